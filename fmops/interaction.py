@@ -1,0 +1,172 @@
+"""The record that every part of the loop shares: one interaction with the assistant, as one JSON line in the data lake.
+
+The schema is versioned. Writers write ``SCHEMA_VERSION``; readers accept every version up to it.
+``python -m fmops.interaction`` prints the JSON schema that ``interaction.schema.json`` holds, from which the
+infrastructure derives the Glue table.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of everything that is captured: unknown fields of a newer writer are ignored on reading."""
+
+    model_config = ConfigDict(extra="ignore", frozen=False)
+
+
+class TokenUsage(Record):
+    """Tokens of all model calls of one interaction."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class RetrievedDocument(Record):
+    """A document that retrieval returned and authorization let through, with its cosine similarity to the query."""
+
+    document_id: str
+    score: float
+
+
+class Embedding(Record):
+    """The query's embedding as base64 of little-endian float16: a third of the bytes of JSON numbers."""
+
+    model_id: str
+    dimension: int
+    vector: str
+
+    @classmethod
+    def encode(cls, model_id: str, vector: Sequence[float]) -> Embedding:
+        """Pack ``vector`` (shape ``[dimension]``)."""
+        packed = np.asarray(vector, dtype="<f2").tobytes()
+        return cls(model_id=model_id, dimension=len(vector), vector=base64.b64encode(packed).decode())
+
+    def decode(self) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Unpack to float32, shape ``[dimension]``."""
+        return np.frombuffer(base64.b64decode(self.vector), dtype="<f2").astype(np.float32)
+
+
+class GuardrailFinding(Record):
+    """What a detector found, without the text it was found in."""
+
+    category: str
+    score: float
+    detector: str
+
+
+class GuardrailOutcome(Record):
+    """What the guardrail policy did about one text in one direction."""
+
+    direction: str
+    action: str
+    findings: list[GuardrailFinding] = []
+    detectors: list[str] = []
+    degraded: bool = False
+    duration_ms: float = 0.0
+
+
+class AuthorizationDecision(Record):
+    """One decision of Verified Permissions, as the audit needs it."""
+
+    action: str
+    resource: str
+    decision: Literal["ALLOW", "DENY"]
+    reason: str = ""
+    determining_policies: list[str] = []
+    errors: int = 0
+    enforced: bool = True
+    duration_ms: float = 0.0
+
+
+class ToolCall(Record):
+    """A tool that the agent called; arguments and results are content and stay out."""
+
+    name: str
+    status: Literal["success", "error", "denied", "blocked"]
+    duration_ms: float = 0.0
+
+
+class Interaction(Record):
+    """One request to the assistant and everything that was decided about it."""
+
+    record_type: Literal["interaction"] = "interaction"
+    schema_version: int = SCHEMA_VERSION
+    interaction_id: str = Field(default_factory=lambda: f"int-{uuid4().hex}")
+    trace_id: str = ""
+    session_id: str = ""
+    user: str = Field(default="", description="pseudonym: keyed hash of the token's subject")
+    service: str = ""
+    environment: str = ""
+    started_at: str = Field(default_factory=lambda: timestamp())
+    duration_ms: float = 0.0
+    model_id: str = ""
+    prompt_name: str = ""
+    prompt_version: str = ""
+    input: str = Field(default="", description="the user's message after redaction")
+    output: str = Field(default="", description="the answer after redaction")
+    finish_reason: Literal["stop", "length", "content_filter", "error", ""] = ""
+    error_type: str = ""
+    streamed: bool = False
+    usage: TokenUsage = Field(default_factory=TokenUsage)
+    retrieved: list[RetrievedDocument] = []
+    embedding: Embedding | None = None
+    guardrails: list[GuardrailOutcome] = []
+    authorization: list[AuthorizationDecision] = []
+    tool_calls: list[ToolCall] = []
+
+    def line(self) -> bytes:
+        """The record as one JSON line, newline included."""
+        return self.model_dump_json().encode() + b"\n"
+
+
+class Feedback(Record):
+    """What a user said of an answer; joined to its interaction on reading."""
+
+    record_type: Literal["feedback"] = "feedback"
+    schema_version: int = SCHEMA_VERSION
+    feedback_id: str = Field(default_factory=lambda: f"fb-{uuid4().hex}")
+    interaction_id: str
+    user: str = ""
+    started_at: str = Field(default_factory=lambda: timestamp())
+    rating: Literal["up", "down"]
+    comment: str = Field(default="", description="after redaction")
+
+    def line(self) -> bytes:
+        """The record as one JSON line, newline included."""
+        return self.model_dump_json().encode() + b"\n"
+
+
+def timestamp() -> str:
+    """Now in UTC, ISO 8601 with microseconds: sorts as text."""
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of a captured line: the union of the columns of interactions and feedback."""
+    interaction, feedback = Interaction.model_json_schema(), Feedback.model_json_schema()
+    record_type = {"enum": ["interaction", "feedback"], "type": "string", "title": "Record Type"}
+    properties = interaction["properties"] | feedback["properties"] | {"record_type": record_type}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "CapturedRecord",
+        "type": "object",
+        "properties": properties,
+        "required": ["interaction_id"],
+        "$defs": interaction["$defs"] | feedback.get("$defs", {}),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=1))  # noqa: T201 - the command's output
