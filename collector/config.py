@@ -341,7 +341,8 @@ def _checked(path: str, build: Callable[[], T]) -> T:
     try:
         return build()
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also leaves its right spelling missing: name the misspelling.
+        first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         where = ".".join([path, *(str(part) for part in first["loc"])])
         raise ValueError(f"{where}: {first['msg']} (given: {first.get('input')!r})") from error
 

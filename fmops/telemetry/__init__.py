@@ -1,0 +1,1 @@
+"""Traces and metrics: set up, named in one module, and cleaned of content before they leave the process."""
