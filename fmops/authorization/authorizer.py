@@ -1,0 +1,139 @@
+"""Decisions of Amazon Verified Permissions for the holder of an ID token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+from opentelemetry import trace
+
+from fmops.authorization.entities import Entity, EntityUid, Value, wire_value
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+BATCH_LIMIT = 30
+"""Requests of one BatchIsAuthorizedWithToken call (quota of Verified Permissions)."""
+
+_tracer = trace.get_tracer("fmops.authorization")
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest:
+    """May the token's holder do ``action`` on ``resource``, given ``context``?"""
+
+    action: EntityUid
+    resource: Entity
+    context: Mapping[str, Value] = field(default_factory=dict)
+    entities: Sequence[Entity] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What Verified Permissions answered. Anything but a clean ALLOW is a denial."""
+
+    request: AuthorizationRequest
+    outcome: Literal["ALLOW", "DENY"]
+    reason: Literal[
+        "permitted", "forbidden", "not_permitted", "policy_error", "unavailable", "invalid_arguments"
+    ]
+    determining_policies: tuple[str, ...] = ()
+    errors: int = 0
+    duration_ms: float = 0.0
+
+    @property
+    def allowed(self) -> bool:
+        return self.outcome == "ALLOW"
+
+
+class Authorizer:
+    """Asks a policy store. Denies by default: an error, a time-out or a policy that failed to evaluate is a denial."""
+
+    def __init__(self, client: Any, policy_store_id: str, *, workers: int = 8) -> None:
+        self._client = client
+        self._policy_store_id = policy_store_id
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="authorization")
+
+    def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
+        """One decision per request, in order; as few calls as the service's batch limit permits."""
+        batches = [requests[start : start + BATCH_LIMIT] for start in range(0, len(requests), BATCH_LIMIT)]
+        if len(batches) <= 1:
+            return [decision for batch in batches for decision in self._decide_batch(identity_token, batch)]
+        parts = self._executor.map(lambda batch: self._decide_batch(identity_token, batch), batches)
+        return [decision for part in parts for decision in part]
+
+    def _decide_batch(self, identity_token: str, batch: Sequence[AuthorizationRequest]) -> list[Decision]:
+        started = time.perf_counter()
+        with _tracer.start_as_current_span("authorize", record_exception=False) as span:
+            try:
+                answers = self._call(identity_token, batch)
+                decisions = [
+                    _decision(request, answer) for request, answer in zip(batch, answers, strict=True)
+                ]
+            except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
+                span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+                span.set_status(trace.StatusCode.ERROR)
+                decisions = [Decision(request, "DENY", "unavailable", errors=1) for request in batch]
+            elapsed = time.perf_counter() - started
+            self._record(span, decisions, elapsed)
+        return [replace(decision, duration_ms=elapsed * 1000) for decision in decisions]
+
+    def _call(self, identity_token: str, batch: Sequence[AuthorizationRequest]) -> list[Mapping[str, Any]]:
+        entities = {
+            entity.uid: entity for request in batch for entity in (request.resource, *request.entities)
+        }
+        common = {
+            "policyStoreId": self._policy_store_id,
+            "identityToken": identity_token,
+            "entities": {"entityList": [entity.wire() for entity in entities.values()]},
+        }
+        if len(batch) == 1:
+            return [self._client.is_authorized_with_token(**common, **_wire_request(batch[0]))]
+        answer = self._client.batch_is_authorized_with_token(
+            **common, requests=[_wire_request(item) for item in batch]
+        )
+        return list(answer["results"])
+
+    @staticmethod
+    def _record(span: trace.Span, decisions: Sequence[Decision], elapsed: float) -> None:
+        denied = any(not decision.allowed for decision in decisions)
+        span.set_attribute(names.AUTHORIZATION_ACTION, sorted({d.request.action.id for d in decisions}))
+        span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if denied else "ALLOW")
+        span.set_attribute(names.AUTHORIZATION_REASON, sorted({d.reason for d in decisions}))
+        span.set_attribute(
+            names.AUTHORIZATION_POLICIES,
+            sorted({policy for d in decisions for policy in d.determining_policies}),
+        )
+        instruments().authorization_duration.record(elapsed)
+        for decision in decisions:
+            instruments().authorization_decisions.add(
+                1,
+                {
+                    names.AUTHORIZATION_ACTION: decision.request.action.id,
+                    names.AUTHORIZATION_DECISION: decision.outcome,
+                    names.AUTHORIZATION_REASON: decision.reason,
+                },
+            )
+
+
+def _wire_request(request: AuthorizationRequest) -> dict[str, Any]:
+    return {
+        "action": {"actionType": request.action.type, "actionId": request.action.id},
+        "resource": request.resource.uid.wire(),
+        "context": {"contextMap": {name: wire_value(value, name) for name, value in request.context.items()}},
+    }
+
+
+def _decision(request: AuthorizationRequest, answer: Mapping[str, Any]) -> Decision:
+    policies = tuple(policy["policyId"] for policy in answer["determiningPolicies"])
+    errors = len(answer["errors"])
+    allowed = answer["decision"] == "ALLOW"
+    if errors:
+        # The service skips a policy that fails to evaluate: a skipped forbid would permit.
+        return Decision(request, "DENY", "policy_error", policies, errors)
+    if allowed:
+        return Decision(request, "ALLOW", "permitted", policies)
+    return Decision(request, "DENY", "forbidden" if policies else "not_permitted", policies)
