@@ -119,6 +119,9 @@ class Interaction(Record):
     finish_reason: Literal["stop", "length", "content_filter", "error", ""] = ""
     error_type: str = ""
     streamed: bool = False
+    truncated: bool = Field(
+        default=False, description="input or output was cut to fit the delivery stream's record limit"
+    )
     usage: TokenUsage = Field(default_factory=TokenUsage)
     retrieved: list[RetrievedDocument] = []
     embedding: Embedding | None = None

@@ -1,0 +1,42 @@
+"""From a record to the bytes that the delivery stream takes."""
+
+from __future__ import annotations
+
+from fmops.interaction import Feedback, Interaction
+
+RECORD_LIMIT = 1_000 * 1024
+"""Bytes of one Firehose record before base64 (quota of PutRecordBatch)."""
+
+MARK = " [truncated]"
+
+
+def encode(record: Interaction | Feedback, limit: int = RECORD_LIMIT) -> bytes:
+    """The record as one JSON line of at most ``limit`` bytes.
+
+    A longer interaction is cut at the end of its longer text, and says so in ``truncated``. Raises ``ValueError``
+    when even the record without its texts is too long.
+    """
+    line = record.line()
+    if len(line) <= limit:
+        return line
+    if isinstance(record, Feedback):
+        return record.model_copy(update={"comment": _cut(record.comment, len(line) - limit)}).line()
+    cut = record.model_copy(update={"truncated": True})
+    for _ in range(3):
+        excess = len(cut.line()) - limit
+        if excess <= 0:
+            break
+        longer = "output" if len(cut.output) >= len(cut.input) else "input"
+        setattr(cut, longer, _cut(getattr(cut, longer), excess))
+    line = cut.line()
+    if len(line) > limit:
+        raise ValueError(
+            f"interaction {record.interaction_id}: {len(line)} bytes without its texts, limit {limit}"
+        )
+    return line
+
+
+def _cut(text: str, excess: int) -> str:
+    """``text`` shorter by at least ``excess`` bytes of JSON, with the mark at its end."""
+    # One code point takes at least one byte of JSON, so cutting as many code points as bytes is enough.
+    return text[: max(0, len(text) - excess - len(MARK) - 16)] + MARK

@@ -1,0 +1,206 @@
+"""Delivery to Amazon Data Firehose, off the request path and at least once.
+
+A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again record
+by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost is only what
+finds neither memory nor spool, and what a SIGKILL catches in memory: at most ``memory_limit`` records, each counted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fmops.capture.record import encode
+from fmops.capture.spool import Spool, SpoolFullError
+from fmops.interaction import Feedback, Interaction
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+BATCH_RECORDS = 500
+BATCH_BYTES = 4 * 1024 * 1024
+"""Quotas of one PutRecordBatch call."""
+
+_log = logging.getLogger(__name__)
+
+
+class FirehoseSink:
+    """Takes records from any thread and delivers them from one of its own.
+
+    ``linger`` and ``retry_after`` are seconds; ``attempts`` counts calls per batch before it goes to the spool.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        delivery_stream: str,
+        spool: Spool,
+        *,
+        memory_limit: int = 10_000,
+        linger: float = 0.5,
+        attempts: int = 3,
+        backoff: float = 0.1,
+        retry_after: float = 5.0,
+    ) -> None:
+        self._client = client
+        self._delivery_stream = delivery_stream
+        self._spool = spool
+        self._memory_limit = memory_limit
+        self._linger = linger
+        self._attempts = attempts
+        self._backoff = backoff
+        self._retry_after = retry_after
+        self._queue: deque[bytes] = deque()
+        lock = threading.Lock()
+        self._ready = threading.Condition(lock)
+        self._idle = threading.Condition(lock)
+        self._in_flight = 0
+        self._closing = threading.Event()
+        self._available_at = 0.0
+        self._worker = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._worker.start()
+
+    def put(self, record: Interaction | Feedback) -> None:
+        """Take a record. Never waits for the network; never raises: what cannot be kept is counted as lost."""
+        try:
+            line = encode(record)
+        except ValueError as error:
+            self._lost(1, error)
+            return
+        with self._ready:
+            if len(self._queue) < self._memory_limit and not self._closing.is_set():
+                self._queue.append(line)
+                self._ready.notify()
+                return
+        self._keep([line])
+
+    def close(self, timeout: float = 20.0) -> None:
+        """Deliver or spool everything, within ``timeout`` seconds: ECS grants 30 between SIGTERM and SIGKILL."""
+        self._closing.set()
+        with self._ready:
+            self._ready.notify_all()
+        self._worker.join(timeout)
+        with self._ready:
+            rest = list(self._queue)
+            self._queue.clear()
+        if rest:
+            self._keep(rest)
+
+    def flush(self, timeout: float = 20.0) -> bool:
+        """Wait until memory is empty; answers whether it became so within ``timeout`` seconds."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._queue and not self._in_flight, timeout)
+
+    def _run(self) -> None:
+        while True:
+            batch = self._next_batch()
+            if batch:
+                self._deliver(batch)
+                with self._idle:
+                    self._in_flight = 0
+                    self._idle.notify_all()
+            elif self._closing.is_set():
+                return
+            self._drain()
+
+    def _next_batch(self) -> list[bytes]:
+        with self._ready:
+            self._ready.wait_for(lambda: self._queue or self._closing.is_set(), self._retry_after)
+            if len(self._queue) < BATCH_RECORDS and not self._closing.is_set():
+                self._ready.wait_for(
+                    lambda: len(self._queue) >= BATCH_RECORDS or self._closing.is_set(),
+                    self._linger if self._queue else 0,
+                )
+            batch = next(_batches(self._queue), [])
+            for _ in batch:
+                self._queue.popleft()
+            self._in_flight = len(batch)
+            return batch
+
+    def _deliver(self, batch: list[bytes]) -> None:
+        if time.monotonic() < self._available_at:
+            self._keep(batch)
+            return
+        refused = self._send(batch)
+        if refused:
+            self._available_at = time.monotonic() + self._retry_after
+            self._keep(refused)
+
+    def _send(self, batch: Sequence[bytes]) -> list[bytes]:
+        """Send a batch; answers what was still refused after the last attempt."""
+        pending = list(batch)
+        for attempt in range(self._attempts):
+            if attempt:
+                self._closing.wait(random.uniform(0, self._backoff * 2**attempt))  # noqa: S311 - jitter
+                _count("retried", len(pending))
+            try:
+                answer = self._client.put_record_batch(
+                    DeliveryStreamName=self._delivery_stream, Records=[{"Data": line} for line in pending]
+                )
+            except (BotoCoreError, ClientError) as error:
+                _log.warning("delivery stream %s: %s", self._delivery_stream, type(error).__name__)
+                continue
+            failed = [
+                line
+                for line, result in zip(pending, answer["RequestResponses"], strict=True)
+                if result.get("ErrorCode")
+            ]
+            _count("delivered", len(pending) - len(failed))
+            if not failed:
+                return []
+            pending = failed
+        return pending
+
+    def _keep(self, lines: list[bytes]) -> None:
+        for batch in _batches(lines):
+            try:
+                self._spool.write(batch)
+            except (SpoolFullError, OSError) as error:
+                self._lost(len(batch), error)
+            else:
+                _count("spooled", len(batch))
+
+    def _drain(self) -> None:
+        """Deliver waiting segments, oldest first, until one is refused."""
+        if time.monotonic() < self._available_at:
+            return
+        for segment in self._spool.segments():
+            if self._closing.is_set() or len(self._queue) >= BATCH_RECORDS:
+                return
+            lines, broken = self._spool.read(segment)
+            if broken:
+                self._lost(broken, ValueError(f"{segment.name}: not a JSON line; kept beside it as .corrupt"))
+            refused = self._send(lines) if lines else []
+            if refused:
+                self._available_at = time.monotonic() + self._retry_after
+                return
+            self._spool.remove(segment)
+
+    def _lost(self, lines: int, error: Exception) -> None:
+        _log.error("lost %d captured records: %s", lines, error)
+        _count("lost", lines)
+
+
+def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """``lines`` in order, cut to the quotas of one call."""
+    batch: list[bytes] = []
+    size = 0
+    for line in lines:
+        if batch and (len(batch) == BATCH_RECORDS or size + len(line) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(line)
+        size += len(line)
+    if batch:
+        yield batch
+
+
+def _count(result: str, records: int) -> None:
+    if records:
+        instruments().capture_records.add(records, {names.CAPTURE_RESULT: result})

@@ -1,0 +1,91 @@
+"""Records that wait on disk while the delivery stream is away."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import count
+from pathlib import Path
+
+SUFFIX = ".jsonl"
+PARTIAL = ".partial"
+CORRUPT = ".corrupt"
+
+
+class SpoolFullError(Exception):
+    """The spool has no room: the records were not written."""
+
+
+class Spool:
+    """A bounded directory of segments, each one batch of JSON lines, oldest first.
+
+    A segment is written aside and renamed, so that a reader never sees half of one; what a killed process left
+    aside is taken over at the next start, up to its last whole line.
+    """
+
+    def __init__(self, directory: Path, *, limit_bytes: int = 256 * 1024 * 1024) -> None:
+        self._directory = directory
+        self._limit = limit_bytes
+        self._lock = threading.Lock()
+        self._sequence = count()
+        directory.mkdir(parents=True, exist_ok=True)
+        for partial in sorted(directory.glob(f"*{PARTIAL}")):
+            partial.rename(partial.with_suffix(SUFFIX))
+        self._bytes = sum(segment.stat().st_size for segment in self.segments())
+
+    def segments(self) -> list[Path]:
+        """The waiting segments, oldest first."""
+        return sorted(self._directory.glob(f"*{SUFFIX}"))
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Keep ``lines``, each with its newline. Raises ``SpoolFullError`` over the limit, ``OSError`` when the disk refuses."""
+        size = sum(map(len, lines))
+        with self._lock:
+            if self._bytes + size > self._limit:
+                raise SpoolFullError(f"{self._directory}: {self._bytes} of {self._limit} bytes used")
+            name = f"{time.time_ns():020d}-{os.getpid()}-{next(self._sequence):06d}"
+            partial = self._directory / f"{name}{PARTIAL}"
+            try:
+                with partial.open("wb") as file:
+                    file.writelines(lines)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.rename(partial.with_suffix(SUFFIX))
+            except OSError:
+                partial.unlink(missing_ok=True)
+                raise
+            self._bytes += size
+
+    def read(self, segment: Path) -> tuple[list[bytes], int]:
+        """The whole lines of a segment, and how many pieces of it are not lines and were set aside."""
+        data = segment.read_bytes()
+        lines = [line for line in data.splitlines(keepends=True) if _is_whole(line)]
+        broken = [line for line in data.splitlines(keepends=True) if not _is_whole(line) and line.strip()]
+        if broken:
+            segment.with_suffix(CORRUPT).write_bytes(b"".join(broken))
+            with self._lock:
+                segment.write_bytes(b"".join(lines))
+                self._bytes -= sum(map(len, broken))
+        return lines, len(broken)
+
+    def remove(self, segment: Path) -> None:
+        """Forget a segment that was delivered."""
+        with self._lock:
+            size = segment.stat().st_size
+            segment.unlink()
+            self._bytes -= size
+
+    def waiting(self) -> int:
+        """How many lines wait."""
+        return sum(1 for segment in self.segments() for _ in _lines(segment))
+
+
+def _lines(segment: Path) -> Iterator[bytes]:
+    with segment.open("rb") as file:
+        yield from file
+
+
+def _is_whole(line: bytes) -> bool:
+    return line.startswith(b"{") and line.rstrip().endswith(b"}") and line.endswith(b"\n")
