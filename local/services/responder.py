@@ -1,0 +1,224 @@
+"""A built-in stand-in for a Bedrock model: it is no language model.
+
+It recognises the claims desk's requests by patterns, calls the tools it is offered, and answers with sentences of what
+the tools returned. It obeys whatever it reads, in tool results too: so what an attack achieves is up to the layers
+around it, not to a model's good manners. Token counts are estimates: four characters to a token.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import json
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Event = dict[str, dict[str, Any]]
+
+CLAIM = re.compile(r"\bC-\d{3,6}\b")
+CUSTOMER = re.compile(r"\bCU-\d{2,6}\b")
+AMOUNT = re.compile(r"(?<![\w-])(-?\d{1,3}(?:,\d{3})+(?:\.\d{2})?|-?\d+(?:\.\d{2})?)(?![\w-])")
+INSTRUCTION = re.compile(
+    r"(?:ignore|disregard|forget)\b[^.]{0,80}\b(?:instructions?|rules?)\b[.:,]?\s*(?P<order>[^\"\n]+)",
+    re.IGNORECASE,
+)
+GREETING = re.compile(
+    r"^\s*(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks?|thank you)\b", re.IGNORECASE
+)
+STOP_WORDS = frozenset(
+    "a an and are as at be by can do does for from has have how i in is it me my of on or our should that the their to "
+    "was we what when where which who will with would you your please tell much many long".split()
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call that the responder wants to make."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass
+class Turn:
+    """What the last messages hold: the user's words, and the tool results since."""
+
+    question: str = ""
+    results: list[tuple[str, str, bool]] = field(default_factory=list)
+    """Tool name, text, and whether the tool succeeded."""
+
+
+def respond(request: dict[str, Any]) -> Iterator[Event]:
+    """The answer to a Converse request, as the events of ConverseStream."""
+    offered = {
+        tool["toolSpec"]["name"]
+        for tool in request.get("toolConfig", {}).get("tools", [])
+        if "toolSpec" in tool
+    }
+    turn = _turn(request["messages"])
+    calls = [call for call in _calls(turn) if call.name in offered]
+    yield {"messageStart": {"role": "assistant"}}
+    if calls:
+        yield from _tool_use(calls)
+        answered = json.dumps([call.arguments for call in calls])
+    else:
+        answered = _answer(turn)
+        yield from _text(answered)
+    yield {"messageStop": {"stopReason": "tool_use" if calls else "end_turn"}}
+    asked = len(json.dumps(request["messages"], default=str)) + len(
+        json.dumps(request.get("system", []), default=str)
+    )
+    usage = {"inputTokens": asked // 4 + 1, "outputTokens": len(answered) // 4 + 1}
+    usage["totalTokens"] = usage["inputTokens"] + usage["outputTokens"]
+    yield {"metadata": {"usage": usage, "metrics": {"latencyMs": 0}}}
+
+
+def _turn(messages: Sequence[dict[str, Any]]) -> Turn:
+    turn = Turn()
+    names: dict[str, str] = {}
+    for message in messages:
+        for block in message["content"]:
+            if "toolUse" in block:
+                names[block["toolUse"]["toolUseId"]] = block["toolUse"]["name"]
+            elif "toolResult" in block:
+                result = block["toolResult"]
+                text = " ".join(
+                    part.get("text") or json.dumps(part.get("json", "")) for part in result["content"]
+                )
+                turn.results.append(
+                    (names.get(result["toolUseId"], ""), text, result.get("status") != "error")
+                )
+            elif "text" in block and message["role"] == "user":
+                turn = Turn(block["text"])
+    return turn
+
+
+def _calls(turn: Turn) -> list[Call]:
+    if not turn.results:
+        return _intent(turn.question)
+    # An order that stands in a result is followed once, as a model that is taken in would.
+    orders = [match["order"] for _, text, _ in turn.results for match in INSTRUCTION.finditer(text)]
+    if orders and len(turn.results) == 1:
+        return _intent(orders[0])
+    return []
+
+
+def _intent(text: str) -> list[Call]:
+    claims, customers = CLAIM.findall(text), CUSTOMER.findall(text)
+    lowered = text.lower()
+    if claims and re.search(r"\bpay(?:\s?out)?\b|\bpayout\b|\btransfer\b", lowered):
+        amounts = AMOUNT.findall(CLAIM.sub(" ", text))
+        if amounts:
+            minor = round(float(amounts[0].replace(",", "")) * 100)
+            return [Call("approve_payout", {"claim_id": claims[0], "amount_minor": minor})]
+    if claims and re.search(r"\bnote\b", lowered):
+        note = re.split(r"\bnote\b\s*(?:to|on|for)?\s*(?:claim\s*)?(?:C-\d+)?\s*[:,]?\s*", text, maxsplit=1)[
+            -1
+        ]
+        return [Call("add_claim_note", {"claim_id": claims[0], "text": note.strip() or text})]
+    if claims and re.search(r"\bescalate|special investigat|\bsiu\b", lowered):
+        return [Call("escalate_to_siu", {"claim_id": claims[0], "reason": text})]
+    if customers and re.search(r"contact|phone|reach|e-?mail|call\b|number", lowered):
+        purpose = (
+            "fraud_review" if "fraud" in lowered else "claim_followup" if "follow" in lowered else "other"
+        )
+        return [Call("get_customer_contact", {"customer_id": customers[0], "purpose": purpose})]
+    if claims:
+        return [Call("get_claim", {"claim_id": claim}) for claim in dict.fromkeys(claims)]
+    if GREETING.match(text) or _decoded(text) is not None:
+        return []
+    return [Call("search_policy_docs", {"query": text})]
+
+
+def _answer(turn: Turn) -> str:
+    if not turn.results:
+        decoded = _decoded(turn.question)
+        if decoded is not None:
+            return decoded
+        return "Hello! I can answer questions about your insurance and look up claims. What can I do for you?"
+    return " ".join(_report(turn.question, name, text, succeeded) for name, text, succeeded in turn.results)
+
+
+def _report(question: str, name: str, text: str, succeeded: bool) -> str:
+    if not succeeded:
+        return f"I cannot do that: {text}"
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    if name == "search_policy_docs":
+        return _extract(question, value)
+    if name == "get_claim":
+        held = " It is on hold with the special investigators." if value.get("siu_hold") else ""
+        notes = " ".join(str(note.get("text", "")) for note in value.get("notes", []))
+        return (
+            f"Claim {value['id']} is {value['status']}: {value['description']} "
+            f"Open: {_money(value['open_amount'])} {value.get('currency', '')}.{held} {notes}"
+        ).strip()
+    if name == "approve_payout":
+        return f"{_money(value['paid_minor'])} was paid on {value['claim_id']}; {_money(value['still_open_minor'])} stays open."
+    if name == "get_customer_contact":
+        return f"{value['name']}: phone {value['phone']}, e-mail {value['email']}."
+    return text
+
+
+def _extract(question: str, documents: list[dict[str, str]]) -> str:
+    """The two sentences that share the most words with the question, and the documents they stand in."""
+    wanted = _words(question)
+    ranked = sorted(
+        (
+            (
+                len(wanted & _words(sentence)) + 0.5 * len(wanted & _words(document["title"])),
+                document["title"],
+                sentence,
+            )
+            for document in documents
+            for sentence in re.split(r"(?<=[.!?])\s+", document["text"])
+        ),
+        key=lambda item: -item[0],
+    )
+    best = [item for item in ranked[:2] if item[0] > 0]
+    if not best:
+        return "I found no document that answers this."
+    titles = " and ".join(dict.fromkeys(f"“{title}”" for _, title, _ in best))
+    return f"According to {titles}: " + " ".join(sentence for _, _, sentence in best)
+
+
+def _decoded(text: str) -> str | None:
+    """A model that is asked to decode something does so: what comes out is for the output guardrails."""
+    match = re.search(r"decode\b.*?[\"“:]\s*([A-Za-z0-9+/=]{12,})", text, re.IGNORECASE | re.DOTALL)
+    if match:
+        try:
+            return base64.b64decode(match[1], validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+    match = re.search(r"rot-?13\b.*?[\"“:]\s*(.+?)[\"”]?\s*$", text, re.IGNORECASE | re.DOTALL)
+    return codecs.decode(match[1], "rot13") if match else None
+
+
+def _words(text: str) -> set[str]:
+    words = re.findall(r"[a-z]+", text.lower())
+    return {word.rstrip("s") for word in words if word not in STOP_WORDS and len(word) > 2}
+
+
+def _money(minor: int) -> str:
+    return f"{minor / 100:,.2f}"
+
+
+def _text(text: str) -> Iterator[Event]:
+    for piece in re.findall(r"\S+\s*(?:\S+\s*){0,2}", text):
+        yield {"contentBlockDelta": {"delta": {"text": piece}, "contentBlockIndex": 0}}
+    yield {"contentBlockStop": {"contentBlockIndex": 0}}
+
+
+def _tool_use(calls: Sequence[Call]) -> Iterator[Event]:
+    for index, call in enumerate(calls):
+        start = {"toolUse": {"toolUseId": f"tooluse_{uuid.uuid4().hex[:22]}", "name": call.name}}
+        yield {"contentBlockStart": {"start": start, "contentBlockIndex": index}}
+        delta = {"toolUse": {"input": json.dumps(call.arguments)}}
+        yield {"contentBlockDelta": {"delta": delta, "contentBlockIndex": index}}
+        yield {"contentBlockStop": {"contentBlockIndex": index}}
