@@ -1,0 +1,203 @@
+"""The local AWS as an object: start it, make clients for it, stop it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from local.api import Context, ServiceState
+from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY, CredentialStore, TemporaryCredentials
+
+log = logging.getLogger("local.cloud")
+
+ACCOUNT = "123456789012"  # moto's default account
+State = TypeVar("State", bound=ServiceState)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A path that is not an AWS operation: data planes, and what the runner itself serves."""
+
+    pattern: re.Pattern[str]
+    handler: Callable[..., Any]
+
+
+class PortInUse(Exception):
+    """A port that the run needs is taken."""
+
+
+class Cloud:
+    """One local AWS: fresh state, one port, all services. Usable as a context manager.
+
+    `directory` holds what processes of services write (MLflow's database, unpacked functions, logs).
+    """
+
+    def __init__(self, *, port: int = 4566, region: str = "us-east-1", directory: Path | None = None) -> None:
+        self.port = port
+        self.region = region
+        self.account = ACCOUNT
+        self.directory = (directory or Path("build/local")).resolve()
+        self.credentials = CredentialStore(ACCOUNT)
+        self.routes: list[Route] = []
+        self.calls: Counter[tuple[str, str, str]] = Counter()
+        self._states: dict[type, Any] = {}
+        self._state_lock = threading.RLock()
+        self._closers: list[Callable[[], None]] = []
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._client_lock = threading.Lock()
+        self._server: BaseWSGIServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """With `localhost`, not 127.0.0.1: botocore's container provider and moto's S3 both insist on the name."""
+        return f"http://localhost:{self.port}"
+
+    def start(self) -> Cloud:
+        check_port(self.port, "the local AWS", "--port-base")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        from moto.moto_server.werkzeug_app import MotoRequestHandler
+
+        from local.front import Front
+
+        class Handler(MotoRequestHandler):  # type: ignore[misc]
+            protocol_version = "HTTP/1.1"  # keep-alive, and chunks for event streams
+
+            def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+                log.debug(message, *args)
+
+        _load_services()
+        _reset_moto()
+        for install in _ROUTE_INSTALLERS:
+            install(self)
+        self._server = make_server("localhost", self.port, Front(self), threaded=True, request_handler=Handler)
+        self._server.daemon_threads = True  # type: ignore[attr-defined]
+        self.port = self._server.server_port
+        self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Flush and stop what the services run, newest first, then the server."""
+        for close in reversed(self._closers):
+            try:
+                close()
+            except Exception:
+                log.exception("closing %s failed", close)
+        self._closers.clear()
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def __enter__(self) -> Cloud:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def on_stop(self, close: Callable[[], None]) -> None:
+        self._closers.append(close)
+
+    def state(self, kind: type[State]) -> State:
+        """A service's memory, one per cloud, made on first use."""
+        with self._state_lock:
+            if kind not in self._states:
+                self._states[kind] = kind(self)
+            state: State = self._states[kind]
+            return state
+
+    def authorize(self, context: Context) -> None:
+        """The place where a role's policies are enforced: today every known caller may do everything, and is counted."""
+        self.calls[context.caller.role_arn or context.caller.arn, context.service, context.operation] += 1
+
+    def client(self, service: str, *, role: TemporaryCredentials | None = None) -> Any:
+        """A boto3 client of this cloud, as the developer or as a role. Cached; clients are thread-safe."""
+        key = (service, role.access_key if role else ADMIN_ACCESS_KEY)
+        with self._client_lock:
+            if key not in self._clients:
+                self._clients[key] = self.session(role).client(
+                    service, endpoint_url=self.endpoint, config=Config(retries={"total_max_attempts": 1})
+                )
+            return self._clients[key]
+
+    def session(self, role: TemporaryCredentials | None = None) -> boto3.Session:
+        return boto3.Session(
+            aws_access_key_id=role.access_key if role else ADMIN_ACCESS_KEY,
+            aws_secret_access_key=role.secret_key if role else ADMIN_SECRET_KEY,
+            aws_session_token=role.token if role else None,
+            region_name=self.region,
+        )
+
+
+_ROUTE_INSTALLERS: list[Callable[[Cloud], None]] = []
+
+
+def install_routes(installer: Callable[[Cloud], None]) -> Callable[[Cloud], None]:
+    """Register a function that adds a service's non-AWS paths to each cloud that starts."""
+    _ROUTE_INSTALLERS.append(installer)
+    return installer
+
+
+def _load_services() -> None:
+    import local.services
+
+    for module in pkgutil.iter_modules(local.services.__path__):
+        importlib.import_module(f"local.services.{module.name}")
+
+
+def _reset_moto() -> None:
+    """Start from nothing, also when a process starts several clouds one after the other."""
+    from moto.moto_api._internal.models import moto_api_backend
+
+    moto_api_backend.reset()
+
+
+def check_port(port: int, user: str, option: str) -> None:
+    """Raise PortInUse with the remedy if something listens on the port."""
+    if port == 0:
+        return
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex(("127.0.0.1", port)) != 0:
+            return
+    holder = _listener(port)
+    raise PortInUse(
+        f"port {port}, which {user} needs, is in use{f' by {holder}' if holder else ''}: "
+        f"stop that process or choose other ports with {option}"
+    )
+
+
+def _listener(port: int) -> str:
+    """'name (pid N)' of who listens, where /proc tells; empty where it does not."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        path = Path(table)
+        if not path.exists():
+            continue
+        for line in path.read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rsplit(":", 1)[1], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*") if inodes else ():
+        try:
+            if str(descriptor.readlink()) in inodes:
+                process = descriptor.parent.parent
+                command = (process / "cmdline").read_text().replace("\0", " ").strip()
+                return f"`{command[:80]}` (pid {process.name})"
+        except OSError:
+            continue
+    return ""

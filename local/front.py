@@ -1,0 +1,313 @@
+"""The HTTP front of the local AWS: one WSGI app before moto.
+
+A request is routed by its SigV4 scope and botocore's model to an operation. Ours are handled here; the rest falls
+through to moto in process; what neither knows is answered 501 with the operation's name, never with a made-up success.
+moto.core is internal API of moto, therefore moto is pinned exactly and tests/local/test_front.py covers this file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+from xml.sax.saxutils import escape
+
+import botocore.session
+from moto.core.exceptions import ServiceException as MotoServiceException
+from moto.core.eventstream import EventStream, EventStreamEncoder
+from moto.backend_index import backend_url_patterns
+from moto.backends import list_of_moto_modules
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import Request, determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.serialize import get_serializer_class
+from moto.core.utils import get_service_model
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.exceptions import HTTPException, NotFound
+
+from local.api import FALL_THROUGH, OPERATIONS, Caller, Context, NotImplementedHere, ServiceError
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+log = logging.getLogger("local.front")
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+
+# SigV4 signing name -> botocore services; every other name is the service's own.
+SERVICES_BY_SIGNING_NAME = {
+    "monitoring": ("cloudwatch",),
+    "aps": ("amp",),
+    "states": ("stepfunctions",),
+    "bedrock": ("bedrock-runtime", "bedrock"),
+    "elasticloadbalancing": ("elbv2", "elb"),
+}
+UNSIGNED_TARGETS = {"AWSCognitoIdentityProviderService": "cognito-idp"}
+UNSIGNED_PATHS = re.compile(r"^/[\w-]+_\w+/\.well-known/(jwks\.json|openid-configuration)$")
+CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+
+
+@dataclass(frozen=True)
+class Signature:
+    access_key: str | None
+    region: str
+    signing_name: str
+
+
+class Response:
+    """A complete or streaming answer."""
+
+    def __init__(
+        self, status: int, body: str | bytes | Iterator[bytes], content_type: str = "application/json", **headers: str
+    ) -> None:
+        self.status = status
+        self.body = body.encode() if isinstance(body, str) else body
+        self.headers = {"Content-Type": content_type, "x-amzn-RequestId": str(uuid.uuid4())}
+        self.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+
+    def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
+        headers = list(self.headers.items())
+        if isinstance(self.body, bytes):
+            headers.append(("Content-Length", str(len(self.body))))
+            start_response(f"{self.status} {'OK' if self.status < 400 else 'ERROR'}", headers)
+            return [self.body]
+        start_response(f"{self.status} OK", headers)
+        return self.body
+
+
+class Moto(DomainDispatcherApplication):  # type: ignore[misc]
+    """moto's server, which says NotImplementedError for a service that it does not have."""
+
+    def get_backend_for_host(self, host: str | None) -> Any:
+        backend = _moto_backend(host) if host else None
+        if host and backend is None:
+            raise NotImplementedError(host)
+        return backend
+
+
+@functools.cache
+def _moto_backend(host: str) -> str | None:
+    if host == "moto_api" or host in list_of_moto_modules():
+        return host
+    return next((backend for backend, pattern in backend_url_patterns if pattern.match(f"http://{host}")), None)
+
+
+class Front:
+    """The WSGI application."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self._moto = Moto(create_backend_app)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        _buffer_body(environ)
+        try:
+            answer = self._answer(environ, start_response)
+        except Exception:
+            log.exception("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
+            message = f"the local AWS failed on {environ['REQUEST_METHOD']} {environ['PATH_INFO']}; see its log"
+            answer = Response(500, json.dumps({"__type": "InternalFailure", "message": message}))
+        return answer(start_response) if isinstance(answer, Response) else answer
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Response | Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        for route in self.cloud.routes:
+            if match := route.pattern.match(path):
+                return route.handler(environ, match)
+        signature = read_signature(environ)
+        if signature is None:
+            if UNSIGNED_PATHS.match(path):
+                return self._moto_answer(environ, "cognito-idp", "GetSigningKeys", "json")
+            return Response(403, json.dumps({"__type": "MissingAuthenticationTokenException", "message": f"{path} is not signed"}))
+        caller = self.cloud.credentials.caller(signature.access_key)
+        if caller is None:
+            message = "The security token included in the request is invalid: the local AWS did not issue this access key"
+            return Response(403, json.dumps({"__type": "UnrecognizedClientException", "message": message}))
+        return self._call(environ, signature, caller)
+
+    def _call(self, environ: Environ, signature: Signature, caller: Caller) -> Response | Iterable[bytes]:
+        request = Request(environ)
+        service, model, uri_params = route(request, signature.signing_name)
+        if service is None:
+            return not_implemented(signature.signing_name, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "json")
+        context = Context(
+            cloud=self.cloud,
+            service=service,
+            operation=model.name,
+            region=signature.region,
+            account=self.cloud.account,
+            caller=caller,
+            headers=request.headers,
+        )
+        protocol = determine_request_protocol(model.service_model, request.content_type)
+        handler = OPERATIONS.get((service, model.name))
+        try:
+            self.cloud.authorize(context)
+            if handler is None:
+                return self._moto_answer(environ, service, model.name, protocol)
+            params = PROTOCOL_PARSERS[protocol](model).parse(
+                {
+                    "method": request.method,
+                    "values": request.values,
+                    "headers": request.headers,
+                    "body": request.data,
+                    "url_path": request.path,
+                    "url_params": uri_params,
+                }
+            )
+            result = handler(params, context)
+        except ServiceError as error:
+            return error_response(model, protocol, error)
+        except NotImplementedHere as error:
+            return not_implemented(service, model.name, protocol, str(error))
+        except (HTTPException, MotoServiceException) as error:  # a handler used one of moto's backends
+            code = getattr(error, "error_type", None) or getattr(error, "code", None) or type(error).__name__
+            return error_response(model, protocol, ServiceError(str(code), str(getattr(error, "message", error))))
+        if result is FALL_THROUGH:
+            return self._moto_answer(environ, service, model.name, protocol)
+        return result_response(model, protocol, result)
+
+    def _moto_answer(self, environ: Environ, service: str, operation: str, protocol: str) -> Response | Iterable[bytes]:
+        environ["wsgi.input"].seek(0)
+        captured: dict[str, Any] = {}
+
+        def capture(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+            captured.update(status=int(status.split()[0]), headers=headers)
+
+        try:
+            iterable = self._moto(environ, capture)
+            body = b"".join(iterable)
+            with contextlib.suppress(AttributeError):
+                iterable.close()
+        except NotImplementedError:
+            return not_implemented(service, operation, protocol)
+        headers = dict(captured["headers"])
+        is_html = headers.get("Content-Type", "").startswith("text/html") and body.lstrip()[:9].lower() == b"<!doctype"
+        if captured["status"] in (404, 405, 500) and is_html:
+            return not_implemented(service, operation, protocol)
+        headers.pop("Content-Length", None)
+        answer = Response(captured["status"], body)
+        answer.headers = {"x-amzn-RequestId": answer.headers["x-amzn-RequestId"], **headers}
+        if environ["REQUEST_METHOD"] == "HEAD":
+            answer.headers["Content-Length"] = dict(captured["headers"]).get("Content-Length", "0")
+            return _head(answer)
+        return answer
+
+
+def _head(answer: Response) -> Response:
+    class Head(Response):
+        def __init__(self) -> None:
+            self.status, self.body, self.headers = answer.status, b"", answer.headers
+
+        def __call__(self, start_response: StartResponse) -> Iterable[bytes]:
+            start_response(f"{self.status} OK", list(self.headers.items()))
+            return []
+
+    return Head()
+
+
+def _buffer_body(environ: Environ) -> None:
+    """Read the body once, so that routing, handlers and moto each see it whole, and keep-alive stays in step."""
+    stream = environ["wsgi.input"]
+    length = environ.get("CONTENT_LENGTH")
+    if environ.pop("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
+        body = stream.read()
+    else:
+        body = stream.read(int(length)) if length else b""
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = io.BytesIO(body)
+
+
+def read_signature(environ: Environ) -> Signature | None:
+    """The SigV4 scope of a signed or presigned request; cognito-idp for its public calls; None if unsigned."""
+    if match := CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "")):
+        return Signature(match[1], match[2], match[3])
+    query = parse_qs(environ.get("QUERY_STRING", ""))
+    if credential := query.get("X-Amz-Credential"):
+        access_key, _, region, name, _ = credential[0].split("/")
+        return Signature(access_key, region, name)
+    if access_key_v2 := query.get("AWSAccessKeyId"):  # boto3's default for presigned S3 URLs is still SigV2
+        return Signature(access_key_v2[0], "us-east-1", "s3")
+    target = environ.get("HTTP_X_AMZ_TARGET", "").split(".")[0]
+    if target in UNSIGNED_TARGETS:
+        return Signature(None, "", UNSIGNED_TARGETS[target])
+    return None
+
+
+@functools.cache
+def _known_services() -> frozenset[str]:
+    return frozenset(botocore.session.get_session().get_available_services())
+
+
+def route(request: Request, signing_name: str) -> tuple[str | None, Any, dict[str, Any]]:
+    """(service, operation model, URI parameters), or (None, None, {}) when no model has such an operation."""
+    for service in SERVICES_BY_SIGNING_NAME.get(signing_name, (signing_name,)):
+        if service not in _known_services():
+            continue
+        try:
+            model, uri_params = get_service_router(service).match(request)
+        except (NotFound, NotImplementedError):
+            continue
+        finally:
+            request.environ["wsgi.input"].seek(0)
+        return service, model, uri_params
+    return None, None, {}
+
+
+def protocol_of(service: str) -> str:
+    return str(get_service_model(service).protocol)
+
+
+def result_response(model: Any, protocol: str, result: Any) -> Response:
+    serializer = get_serializer_class(model.service_model.service_name, protocol)(model)
+    if model.has_event_stream_output:
+        events = EventStream(result, model.output_shape, serializer.EVENT_STREAM_SERIALIZER_CLS(model))
+        return Response(200, _encode(events), "application/vnd.amazon.eventstream")
+    answer = serializer.serialize(result or {})
+    response = Response(answer["status_code"], answer["body"])
+    response.headers.update(answer["headers"])
+    return response
+
+
+def _encode(events: Iterable[Any]) -> Iterator[bytes]:
+    """One chunk per event, as soon as it is there. An error in mid-stream is an exception event, as the model has it."""
+    encoder = EventStreamEncoder()
+    try:
+        for event in events:
+            yield encoder.encode_event(event)
+    except ServiceError as error:
+        name = error.code[0].lower() + error.code[1:]
+        headers = {":message-type": "exception", ":exception-type": name, ":content-type": "application/json"}
+        yield encoder.encode_message(headers, json.dumps({"message": error.message}).encode())
+
+
+def error_response(model: Any, protocol: str, error: ServiceError) -> Response:
+    serializer = get_serializer_class(model.service_model.service_name, protocol)(model)
+    answer = serializer.serialize(error)
+    body = answer["body"]
+    response = Response(answer["status_code"], body)
+    response.headers.update(answer["headers"])
+    return response
+
+
+def not_implemented(service: str, operation: str, protocol: str, detail: str = "") -> Response:
+    message = f"the local AWS does not implement {service}:{operation}{f' ({detail})' if detail else ''}"
+    if protocol in ("json", "rest-json"):
+        return Response(
+            501,
+            json.dumps({"__type": "NotImplementedException", "message": message}),
+            "application/json",
+            **{"x-amzn-ErrorType": "NotImplementedException"},
+        )
+    error = f"<Error><Code>NotImplemented</Code><Message>{escape(message)}</Message></Error>"
+    wrapped = error if service == "s3" else f"<ErrorResponse>{error}<RequestId>local</RequestId></ErrorResponse>"
+    return Response(501, wrapped, "text/xml")

@@ -1,0 +1,17 @@
+"""One local AWS for the tests of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.cloud import Cloud
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    directory: Path = tmp_path_factory.mktemp("cloud")
+    with Cloud(port=0, directory=directory) as running:
+        yield running
