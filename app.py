@@ -1,0 +1,50 @@
+"""The FMOps blueprint as one CDK app: settings in, stacks out."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import nodejs  # noqa: F401, I001 - before aws_cdk: it finds Node for it
+
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+import settings
+from constructs.cedar import CedarError
+from stacks.assistant import Assistant
+from stacks.capture import Capture
+from stacks.foundation import Foundation
+from stacks.identity import Identity
+from stacks.observability import Observability
+from stacks.tracking import Tracking
+
+
+def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
+    """All stacks of the profile that the context names."""
+    profile = settings.load(context)
+    app = App(context=dict(context), outdir=outdir)
+
+    foundation = Foundation(app, "Foundation", settings=profile)
+    identity = Identity(app, "Identity", settings=profile)
+    Tracking(app, "Tracking", settings=profile, foundation=foundation)
+    observability = Observability(app, "Observability", settings=profile)
+    capture = Capture(app, "Capture", settings=profile, foundation=foundation)
+    Assistant(
+        app,
+        "Assistant",
+        settings=profile,
+        foundation=foundation,
+        identity=identity,
+        observability=observability,
+        capture=capture,
+    )
+    if context.get("nag") == "true":
+        Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+    return app
+
+
+if __name__ == "__main__":
+    try:
+        build(settings.read_context(sys.argv[1:])).synth()
+    except (settings.SettingsError, CedarError) as error:
+        sys.exit(f"{error}")

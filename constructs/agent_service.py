@@ -1,0 +1,201 @@
+"""An application in a container on ECS Fargate."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from aws_cdk import Duration, Size
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from constructs.data_lifetime import DataLifetime
+
+CPU_ARCHITECTURES = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
+IMAGE_PLATFORMS = {"arm64": ecr_assets.Platform.LINUX_ARM64, "x86_64": ecr_assets.Platform.LINUX_AMD64}
+
+
+class AgentService(Construct):
+    """A Fargate service: read-only root file system, rolling deployments that roll back, no shell into the tasks.
+
+    Args:
+        vpc: tasks run in its private subnets, or, when it has none, in the public ones with public addresses.
+        image: folder with the Dockerfile.
+        command: of the container.
+        architecture: of the image and of the task.
+        cpu: CPU units of the task.
+        memory_mib: of the task.
+        port: that the application listens on.
+        health_path: answers 200 when the application is well.
+        environment: of the container.
+        secrets: of the container.
+        volumes: directories that the application may write to, by name; they live as long as the task.
+        min_tasks: always running.
+        max_tasks: when above `min_tasks`, the service scales on CPU, and on requests when behind a load balancer.
+        lifetime: of the log groups.
+        log_retention: of the log groups.
+    """
+
+    CPU_TARGET_PERCENT = 60
+    REQUESTS_PER_TASK_AND_MINUTE = 300
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        vpc: ec2.Vpc,
+        image: Path,
+        command: Sequence[str],
+        architecture: Literal["arm64", "x86_64"],
+        cpu: int,
+        memory_mib: int,
+        port: int,
+        health_path: str,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, ecs.Secret],
+        volumes: Mapping[str, str],
+        min_tasks: int,
+        max_tasks: int,
+        lifetime: DataLifetime,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        super().__init__(scope, id)
+        self._lifetime, self._log_retention = lifetime, log_retention
+        self._scales = max_tasks > min_tasks
+        self.cluster = self._build_cluster(vpc)
+        self.task_definition = self._build_task_definition(architecture, cpu, memory_mib)
+        self.container = self._build_container(
+            image, command, architecture, port, health_path, environment, secrets, volumes
+        )
+        self.service = self._build_service(vpc, min_tasks)
+        self._scaling = self._build_scaling(min_tasks, max_tasks)
+
+    @property
+    def task_role(self) -> iam.IRole:
+        """What the application may do."""
+        return self.task_definition.task_role
+
+    def scale_on_requests(self, target_group: elbv2.ApplicationTargetGroup) -> None:
+        """Adds tasks when each gets more than 300 requests a minute. No effect on a service that does not scale."""
+        if self._scaling is not None:
+            self._scaling.scale_on_request_count(
+                "Requests", requests_per_target=self.REQUESTS_PER_TASK_AND_MINUTE, target_group=target_group
+            )
+
+    def _build_cluster(self, vpc: ec2.Vpc) -> ecs.Cluster:
+        return ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENHANCED)
+
+    def _build_task_definition(
+        self, architecture: Literal["arm64", "x86_64"], cpu: int, memory_mib: int
+    ) -> ecs.FargateTaskDefinition:
+        return ecs.FargateTaskDefinition(
+            self,
+            "Task",
+            cpu=cpu,
+            memory_limit_mib=memory_mib,
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=CPU_ARCHITECTURES[architecture],
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
+            ),
+        )
+
+    def _build_container(
+        self,
+        image: Path,
+        command: Sequence[str],
+        architecture: Literal["arm64", "x86_64"],
+        port: int,
+        health_path: str,
+        environment: Mapping[str, str],
+        secrets: Mapping[str, ecs.Secret],
+        volumes: Mapping[str, str],
+    ) -> ecs.ContainerDefinition:
+        health_url = f"http://localhost:{port}{health_path}"
+        container = self.task_definition.add_container(
+            "assistant",
+            image=ecs.ContainerImage.from_asset(str(image), platform=IMAGE_PLATFORMS[architecture]),
+            command=list(command),
+            essential=True,
+            readonly_root_filesystem=True,
+            port_mappings=[ecs.PortMapping(container_port=port)],
+            environment=dict(environment),
+            secrets=dict(secrets),
+            # Time for streamed answers to end and for waiting records to be delivered.
+            stop_timeout=Duration.seconds(60),
+            logging=self._log_driver("assistant"),
+            health_check=ecs.HealthCheck(
+                command=[
+                    "CMD",
+                    "python",
+                    "-c",
+                    f"import urllib.request as r; r.urlopen('{health_url}', timeout=4)",
+                ],
+                interval=Duration.seconds(15),
+                timeout=Duration.seconds(5),
+                retries=3,
+                start_period=Duration.seconds(60),
+            ),
+        )
+        for name, directory in volumes.items():
+            self.task_definition.add_volume(name=name)
+            container.add_mount_points(
+                ecs.MountPoint(source_volume=name, container_path=directory, read_only=False)
+            )
+        return container
+
+    def _log_driver(self, name: str) -> ecs.LogDriver:
+        log_group = logs.LogGroup(
+            self, "LogGroup", retention=self._log_retention, removal_policy=self._lifetime.removal_policy
+        )
+        # A task does not wait for its logs to be taken.
+        return ecs.LogDrivers.aws_logs(
+            stream_prefix=name,
+            log_group=log_group,
+            mode=ecs.AwsLogDriverMode.NON_BLOCKING,
+            max_buffer_size=Size.mebibytes(8),
+        )
+
+    def _build_service(self, vpc: ec2.Vpc, min_tasks: int) -> ecs.FargateService:
+        private = bool(vpc.private_subnets)
+        # Out: HTTPS to the AWS services. In: what a load balancer is allowed later.
+        security_group = ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, allow_all_outbound=False)
+        security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS services")
+        service = ecs.FargateService(
+            self,
+            "Service",
+            cluster=self.cluster,
+            task_definition=self.task_definition,
+            desired_count=min_tasks,
+            min_healthy_percent=100,
+            max_healthy_percent=200,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
+            enable_execute_command=False,
+            assign_public_ip=not private,
+            vpc_subnets=ec2.SubnetSelection(
+                subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS if private else ec2.SubnetType.PUBLIC
+            ),
+            security_groups=[security_group],
+            health_check_grace_period=Duration.seconds(60),
+        )
+        # Container Insights would make this group itself, and keep it for ever.
+        insights = logs.LogGroup(
+            self,
+            "InsightsLogGroup",
+            log_group_name=f"/aws/ecs/containerinsights/{self.cluster.cluster_name}/performance",
+            retention=self._log_retention,
+            removal_policy=self._lifetime.removal_policy,
+        )
+        service.node.add_dependency(insights)
+        return service
+
+    def _build_scaling(self, min_tasks: int, max_tasks: int) -> ecs.ScalableTaskCount | None:
+        if not self._scales:
+            return None
+        scaling = self.service.auto_scale_task_count(min_capacity=min_tasks, max_capacity=max_tasks)
+        scaling.scale_on_cpu_utilization("Cpu", target_utilization_percent=self.CPU_TARGET_PERCENT)
+        return scaling

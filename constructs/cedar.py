@@ -1,0 +1,174 @@
+"""Cedar policies as files: parsed and validated with the Cedar engine, without any construct."""
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cedarpy
+
+SCHEMA_FILE = "schema.json"
+# Quota of Verified Permissions for one policy, in bytes.
+MAX_POLICY_BYTES = 10_000
+# Quota of its policy descriptions, in characters.
+MAX_DESCRIPTION = 150
+
+GROUP = re.compile(r'\bGroup::"([^"|]+)"')
+
+
+class CedarError(ValueError):
+    """A policy file is not usable; the message names file, line and remedy."""
+
+    def __init__(self, file: Path, line: int, problem: str, remedy: str) -> None:
+        super().__init__(f"{file.parent.name}/{file.name}:{line}: {problem}. {remedy}.")
+
+
+@dataclass(frozen=True)
+class CedarPolicy:
+    """One statement. The name is the file's, the description its leading comment."""
+
+    name: str
+    description: str
+    statement: str
+
+
+@dataclass(frozen=True)
+class CedarPolicies:
+    """A schema in Cedar's JSON form and the policies that are valid under it."""
+
+    schema: str
+    namespace: str
+    policies: tuple[CedarPolicy, ...]
+
+
+def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
+    """Reads `schema.json` and every `*.cedar` of the folder; raises CedarError for the first that is not valid.
+
+    Args:
+        folder: each policy file holds one statement with `@id("<file stem>")` after a comment that says what it is for.
+        groups: the names that `Group::"..."` may have; a policy for a group that nobody can be in would never apply.
+    """
+    schema_file = folder / SCHEMA_FILE
+    try:
+        schema = schema_file.read_text()
+        (namespace,) = json.loads(schema)
+        cedarpy.Schema.from_json_str(schema)
+    except (OSError, ValueError) as error:
+        problem = f"it is not a Cedar schema with one namespace ({error})"
+        raise CedarError(schema_file, 1, problem, "Write it from schema.cedarschema") from None
+    files = sorted(folder.glob("*.cedar"))
+    if not files:
+        problem = "there is no *.cedar file beside it"
+        raise CedarError(schema_file, 1, problem, "Add a policy: without one, everything is denied")
+    return CedarPolicies(
+        schema=json.dumps(json.loads(schema), separators=(",", ":")),
+        namespace=namespace,
+        policies=tuple(_load_policy(file, schema, groups) for file in files),
+    )
+
+
+def _load_policy(file: Path, schema: str, groups: Collection[str]) -> CedarPolicy:
+    text = file.read_text()
+    _check_statement(file, text)
+    _check_against_schema(file, text, schema)
+    _check_groups(file, text, groups)
+    comment = " ".join(line.removeprefix("//").strip() for line in _leading_comment(text))
+    if not comment:
+        raise CedarError(
+            file,
+            1,
+            "it has no leading comment",
+            "Begin the file with `// ` and a sentence that says what it is for",
+        )
+    if len(text.encode()) > MAX_POLICY_BYTES:
+        raise CedarError(
+            file,
+            1,
+            f"it has more than {MAX_POLICY_BYTES} bytes",
+            "Split it: that is the limit of Verified Permissions",
+        )
+    return CedarPolicy(name=file.stem, description=comment[:MAX_DESCRIPTION], statement=text)
+
+
+def _check_statement(file: Path, text: str) -> None:
+    problem = _parse_error(text)
+    if problem:
+        lines = text.splitlines(keepends=True)
+        # The engine does not say where: it is the line with which the text first fails in this way.
+        line = next(
+            n
+            for n in range(1, len(lines) + 1)
+            if n == len(lines) or _parse_error("".join(lines[:n])) == problem
+        )
+        raise CedarError(
+            file, line, problem, "Correct the syntax (docs.cedarpolicy.com/policies/syntax-policy.html)"
+        )
+    statements = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    if len(statements) != 1:
+        raise CedarError(file, 1, f"it has {len(statements)} statements", "Keep exactly one in each file")
+    (statement,) = statements.values()
+    if (identifier := statement.get("annotations", {}).get("id")) != file.stem:
+        raise CedarError(
+            file,
+            _line(text, ["@id"]),
+            f"its @id is {json.dumps(identifier)}",
+            f'Annotate the statement with @id("{file.stem}")',
+        )
+
+
+def _parse_error(text: str) -> str:
+    try:
+        cedarpy.policies_to_json_str(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check_against_schema(file: Path, text: str, schema: str) -> None:
+    result = cedarpy.validate_policies(text, schema)
+    if result.validation_passed:
+        return
+    problem = re.sub(r"^for policy `\w+`, ", "", result.errors[0].error)
+    quoted = re.findall(r"`([^`]+)`", problem)
+    raise CedarError(file, _line(text, quoted), problem, _remedy(problem, quoted, schema))
+
+
+def _remedy(problem: str, quoted: list[str], schema: str) -> str:
+    if "optional attribute" in problem:
+        return f"Test it first: `has {quoted[0]} && ...`"
+    if "not found" in problem or "unrecognized" in problem:
+        name = quoted[0].split("::")[-1].strip('"')
+        close = difflib.get_close_matches(name, set(re.findall(r'"([^"]+)"', schema)) - {name}, 1)
+        declare = f"declare `{name}` in the schema"
+        return f"Write `{close[0]}`, or {declare}" if close else declare.capitalize()
+    return "Change the policy or the schema so that they agree"
+
+
+def _check_groups(file: Path, text: str, groups: Collection[str]) -> None:
+    for group in GROUP.findall(text):
+        if group not in groups:
+            raise CedarError(
+                file,
+                _line(text, [f'"{group}"']),
+                f'there is no group "{group}"',
+                f"Use one of {', '.join(groups)}, or add the group to the user pool",
+            )
+
+
+def _line(text: str, needles: Iterable[str]) -> int:
+    """Number of the first line that has one of the needles, else of the statement."""
+    lines = text.splitlines()
+    for needle in [*needles, "permit", "forbid"]:
+        for number, line in enumerate(lines, 1):
+            if needle in line.split("//")[0]:
+                return number
+    return 1
+
+
+def _leading_comment(text: str) -> Iterable[str]:
+    for line in text.splitlines():
+        if not line.startswith("//"):
+            return
+        yield line

@@ -1,0 +1,62 @@
+"""The DynamoDB table of the demo's business domain: a fork replaces it."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+
+from constructs.data_lifetime import DataLifetime
+
+
+class ClaimsTable(Construct):
+    """Claims, customers and staff, by `kind` and `id`. Paid per request.
+
+    Args:
+        key: encrypts the table.
+        lifetime: `RETAINED` keeps the table and protects it from deletion.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        key: kms.Key,
+        lifetime: DataLifetime,
+    ) -> None:
+        super().__init__(scope, id)
+        self._key = key
+        self.table = self._build_table(lifetime)
+
+    def grant_use(self, grantee: iam.IGrantable) -> None:
+        """Allows to read and write items, but neither to scan the table nor to delete from it."""
+        self.table.grant(
+            grantee, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"
+        )
+        # DynamoDB unwraps the table's key as its caller.
+        grantee.grant_principal.add_to_principal_policy(
+            iam.PolicyStatement(
+                actions=["kms:Decrypt"],
+                resources=[self._key.key_arn],
+                conditions={
+                    "StringEquals": {"kms:ViaService": f"dynamodb.{Stack.of(self).region}.amazonaws.com"}
+                },
+            )
+        )
+
+    def _build_table(self, lifetime: DataLifetime) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Table",
+            partition_key=dynamodb.Attribute(name="kind", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="id", type=dynamodb.AttributeType.STRING),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self._key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=lifetime.protected,
+            removal_policy=lifetime.removal_policy,
+        )

@@ -1,0 +1,98 @@
+"""The encryption key, the data lake's bucket and the bucket for access logs."""
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+from constructs.data_lifetime import DataLifetime
+
+
+class DataLake(Construct):
+    """A KMS key, a bucket encrypted with it, and a bucket for access logs.
+
+    Args:
+        lifetime: `TEMPORARY` empties and deletes the buckets with the stack, and schedules the key's deletion.
+        interactions_prefix: key prefix of the interaction records.
+        interaction_retention_days: age in days at which they expire.
+        log_retention_days: age in days at which access logs expire.
+    """
+
+    ALB_LOGS_PREFIX = "load-balancer"
+    NONCURRENT_DAYS = 30
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        lifetime: DataLifetime,
+        interactions_prefix: str,
+        interaction_retention_days: int,
+        log_retention_days: int,
+    ) -> None:
+        super().__init__(scope, id)
+        self._lifetime = lifetime
+        self.key = self._build_key()
+        self.log_bucket = self._build_log_bucket(log_retention_days)
+        self.bucket = self._build_bucket(interactions_prefix, interaction_retention_days)
+
+    def _build_key(self) -> kms.Key:
+        return kms.Key(
+            self,
+            "Key",
+            description="Encrypts the data lake and the claims table",
+            enable_key_rotation=True,
+            removal_policy=self._lifetime.removal_policy,
+        )
+
+    def _build_log_bucket(self, retention_days: int) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "LogBucket",
+            # Log delivery can write under S3's own keys only.
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            removal_policy=self._lifetime.removal_policy,
+            auto_delete_objects=not self._lifetime.protected,
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(retention_days))],
+        )
+        stack = Stack.of(self)
+        bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[bucket.arn_for_objects(f"{self.ALB_LOGS_PREFIX}/AWSLogs/{stack.account}/*")],
+                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+            )
+        )
+        return bucket
+
+    def _build_bucket(self, interactions_prefix: str, interaction_retention_days: int) -> s3.Bucket:
+        return s3.Bucket(
+            self,
+            "Bucket",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=self.key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            server_access_logs_bucket=self.log_bucket,
+            server_access_logs_prefix="data-lake/",
+            removal_policy=self._lifetime.removal_policy,
+            auto_delete_objects=not self._lifetime.protected,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                    noncurrent_version_expiration=Duration.days(self.NONCURRENT_DAYS),
+                ),
+                s3.LifecycleRule(
+                    prefix=interactions_prefix, expiration=Duration.days(interaction_retention_days)
+                ),
+            ],
+        )

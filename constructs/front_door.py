@@ -1,0 +1,121 @@
+"""The load balancer in front of a service."""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+
+
+class FrontDoor(Construct):
+    """An Application Load Balancer: facing the internet for the given address ranges, or internal to the VPC without any.
+
+    With a certificate it speaks TLS and redirects plain HTTP; without one it speaks plain HTTP.
+
+    Args:
+        vpc: of the load balancer.
+        ingress_cidrs: IPv4 ranges that may connect.
+        certificate_arn: of a certificate in ACM.
+        service: gets the requests.
+        container_port: of the service's default container.
+        health_path: answers 200 when a task is well.
+        log_bucket: receives the access logs.
+        log_prefix: key prefix of the access logs that the bucket lets the load balancers write to.
+        deletion_protection: refuses the deletion of the load balancer.
+    """
+
+    # A streamed answer may pause for this long while a tool works.
+    IDLE_TIMEOUT = Duration.seconds(120)
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        vpc: ec2.Vpc,
+        ingress_cidrs: Sequence[str],
+        certificate_arn: str | None,
+        service: ecs.FargateService,
+        container_port: int,
+        health_path: str,
+        log_bucket: s3.Bucket,
+        log_prefix: str,
+        deletion_protection: bool,
+    ) -> None:
+        super().__init__(scope, id)
+        self._certificate_arn = certificate_arn
+        self.load_balancer = self._build_load_balancer(vpc, bool(ingress_cidrs), deletion_protection)
+        self._log_access(log_bucket, log_prefix)
+        self.listener = self._build_listener()
+        self._allow(ingress_cidrs or [vpc.vpc_cidr_block])
+        self.target_group = self._build_targets(service, container_port, health_path)
+
+    @property
+    def url(self) -> str:
+        """Base URL of the service."""
+        scheme = "https" if self._certificate_arn else "http"
+        return f"{scheme}://{self.load_balancer.load_balancer_dns_name}"
+
+    def _build_load_balancer(
+        self, vpc: ec2.Vpc, internet_facing: bool, deletion_protection: bool
+    ) -> elbv2.ApplicationLoadBalancer:
+        public = internet_facing or not vpc.private_subnets
+        return elbv2.ApplicationLoadBalancer(
+            self,
+            "LoadBalancer",
+            vpc=vpc,
+            internet_facing=internet_facing,
+            vpc_subnets=ec2.SubnetSelection(
+                subnet_type=ec2.SubnetType.PUBLIC if public else ec2.SubnetType.PRIVATE_WITH_EGRESS
+            ),
+            idle_timeout=self.IDLE_TIMEOUT,
+            drop_invalid_header_fields=True,
+            deletion_protection=deletion_protection,
+        )
+
+    def _log_access(self, bucket: s3.Bucket, prefix: str) -> None:
+        # The method `log_access_logs` wants a region at synth; the bucket's policy is its owner's part.
+        for key, value in {"enabled": "true", "bucket": bucket.bucket_name, "prefix": prefix}.items():
+            self.load_balancer.set_attribute(f"access_logs.s3.{key}", value)
+        self.load_balancer.node.add_dependency(bucket)
+
+    def _build_listener(self) -> elbv2.ApplicationListener:
+        if self._certificate_arn is None:
+            return self.load_balancer.add_listener(
+                "Http", protocol=elbv2.ApplicationProtocol.HTTP, port=80, open=False
+            )
+        self.load_balancer.add_redirect(open=False)
+        return self.load_balancer.add_listener(
+            "Https",
+            protocol=elbv2.ApplicationProtocol.HTTPS,
+            port=443,
+            open=False,
+            ssl_policy=elbv2.SslPolicy.RECOMMENDED_TLS,
+            certificates=[acm.Certificate.from_certificate_arn(self, "Certificate", self._certificate_arn)],
+        )
+
+    def _allow(self, cidrs: Sequence[str]) -> None:
+        for cidr in cidrs:
+            for port in (80, 443) if self._certificate_arn else (80,):
+                self.load_balancer.connections.allow_from(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port))
+
+    def _build_targets(
+        self, service: ecs.FargateService, container_port: int, health_path: str
+    ) -> elbv2.ApplicationTargetGroup:
+        return self.listener.add_targets(
+            "Service",
+            protocol=elbv2.ApplicationProtocol.HTTP,
+            port=container_port,
+            targets=[service],
+            deregistration_delay=Duration.seconds(60),
+            health_check=elbv2.HealthCheck(
+                path=health_path,
+                interval=Duration.seconds(15),
+                timeout=Duration.seconds(5),
+                healthy_threshold_count=2,
+            ),
+        )

@@ -1,0 +1,76 @@
+"""The Amazon Managed Grafana workspace."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_grafana as grafana
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+
+
+class GrafanaWorkspace(Construct):
+    """A workspace whose users sign in through IAM Identity Center, with a role that reads metrics and traces.
+
+    The account or its organization needs IAM Identity Center; users are assigned after the deployment, which CloudFormation cannot do.
+
+    Args:
+        name: shown in the console.
+        prometheus_arn: ARN of the Prometheus workspace that dashboards read.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        name: str,
+        prometheus_arn: str,
+    ) -> None:
+        super().__init__(scope, id)
+        self.role = self._build_role(prometheus_arn)
+        self.workspace = self._build_workspace(name)
+
+    @property
+    def endpoint(self) -> str:
+        """Host name of the workspace."""
+        return self.workspace.attr_endpoint
+
+    def _build_role(self, prometheus_arn: str) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "grafana.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["aps:QueryMetrics", "aps:GetSeries", "aps:GetLabels", "aps:GetMetricMetadata"],
+                resources=[prometheus_arn],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                # X-Ray has no resources that reading traces could be limited to.
+                actions=[
+                    "xray:GetTraceSummaries",
+                    "xray:BatchGetTraces",
+                    "xray:GetServiceGraph",
+                    "xray:GetTraceGraph",
+                ],
+                resources=["*"],
+            )
+        )
+        return role
+
+    def _build_workspace(self, name: str) -> grafana.CfnWorkspace:
+        return grafana.CfnWorkspace(
+            self,
+            "Workspace",
+            name=name,
+            account_access_type="CURRENT_ACCOUNT",
+            authentication_providers=["AWS_SSO"],
+            permission_type="CUSTOMER_MANAGED",
+            role_arn=self.role.role_arn,
+            # The data source of Managed Prometheus is a plugin.
+            plugin_admin_enabled=True,
+        )

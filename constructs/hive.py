@@ -1,0 +1,40 @@
+"""From JSON schema to the column types of Hive, which Glue and Athena use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+SCALARS = {"string": "string", "integer": "bigint", "number": "double", "boolean": "boolean"}
+
+
+class SchemaError(ValueError):
+    """A JSON schema has no equal among Hive's types; the message names the place in it."""
+
+
+def columns(schema: Mapping[str, Any]) -> dict[str, str]:
+    """Hive type of each property of an object's schema, in order. Times stay text: Athena's JSON SerDe reads no ISO 8601."""
+    return {name: _type(value, schema, name) for name, value in schema["properties"].items()}
+
+
+def _type(value: Mapping[str, Any], root: Mapping[str, Any], place: str) -> str:
+    if "$ref" in value:
+        return _type(root["$defs"][value["$ref"].removeprefix("#/$defs/")], root, place)
+    if "anyOf" in value:
+        options = {_type(option, root, place) for option in value["anyOf"] if option.get("type") != "null"}
+        if len(options) != 1:
+            raise SchemaError(f"{place} may be {' or '.join(sorted(options))}: a column has one type.")
+        return options.pop()
+    match value.get("type"):
+        case "array" if "items" in value:
+            return f"array<{_type(value['items'], root, f'{place}[]')}>"
+        case "object" if "properties" in value:
+            fields = (
+                f"{name}:{_type(field, root, f'{place}.{name}')}"
+                for name, field in value["properties"].items()
+            )
+            return f"struct<{','.join(fields)}>"
+        case "object" if isinstance(value.get("additionalProperties"), dict):
+            return f"map<string,{_type(value['additionalProperties'], root, f'{place}.*')}>"
+        case str(name) if name in SCALARS:
+            return SCALARS[name]
+        case other:
+            raise SchemaError(f"{place} has the type {other}, and not enough is said about it for a column.")

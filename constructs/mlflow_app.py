@@ -1,0 +1,86 @@
+"""The SageMaker MLflow App."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+
+from constructs.data_lifetime import DataLifetime
+
+
+class MlflowApp(Construct):
+    """A serverless MLflow App with its artifacts under a prefix of a bucket. It costs nothing while nobody uses it.
+
+    Args:
+        name: fixed, because another name replaces the App and its runs are lost.
+        bucket: encrypted with a customer key, or not.
+        artifact_prefix: key prefix of the artifacts, without slashes at the ends.
+        maintenance_window: start of the weekly window in UTC, such as `Tue:03:30`.
+        lifetime: `RETAINED` keeps the App when its stack is deleted.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        name: str,
+        bucket: s3.Bucket,
+        artifact_prefix: str,
+        maintenance_window: str,
+        lifetime: DataLifetime,
+    ) -> None:
+        super().__init__(scope, id)
+        self.role = self._build_role(bucket, artifact_prefix)
+        self.app = self._build_app(
+            name, bucket.s3_url_for_object(artifact_prefix), maintenance_window, lifetime
+        )
+
+    @property
+    def arn(self) -> str:
+        """ARN of the App: MLflow's tracking URI."""
+        return self.app.attr_arn
+
+    def _build_role(self, bucket: s3.Bucket, artifact_prefix: str) -> iam.Role:
+        role = iam.Role(
+            self,
+            "Role",
+            assumed_by=iam.ServicePrincipal(
+                "sagemaker.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject", "s3:PutObject"],
+                resources=[bucket.arn_for_objects(f"{artifact_prefix}/*")],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [artifact_prefix, f"{artifact_prefix}/*"]}},
+            )
+        )
+        if bucket.encryption_key is not None:
+            bucket.encryption_key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        return role
+
+    def _build_app(
+        self, name: str, artifact_uri: str, maintenance_window: str, lifetime: DataLifetime
+    ) -> sagemaker.CfnMlflowApp:
+        app = sagemaker.CfnMlflowApp(
+            self,
+            "App",
+            name=name,
+            artifact_store_uri=artifact_uri,
+            role_arn=self.role.role_arn,
+            model_registration_mode="AutoModelRegistrationDisabled",
+            weekly_maintenance_window_start=maintenance_window,
+        )
+        app.apply_removal_policy(lifetime.removal_policy)
+        # SageMaker tries the artifact store when it creates the App.
+        app.node.add_dependency(self.role)
+        return app

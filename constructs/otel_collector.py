@@ -1,0 +1,96 @@
+"""The AWS Distro for OpenTelemetry collector as a sidecar."""
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from constructs.data_lifetime import DataLifetime
+
+
+class OtelCollector(Construct):
+    """A collector in a task, which the other containers reach on localhost over OTLP/HTTP.
+
+    The task goes on without it, since telemetry must not cost an answer; ECS restarts it by itself.
+
+    Args:
+        task_definition: of the task; its role may then write traces and metrics.
+        configuration: YAML, handed over in AOT_CONFIG_CONTENT. It holds no secret, and as plain environment each change of it is a new
+            revision of the task, which a parameter's value would not be.
+        environment: what the configuration refers to as `${env:NAME}`, besides AWS_REGION, OTLP_HTTP_ENDPOINT and HEALTH_CHECK_ENDPOINT.
+        otlp_port: for OTLP/HTTP.
+        health_port: for the health check.
+        prometheus_arn: ARN of the workspace that metrics go to.
+        lifetime: of the log group.
+        log_retention: of the log group.
+    """
+
+    IMAGE = "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
+    MEMORY_MIB = 256
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        task_definition: ecs.FargateTaskDefinition,
+        configuration: str,
+        environment: dict[str, str],
+        otlp_port: int,
+        health_port: int,
+        prometheus_arn: str,
+        lifetime: DataLifetime,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        super().__init__(scope, id)
+        log_group = logs.LogGroup(
+            self, "LogGroup", retention=log_retention, removal_policy=lifetime.removal_policy
+        )
+        addresses = {
+            "AWS_REGION": Stack.of(self).region,
+            "OTLP_HTTP_ENDPOINT": f"0.0.0.0:{otlp_port}",  # noqa: S104 - the task's own network
+            "HEALTH_CHECK_ENDPOINT": f"0.0.0.0:{health_port}",  # noqa: S104
+        }
+        self.container = self._build_container(
+            task_definition, {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration}, log_group
+        )
+        self._grant_writes(task_definition.task_role, prometheus_arn)
+
+    def _build_container(
+        self,
+        task_definition: ecs.FargateTaskDefinition,
+        environment: dict[str, str],
+        log_group: logs.LogGroup,
+    ) -> ecs.ContainerDefinition:
+        return task_definition.add_container(
+            "collector",
+            image=ecs.ContainerImage.from_registry(self.IMAGE),
+            essential=False,
+            enable_restart_policy=True,
+            memory_limit_mib=self.MEMORY_MIB,
+            readonly_root_filesystem=True,
+            environment=environment,
+            logging=ecs.LogDrivers.aws_logs(
+                stream_prefix="collector", log_group=log_group, mode=ecs.AwsLogDriverMode.NON_BLOCKING
+            ),
+            health_check=ecs.HealthCheck(
+                command=["CMD", "/healthcheck"],
+                interval=Duration.seconds(10),
+                timeout=Duration.seconds(5),
+                retries=3,
+                start_period=Duration.seconds(10),
+            ),
+        )
+
+    def _grant_writes(self, role: iam.IRole, prometheus_arn: str) -> None:
+        role.add_to_principal_policy(
+            iam.PolicyStatement(
+                # X-Ray has no resources for writing.
+                actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+                resources=["*"],
+            )
+        )
+        role.add_to_principal_policy(
+            iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn])
+        )

@@ -1,0 +1,125 @@
+"""The Cognito user pool."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from aws_cdk import Duration
+from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from constructs.data_lifetime import DataLifetime
+
+
+class UserDirectory(Construct):
+    """A user pool without self sign-up, its groups, an app client, and the trigger that puts the claim `mfa` into ID tokens.
+
+    Users carry the custom attributes `region` and `department`, which policies rely on: only administrators can write them.
+
+    Args:
+        groups: names of the groups.
+        mfa: whether users may or must have a TOTP authenticator.
+        admin_password_sign_in: allows administrators to sign in for a user (`ADMIN_USER_PASSWORD_AUTH`).
+        pre_token_code: folder of the pre-token-generation function.
+        lifetime: `RETAINED` keeps the pool and protects it from deletion.
+        log_retention: of the function's log group.
+    """
+
+    ID_TOKEN_VALIDITY = Duration.hours(1)
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        groups: Sequence[str],
+        mfa: Literal["optional", "required"],
+        admin_password_sign_in: bool,
+        pre_token_code: Path,
+        lifetime: DataLifetime,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        super().__init__(scope, id)
+        self.groups = tuple(groups)
+        self.pool = self._build_pool(mfa, lifetime)
+        self._build_groups()
+        self._build_pre_token_trigger(pre_token_code, lifetime, log_retention)
+        self.client = self._build_client(admin_password_sign_in)
+
+    def _build_pool(self, mfa: Literal["optional", "required"], lifetime: DataLifetime) -> cognito.UserPool:
+        return cognito.UserPool(
+            self,
+            "UserPool",
+            feature_plan=cognito.FeaturePlan.ESSENTIALS,
+            self_sign_up_enabled=False,
+            sign_in_aliases=cognito.SignInAliases(username=True, email=True),
+            sign_in_case_sensitive=False,
+            custom_attributes={
+                "region": cognito.StringAttribute(mutable=True, max_len=64),
+                "department": cognito.StringAttribute(mutable=True, max_len=64),
+            },
+            mfa=cognito.Mfa.REQUIRED if mfa == "required" else cognito.Mfa.OPTIONAL,
+            mfa_second_factor=cognito.MfaSecondFactor(otp=True, sms=False),
+            password_policy=cognito.PasswordPolicy(
+                min_length=12,
+                require_lowercase=True,
+                require_uppercase=True,
+                require_digits=True,
+                require_symbols=True,
+            ),
+            account_recovery=cognito.AccountRecovery.EMAIL_ONLY,
+            deletion_protection=lifetime.protected,
+            removal_policy=lifetime.removal_policy,
+        )
+
+    def _build_groups(self) -> None:
+        for group in self.groups:
+            self.pool.add_group(f"{group.capitalize()}Group", group_name=group)
+
+    def _build_pre_token_trigger(
+        self, code: Path, lifetime: DataLifetime, log_retention: logs.RetentionDays
+    ) -> None:
+        function = lambda_.Function(
+            self,
+            "PreToken",
+            description="Adds the claim mfa to ID tokens",
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            handler="handler.handler",
+            code=lambda_.Code.from_asset(str(code), exclude=["__pycache__"]),
+            timeout=Duration.seconds(5),
+            memory_size=256,
+            log_group=logs.LogGroup(
+                self, "PreTokenLogs", retention=log_retention, removal_policy=lifetime.removal_policy
+            ),
+        )
+        self.pool.add_trigger(
+            cognito.UserPoolOperation.PRE_TOKEN_GENERATION_CONFIG, function, cognito.LambdaVersion.V2_0
+        )
+        # Apart from the role, because the pool needs the function and this policy needs the pool.
+        policy = iam.Policy(self, "PreTokenPolicy")
+        policy.add_statements(
+            iam.PolicyStatement(actions=["cognito-idp:AdminGetUser"], resources=[self.pool.user_pool_arn])
+        )
+        assert function.role is not None  # noqa: S101 - Function always makes one
+        function.role.attach_inline_policy(policy)
+
+    def _build_client(self, admin_password_sign_in: bool) -> cognito.UserPoolClient:
+        return self.pool.add_client(
+            "Client",
+            auth_flows=cognito.AuthFlow(admin_user_password=admin_password_sign_in, user_srp=True),
+            disable_o_auth=True,
+            generate_secret=False,
+            prevent_user_existence_errors=True,
+            id_token_validity=self.ID_TOKEN_VALIDITY,
+            access_token_validity=self.ID_TOKEN_VALIDITY,
+            read_attributes=cognito.ClientAttributes()
+            .with_standard_attributes(email=True, email_verified=True, preferred_username=True)
+            .with_custom_attributes("region", "department"),
+            write_attributes=cognito.ClientAttributes().with_standard_attributes(
+                email=True, preferred_username=True
+            ),
+        )

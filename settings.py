@@ -1,0 +1,245 @@
+"""Deployment settings: one profile per environment, from the context key `fmops` of cdk.json.
+
+A profile says only what differs from the defaults below. A bad value is refused before any construct is made.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+CDK_JSON = Path(__file__).with_name("cdk.json")
+
+Port = Annotated[int, Field(ge=1024, le=65535)]
+Pattern = StringConstraints
+
+# Of the periods that CloudWatch Logs knows, in days.
+RetentionDays = Literal[1, 3, 5, 7, 14, 30, 90, 180, 365, 731, 1827, 3653]
+
+# The CPU units of Fargate and the memory (MiB) that each can have.
+FARGATE_SIZES = {
+    256: (512, 1024, 2048),
+    512: range(1024, 4097, 1024),
+    1024: range(2048, 8193, 1024),
+    2048: range(4096, 16385, 1024),
+    4096: range(8192, 30721, 1024),
+}
+
+
+class SettingsError(ValueError):
+    """A setting is not usable; the message is one sentence for the person who wrote it."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Network(_Section):
+    """The VPC that the assistant runs in."""
+
+    egress: Literal["public", "nat"] = "public"
+    """`public`: tasks have public addresses and no NAT gateway is paid for. `nat`: tasks in private subnets."""
+    zones: Annotated[int, Field(ge=2, le=3)] = 2
+
+
+class Identity(_Section):
+    """Who may sign in, and how."""
+
+    mfa: Literal["optional", "required"] = "required"
+    admin_password_sign_in: bool = False
+    """Allows `ADMIN_USER_PASSWORD_AUTH`, which the demo's tour signs in with."""
+
+
+class Tracking(_Section):
+    """The SageMaker MLflow App."""
+
+    maintenance_window: Annotated[
+        str, Pattern(pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun):[0-2]\d:[0-5]\d$")
+    ] = "Tue:03:30"
+
+
+class Observability(_Section):
+    """Metrics, alerts and dashboards."""
+
+    grafana: bool = False
+    """An Amazon Managed Grafana workspace: needs IAM Identity Center, and each editor is billed."""
+    metric_retention_days: Annotated[int, Field(ge=1, le=1095)] = 150
+    alert_email: Annotated[str, Pattern(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
+
+
+class Capture(_Section):
+    """Interaction records on their way to the data lake."""
+
+    buffer_seconds: Annotated[int, Field(ge=0, le=900)] = 60
+    retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
+    """Interactions hold redacted conversations: they expire after this many days."""
+
+
+class Assistant(_Section):
+    """The application on ECS Fargate."""
+
+    model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0"
+    )
+    """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
+    embedding_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
+        "amazon.titan-embed-text-v2:0"
+    )
+    architecture: Literal["arm64", "x86_64"] = "arm64"
+    """Of the image and of the task, so that they cannot differ."""
+    cpu: Literal[256, 512, 1024, 2048, 4096] = 512
+    memory_mib: int = 1024
+    min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
+    max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
+    """The service scales on requests and CPU when this is above `min_tasks`."""
+    port: Port = 8080
+    collector_port: Port = 4318
+    collector_health_port: Port = 13133
+    certificate_arn: (
+        Annotated[str, Pattern(pattern=r"^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate/[\w-]+$")] | None
+    ) = None
+    """Turns the load balancer's listener to TLS."""
+    ingress_cidrs: tuple[str, ...] = ()
+    """IPv4 ranges that may reach the load balancer; it is internal to the VPC when there are none."""
+    guardrails: dict[str, JsonValue] = {}
+    """Settings of `fmops.guardrails`; the library's defaults when empty."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Assistant:
+        if self.memory_mib not in FARGATE_SIZES[self.cpu]:
+            allowed = ", ".join(str(size) for size in FARGATE_SIZES[self.cpu])
+            raise ValueError(
+                f"memory_mib is {self.memory_mib}, but with cpu {self.cpu} Fargate allows {allowed}"
+            )
+        if self.max_tasks < self.min_tasks:
+            raise ValueError(
+                f"max_tasks is {self.max_tasks}, but must be at least min_tasks ({self.min_tasks})"
+            )
+        if len({self.port, self.collector_port, self.collector_health_port}) < 3:
+            raise ValueError(
+                "port, collector_port and collector_health_port must differ, since the containers share one network"
+            )
+        for cidr in self.ingress_cidrs:
+            try:
+                network = IPv4Network(cidr)
+            except ValueError as error:
+                raise ValueError(
+                    f"ingress_cidrs has '{cidr}', but allowed are IPv4 ranges such as 203.0.113.7/32 ({error})"
+                ) from None
+            if network.prefixlen == 0 and self.certificate_arn is None:
+                raise ValueError(
+                    "ingress_cidrs opens the assistant to everyone, so certificate_arn must be set: tokens would cross the internet unencrypted"
+                )
+        return self
+
+
+class Settings(_Section):
+    """One environment."""
+
+    profile: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")]
+    prefix: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{1,11}$")] = "fmops"
+    """Begins the stack names and the few physical names that a service forces."""
+    account: Annotated[str, Pattern(pattern=r"^\d{12}$")] | None = None
+    """The account and region of the AWS credentials are used when these are not set."""
+    region: Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
+    bootstrap_qualifier: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,10}$")] = "hnb659fds"
+    permissions_boundary: Annotated[str, Pattern(pattern=r"^[\w+=,.@-]{1,128}$")] | None = None
+    """The name of a managed policy of the account that bounds every role."""
+    data_lifetime: Literal["temporary", "retained"] = "retained"
+    """`temporary`: data is deleted with its stack. `retained`: it survives, and is protected from deletion."""
+    log_retention_days: RetentionDays = 30
+    network: Network = Network()
+    identity: Identity = Identity()
+    tracking: Tracking = Tracking()
+    observability: Observability = Observability()
+    capture: Capture = Capture()
+    assistant: Assistant = Assistant()
+
+    @property
+    def environment_name(self) -> str:
+        """`<prefix>-<profile>`: unique in an account and region."""
+        return f"{self.prefix}-{self.profile}"
+
+
+def read_context(arguments: Sequence[str] = ()) -> dict[str, Any]:
+    """The context of cdk.json, overridden by the CDK CLI's and by `-c key=value` arguments.
+
+    The CLI hands its context over in `CDK_CONTEXT_JSON`; `python app.py` alone has to read cdk.json itself.
+    """
+    context: dict[str, Any] = json.loads(CDK_JSON.read_text())["context"]
+    context |= json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))
+    for flag, pair in zip(arguments[::2], [*arguments[1::2], ""], strict=False):
+        key, equals, value = pair.partition("=")
+        if flag not in ("-c", "--context") or not equals:
+            raise SettingsError(f"'{flag} {pair}' is not understood: give context as -c key=value.")
+        context[key] = value
+    return context
+
+
+def load(context: Mapping[str, Any]) -> Settings:
+    """The settings of the profile that the context names (`dev` unless told), or SettingsError."""
+    profiles, name = context.get("fmops"), context.get("profile", "dev")
+    if not isinstance(profiles, dict) or not all(isinstance(profile, dict) for profile in profiles.values()):
+        raise SettingsError(
+            "cdk.json has no profiles: its context key 'fmops' must hold an object for each, such as {\"dev\": {}}."
+        )
+    if name not in profiles:
+        raise SettingsError(
+            f"The profile '{name}' is not in the context 'fmops' of cdk.json: use {_or(sorted(profiles))}."
+        )
+    values = {**profiles[name], "profile": name}
+    values["assistant"] = {**values.get("assistant", {}), **_port_overrides(context)}
+    try:
+        # JSON mode: lists become tuples, while text never becomes a number.
+        return Settings.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise SettingsError(" ".join(_sentence(name, detail) for detail in error.errors())) from None
+
+
+def _port_overrides(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Ports given as `-c port=8090`, which arrive as text."""
+    ports = {
+        key: context[key] for key in ("port", "collector_port", "collector_health_port") if key in context
+    }
+    return {key: int(value) if str(value).isdecimal() else value for key, value in ports.items()}
+
+
+def _sentence(profile: str, detail: ErrorDetails) -> str:
+    field = ".".join(["fmops", profile, *(str(part) for part in detail["loc"])])
+    if detail["type"] == "extra_forbidden":
+        known = _known_settings(detail["loc"][:-1])
+        close = difflib.get_close_matches(str(detail["loc"][-1]), known, 1)
+        return f"{field} is not a setting: use {f'{close[0]} instead' if close else _or(known)}."
+    if detail["type"] == "value_error":
+        return f"{field}: {detail['ctx']['error']}."
+    allowed = detail["msg"].replace("Input should ", "it should ").replace("String should ", "it should ")
+    return f"{field} is {json.dumps(detail['input'], default=str)}, but {allowed}."
+
+
+def _known_settings(location: Sequence[int | str]) -> list[str]:
+    section: type[BaseModel] = Settings
+    for part in location:
+        annotation = section.model_fields[str(part)].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)  # noqa: S101
+        section = annotation
+    return sorted(section.model_fields)
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -1,0 +1,174 @@
+"""Assistant: the application. Changes with each release."""
+
+import json
+from pathlib import Path
+
+from aws_cdk import CfnOutput
+from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_secretsmanager as secretsmanager
+from constructs import Construct
+
+from collector import config as collector_config
+from constructs.agent_service import AgentService
+from constructs.bedrock_access import invoke_statements
+from constructs.claims_table import ClaimsTable
+from constructs.data_lake import DataLake
+from constructs.front_door import FrontDoor
+from constructs.otel_collector import OtelCollector
+from settings import Settings
+from stacks.base import FmopsStack
+from stacks.capture import Capture
+from stacks.foundation import Foundation
+from stacks.identity import Identity
+from stacks.observability import Observability
+
+ROOT = Path(__file__).parents[1]
+
+
+class Assistant(FmopsStack):
+    """The assistant on ECS Fargate behind a load balancer, with the ADOT collector beside it."""
+
+    HEALTH_PATH = "/healthz"
+    SPOOL_DIRECTORY = "/var/spool/fmops"
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        settings: Settings,
+        foundation: Foundation,
+        identity: Identity,
+        observability: Observability,
+        capture: Capture,
+    ) -> None:
+        super().__init__(scope, id, settings, description="FMOps: the assistant")
+        self._settings = settings
+        self._foundation, self._identity = foundation, identity
+        self._observability, self._capture = observability, capture
+        self.claims = ClaimsTable(self, "Claims", key=foundation.lake.key, lifetime=self.lifetime)
+        self.app = self._build_app()
+        self._build_collector()
+        self._grant()
+        self._build_front_door()
+        CfnOutput(self, "ClaimsTableName", value=self.claims.table.table_name)
+        CfnOutput(self, "ClusterName", value=self.app.cluster.cluster_name)
+        CfnOutput(self, "ServiceName", value=self.app.service.service_name)
+
+    def _build_app(self) -> AgentService:
+        options = self._settings.assistant
+        pseudonym_key = secretsmanager.Secret(
+            self,
+            "PseudonymKey",
+            description="HMAC key that makes pseudonyms of user ids",
+            generate_secret_string=secretsmanager.SecretStringGenerator(
+                password_length=64, exclude_punctuation=True
+            ),
+            removal_policy=self.lifetime.removal_policy,
+        )
+        return AgentService(
+            self,
+            "App",
+            vpc=self._foundation.network.vpc,
+            image=ROOT,
+            command=["python", "-m", "fmops.assistant"],
+            architecture=options.architecture,
+            cpu=options.cpu,
+            memory_mib=options.memory_mib,
+            port=options.port,
+            health_path=self.HEALTH_PATH,
+            environment=self._environment(),
+            secrets={"FMOPS_PSEUDONYM_KEY": ecs.Secret.from_secrets_manager(pseudonym_key)},
+            volumes={"spool": self.SPOOL_DIRECTORY, "tmp": "/tmp"},  # noqa: S108 - a volume of the task
+            min_tasks=options.min_tasks,
+            max_tasks=options.max_tasks,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        options, users = self._settings.assistant, self._identity.users
+        pool_id = users.pool.user_pool_id
+        return {
+            "AWS_REGION": self.region,
+            "FMOPS_PORT": str(options.port),
+            "FMOPS_MODEL_ID": options.model_id,
+            "FMOPS_EMBEDDING_MODEL_ID": options.embedding_model_id,
+            "FMOPS_USER_POOL_ID": pool_id,
+            "FMOPS_OIDC_ISSUER": f"https://cognito-idp.{self.region}.amazonaws.com/{pool_id}",
+            "FMOPS_OIDC_AUDIENCE": users.client.user_pool_client_id,
+            "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
+            "FMOPS_DELIVERY_STREAM": self._capture.stream.delivery_stream_name,
+            "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
+            "FMOPS_GUARDRAILS": json.dumps(options.guardrails),
+            "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
+            "OTEL_SERVICE_NAME": f"{self._settings.environment_name}-assistant",
+            "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{options.collector_port}",
+        }
+
+    def _build_collector(self) -> None:
+        options, prometheus = self._settings.assistant, self._observability.prometheus
+        configuration = (ROOT / "collector" / "adot.yaml").read_text()
+        collector_config.load(configuration)
+        collector = OtelCollector(
+            self,
+            "Collector",
+            task_definition=self.app.task_definition,
+            configuration=configuration,
+            environment={"AMP_REMOTE_WRITE_ENDPOINT": prometheus.remote_write_endpoint},
+            otlp_port=options.collector_port,
+            health_port=options.collector_health_port,
+            prometheus_arn=prometheus.arn,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+        self.app.container.add_container_dependencies(
+            ecs.ContainerDependency(
+                container=collector.container, condition=ecs.ContainerDependencyCondition.START
+            )
+        )
+
+    def _grant(self) -> None:
+        options, role = self._settings.assistant, self.app.task_role
+        statements = [
+            *invoke_statements(self, options.model_id),
+            *invoke_statements(self, options.embedding_model_id),
+            # Guardrail checks and Comprehend's detectors have no resources.
+            iam.PolicyStatement(
+                actions=[
+                    "bedrock:InvokeGuardrailChecks",
+                    "comprehend:DetectPiiEntities",
+                    "comprehend:DetectToxicContent",
+                ],
+                resources=["*"],
+            ),
+            iam.PolicyStatement(
+                actions=["verifiedpermissions:IsAuthorizedWithToken"], resources=[self._identity.policies.arn]
+            ),
+            iam.PolicyStatement(
+                actions=["firehose:PutRecordBatch"], resources=[self._capture.stream.delivery_stream_arn]
+            ),
+        ]
+        for statement in statements:
+            role.add_to_principal_policy(statement)
+        self.claims.grant_use(role)
+
+    def _build_front_door(self) -> None:
+        options = self._settings.assistant
+        front_door = FrontDoor(
+            self,
+            "FrontDoor",
+            vpc=self._foundation.network.vpc,
+            ingress_cidrs=options.ingress_cidrs,
+            certificate_arn=options.certificate_arn,
+            service=self.app.service,
+            container_port=options.port,
+            health_path=self.HEALTH_PATH,
+            log_bucket=self._foundation.lake.log_bucket,
+            log_prefix=DataLake.ALB_LOGS_PREFIX,
+            deletion_protection=self.lifetime.protected,
+        )
+        self.app.scale_on_requests(front_door.target_group)
+        CfnOutput(self, "AssistantUrl", value=front_door.url)

@@ -1,0 +1,35 @@
+"""Foundation: the key, the buckets and the network. Changes rarely."""
+
+from constructs import Construct
+
+from constructs.data_lake import DataLake
+from constructs.network import Network
+from settings import Settings
+from stacks.base import FmopsStack
+
+
+class Foundation(FmopsStack):
+    """KMS key, data lake and log buckets, VPC."""
+
+    # Key prefixes of the data lake.
+    INTERACTIONS = "interactions"
+    MLFLOW_ARTIFACTS = "mlflow"
+    QUERY_RESULTS = "athena-results"
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
+        super().__init__(scope, id, settings, description="FMOps: encryption key, data lake, network")
+        self.lake = DataLake(
+            self,
+            "DataLake",
+            lifetime=self.lifetime,
+            interactions_prefix=f"{self.INTERACTIONS}/",
+            interaction_retention_days=settings.capture.retention_days,
+            log_retention_days=settings.log_retention_days,
+        )
+        self.network = Network(
+            self,
+            "Network",
+            egress=settings.network.egress,
+            zones=settings.network.zones,
+            log_bucket=self.lake.log_bucket,
+        )

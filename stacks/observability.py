@@ -1,0 +1,32 @@
+"""Observability: metrics, alerts and dashboards. Changes with the dashboards."""
+
+from aws_cdk import CfnOutput
+from constructs import Construct
+
+from constructs.grafana_workspace import GrafanaWorkspace
+from constructs.prometheus_workspace import PrometheusWorkspace
+from settings import Settings
+from stacks.base import FmopsStack
+
+
+class Observability(FmopsStack):
+    """Prometheus workspace with alerts and, if wanted, a Grafana workspace."""
+
+    def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
+        super().__init__(scope, id, settings, description="FMOps: metrics, alerts, dashboards")
+        self.prometheus = PrometheusWorkspace(
+            self,
+            "Prometheus",
+            alias=settings.environment_name,
+            alert_email=settings.observability.alert_email,
+            metric_retention_days=settings.observability.metric_retention_days,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+        CfnOutput(self, "PrometheusWorkspaceId", value=self.prometheus.workspace_id)
+        CfnOutput(self, "PrometheusEndpoint", value=self.prometheus.endpoint)
+        if settings.observability.grafana:
+            grafana = GrafanaWorkspace(
+                self, "Grafana", name=settings.environment_name, prometheus_arn=self.prometheus.arn
+            )
+            CfnOutput(self, "GrafanaWorkspaceEndpoint", value=grafana.endpoint)
