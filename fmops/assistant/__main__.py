@@ -1,0 +1,40 @@
+"""Starts the assistant: ``python -m fmops.assistant``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import uvicorn
+from pydantic import ValidationError
+
+from fmops.assistant.settings import AssistantSettings
+
+GRACE_SECONDS = 20
+"""For requests under way after SIGTERM; ECS stops the container after 30."""
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    try:
+        settings = AssistantSettings()
+    except ValidationError as error:
+        for problem in error.errors():
+            print(f"FMOPS_{str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+        return 2
+    from fmops.assistant.assembly import assemble
+
+    uvicorn.run(
+        assemble(settings),
+        host="0.0.0.0",  # noqa: S104 - the container's only way in is its security group
+        port=settings.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""The LangChain agent behind the assistant: model, tools and the layers around them, in the order they act."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.language_models import BaseChatModel
+from langchain_core.tools import BaseTool
+from langgraph.graph.state import CompiledStateGraph
+
+from fmops.assistant.context import RequestContext
+from fmops.authorization import AuthorizationMiddleware
+from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
+from fmops.telemetry.middleware import TelemetryMiddleware
+
+PROMPT_NAME = "claims-desk"
+PROMPT_VERSION = "packaged"
+PROMPT = Path(__file__).with_name("prompts") / "system.md"
+
+
+def build_agent(
+    *,
+    model: BaseChatModel,
+    model_id: str,
+    tools: list[BaseTool],
+    guardrails: GuardrailEngine,
+    authorization: AuthorizationMiddleware,
+    recording: AgentMiddleware[Any, Any],
+) -> CompiledStateGraph[Any, RequestContext, Any, Any]:
+    """An agent whose every tool call is recorded, authorized and guarded, from the outside in."""
+    return create_agent(
+        GuardedChatModel(model=model, engine=guardrails),
+        tools,
+        system_prompt=PROMPT.read_text(),
+        middleware=[
+            recording,
+            TelemetryMiddleware(model_id=model_id),
+            authorization,
+            GuardrailMiddleware(guardrails),
+        ],
+        context_schema=RequestContext,
+        name="claims_desk",
+    )

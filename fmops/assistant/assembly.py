@@ -1,0 +1,80 @@
+"""Puts the assistant together from its settings: the one place that knows all of its parts."""
+
+from __future__ import annotations
+
+import boto3
+from botocore.config import Config
+from fastapi import FastAPI
+from langchain_aws import BedrockEmbeddings, ChatBedrockConverse
+
+from fmops import telemetry
+from fmops.assistant import knowledge
+from fmops.assistant.agent import build_agent
+from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.claims import ClaimsDesk
+from fmops.assistant.context import record_outcome
+from fmops.assistant.conversation import Conversation
+from fmops.assistant.identity import Pseudonyms, TokenVerifier
+from fmops.assistant.recording import RecordingMiddleware
+from fmops.assistant.service import create_app
+from fmops.assistant.settings import AssistantSettings
+from fmops.assistant.tools import build_tools
+from fmops.authorization import AuthorizationMiddleware, Authorizer
+from fmops.capture import FirehoseSink, Spool
+from fmops.guardrails import build_engine
+
+FAST = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
+"""For calls on the request path that decide or read: a slow answer there is a denial or an error."""
+MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 2, "mode": "standard"})
+
+
+def assemble(settings: AssistantSettings) -> FastAPI:
+    """The whole application."""
+    stop_telemetry = telemetry.start()
+    session = boto3.Session()
+    bedrock = session.client("bedrock-runtime", config=MODEL)
+    desk = ClaimsDesk(session.client("dynamodb", config=FAST), settings.claims_table)
+    embeddings = BedrockEmbeddings(client=bedrock, model_id=settings.embedding_model_id)
+    guardrails = build_engine(
+        settings.guardrails, session, observers=[record_outcome, telemetry.observe_guardrails]
+    )
+    authorizer = Authorizer(session.client("verifiedpermissions", config=FAST), settings.policy_store_id)
+    resolver = ClaimsDeskResolver(desk, settings.user_pool_id)
+    base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
+    pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
+    sink = FirehoseSink(
+        session.client("firehose", config=FAST), settings.delivery_stream, Spool(settings.spool_directory)
+    )
+    agent = build_agent(
+        model=ChatBedrockConverse(client=bedrock, model=settings.model_id, temperature=0),
+        model_id=settings.model_id,
+        tools=build_tools(desk, base, resolver.readable(authorizer)),
+        guardrails=guardrails,
+        authorization=AuthorizationMiddleware(authorizer, resolver),
+        recording=RecordingMiddleware(),
+    )
+    conversation = Conversation(
+        agent=agent,
+        guardrails=guardrails,
+        embeddings=embeddings,
+        embedding_model_id=settings.embedding_model_id,
+        sink=sink,
+        pseudonyms=pseudonyms,
+        model_id=settings.model_id,
+        service=settings.service_name,
+        environment=settings.environment,
+    )
+    cognito = session.client("cognito-idp", config=FAST)
+    verifier = TokenVerifier(
+        jwks_url=f"{cognito.meta.endpoint_url}/{settings.user_pool_id}/.well-known/jwks.json",
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+    )
+    return create_app(
+        conversation=conversation,
+        guardrails=guardrails,
+        sink=sink,
+        verifier=verifier,
+        pseudonyms=pseudonyms,
+        on_stop=stop_telemetry,
+    )

@@ -1,0 +1,121 @@
+"""Which Cedar request decides a call of the desk's tools: resources come from the system of record, never from text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fmops.assistant.claims import ClaimsDesk
+from fmops.assistant.context import RequestContext
+from fmops.assistant.knowledge import KnowledgeDocument
+from fmops.assistant.tools import Readable
+from fmops.authorization import AuthorizationRequest, Authorizer, Entity, EntityUid
+from fmops.authorization.entities import Value
+
+NAMESPACE = "ClaimsDesk"
+
+
+class ClaimsDeskResolver:
+    """Answers the ``AuthorizationRequest`` of a tool call.
+
+    ``user_pool_id`` is the prefix that Verified Permissions gives to the ids of a Cognito pool's users.
+    """
+
+    def __init__(self, desk: ClaimsDesk, user_pool_id: str) -> None:
+        self._desk = desk
+        self._user_pool_id = user_pool_id
+
+    def __call__(
+        self, tool: str, arguments: Mapping[str, Any], context: RequestContext
+    ) -> AuthorizationRequest:
+        match tool:
+            case "search_policy_docs":
+                return self._request(tool, Entity(_uid("KnowledgeBase", "policy-documents")), context)
+            case "get_claim" | "add_claim_note" | "escalate_to_siu":
+                return self._request(tool, self._claim(_text(arguments, "claim_id")), context)
+            case "approve_payout":
+                amount = {"amount": _integer(arguments, "amount_minor")}
+                return self._request(tool, self._claim(_text(arguments, "claim_id")), context, amount)
+            case "get_customer_contact":
+                purpose = {"purpose": _text(arguments, "purpose")}
+                return self._request(tool, self._customer(_text(arguments, "customer_id")), context, purpose)
+            case _:
+                raise ValueError(
+                    f"no policy decides the tool {tool!r}: add an action to the schema and a case here"
+                )
+
+    def readable(self, authorizer: Authorizer) -> Readable:
+        """Which of some documents the caller may read, decided in as few calls as possible."""
+
+        def decide(documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
+            session = {"session": self._session(context)}
+            action = _uid("Action", "read_document")
+            requests = [AuthorizationRequest(action, _document(document), session) for document in documents]
+            decisions = authorizer.decide(context.identity_token, requests)
+            for decision in decisions:
+                context.record_decision(decision)
+            return [decision.allowed for decision in decisions]
+
+        return decide
+
+    def _request(
+        self,
+        action: str,
+        resource: Entity,
+        context: RequestContext,
+        inputs: Mapping[str, Value] | None = None,
+    ) -> AuthorizationRequest:
+        facts: dict[str, Value] = {"session": self._session(context)}
+        if inputs is not None:
+            facts["input"] = inputs
+        return AuthorizationRequest(_uid("Action", action), resource, facts)
+
+    def _session(self, context: RequestContext) -> dict[str, Value]:
+        return {
+            "mfa": context.principal.mfa,
+            "suspended": self._desk.is_suspended(context.principal.subject),
+            "channel": context.channel,
+        }
+
+    def _claim(self, claim_id: str) -> Entity:
+        # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.
+        claim = self._desk.claim(claim_id) or {}
+        attributes: dict[str, Value] = {
+            "policyholder": _uid("Customer", claim.get("policyholder", "")),
+            "region": claim.get("region", ""),
+            "status": claim.get("status", ""),
+            "openAmount": claim.get("open_amount", 0),
+            "siuHold": claim.get("siu_hold", False),
+        }
+        if claimant := claim.get("claimant"):
+            attributes["claimantUser"] = _uid("User", f"{self._user_pool_id}|{claimant}")
+        return Entity(_uid("Claim", claim_id), attributes)
+
+    def _customer(self, customer_id: str) -> Entity:
+        customer = self._desk.customer(customer_id) or {}
+        return Entity(_uid("Customer", customer_id), {"region": customer.get("region", "")})
+
+
+def _document(document: KnowledgeDocument) -> Entity:
+    attributes: dict[str, Value] = {"classification": document.classification}
+    if document.region:
+        attributes["region"] = document.region
+    return Entity(_uid("Document", document.id), attributes)
+
+
+def _uid(kind: str, entity_id: str) -> EntityUid:
+    return EntityUid(f"{NAMESPACE}::{kind}", entity_id)
+
+
+def _text(arguments: Mapping[str, Any], name: str) -> str:
+    value = arguments.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: give a non-empty text")
+    return value
+
+
+def _integer(arguments: Mapping[str, Any], name: str) -> int:
+    value = arguments.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name}: give a whole number of minor units, such as 400000 for 4,000.00")
+    return value

@@ -1,0 +1,62 @@
+"""What belongs to one request, from the HTTP layer to the tools."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from fmops.assistant.identity import Principal
+from fmops.authorization import Decision
+from fmops.guardrails import Outcome
+from fmops.interaction import AuthorizationDecision, GuardrailFinding, GuardrailOutcome, Interaction
+
+CHANNEL = "chat"
+
+current_interaction: ContextVar[Interaction | None] = ContextVar("current_interaction", default=None)
+
+
+@dataclass
+class RequestContext:
+    """The agent's ``context_schema``: the verified caller and the record of what is decided for them."""
+
+    principal: Principal
+    interaction: Interaction
+    channel: str = CHANNEL
+    decisions: dict[str, Decision] = field(default_factory=dict)
+
+    @property
+    def identity_token(self) -> str:
+        return self.principal.token
+
+    def record_decision(self, decision: Decision) -> None:
+        self.interaction.authorization.append(
+            AuthorizationDecision(
+                action=decision.request.action.id,
+                resource=str(decision.request.resource.uid),
+                decision=decision.outcome,
+                reason=decision.reason,
+                determining_policies=list(decision.determining_policies),
+                errors=decision.errors,
+                duration_ms=round(decision.duration_ms, 3),
+            )
+        )
+
+
+def record_outcome(outcome: Outcome) -> None:
+    """A guardrail observer: the outcome, without its text, goes to the interaction under way."""
+    interaction = current_interaction.get()
+    if interaction is None:
+        return
+    interaction.guardrails.append(
+        GuardrailOutcome(
+            direction=outcome.direction,
+            action=outcome.action,
+            findings=[
+                GuardrailFinding(category=finding.category, score=finding.score, detector=finding.detector)
+                for finding in outcome.findings
+            ],
+            detectors=list(outcome.detectors),
+            degraded=outcome.degraded,
+            duration_ms=round(outcome.duration_ms, 3),
+        )
+    )

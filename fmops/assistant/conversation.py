@@ -1,0 +1,195 @@
+"""One turn of a conversation: guard what comes in, run the agent, release what is vetted, record what happened."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from langchain_core.embeddings import Embeddings
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langgraph.graph.state import CompiledStateGraph
+from opentelemetry import trace
+
+from fmops.assistant.agent import PROMPT_NAME, PROMPT_VERSION
+from fmops.assistant.context import RequestContext, current_interaction
+from fmops.assistant.identity import Principal, Pseudonyms
+from fmops.assistant.wire import ChatMessage
+from fmops.capture import FirehoseSink
+from fmops.guardrails import Direction, GuardrailBlocked, GuardrailEngine
+from fmops.interaction import Embedding, Interaction
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+BLOCKED_INPUT = "I cannot help with this message."
+BLOCKED_ANSWER = "I cannot give this answer."
+BLOCKED = {Direction.INPUT: BLOCKED_INPUT}
+
+_log = logging.getLogger(__name__)
+
+
+class ModelUnavailableError(Exception):
+    """The model behind the assistant did not answer; the message is for the caller."""
+
+
+class Conversation:
+    """Answers turns. What it yields is vetted text, and the interaction is captured however the turn ends."""
+
+    def __init__(
+        self,
+        *,
+        agent: CompiledStateGraph[Any, RequestContext, Any, Any],
+        guardrails: GuardrailEngine,
+        embeddings: Embeddings,
+        embedding_model_id: str,
+        sink: FirehoseSink,
+        pseudonyms: Pseudonyms,
+        model_id: str,
+        service: str,
+        environment: str,
+    ) -> None:
+        self._agent = agent
+        self._guardrails = guardrails
+        self._embeddings = embeddings
+        self._embedding_model_id = embedding_model_id
+        self._sink = sink
+        self._pseudonyms = pseudonyms
+        self._model_id = model_id
+        self._service = service
+        self._environment = environment
+        self._captures: set[asyncio.Task[None]] = set()
+
+    def begin(self, principal: Principal, session: str, *, streamed: bool) -> Interaction:
+        """A new interaction of this caller, bound to the current trace."""
+        span = trace.get_current_span()
+        interaction = Interaction(
+            trace_id=trace.format_trace_id(span.get_span_context().trace_id),
+            user=self._pseudonyms.user(principal.subject),
+            service=self._service,
+            environment=self._environment,
+            model_id=self._model_id,
+            prompt_name=PROMPT_NAME,
+            prompt_version=PROMPT_VERSION,
+            streamed=streamed,
+        )
+        interaction.session_id = self._pseudonyms.session(
+            principal.subject, session or interaction.interaction_id
+        )
+        span.set_attribute(names.INTERACTION_ID, interaction.interaction_id)
+        span.set_attribute(names.SESSION_ID, interaction.session_id)
+        span.set_attribute(names.USER_HASH, interaction.user)
+        return interaction
+
+    async def answer(
+        self, principal: Principal, messages: Sequence[ChatMessage], interaction: Interaction
+    ) -> AsyncIterator[str]:
+        """The vetted pieces of the answer. Raises ``ModelUnavailableError``; a block is an answer, not an error."""
+        started = time.perf_counter()
+        token = current_interaction.set(interaction)
+        pieces: list[str] = []
+        try:
+            async for piece in self._guarded(principal, messages, interaction):
+                if not pieces:
+                    instruments().time_to_first_chunk.record(
+                        time.perf_counter() - started, {names.GEN_AI_REQUEST_MODEL: self._model_id}
+                    )
+                pieces.append(piece)
+                yield piece
+            interaction.finish_reason = interaction.finish_reason or "stop"
+        except (BotoCoreError, ClientError) as error:
+            interaction.finish_reason = "error"
+            interaction.error_type = _error_code(error)
+            raise ModelUnavailableError(_remedy(interaction.error_type, self._model_id)) from error
+        except BaseException as error:
+            interaction.finish_reason = "error"
+            interaction.error_type = type(error).__name__
+            raise
+        finally:
+            interaction.output = "".join(pieces)
+            interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
+            instruments().interactions.add(1, {"finish_reason": interaction.finish_reason})
+            current_interaction.reset(token)
+            self._capture(interaction)
+
+    async def close(self) -> None:
+        """Wait for the captures under way, then deliver or spool what is left."""
+        await asyncio.gather(*self._captures, return_exceptions=True)
+        await asyncio.to_thread(self._sink.close)
+
+    async def _guarded(
+        self, principal: Principal, messages: Sequence[ChatMessage], interaction: Interaction
+    ) -> AsyncIterator[str]:
+        try:
+            history = await self._vetted(messages, interaction)
+            async for piece in self._run(history, RequestContext(principal, interaction)):
+                yield piece
+        except GuardrailBlocked as blocked:
+            interaction.finish_reason = "content_filter"
+            yield BLOCKED.get(blocked.outcome.direction, BLOCKED_ANSWER)
+
+    async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
+        """The conversation as the agent may see it: earlier turns come from the client and are checked like the last."""
+        directions = [Direction.INPUT if message.role == "user" else Direction.OUTPUT for message in messages]
+        outcomes = await asyncio.gather(
+            *(
+                self._guardrails.check(message.text, direction)
+                for message, direction in zip(messages, directions, strict=True)
+            )
+        )
+        interaction.input = outcomes[-1].text
+        for outcome in outcomes:
+            if outcome.blocked:
+                raise GuardrailBlocked(outcome)
+        return [
+            HumanMessage(outcome.text) if message.role == "user" else AIMessage(outcome.text)
+            for message, outcome in zip(messages, outcomes, strict=True)
+        ]
+
+    async def _run(self, history: list[BaseMessage], context: RequestContext) -> AsyncIterator[str]:
+        stream = self._agent.astream(
+            {"messages": history},
+            context=context,
+            config={"metadata": {"session_id": context.interaction.session_id}, "recursion_limit": 24},
+            stream_mode="messages",
+        )
+        async for message, _ in stream:
+            if isinstance(message, AIMessageChunk | AIMessage) and (text := message.text):
+                yield text
+
+    def _capture(self, interaction: Interaction) -> None:
+        """Off the request path: embed the question, then hand the record over."""
+        task = asyncio.create_task(asyncio.to_thread(self._embed_and_put, interaction))
+        self._captures.add(task)
+        task.add_done_callback(self._captures.discard)
+
+    def _embed_and_put(self, interaction: Interaction) -> None:
+        if interaction.input:
+            try:
+                vector = self._embeddings.embed_query(interaction.input)
+                interaction.embedding = Embedding.encode(self._embedding_model_id, vector)
+            except Exception as error:  # noqa: BLE001 - a record without its embedding beats no record
+                _log.warning(
+                    "interaction %s has no embedding: %s", interaction.interaction_id, type(error).__name__
+                )
+        self._sink.put(interaction)
+
+
+def _error_code(error: BotoCoreError | ClientError) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+def _remedy(code: str, model_id: str) -> str:
+    match code:
+        case "ResourceNotFoundException" | "ValidationException":
+            return (
+                f"The model {model_id} is not there in this region: set model_id to one that is, and deploy."
+            )
+        case "AccessDeniedException":
+            return f"The assistant has no access to the model {model_id}: grant it in Bedrock, and check the task role."
+        case "ThrottlingException" | "TooManyRequestsException" | "ServiceQuotaExceededException":
+            return "The model is busy: try again in a moment."
+        case _:
+            return "The model did not answer: try again."

@@ -1,0 +1,50 @@
+"""LangChain middleware that writes what the agent did, without content, into the interaction under way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
+from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.runtime import Runtime
+from langgraph.types import Command
+
+from fmops.assistant.context import RequestContext
+from fmops.authorization.middleware import DENIED
+from fmops.interaction import ToolCall
+
+
+class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
+    """Token usage of every model call, and name, outcome and duration of every tool call."""
+
+    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[RequestContext]) -> None:
+        last = state["messages"][-1]
+        if isinstance(last, AIMessage) and last.usage_metadata:
+            usage = runtime.context.interaction.usage
+            usage.input_tokens += last.usage_metadata["input_tokens"]
+            usage.output_tokens += last.usage_metadata["output_tokens"]
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage | Command[Any]:
+        started = time.perf_counter()
+        status: Literal["success", "error", "denied", "blocked"] = "error"
+        try:
+            result = await handler(request)
+            status = _status(result)
+        finally:
+            context: Any = request.runtime.context
+            duration = round((time.perf_counter() - started) * 1000, 3)
+            call = ToolCall(name=request.tool_call["name"], status=status, duration_ms=duration)
+            context.interaction.tool_calls.append(call)
+        return result
+
+
+def _status(result: ToolMessage | Command[Any]) -> Literal["success", "error", "denied"]:
+    if isinstance(result, ToolMessage) and result.status == "error":
+        return "denied" if result.content == DENIED else "error"
+    return "success"

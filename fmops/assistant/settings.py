@@ -1,0 +1,37 @@
+"""The assistant's settings: the environment that its task definition gives it, typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fmops.guardrails import GuardrailSettings
+
+
+class AssistantSettings(BaseSettings):
+    """Variables named ``FMOPS_`` and the field's name in capitals; standard ones keep their own names."""
+
+    model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
+
+    port: int = Field(default=8080, ge=1, le=65535)
+    model_id: str = Field(min_length=1, description="Bedrock model or inference profile")
+    embedding_model_id: str = Field(min_length=1)
+    user_pool_id: str = Field(min_length=1)
+    oidc_issuer: str = Field(min_length=1)
+    oidc_audience: str = Field(min_length=1)
+    policy_store_id: str = Field(min_length=1)
+    delivery_stream: str = Field(min_length=1)
+    claims_table: str = Field(min_length=1)
+    spool_directory: Path
+    pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
+    guardrails: GuardrailSettings = GuardrailSettings()
+    service_name: str = Field(default="assistant", validation_alias="OTEL_SERVICE_NAME")
+    resource_attributes: str = Field(default="", validation_alias="OTEL_RESOURCE_ATTRIBUTES")
+
+    @property
+    def environment(self) -> str:
+        """``deployment.environment.name`` of the resource attributes."""
+        pairs = (pair.partition("=") for pair in self.resource_attributes.split(","))
+        return next((value for name, _, value in pairs if name == "deployment.environment.name"), "")

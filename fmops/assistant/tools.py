@@ -1,0 +1,114 @@
+"""The tools of the claims desk. Each call was authorized before it gets here; none decides who may do what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langchain.tools import ToolRuntime, tool
+from langchain_core.tools import BaseTool
+
+from fmops.assistant.claims import ClaimsDesk, PayoutRefused
+from fmops.assistant.context import RequestContext
+from fmops.assistant.knowledge import KnowledgeBase, KnowledgeDocument
+from fmops.interaction import RetrievedDocument
+
+Runtime = ToolRuntime[RequestContext, Any]
+Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
+"""Which of the documents the caller may read, in order."""
+
+
+def build_tools(desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable) -> list[BaseTool]:
+    """The tools over a desk and a knowledge base."""
+
+    @tool
+    def search_policy_docs(query: str, runtime: Runtime) -> str:
+        """Search the insurance policy documents and handling guides. Use it for every question about coverage,
+        deductibles, deadlines or procedures, and answer only from what it returns.
+
+        Args:
+            query: What to look for, in the user's words.
+        """
+        found = knowledge.search(query)
+        allowed = readable([document for document, _ in found], runtime.context)
+        hits = [hit for hit, permitted in zip(found, allowed, strict=True) if permitted]
+        runtime.context.interaction.retrieved += [
+            RetrievedDocument(document_id=document.id, score=round(score, 4)) for document, score in hits
+        ]
+        return _json([{"id": item.id, "title": item.title, "text": item.text} for item, _ in hits])
+
+    @tool
+    def get_claim(claim_id: str) -> str:
+        """Read a claim: its status, what is open, and its notes.
+
+        Args:
+            claim_id: The claim's id, such as C-1001.
+        """
+        claim = desk.claim(claim_id)
+        if claim is None:
+            return f"There is no claim {claim_id}."
+        visible = ("id", "status", "region", "open_amount", "currency", "description", "notes", "siu_hold")
+        return _json({name: claim[name] for name in visible if name in claim})
+
+    @tool
+    def add_claim_note(claim_id: str, text: str, runtime: Runtime) -> str:
+        """Add a note to a claim's file.
+
+        Args:
+            claim_id: The claim's id, such as C-1001.
+            text: The note.
+        """
+        desk.add_note(claim_id, runtime.context.principal.username, text)
+        return f"The note was added to {claim_id}."
+
+    @tool
+    def approve_payout(claim_id: str, amount_minor: int, runtime: Runtime) -> str:
+        """Pay out an amount on a claim.
+
+        Args:
+            claim_id: The claim's id, such as C-1001.
+            amount_minor: The amount in minor units: 400000 for 4,000.00.
+        """
+        try:
+            open_amount = desk.pay_out(claim_id, amount_minor, runtime.context.principal.username)
+        except PayoutRefused:
+            return f"Nothing was paid: {claim_id} has less open than that."
+        return _json({"paid_minor": amount_minor, "claim_id": claim_id, "still_open_minor": open_amount})
+
+    @tool
+    def get_customer_contact(customer_id: str, purpose: str) -> str:  # noqa: ARG001 - the policy reads it
+        """See how to reach a customer.
+
+        Args:
+            customer_id: The customer's id, such as CU-100.
+            purpose: Why it is needed: claim_followup or fraud_review.
+        """
+        customer = desk.customer(customer_id)
+        if customer is None:
+            return f"There is no customer {customer_id}."
+        return _json({name: customer[name] for name in ("id", "name", "phone", "email") if name in customer})
+
+    @tool
+    def escalate_to_siu(claim_id: str, reason: str, runtime: Runtime) -> str:
+        """Put a claim on hold and hand it to the special investigators.
+
+        Args:
+            claim_id: The claim's id, such as C-1001.
+            reason: What is suspicious about it.
+        """
+        desk.hold(claim_id, reason, runtime.context.principal.username)
+        return f"{claim_id} is on hold and with the special investigators."
+
+    return [
+        search_policy_docs,
+        get_claim,
+        add_claim_note,
+        approve_payout,
+        get_customer_contact,
+        escalate_to_siu,
+    ]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

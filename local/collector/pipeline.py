@@ -1,0 +1,243 @@
+"""Pipelines as the configuration wires them: receive, process, batch, export with retries."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import boto3
+from botocore.auth import SigV4Auth as Signer
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from collector.config import (
+    Attributes,
+    AwsXray,
+    Batch,
+    CollectorConfig,
+    Debug,
+    Filter,
+    MemoryLimiter,
+    Pipeline,
+    PrometheusRemoteWrite,
+    ResourceAttributes,
+    ResourceDetection,
+    SigV4Auth,
+    TailSampling,
+)
+from local.collector import remote_write, xray
+from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged, seconds
+from local.collector.telemetry import MetricPoints, Span
+
+XRAY_BATCH = 25
+"""Segment documents of one PutTraceSegments call."""
+XRAY_DOCUMENT = 64 * 1024
+"""Bytes of one segment document."""
+
+_log = logging.getLogger("collector")
+
+T = TypeVar("T")
+Export = Callable[[Sequence[Any]], None]
+
+
+class RefusedError(Exception):
+    """The memory limiter refuses data for now."""
+
+
+class Queue:
+    """The batch processor and the exporters' queue: exports when a batch is full or its timeout has passed."""
+
+    def __init__(self, name: str, batch: Batch, exports: Sequence[Export]) -> None:
+        self._name = name
+        self._timeout = seconds(batch.timeout)
+        self._size = batch.send_batch_size
+        self._maximum = batch.send_batch_max_size or batch.send_batch_size
+        self._exports = exports
+        self._items: list[Any] = []
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, items: Sequence[Any]) -> None:
+        with self._lock:
+            if items and not self._items:
+                self._since = time.monotonic()
+            self._items += items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def flush(self, *, everything: bool = False) -> None:
+        """Export what is due."""
+        while True:
+            with self._lock:
+                due = (
+                    everything
+                    or len(self._items) >= self._size
+                    or time.monotonic() - self._since >= self._timeout
+                )
+                if not self._items or not due:
+                    return
+                batch, self._items = self._items[: self._maximum], self._items[self._maximum :]
+            for export in self._exports:
+                try:
+                    export(batch)
+                except (BotoCoreError, ClientError, OSError) as error:
+                    _log.warning("%s: %d items were not exported: %s", self._name, len(batch), error)
+
+
+class Pipelines:
+    """All pipelines of a configuration. ``receive_*`` raise ``RefusedError`` over the memory limit."""
+
+    def __init__(self, config: CollectorConfig) -> None:
+        self._config = config
+        self._traces: list[tuple[Pipeline, TailSampler | None, Queue]] = []
+        self._metrics: list[tuple[Pipeline, Queue]] = []
+        self._detected: dict[str, dict[str, Any]] = {}
+        for name, pipeline in config.service.pipelines.items():
+            if name.startswith("traces"):
+                sampler = next((TailSampler(s) for s in self._settings(pipeline, TailSampling)), None)
+                self._traces.append((pipeline, sampler, self._queue(name, pipeline)))
+            elif name.startswith("metrics"):
+                self._metrics.append((pipeline, self._queue(name, pipeline)))
+            else:
+                raise ValueError(f"service.pipelines.{name}: the stand-in has no pipelines for logs")
+
+    def receive_spans(self, spans: Sequence[Span]) -> None:
+        for pipeline, sampler, queue in self._traces:
+            self._limit(pipeline, len(queue) + len(spans))
+            processed = [done for span in spans if (done := self._processed(pipeline, span)) is not None]
+            queue.add(sampler.add(processed) if sampler else processed)
+
+    def receive_metrics(self, points: Sequence[MetricPoints]) -> None:
+        for pipeline, queue in self._metrics:
+            self._limit(pipeline, len(queue) + len(points))
+            for item in points:
+                item.resource = self._resource(pipeline, item.resource)
+            queue.add(points)
+
+    def tick(self, *, everything: bool = False) -> None:
+        """Decide traces that waited long enough, and export batches that are due."""
+        for _, sampler, queue in self._traces:
+            if sampler:
+                queue.add(sampler.due(everything=everything))
+            queue.flush(everything=everything)
+        for _, queue in self._metrics:
+            queue.flush(everything=everything)
+
+    def _settings(self, pipeline: Pipeline, kind: type[T]) -> list[T]:
+        return [
+            s for s in (self._config.processors[name] for name in pipeline.processors) if isinstance(s, kind)
+        ]
+
+    def _limit(self, pipeline: Pipeline, items: int) -> None:
+        for limiter in self._settings(pipeline, MemoryLimiter):
+            # The stand-in counts items of about two kilobytes where the collector reads its heap.
+            if items * 2048 > (limiter.limit_mib - limiter.spike_limit_mib) * 1024 * 1024:
+                raise RefusedError("over the memory limit")
+
+    def _processed(self, pipeline: Pipeline, span: Span) -> Span | None:
+        span.resource = self._resource(pipeline, span.resource)
+        for name in pipeline.processors:
+            settings = self._config.processors[name]
+            if isinstance(settings, Attributes):
+                apply_actions(span.attributes, settings.actions)
+            elif isinstance(settings, Filter) and not keeps(settings, span):
+                return None
+        return span
+
+    def _resource(self, pipeline: Pipeline, resource: dict[str, Any]) -> dict[str, Any]:
+        for name in pipeline.processors:
+            settings = self._config.processors[name]
+            if isinstance(settings, ResourceDetection):
+                detected = self._detected.setdefault(name, detect(settings))
+                resource = merged(resource, detected, settings.override)
+            elif isinstance(settings, ResourceAttributes):
+                resource = dict(resource)
+                apply_actions(resource, settings.attributes)
+        return resource
+
+    def _queue(self, name: str, pipeline: Pipeline) -> Queue:
+        batch = next(iter(self._settings(pipeline, Batch)), Batch())
+        return Queue(name, batch, [self._exporter(exporter) for exporter in pipeline.exporters])
+
+    def _exporter(self, name: str) -> Export:
+        settings = self._config.exporters[name]
+        match settings:
+            case AwsXray():
+                return xray_export(settings)
+            case PrometheusRemoteWrite():
+                return self._remote_write(settings)
+            case Debug():
+                return lambda items: _log.info("%s: %d items", name, len(items))
+            case _:
+                raise ValueError(
+                    f"exporters.{name}: the stand-in does not implement it; put a real collector on PATH"
+                )
+
+    def _remote_write(self, settings: PrometheusRemoteWrite) -> Export:
+        auth = self._config.extensions[settings.auth.authenticator] if settings.auth else None
+        resource_labels = bool(
+            settings.resource_to_telemetry_conversion and settings.resource_to_telemetry_conversion.enabled
+        )
+
+        def export(points: Sequence[MetricPoints]) -> None:
+            body = remote_write.encode(remote_write.series(points, resource_labels=resource_labels))
+            headers = {
+                "content-type": "application/x-protobuf",
+                "content-encoding": "snappy",
+                "x-prometheus-remote-write-version": "0.1.0",
+            }
+            post(settings.endpoint, body, headers, auth if isinstance(auth, SigV4Auth) else None)
+
+        return export
+
+
+def xray_export(settings: AwsXray) -> Export:
+    """PutTraceSegments; a document over the service's limit is dropped and named, as there."""
+    client = boto3.client("xray", region_name=settings.region, endpoint_url=settings.endpoint)
+
+    def export(spans: Sequence[Span]) -> None:
+        documents = []
+        for span in spans:
+            document = json.dumps(xray.segment(span, settings))
+            if len(document.encode()) > XRAY_DOCUMENT:
+                _log.warning(
+                    "span %s of trace %s is over %d bytes: dropped",
+                    span.span_id,
+                    span.trace_id,
+                    XRAY_DOCUMENT,
+                )
+                continue
+            documents.append(document)
+        for start in range(0, len(documents), XRAY_BATCH):
+            answer = client.put_trace_segments(TraceSegmentDocuments=documents[start : start + XRAY_BATCH])
+            for refused in answer.get("UnprocessedTraceSegments", []):
+                _log.warning("X-Ray refused segment %s: %s", refused.get("Id"), refused.get("ErrorCode"))
+
+    return export
+
+
+def post(url: str, body: bytes, headers: dict[str, str], auth: SigV4Auth | None, attempts: int = 3) -> None:
+    """POST with SigV4; tries again when the receiver is busy. Raises ``OSError`` when it refuses."""
+    for attempt in range(attempts):
+        request = AWSRequest(method="POST", url=url, data=body, headers=headers)
+        if auth:
+            credentials = boto3.Session().get_credentials()
+            if credentials is None:
+                raise OSError("no credentials to sign with")
+            Signer(credentials.get_frozen_credentials(), auth.service, auth.region).add_auth(request)
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code not in (429, 502, 503, 504) or attempt == attempts - 1:
+                raise OSError(
+                    f"{url.partition('?')[0]} answered {error.code}: {error.read(300).decode(errors='replace')}"
+                ) from error
+        time.sleep(0.2 * 2**attempt)

@@ -1,0 +1,184 @@
+"""The stand-in for the ADOT collector makes of the recorded input what the real exporters made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from collector.config import TEMPLATE, AwsXray, CollectorConfig, TailSampling, load
+from local.collector import remote_write, telemetry, xray
+from local.collector.pipeline import Pipelines, RefusedError
+from local.collector.processors import TailSampler
+
+GOLDEN = Path(__file__).with_name("golden")
+
+
+def verified() -> CollectorConfig:
+    """The recorded configuration, without gRPC: the stand-in's own transport is HTTP."""
+    text = (GOLDEN / "adot-verified.yaml").read_text()
+    variables = ("AWS_REGION", "XRAY_ENDPOINT", "AWS_PROMETHEUS_ENDPOINT", "MLFLOW_OTLP_TRACES")
+    names = dict.fromkeys((*variables, "MLFLOW_EXPERIMENT_ID", "XRAY_OTLP_TRACES"), "us-east-1")
+    return load(text, names)
+
+
+def golden_spans() -> list[telemetry.Span]:
+    request = ExportTraceServiceRequest.FromString((GOLDEN / "input_traces.pb").read_bytes())
+    return list(telemetry.spans(request))
+
+
+def golden_points() -> list[telemetry.MetricPoints]:
+    request = ExportMetricsServiceRequest.FromString((GOLDEN / "input_metrics.pb").read_bytes())
+    return list(telemetry.metric_points(request))
+
+
+class Collected:
+    """An exporter's end: what a pipeline hands over."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.items: list[Any] = []
+        monkeypatch.setattr(Pipelines, "_exporter", lambda _self, _name: self.items.extend)
+
+
+def comparable(document: dict[str, Any]) -> dict[str, Any]:
+    """A segment without what two collectors cannot share: the exception's random id and the host's name."""
+    document = json.loads(json.dumps(document))
+    for exception in document.get("cause", {}).get("exceptions", []):
+        exception.pop("id")
+    document.get("metadata", {}).get("default", {}).pop("otel.resource.host.name", None)
+    document["start_time"], document["end_time"] = (
+        round(document["start_time"], 6),
+        round(document["end_time"], 6),
+    )
+    return document
+
+
+def test_segments_equal_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OTEL_RESOURCE_ATTRIBUTES", raising=False)
+    collected = Collected(monkeypatch)
+    config = verified()
+    traces = config.service.model_copy(
+        update={"pipelines": {"traces": config.service.pipelines["traces/xray"]}}
+    )
+    pipelines = Pipelines(config.model_copy(update={"service": traces}))
+    pipelines.receive_spans(golden_spans())
+    pipelines.tick(everything=True)
+
+    settings = config.exporters["awsxray"]
+    assert isinstance(settings, AwsXray)
+    made = {
+        document["id"]: comparable(document)
+        for span in collected.items
+        for document in [xray.segment(span, settings)]
+    }
+    recorded = {
+        document["id"]: comparable(document)
+        for document in json.loads((GOLDEN / "xray_segments.json").read_text())
+    }
+    assert made == recorded
+
+
+def test_series_equal_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    collected = Collected(monkeypatch)
+    config = verified()
+    metrics = config.service.model_copy(
+        update={"pipelines": {"metrics": config.service.pipelines["metrics"]}}
+    )
+    pipelines = Pipelines(config.model_copy(update={"service": metrics}))
+    pipelines.receive_metrics(golden_points())
+    pipelines.tick(everything=True)
+
+    made = {
+        (tuple(sorted(sample.labels)), sample.value)
+        for sample in remote_write.series(collected.items, resource_labels=True)
+    }
+    recorded = {
+        (tuple(sorted(sample["labels"].items())), float(sample["value"]))
+        for sample in json.loads((GOLDEN / "prw_samples.json").read_text())
+    }
+    assert made == recorded
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("check_interval: 1s", "chek_interval: 1s", "processors.memory_limiter.chek_interval"),
+        ("check_interval: 1s", "check_interval: 0s", "greater than zero"),
+        ("action: hash", "action: hashh", "processors.attributes/redact.actions.3.action"),
+        ("IsMatch(", "IsMatchh(", "not a condition that we use"),
+        ("attributes/redact,", "transform/x,", "references 'transform/x' which is not configured"),
+        ("filter/health:", "transform/x:", "transform is not in the ADOT collector"),
+        ("batch/traces:", "bach/traces:", "processors.bach/traces: unknown type 'bach'"),
+        (
+            "extensions: [health_check, sigv4auth/aps]",
+            "extensions: [health_check]",
+            "is not among service.extensions",
+        ),
+        (
+            "[memory_limiter, resourcedetection, batch/metrics]",
+            "[resourcedetection, memory_limiter]",
+            "comes first",
+        ),
+    ],
+)
+def test_what_the_collector_would_refuse_at_start_is_refused_with_its_path(
+    right: str, wrong: str, message: str
+) -> None:
+    text = TEMPLATE.read_text()
+    assert right in text
+    with pytest.raises(ValueError, match=r".*".join(message.split(" ")).replace("[", r"\[")):
+        load(text.replace(right, wrong))
+
+
+def test_a_missing_variable_is_named() -> None:
+    with pytest.raises(ValueError, match="AMP_REMOTE_WRITE_ENDPOINT"):
+        load(TEMPLATE.read_text(), {"AWS_REGION": "us-east-1"})
+
+
+def test_tail_sampling_keeps_errors_and_blocked_requests_whole() -> None:
+    settings = load(TEMPLATE.read_text()).processors["tail_sampling"]
+    assert isinstance(settings, TailSampling)
+    none = settings.model_dump()
+    none["policies"] = [policy for policy in none["policies"] if policy["name"] != "baseline"]
+    sampler = TailSampler(TailSampling.model_validate(none), clock=lambda: 0.0)
+    spans = golden_spans()
+    blocked = spans[0]
+    blocked.attributes["fmops.guardrail.action"] = "block"
+    sampler.add(spans)
+    kept = sampler.due(everything=True)
+    assert {span.trace_id for span in kept} == {span.trace_id for span in spans}
+    assert len(kept) == len(spans)
+
+    calm = golden_spans()[:4]
+    sampler = TailSampler(TailSampling.model_validate(none), clock=lambda: 0.0)
+    sampler.add(calm)
+    assert sampler.due(everything=True) == []
+
+
+def test_spans_that_come_after_the_decision_follow_it() -> None:
+    settings = load(TEMPLATE.read_text()).processors["tail_sampling"]
+    assert isinstance(settings, TailSampling)
+    sampler = TailSampler(settings, clock=lambda: 0.0)
+    first, *late = golden_spans()[:4]
+    sampler.add([first])
+    assert sampler.due(everything=True) == [first]
+    assert sampler.add(late) == late
+
+
+def test_over_the_memory_limit_data_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    Collected(monkeypatch)
+    text = (
+        TEMPLATE.read_text()
+        .replace("limit_mib: 200", "limit_mib: 2")
+        .replace("spike_limit_mib: 50", "spike_limit_mib: 1")
+    )
+    environment = dict.fromkeys(
+        ("AWS_REGION", "AMP_REMOTE_WRITE_ENDPOINT", "OTLP_HTTP_ENDPOINT", "HEALTH_CHECK_ENDPOINT"), "x"
+    )
+    pipelines = Pipelines(load(text, environment))
+    with pytest.raises(RefusedError):
+        pipelines.receive_spans(golden_spans() * 100)
