@@ -4,13 +4,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import nodejs  # noqa: F401, I001 - before aws_cdk: it finds Node for it
+import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
+# isort: split
 from aws_cdk import App, Validations
-from cdk_nag import AwsSolutionsChecks
+from constructs.cedar import CedarError
 
 import settings
-from constructs.cedar import CedarError
 from stacks.assistant import Assistant
 from stacks.capture import Capture
 from stacks.foundation import Foundation
@@ -39,6 +39,9 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         capture=capture,
     )
     if context.get("nag") == "true":
+        # Loading it takes longer than to build the stacks.
+        from cdk_nag import AwsSolutionsChecks
+
         Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

@@ -5,7 +5,6 @@ from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
-
 from constructs.data_lifetime import DataLifetime
 
 

@@ -5,7 +5,6 @@ from aws_cdk import aws_kinesisfirehose as firehose
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
-
 from constructs.data_lifetime import DataLifetime
 
 

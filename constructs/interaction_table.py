@@ -7,9 +7,7 @@ from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_athena as athena
 from aws_cdk import aws_glue as glue
 from aws_cdk import aws_s3 as s3
-from constructs import Construct
-
-from constructs import hive
+from constructs import Construct, hive
 
 
 class InteractionTable(Construct):

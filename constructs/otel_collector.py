@@ -5,7 +5,6 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
-
 from constructs.data_lifetime import DataLifetime
 
 
@@ -49,8 +48,8 @@ class OtelCollector(Construct):
         )
         addresses = {
             "AWS_REGION": Stack.of(self).region,
-            "OTLP_HTTP_ENDPOINT": f"0.0.0.0:{otlp_port}",  # noqa: S104 - the task's own network
-            "HEALTH_CHECK_ENDPOINT": f"0.0.0.0:{health_port}",  # noqa: S104
+            "OTLP_HTTP_ENDPOINT": f"0.0.0.0:{otlp_port}",
+            "HEALTH_CHECK_ENDPOINT": f"0.0.0.0:{health_port}",
         }
         self.container = self._build_container(
             task_definition, {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration}, log_group

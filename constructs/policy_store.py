@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aws_cdk import Fn
 from aws_cdk import aws_cognito as cognito
 from aws_cdk import aws_verifiedpermissions as avp
-from constructs import Construct
-
-from constructs import cedar
+from constructs import Construct, cedar
 from constructs.data_lifetime import DataLifetime
 
 
@@ -69,16 +66,14 @@ class PolicyStore(Construct):
 
     def _build_policies(self, policies: Sequence[cedar.CedarPolicy], user_pool_id: str) -> None:
         for policy in policies:
+            statement = cedar.GROUP.sub(rf'Group::"{user_pool_id}|\1"', policy.statement)
             avp.CfnPolicy(
                 self,
                 policy.name,
                 policy_store_id=self.store_id,
                 definition=avp.CfnPolicy.PolicyDefinitionProperty(
                     static=avp.CfnPolicy.StaticPolicyDefinitionProperty(
-                        description=policy.description,
-                        statement=Fn.join(
-                            user_pool_id, cedar.GROUP.sub(r'Group::"\0|\1"', policy.statement).split("\0")
-                        ),
+                        description=policy.description, statement=statement
                     )
                 ),
             )

@@ -8,14 +8,14 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
-
-from collector import config as collector_config
 from constructs.agent_service import AgentService
 from constructs.bedrock_access import invoke_statements
 from constructs.claims_table import ClaimsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
 from constructs.otel_collector import OtelCollector
+
+from collector import config as collector_config
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.capture import Capture

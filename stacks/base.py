@@ -3,8 +3,8 @@
 from aws_cdk import DefaultStackSynthesizer, Environment, PermissionsBoundary, Stack
 from aws_cdk import aws_logs as logs
 from constructs import Construct
-
 from constructs.data_lifetime import DataLifetime
+
 from settings import Settings
 
 LOG_RETENTION = {

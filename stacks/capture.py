@@ -4,9 +4,9 @@ from pathlib import Path
 
 from aws_cdk import CfnOutput
 from constructs import Construct
-
 from constructs.interaction_stream import InteractionStream
 from constructs.interaction_table import InteractionTable
+
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation

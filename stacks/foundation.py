@@ -1,9 +1,9 @@
 """Foundation: the key, the buckets and the network. Changes rarely."""
 
 from constructs import Construct
-
 from constructs.data_lake import DataLake
 from constructs.network import Network
+
 from settings import Settings
 from stacks.base import FmopsStack
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from aws_cdk import CfnOutput
 from constructs import Construct
-
 from constructs.policy_store import PolicyStore
 from constructs.user_directory import UserDirectory
+
 from settings import Settings
 from stacks.base import FmopsStack
 

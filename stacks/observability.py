@@ -2,9 +2,9 @@
 
 from aws_cdk import CfnOutput
 from constructs import Construct
-
 from constructs.grafana_workspace import GrafanaWorkspace
 from constructs.prometheus_workspace import PrometheusWorkspace
+
 from settings import Settings
 from stacks.base import FmopsStack
 

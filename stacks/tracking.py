@@ -2,8 +2,8 @@
 
 from aws_cdk import CfnOutput
 from constructs import Construct
-
 from constructs.mlflow_app import MlflowApp
+
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
