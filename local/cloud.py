@@ -33,6 +33,7 @@ class Route:
 
     pattern: re.Pattern[str]
     handler: Callable[..., Any]
+    header: str | None = None  # WSGI name of a header that the request must have
 
 
 class PortInUse(Exception):
@@ -43,16 +44,31 @@ class Cloud:
     """One local AWS: fresh state, one port, all services. Usable as a context manager.
 
     `directory` holds what processes of services write (MLflow's database, unpacked functions, logs).
+    `run_servers` starts the real MLflow and Prometheus when a stack asks for them; tests mostly do without.
     """
 
-    def __init__(self, *, port: int = 4566, region: str = "us-east-1", directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 4566,
+        region: str = "us-east-1",
+        directory: Path | None = None,
+        run_servers: bool = False,
+        mlflow_port: int = 5000,
+        prometheus_port: int = 9090,
+    ) -> None:
         self.port = port
+        self.run_servers = run_servers
+        self.mlflow_port = mlflow_port
+        self.prometheus_port = prometheus_port
         self.region = region
         self.account = ACCOUNT
         self.directory = (directory or Path("build/local")).resolve()
         self.credentials = CredentialStore(ACCOUNT)
         self.routes: list[Route] = []
         self.calls: Counter[tuple[str, str, str]] = Counter()
+        self.container_credentials: dict[str, TemporaryCredentials] = {}
+        self._assumed: dict[tuple[str, str, str], TemporaryCredentials] = {}
         self._states: dict[type, Any] = {}
         self._state_lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
@@ -123,6 +139,14 @@ class Cloud:
     def authorize(self, context: Context) -> None:
         """The place where a role's policies are enforced: today every known caller may do everything, and is counted."""
         self.calls[context.caller.role_arn or context.caller.arn, context.service, context.operation] += 1
+
+    def assume(self, role_arn: str, service_principal: str, *, session: str = "local") -> TemporaryCredentials:
+        """Credentials of a role for a service that acts under it. The role must exist in this cloud's IAM."""
+        key = (role_arn, service_principal, session)
+        if key not in self._assumed:
+            self.client("iam").get_role(RoleName=role_arn.rsplit("/", 1)[-1])
+            self._assumed[key] = self.credentials.issue(role_arn, session)
+        return self._assumed[key]
 
     def client(self, service: str, *, role: TemporaryCredentials | None = None) -> Any:
         """A boto3 client of this cloud, as the developer or as a role. Cached; clients are thread-safe."""

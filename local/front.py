@@ -120,9 +120,9 @@ class Front:
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Response | Iterable[bytes]:
         path = environ["PATH_INFO"]
-        for route in self.cloud.routes:
-            if match := route.pattern.match(path):
-                return route.handler(environ, match)
+        for each in self.cloud.routes:
+            if (each.header is None or each.header in environ) and (match := each.pattern.match(path)):
+                return each.handler(environ, match)
         signature = read_signature(environ)
         if signature is None:
             if UNSIGNED_PATHS.match(path):

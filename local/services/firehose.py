@@ -8,7 +8,6 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -285,4 +284,3 @@ def _record_id() -> str:
     return uuid.uuid4().hex * 4
 
 
-flush: Callable[[Cloud], dict[str, Any]] = lambda cloud: cloud.state(DeliveryStreams).flush()  # noqa: E731

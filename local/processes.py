@@ -1,0 +1,99 @@
+"""Child processes with a log each, in a process group of their own, so that stopping one leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+TAIL_LINES = 25
+
+
+class ProcessFailed(Exception):
+    """A process died or did not become ready; the message carries the end of its log and the log's path."""
+
+
+class Process:
+    """A running command. `environment` is all it gets: nothing is inherited from ours."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        directory: Path | None = None,
+        stop_seconds: float = 10,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self._stop_seconds = stop_seconds
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.poll()
+
+    def tail(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+
+    def failure(self, what: str) -> ProcessFailed:
+        return ProcessFailed(f"{self.name} {what}\n{self.tail()}\n    log: {self.log}")
+
+    def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Return when `ready()` is true; ProcessFailed when the process ends before or the time is over."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self.exit_code is not None:
+                raise self.failure(f"ended with exit code {self.exit_code} before it was ready")
+            if time.monotonic() > deadline:
+                raise self.failure(f"was not ready after {seconds:.0f} s")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """SIGTERM to the group, SIGKILL to what is left of it after `stop_seconds`."""
+        self._signal(signal.SIGTERM)
+        try:
+            self._process.wait(self._stop_seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def stop_all(processes: Sequence[Process]) -> None:
+    """Stop all at once, so that the slowest decides how long it takes."""
+    threads = [threading.Thread(target=process.stop) for process in processes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def base_environment() -> dict[str, str]:
+    """What every process needs to run at all; nothing of AWS, nothing of the developer's settings."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM")
+    return {name: os.environ[name] for name in names if name in os.environ}

@@ -1,0 +1,173 @@
+"""Managed Prometheus: moto's control plane, and a real Prometheus for remote write and queries when one is on PATH."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import struct
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from local.api import FALL_THROUGH, Context, Params, ServiceState, operation
+from local.cloud import Cloud, Route, check_port, install_routes
+from local.front import Response
+from local.processes import Process, base_environment
+from local.proxy import forward, signed_context
+
+log = logging.getLogger("local.aps")
+
+DATA_PLANE = re.compile(r"^/workspaces/(?P<workspace>ws-[\w-]+)/api/v1/(?P<path>.+)$")
+QUERY_OPERATIONS = {
+    "query": "QueryMetrics",
+    "query_range": "QueryMetrics",
+    "labels": "GetLabels",
+    "series": "GetSeries",
+    "metadata": "GetMetricMetadata",
+}
+START_SECONDS = 30
+
+
+class Metrics(ServiceState):
+    """The Prometheus process, or without one the latest value of each series."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.latest: dict[tuple[tuple[str, str], ...], float] = {}
+        self.server: Process | None = None
+        self._lock = threading.Lock()
+        cloud.on_stop(self.stop)
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.cloud.prometheus_port}"
+
+    def start(self) -> None:
+        program = shutil.which("prometheus")
+        if self.server or not self.cloud.run_servers:
+            return
+        if program is None:
+            log.warning("prometheus is not on PATH: remote write is decoded and kept in memory, PromQL is not answered")
+            return
+        check_port(self.cloud.prometheus_port, "Prometheus", "--port-base")
+        data = self.cloud.directory / "prometheus"
+        shutil.rmtree(data, ignore_errors=True)
+        data.mkdir(parents=True)
+        (data / "prometheus.yml").write_text("global: {}\n")
+        command = [
+            program,
+            f"--config.file={data / 'prometheus.yml'}",
+            f"--storage.tsdb.path={data / 'tsdb'}",
+            f"--web.listen-address=localhost:{self.cloud.prometheus_port}",
+            "--web.enable-remote-write-receiver",
+        ]
+        log_path = self.cloud.directory / "logs" / "prometheus.log"
+        self.server = Process("Prometheus", command, environment=base_environment(), log=log_path)
+
+    def wait(self) -> None:
+        import urllib3
+
+        def is_up() -> bool:
+            try:
+                return urllib3.request("GET", f"{self.url}/-/ready", retries=False, timeout=1).status == 200
+            except urllib3.exceptions.HTTPError:
+                return False
+
+        with self._lock:
+            if self.server:
+                self.server.wait_until(is_up, START_SECONDS)
+
+    def stop(self) -> None:
+        if self.server:
+            self.server.stop()
+            self.server = None
+
+
+@operation("amp", "CreateWorkspace")
+def create_workspace(_: Params, context: Context) -> Any:
+    context.state(Metrics).start()
+    return FALL_THROUGH
+
+
+@install_routes
+def _install_data_plane(cloud: Cloud) -> None:
+    def call(environ: dict[str, Any], match: re.Match[str]) -> Response:
+        path = match["path"]
+        action = "RemoteWrite" if path == "remote_write" else QUERY_OPERATIONS.get(path.split("/")[0])
+        if action is None and not path.startswith("label/"):
+            return Response(501, json.dumps({"message": f"the local AWS does not implement aps:{path}"}))
+        context = signed_context(environ, cloud, "aps", action or "GetLabels")
+        if isinstance(context, Response):
+            return context
+        if not _workspace_exists(cloud, match["workspace"]):
+            return Response(404, json.dumps({"message": f"workspace {match['workspace']} does not exist"}))
+        metrics = cloud.state(Metrics)
+        if metrics.server:
+            metrics.wait()
+            return forward(environ, f"{metrics.url}/api/v1/{'write' if action == 'RemoteWrite' else path}")
+        if action == "RemoteWrite":
+            import cramjam
+
+            body = bytes(cramjam.snappy.decompress_raw(environ["wsgi.input"].read()))
+            metrics.latest.update(decode_write_request(body))
+            return Response(204, b"")
+        return Response(501, json.dumps({"message": "PromQL needs a real Prometheus: put `prometheus` on PATH"}))
+
+    cloud.routes.append(Route(DATA_PLANE, call))
+
+
+def _workspace_exists(cloud: Cloud, workspace_id: str) -> bool:
+    from moto.amp.models import amp_backends
+
+    return workspace_id in amp_backends[cloud.account][cloud.region].workspaces
+
+
+def decode_write_request(body: bytes) -> dict[tuple[tuple[str, str], ...], float]:
+    """The last sample of each series of a remote write request (protobuf: timeseries=1 {labels=1, samples=2})."""
+    latest = {}
+    for number, series in _fields(body):
+        if number != 1:
+            continue
+        labels, value = [], None
+        for part, content in _fields(series):
+            inner = dict(_fields(content)) if part in (1, 2) else {}
+            if part == 1:
+                labels.append((inner[1].decode(), inner[2].decode()))
+            elif part == 2:
+                (value,) = struct.unpack("<d", inner.get(1, bytes(8)))
+        if value is not None:
+            latest[tuple(sorted(labels))] = value
+    return latest
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """(field number, raw bytes) of a protobuf message; varints come as their encoded bytes."""
+    position = 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        kind = key & 7
+        start = position
+        if kind == 0:
+            _, position = _varint(message, position)
+        elif kind == 1:
+            position += 8
+        elif kind == 2:
+            length, start = _varint(message, position)
+            position = start + length
+        elif kind == 5:
+            position += 4
+        else:
+            raise ValueError(f"protobuf wire type {kind}")
+        yield key >> 3, message[start:position]
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
