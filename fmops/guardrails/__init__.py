@@ -1,0 +1,38 @@
+"""Layered guardrails for LangChain applications: detectors find, a policy decides, an outcome says what was done."""
+
+from fmops.guardrails.build import build_engine
+from fmops.guardrails.categories import Category, Group
+from fmops.guardrails.engine import GuardrailEngine, Observer
+from fmops.guardrails.policy import Policy, Rule
+from fmops.guardrails.settings import GuardrailSettings
+from fmops.guardrails.types import (
+    Action,
+    Decision,
+    DetectorCall,
+    DetectorError,
+    Direction,
+    Finding,
+    GuardrailBlocked,
+    Outcome,
+    Redaction,
+)
+
+__all__ = [
+    "Action",
+    "Category",
+    "Decision",
+    "DetectorCall",
+    "DetectorError",
+    "Direction",
+    "Finding",
+    "Group",
+    "GuardrailBlocked",
+    "GuardrailEngine",
+    "GuardrailSettings",
+    "Observer",
+    "Outcome",
+    "Policy",
+    "Redaction",
+    "Rule",
+    "build_engine",
+]

@@ -1,0 +1,344 @@
+"""Asks every detector that is due, at once, within a deadline; lets the policy decide; says what was done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fmops.guardrails.asking import Ask
+from fmops.guardrails.cache import Cache, Known
+from fmops.guardrails.categories import Category
+from fmops.guardrails.detectors.base import Context, Detector
+from fmops.guardrails.language import identify
+from fmops.guardrails.policy import Policy
+from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
+from fmops.guardrails.text import Folded, fold, mend, merge, redact
+from fmops.guardrails.types import Action, Decision, DetectorCall, Direction, Finding, Outcome, Role
+
+_log = logging.getLogger(__name__)
+
+Observer = Callable[[Outcome], None]
+"""Is told each outcome, in the context of the check. It must not export ``Outcome.text``."""
+
+_Waiting = tuple[list[Future[Any]], float]
+"""Futures, and how many seconds to wait for all of them."""
+
+
+@dataclass
+class _Check:
+    """A check under way."""
+
+    direction: Direction
+    role: Role
+    text: str
+    language: str = ""
+    began: float = field(default_factory=time.perf_counter)
+    calls: list[DetectorCall] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    degraded: bool = False
+
+
+class GuardrailEngine:
+    """Checks texts. One for a process: it owns the workers, the cache and the requests in flight."""
+
+    def __init__(
+        self,
+        detectors: Iterable[Detector],
+        policy: Policy | None = None,
+        observers: Iterable[Observer] = (),
+        settings: GuardrailSettings | None = None,
+    ) -> None:
+        self.settings = settings or GuardrailSettings()
+        self.policy = policy or self.settings.policy()
+        self._detectors: Mapping[str, Detector] = {detector.name: detector for detector in detectors}
+        self._observers = tuple(observers)
+        self._executor = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrails")
+        self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
+        self._in_flight: dict[bytes, dict[str, Ask]] = {}
+        self._lock = threading.Lock()
+
+    async def check(
+        self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
+    ) -> Outcome:
+        """What is done about ``text``. Never raises for what a detector did; the outcome says it.
+
+        ``role`` is who speaks, by default what the direction implies. With ``observe=False`` the observers are not
+        told when the answer was known already: for layers that check again what another layer has checked.
+        """
+        steps = self._steps(text, Direction(direction), role)
+        try:
+            while True:
+                futures, seconds = next(steps)
+                await _settled(futures, seconds)
+        except StopIteration as finished:
+            return self._told(finished.value, observe=observe)
+
+    def check_sync(
+        self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
+    ) -> Outcome:
+        """``check`` for code without an event loop. Blocks for at most the deadline."""
+        steps = self._steps(text, Direction(direction), role)
+        try:
+            while True:
+                futures, seconds = next(steps)
+                wait_for(futures, timeout=seconds)
+        except StopIteration as finished:
+            return self._told(finished.value, observe=observe)
+
+    def close(self) -> None:
+        """Let no new check begin, and do not wait for those under way."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _told(self, outcome: Outcome, *, observe: bool) -> Outcome:
+        if observe or any(call.result != "cached" for call in outcome.calls):
+            for observer in self._observers:
+                try:
+                    observer(outcome)
+                except Exception as error:  # noqa: BLE001 - what watches must not change what is decided
+                    _log.error("a guardrail observer failed: %s", type(error).__name__)
+        return outcome
+
+    def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[_Waiting, None, Outcome]:
+        """A check, as the waits in it: the same for callers with and without an event loop."""
+        check = _Check(direction, role or direction.role, mend(text))
+        if not check.text.strip():
+            return self._outcome(check)
+        if len(check.text) > self.settings.longest_text or len(check.text.encode()) > self.settings.longest_text:
+            check.decisions.append(Decision(Action.BLOCK, "text_too_long"))
+            return self._outcome(check)
+        key = self._cache.key(check.text, direction, check.role)
+        if known := self._cache.get(key):
+            self._recall(check, known)
+            return self._outcome(check)
+        if len(check.text) > 50_000:
+            folding = self._executor.submit(fold, check.text)
+            yield [folding], self.settings.deadline_ms / 1000
+            folded = folding.result()
+        else:
+            folded = fold(check.text)
+        if not folded.text.strip():
+            return self._outcome(check)
+        due = self._due(direction)
+        check.language = self._language(folded.text, due)
+        yield from self._ask_all(check, folded, due, key)
+        outcome = self._outcome(check)
+        if not check.degraded:
+            detectors = tuple(call.detector for call in check.calls)
+            self._cache.put(key, Known(tuple(check.findings), detectors, check.language))
+            self._clear_redacted(outcome, check, detectors)
+        return outcome
+
+    def _due(self, direction: Direction) -> list[str]:
+        """The detectors whose findings could lead to something on this way."""
+        return [
+            name
+            for name, detector in self._detectors.items()
+            if not self._settings_of(name).standby
+            and self.policy.wanted(direction, name, detector.categories)
+        ]
+
+    def _settings_of(self, name: str) -> DetectorSettings:
+        return self.settings.detectors.get(name) or DetectorSettings(kind=name)
+
+    def _language(self, text: str, due: list[str]) -> str:
+        if self.settings.identify_language and any(self._detectors[name].languages for name in due):
+            return identify(text, self.settings.language)
+        return self.settings.language
+
+    def _ask_all(
+        self, check: _Check, folded: Folded, due: list[str], key: bytes
+    ) -> Generator[_Waiting, None, None]:
+        """Ask the detectors at once, then the fallbacks of those that did not answer, until the deadline."""
+        deadline = check.began + self.settings.deadline_ms / 1000
+        asked: set[str] = set()
+        while due:
+            joined = {}
+            mine: dict[str, Ask] = {}
+            fallbacks: list[str] = []
+            with self._lock:
+                shared = self._in_flight.setdefault(key, {})
+                for name in due:
+                    asked.add(name)
+                    if name in shared and shared[name].expires > time.perf_counter():
+                        joined[name] = shared[name]
+                    elif not self._refused_for_language(check, name, fallbacks):
+                        mine[name] = shared[name] = self._ask(check, folded, name, deadline)
+            try:
+                yield from _until(deadline, [*joined.values(), *mine.values()])
+            finally:
+                self._land(key, mine)
+            for name, ask in {**joined, **mine}.items():
+                call, findings = ask.conclude(joined=name in joined)
+                check.calls.append(call)
+                check.findings += findings
+                if not call.answered:
+                    self._not_answered(check, call, fallbacks)
+            due = [name for name in dict.fromkeys(fallbacks) if name not in asked]
+
+    def _ask(self, check: _Check, folded: Folded, name: str, deadline: float) -> Ask:
+        detector = self._detectors[name]
+        language = check.language if check.language in detector.languages else (*detector.languages, check.language)[0]
+        context = Context(
+            check.direction,
+            check.role,
+            language,
+            self.policy.wanted(check.direction, name, detector.categories) or detector.categories,
+        )
+        seconds = min(self._settings_of(name).timeout_ms / 1000, deadline - time.perf_counter())
+        return Ask(detector, folded, context, seconds=seconds, executor=self._executor)
+
+    def _land(self, key: bytes, asks: Mapping[str, Ask]) -> None:
+        with self._lock:
+            shared = self._in_flight.get(key, {})
+            for name, ask in asks.items():
+                if shared.get(name) is ask:
+                    del shared[name]
+            if not shared:
+                self._in_flight.pop(key, None)
+
+    def _refused_for_language(self, check: _Check, name: str, fallbacks: list[str]) -> bool:
+        """Whether a detector is not asked because it does not know the language; and what follows from that."""
+        detector = self._detectors[name]
+        if not detector.languages or check.language in detector.languages:
+            return False
+        answer = self._settings_of(name).on_language
+        if answer in ("ask", "flag"):
+            check.decisions.append(Decision(Action.FLAG, "language_not_known", detector=name))
+        if answer == "ask":
+            return False
+        check.calls.append(DetectorCall(name, check.direction, "language", 0.0))
+        if answer == "block":
+            check.decisions.append(Decision(Action.BLOCK, "language_not_known", detector=name))
+        elif answer == "flag":
+            check.degraded = True
+        else:
+            fallbacks.append(answer)
+        return True
+
+    def _not_answered(self, check: _Check, call: DetectorCall, fallbacks: list[str]) -> None:
+        check.degraded = True
+        answer = self._settings_of(call.detector).on_error_for(check.direction)
+        if answer not in ("closed", "open"):
+            fallbacks.append(answer)
+            return
+        categories = self._detectors[call.detector].categories
+        severest = self.policy.severest(check.direction, call.detector, categories)
+        blocks = answer == "closed" and severest is not Action.FLAG
+        action = Action.BLOCK if blocks else Action.FLAG
+        check.decisions.append(Decision(action, "detector_unavailable", detector=call.detector))
+
+    def _recall(self, check: _Check, known: Known) -> None:
+        check.language = known.language
+        check.findings = list(known.findings)
+        for name in known.detectors:
+            self._recall_language(check, name)
+            check.calls.append(DetectorCall(name, check.direction, "cached", 0.0))
+
+    def _recall_language(self, check: _Check, name: str) -> None:
+        languages = self._detectors[name].languages
+        if languages and check.language not in languages:
+            check.decisions.append(Decision(Action.FLAG, "language_not_known", detector=name))
+
+    def _outcome(self, check: _Check) -> Outcome:
+        answered = [call.detector for call in check.calls if call.answered]
+        coverage: dict[str, frozenset[Category]] = {name: self._detectors[name].categories for name in answered}
+        decisions = check.decisions + self.policy.decide(check.direction, check.findings, coverage, check.role)
+        action = max((decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW)
+        redactions = merge(
+            decision.finding
+            for decision in decisions
+            if decision.action is Action.REDACT and decision.finding and decision.finding.is_span
+        )
+        unplaced = any(
+            decision.action is Action.REDACT and decision.finding and not decision.finding.is_span
+            for decision in decisions
+        )
+        if unplaced:  # what cannot be found cannot be taken out
+            action = Action.BLOCK
+            decisions = [replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each for each in decisions]
+        text = "" if action is Action.BLOCK else redact(check.text, redactions)
+        return Outcome(
+            direction=check.direction,
+            action=action,
+            text=text,
+            findings=tuple(
+                each.finding for each in decisions if each.finding and each.action is not Action.ALLOW
+            ),
+            decisions=tuple(decisions),
+            redactions=tuple(redactions),
+            calls=tuple(check.calls),
+            degraded=check.degraded,
+            duration_ms=(time.perf_counter() - check.began) * 1000,
+        )
+
+    def _clear_redacted(self, outcome: Outcome, check: _Check, detectors: tuple[str, ...]) -> None:
+        """What was redacted here needs no second check by the next layer: what is left in it is known."""
+        if outcome.action is not Action.REDACT:
+            return
+        left = [_moved(each, outcome) for each in check.findings if not _is_redacted(each, outcome)]
+        key = self._cache.key(outcome.text, check.direction, check.role)
+        self._cache.put(key, Known(tuple(left), detectors, check.language))
+
+
+def _is_redacted(finding: Finding, outcome: Outcome) -> bool:
+    return finding.is_span and any(
+        redaction.begin < finding.end and finding.begin < redaction.end for redaction in outcome.redactions
+    )
+
+
+def _moved(finding: Finding, outcome: Outcome) -> Finding:
+    if not finding.is_span:
+        return finding
+    shift = sum(
+        len(redaction.replacement) - (redaction.end - redaction.begin)
+        for redaction in outcome.redactions
+        if redaction.end <= finding.begin
+    )
+    return replace(finding, begin=finding.begin + shift, end=finding.end + shift)
+
+
+def _until(deadline: float, asks: Iterable[Ask]) -> Generator[_Waiting, None, None]:
+    """Wait for every question until it is answered, or its own time or the deadline is over."""
+    waiting = list(asks)
+    while waiting := [ask for ask in waiting if not ask.done]:
+        now = time.perf_counter()
+        waiting = [ask for ask in waiting if min(ask.expires, deadline) > now]
+        if not waiting:
+            return
+        seconds = min(min(ask.expires, deadline) for ask in waiting) - now
+        yield [future for ask in waiting for future in ask.futures if not future.done()], seconds
+
+
+async def _settled(futures: Iterable[Future[Any]], seconds: float) -> None:
+    """Wait until all are done, or for so long. Cancelling the wait leaves them running: others may have joined."""
+    loop = asyncio.get_running_loop()
+    left = 0
+    everything: asyncio.Future[None] = loop.create_future()
+
+    def one_done(_: Future[Any]) -> None:
+        try:
+            loop.call_soon_threadsafe(count_down)
+        except RuntimeError:  # the loop has closed: nobody waits
+            pass
+
+    def count_down() -> None:
+        nonlocal left
+        left -= 1
+        if not left and not everything.done():
+            everything.set_result(None)
+
+    pending = list(futures)
+    left = len(pending)
+    if not left:
+        return
+    for future in pending:
+        future.add_done_callback(one_done)
+    await asyncio.wait([everything], timeout=seconds)

@@ -1,0 +1,115 @@
+"""The guardrails' settings: which detectors, what the policy does about their findings, and the limits in time and space."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from fmops.guardrails.policy import DEFAULT_RULES, Policy, Rule
+from fmops.guardrails.types import Direction
+
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+class DetectorSettings(BaseModel):
+    """One detector.
+
+    ``kind`` is a built-in one or ``package.module:Class``. ``on_error`` says what no answer in time counts as:
+    ``closed`` (block, or flag where the detector could at most flag), ``open`` (go on, flagged as degraded), or the
+    name of another detector to ask instead; one for all directions, or one for each. ``on_language`` says the same
+    for text in a language that the detector does not know: ``ask`` it all the same and flag, ``flag`` without asking,
+    ``block``, or the name of another detector. A ``standby`` detector is asked only in another's stead.
+    """
+
+    model_config = _STRICT
+
+    kind: str = Field(min_length=1)
+    options: dict[str, Any] = {}
+    timeout_ms: int = Field(default=1500, ge=1, le=60_000)
+    on_error: str | dict[Direction, str] = "closed"
+    on_language: str = "ask"
+    standby: bool = False
+
+    def on_error_for(self, direction: Direction) -> str:
+        if isinstance(self.on_error, str):
+            return self.on_error
+        return self.on_error.get(direction, "closed")
+
+
+class StreamSettings(BaseModel):
+    """How a streamed answer is cut into windows, in characters.
+
+    The first window ends with the first sentence, or earlier at ``first``; each further one is ``growth`` times as
+    long, up to ``largest``. ``lookahead`` characters beyond a window's end and ``context`` before it are checked with
+    it, so that nothing up to that length that is found can be cut by the edge.
+    """
+
+    model_config = _STRICT
+
+    first: int = Field(default=120, ge=1)
+    growth: float = Field(default=2.0, ge=1)
+    largest: int = Field(default=1200, ge=1)
+    lookahead: int = Field(default=64, ge=0)
+    context: int = Field(default=160, ge=0)
+
+
+DEFAULT_DETECTORS: dict[str, DetectorSettings] = {
+    "secrets": DetectorSettings(kind="secrets"),
+    "pii": DetectorSettings(kind="comprehend_pii"),
+    "toxicity": DetectorSettings(kind="comprehend_toxicity"),
+    "checks": DetectorSettings(kind="bedrock_checks"),
+}
+
+
+class GuardrailSettings(BaseModel):
+    """Everything about the guardrails that a deployment may set. ``{}`` means the defaults below.
+
+    ``detectors`` extends and overrides ``DEFAULT_DETECTORS`` by name; ``null`` removes one. ``rules`` are tried before
+    ``DEFAULT_RULES``, which ``default_rules: false`` leaves out.
+    """
+
+    model_config = _STRICT
+
+    detectors: dict[str, DetectorSettings] = Field(default=DEFAULT_DETECTORS, validate_default=True)
+    rules: tuple[Rule, ...] = ()
+    default_rules: bool = True
+    language: str = Field(default="en", pattern=r"^[a-z]{2}$", description="assumed of text too short to tell")
+    identify_language: bool = True
+    speculative: bool = Field(default=False, description="input checks overlap the model call, which a block cancels")
+    deadline_ms: int = Field(default=3000, ge=1, le=60_000, description="for one check, fallbacks included")
+    concurrency: int = Field(default=64, ge=1, le=512, description="requests to detectors at once, and connections")
+    cache_entries: int = Field(default=4096, ge=0)
+    cache_seconds: float = Field(default=600, ge=0)
+    longest_text: int = Field(default=1_048_576, ge=1, description="bytes of UTF-8; longer text is blocked")
+    stream: StreamSettings = StreamSettings()
+
+    @field_validator("detectors", mode="before")
+    @classmethod
+    def _over_the_defaults(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: each for name, each in {**DEFAULT_DETECTORS, **given}.items() if each is not None}
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        known = ", ".join(self.detectors) or "none"
+        for name, detector in self.detectors.items():
+            answers = [detector.on_error] if isinstance(detector.on_error, str) else detector.on_error.values()
+            for field, answer, fixed in [
+                *(("on_error", answer, ("closed", "open")) for answer in answers),
+                ("on_language", detector.on_language, ("ask", "flag", "block")),
+            ]:
+                if answer not in fixed and (answer not in self.detectors or answer == name):
+                    raise ValueError(
+                        f"detectors.{name}.{field} is {answer!r}: it must be {', '.join(fixed)} or another detector"
+                        f" (there are {known})"
+                    )
+        for index, rule in enumerate(self.rules):
+            if unknown := rule.detectors - set(self.detectors):
+                raise ValueError(f"rules.{index}.detectors names {sorted(unknown)}: there are {known}")
+        return self
+
+    def policy(self) -> Policy:
+        """The rules in the order in which they are tried."""
+        return Policy((*self.rules, *(DEFAULT_RULES if self.default_rules else ())))

@@ -1,0 +1,162 @@
+"""What the parts of the guardrails say to each other: directions, findings, decisions, outcomes.
+
+Offsets are Unicode code points, ends are exclusive. Nothing here holds content, but ``Outcome.text``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from fmops.guardrails.categories import Category
+
+Role = Literal["user", "assistant", "system"]
+"""Who speaks. What a ``system`` message says are the developer's own instructions."""
+
+
+class Direction(StrEnum):
+    """Which way a text goes."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+    TOOL_ARGUMENTS = "tool_arguments"
+    TOOL_RESULTS = "tool_results"
+    RETRIEVED = "retrieved"
+
+    @property
+    def role(self) -> Role:
+        """Who speaks, as the services know it: what the model wrote, or everything else."""
+        return "assistant" if self in (Direction.OUTPUT, Direction.TOOL_ARGUMENTS) else "user"
+
+
+class Action(StrEnum):
+    """What is done about a finding, least severe first."""
+
+    ALLOW = "allow"
+    FLAG = "flag"
+    REDACT = "redact"
+    BLOCK = "block"
+
+    @property
+    def severity(self) -> int:
+        return list(Action).index(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a detector found: in ``[begin, end)``, or in the whole text when ``end`` is 0."""
+
+    category: Category
+    score: float
+    begin: int = 0
+    end: int = 0
+    detector: str = ""
+
+    @property
+    def is_span(self) -> bool:
+        return self.end > self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the policy did about one finding or one failed detector, and which rule said so."""
+
+    action: Action
+    reason: str
+    finding: Finding | None = None
+    detector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """A span of the text and what stands there instead."""
+
+    begin: int
+    end: int
+    replacement: str
+
+
+Result = Literal["ok", "cached", "joined", "error", "timeout", "throttled", "malformed", "language", "offsets"]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorCall:
+    """One question to one detector: for spans and metrics, without content."""
+
+    detector: str
+    direction: Direction
+    result: Result
+    duration_ms: float
+    findings: int = 0
+    requests: int = 0
+    error_type: str = ""
+
+    @property
+    def answered(self) -> bool:
+        return self.result in ("ok", "cached", "joined")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done about one text.
+
+    ``text`` is the text after redaction, empty when it was blocked. It is content: observers must not export it.
+    ``degraded`` is true when a detector that was due did not answer.
+    """
+
+    direction: Direction
+    action: Action
+    text: str = field(repr=False)
+    findings: tuple[Finding, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    redactions: tuple[Redaction, ...] = ()
+    calls: tuple[DetectorCall, ...] = ()
+    degraded: bool = False
+    duration_ms: float = 0.0
+
+    @property
+    def detectors(self) -> tuple[str, ...]:
+        """The detectors that answered."""
+        return tuple(call.detector for call in self.calls if call.answered)
+
+    @property
+    def blocked(self) -> bool:
+        return self.action is Action.BLOCK
+
+    @property
+    def deciding(self) -> Decision | None:
+        """The decision that made the action: the most severe, of equals the highest score."""
+        return max(
+            self.decisions,
+            key=lambda decision: (decision.action.severity, decision.finding.score if decision.finding else 1.0),
+            default=None,
+        )
+
+    def summary(self) -> dict[str, str]:
+        """Detector, category, action and direction: all that a client may learn."""
+        deciding = self.deciding
+        finding = deciding.finding if deciding else None
+        return {
+            "detector": (deciding.detector if deciding else ""),
+            "category": finding.category.value if finding else (deciding.reason if deciding else ""),
+            "action": self.action.value,
+            "direction": self.direction.value,
+        }
+
+
+class GuardrailBlocked(Exception):  # noqa: N818 - a verdict, not an error
+    """A text was blocked. Says which detector, category and direction, never the content."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        self.summary = outcome.summary()
+        super().__init__("blocked by guardrails: " + ", ".join(f"{key} {value}" for key, value in self.summary.items()))
+
+
+class DetectorError(Exception):
+    """A detector answered, but its answer cannot be used."""
+
+    def __init__(self, message: str, result: Result = "malformed") -> None:
+        super().__init__(message)
+        self.result: Result = result
