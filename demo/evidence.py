@@ -17,6 +17,13 @@ TRACES_PER_CALL = 5
 """Trace ids of one BatchGetTraces call."""
 
 
+CAPTURED = """
+SELECT interaction_id, count(*), any_value(json)
+FROM (SELECT json, json->>'interaction_id' AS interaction_id FROM read_ndjson_objects(?) WHERE json->>'record_type' = 'interaction')
+GROUP BY interaction_id
+"""
+
+
 class Evidence:
     """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing."""
 
@@ -54,12 +61,7 @@ class Evidence:
                 self._s3.download_file(self._bucket, key, str(Path(directory) / f"{number}.jsonl.gz"))
             if not self.objects:
                 return {}
-            lines = duckdb.sql(
-                "SELECT interaction_id, count(*), any_value(json) FROM ("
-                "  SELECT json, json->>'interaction_id' AS interaction_id"
-                f"  FROM read_ndjson_objects('{directory}/*.jsonl.gz') WHERE json->>'record_type' = 'interaction'"
-                ") GROUP BY interaction_id"
-            ).fetchall()
+            lines = duckdb.execute(CAPTURED, [f"{directory}/*.jsonl.gz"]).fetchall()
         self.problems += [
             f"{interaction} was captured {count} times" for interaction, count, _ in lines if count > 1
         ]
