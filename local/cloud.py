@@ -67,6 +67,7 @@ class Cloud:
         self.credentials = CredentialStore(ACCOUNT)
         self.routes: list[Route] = []
         self.calls: Counter[tuple[str, str, str]] = Counter()
+        self.aws_managed_policies: dict[str, set[str]] = {}  # by role ARN, every policy ARN that the template names
         self.container_credentials: dict[str, TemporaryCredentials] = {}
         self._assumed: dict[tuple[str, str, str], TemporaryCredentials] = {}
         self._states: dict[type, Any] = {}
