@@ -32,11 +32,12 @@ class Principal:
 class TokenVerifier:
     """Checks signature, issuer, audience, expiry and use of an ID token against the issuer's published keys.
 
-    Keys are cached for five minutes; an unknown key id is looked up at once, so a rotation needs no restart.
+    Keys are cached for five minutes. A rotation needs no restart: an unknown key id is looked up, at most once in
+    ``key_cooldown`` seconds, so that forged ids cannot make us flood the issuer.
     """
 
-    def __init__(self, *, jwks_url: str, issuer: str, audience: str) -> None:
-        self._keys = jwt.PyJWKClient(jwks_url, cache_jwk_set=True, lifespan=300, timeout=5)
+    def __init__(self, *, jwks_url: str, issuer: str, audience: str, key_cooldown: float = 30) -> None:
+        self._keys = jwt.PyJWKClient(jwks_url, lifespan=300, timeout=5, cooldown_duration=key_cooldown)
         self._issuer = issuer
         self._audience = audience
 
