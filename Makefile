@@ -22,7 +22,7 @@ help: ## Explain every target
 
 .PHONY: run
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
-	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(PORT),--context assistant_port=$(PORT))
+	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(PORT),--context port=$(PORT))
 
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
