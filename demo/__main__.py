@@ -1,0 +1,40 @@
+"""``python -m demo``: seeds a deployment in AWS and sends it the tour, with the operator's credentials."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import boto3
+from rich.console import Console
+
+from demo.guide import run
+
+STACKS = ("Identity", "Capture", "Assistant")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
+    parser.add_argument("--url", help="the assistant's address, by default the load balancer's")
+    arguments = parser.parse_args()
+    cloudformation = boto3.client("cloudformation")
+    outputs = {stack: _outputs(cloudformation, f"{arguments.environment}-{stack}") for stack in STACKS}
+    held = run(
+        base_url=arguments.url or outputs["Assistant"]["AssistantUrl"],
+        outputs=outputs,
+        service=f"{arguments.environment}-assistant",
+        settle=None,
+        console=Console(),
+    )
+    return 0 if held else 1
+
+
+def _outputs(cloudformation: Any, stack: str) -> dict[str, str]:
+    answer = cloudformation.describe_stacks(StackName=stack)
+    return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

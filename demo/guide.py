@@ -1,0 +1,65 @@
+"""The demo from beginning to end: seed, tour, evidence, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from rich.console import Console
+
+from demo import seed
+from demo.evidence import Evidence
+from demo.tour import Tour
+
+PATIENCE = 180
+"""Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
+
+Outputs = Mapping[str, Mapping[str, str]]
+
+
+def run(
+    *, base_url: str, outputs: Outputs, service: str, settle: Callable[[], None] | None, console: Console
+) -> bool:
+    """Send the tour and show what came of it; answers whether every expectation held.
+
+    ``settle`` makes buffered records and traces arrive at once, where the deployment has a way to do so; without it
+    we wait for them.
+    """
+    console.print("[bold]Seeding users, customers and claims[/]")
+    directory = seed.main(outputs)
+    console.print("[bold]Sending the tour[/]")
+    tour = Tour(base_url, directory, console)
+    tour.run()
+    evidence = Evidence(outputs, service)
+    console.print("[bold]Reading the captured records and the traces[/]")
+    if settle:
+        settle()
+    else:
+        _wait(evidence, tour)
+    evidence.gather(tour.steps)
+    console.print(tour.table())
+    _summarize(tour, evidence, console)
+    console.print("Chat in the browser:")
+    for user in ("carla", "amir"):
+        console.print(f"  as {user}: {base_url}/#token={directory.id_token(user)}", soft_wrap=True)
+    return tour.held and not evidence.problems
+
+
+def _wait(evidence: Evidence, tour: Tour) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not evidence.complete(tour.steps) and time.monotonic() < deadline:
+        time.sleep(5)
+
+
+def _summarize(tour: Tour, evidence: Evidence, console: Console) -> None:
+    held = sum(not step.problems for step in tour.steps)
+    refused = sum(refused for _, refused in tour.refusals)
+    console.print(
+        f"{held} of {len(tour.steps)} requests as expected; {refused} of {len(tour.refusals)} bad ones refused"
+    )
+    console.print(
+        f"{len(evidence.records)} records in {len(evidence.objects)} objects; "
+        f"{len(evidence.segments)} traces with {sum(map(len, evidence.segments.values()))} segments"
+    )
+    for problem in evidence.problems:
+        console.print(f"[red]{problem}[/]")
