@@ -3,6 +3,8 @@
 from fmops.guardrails.build import build_engine
 from fmops.guardrails.categories import Category, Group
 from fmops.guardrails.engine import GuardrailEngine, Observer
+from fmops.guardrails.middleware import GuardrailMiddleware
+from fmops.guardrails.model import GuardedChatModel
 from fmops.guardrails.policy import Policy, Rule
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.guardrails.types import (
@@ -26,8 +28,10 @@ __all__ = [
     "Direction",
     "Finding",
     "Group",
+    "GuardedChatModel",
     "GuardrailBlocked",
     "GuardrailEngine",
+    "GuardrailMiddleware",
     "GuardrailSettings",
     "Observer",
     "Outcome",

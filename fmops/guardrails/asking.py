@@ -99,7 +99,11 @@ class Ask:
     def _placed(self, finding: Finding, segment: Segment) -> Finding:
         """The finding in the original text, signed by its detector."""
         if not finding.is_span:
-            return finding if finding.detector else Finding(finding.category, finding.score, 0, 0, self.detector.name)
+            return (
+                finding
+                if finding.detector
+                else Finding(finding.category, finding.score, 0, 0, self.detector.name)
+            )
         if finding.begin < 0 or finding.end > len(segment.text):
             raise DetectorError(f"{self.detector.name} gave offsets that do not fit the text", "offsets")
         return self._folded.unfold(

@@ -82,9 +82,9 @@ class Category(StrEnum):
     DATE_TIME = "date_time", Group.ATTRIBUTES
     URL = "url", Group.ATTRIBUTES
 
-    PASSWORD = "password", Group.SECRETS  # noqa: S105 - a category's name
+    PASSWORD = "password", Group.SECRETS
     AWS_ACCESS_KEY = "aws_access_key", Group.SECRETS
-    AWS_SECRET_KEY = "aws_secret_key", Group.SECRETS  # noqa: S105 - a category's name
+    AWS_SECRET_KEY = "aws_secret_key", Group.SECRETS
     API_KEY = "api_key", Group.SECRETS
     PRIVATE_KEY = "private_key", Group.SECRETS
 

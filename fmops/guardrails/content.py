@@ -6,6 +6,7 @@ additional keyword arguments and tool artifacts. Binary data, ids and types are 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,7 +23,9 @@ _NOT_TEXT = frozenset(
      "thought_signature", "file_id", "tool_use_id", "tool_call_id", "call_id", "role", "status", "detail", "extras"}
 )  # fmt: skip
 _DATA_URL = "data:"
-_CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"})
+CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"})
+_MIRRORS = ("input", "args", "partial_json", "arguments")
+_LONGEST_HARMLESS_NUMBER = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,10 @@ class Part:
             position = begin
             for redaction in outcome.redactions:
                 if redaction.begin < end and begin < redaction.end:
-                    pieces += (leaf.text[position - begin : max(0, redaction.begin - begin)], redaction.replacement)
+                    pieces += (
+                        leaf.text[position - begin : max(0, redaction.begin - begin)],
+                        redaction.replacement,
+                    )
                     position = min(redaction.end, end)
             if pieces:
                 changed[leaf.path] = "".join([*pieces, leaf.text[position - begin :]])
@@ -86,10 +92,15 @@ def replace(message: MessageT, changed: Mapping[Path, str]) -> MessageT:
         return message
     names = {str(path[0]) for path in changed}
     update = {
-        name: _rebuilt(getattr(message, name), {path[1:]: text for path, text in changed.items() if path[0] == name})
+        name: _rebuilt(
+            getattr(message, name), {path[1:]: text for path, text in changed.items() if path[0] == name}
+        )
         for name in names
     }
-    return message.model_copy(update=update)
+    message = message.model_copy(update=update)
+    if "tool_calls" in update:
+        message = message.model_copy(update=_mirrored(message, update["tool_calls"]))
+    return message
 
 
 def arguments_part(arguments: Mapping[str, Any]) -> Part:
@@ -125,14 +136,45 @@ def _arguments(message: BaseMessage) -> list[Leaf]:
     for name in ("tool_calls", "invalid_tool_calls"):
         for index, call in enumerate(getattr(message, name)):
             calls += _leaves(call.get("args"), (name, index, "args"), "")
-    content = message.content if isinstance(message.content, list) else []
-    for index, block in enumerate(content):
-        if isinstance(block, dict) and block.get("type") in _CALL_BLOCKS:
-            for key in ("input", "args", "partial_json", "arguments"):
+    known = {call.get("id") for call in message.tool_calls}
+    for index, block in _call_blocks(message):
+        if block.get("id") not in known:
+            for key in _MIRRORS:
                 calls += _leaves(block.get(key), ("content", index, key), "")
-    for name in ("tool_calls", "function_call"):
-        calls += _leaves(message.additional_kwargs.get(name), ("additional_kwargs", name), "")
+    if not known:
+        for name in ("tool_calls", "function_call"):
+            calls += _leaves(message.additional_kwargs.get(name), ("additional_kwargs", name), "")
     return calls
+
+
+def _mirrored(message: BaseMessage, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What else of ``message`` repeats its tool calls, brought in line with ``calls``."""
+    arguments = {call.get("id"): call.get("args") for call in calls}
+    update: dict[str, Any] = {}
+    if isinstance(message.content, list):
+        content = list(message.content)
+        for index, block in _call_blocks(message):
+            if block.get("id") in arguments:
+                content[index] = {key: _like(each, arguments[block["id"]]) if key in _MIRRORS else each
+                                  for key, each in block.items()}  # fmt: skip
+        update["content"] = content
+    if any(name in message.additional_kwargs for name in ("tool_calls", "function_call")):
+        update["additional_kwargs"] = {
+            name: each
+            for name, each in message.additional_kwargs.items()
+            if name not in ("tool_calls", "function_call")
+        }
+    return update
+
+
+def _like(old: Any, new: Any) -> Any:
+    return json.dumps(new) if isinstance(old, str) else new
+
+
+def _call_blocks(message: BaseMessage) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, block in enumerate(message.content if isinstance(message.content, list) else ()):
+        if isinstance(block, dict) and block.get("type") in CALL_BLOCKS:
+            yield index, block
 
 
 def _belongs_to_call(message: BaseMessage, path: Path) -> bool:
@@ -141,7 +183,7 @@ def _belongs_to_call(message: BaseMessage, path: Path) -> bool:
         return path[1] in ("tool_calls", "function_call")
     if path[:1] == ("content",) and len(path) > 1 and isinstance(message.content, list):
         block = message.content[int(path[1])]
-        return isinstance(block, dict) and block.get("type") in _CALL_BLOCKS
+        return isinstance(block, dict) and block.get("type") in CALL_BLOCKS
     return False
 
 
@@ -149,14 +191,22 @@ def _leaves(value: Any, path: Path, key: str) -> Iterator[Leaf]:
     if isinstance(value, str):
         if value.strip() and not value.startswith(_DATA_URL):
             yield Leaf(path, value, key)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if len(str(value)) > _LONGEST_HARMLESS_NUMBER:  # an account number need not be a string
+            yield Leaf(path, str(value), key)
     elif isinstance(value, Mapping):
         for name, each in value.items():
-            if name not in _NOT_TEXT or path[-1:] == ("args",) or not path:
+            if name not in _NOT_TEXT or _within_call(path):
                 # A content block's own "text" says nothing about what stands there; an argument's name does.
                 yield from _leaves(each, (*path, name), "" if name in ("text", "content") else str(name))
     elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         for index, each in enumerate(value):
             yield from _leaves(each, (*path, index), key)
+
+
+def _within_call(path: Path) -> bool:
+    """Names of a tool's parameters are the application's: there, ``id`` or ``data`` may well be text."""
+    return not path or path[0] in ("tool_calls", "invalid_tool_calls", "artifact")
 
 
 def _rebuilt(value: Any, changed: dict[Path, str]) -> Any:

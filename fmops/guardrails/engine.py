@@ -61,6 +61,8 @@ class GuardrailEngine:
         self._detectors: Mapping[str, Detector] = {detector.name: detector for detector in detectors}
         self._observers = tuple(observers)
         self._executor = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrails")
+        self.waiters = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrail-windows")
+        """Threads in which code without an event loop waits for checks: never the ones that answer them."""
         self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
         self._in_flight: dict[bytes, dict[str, Ask]] = {}
         self._lock = threading.Lock()
@@ -71,7 +73,7 @@ class GuardrailEngine:
         """What is done about ``text``. Never raises for what a detector did; the outcome says it.
 
         ``role`` is who speaks, by default what the direction implies. With ``observe=False`` the observers are not
-        told when the answer was known already: for layers that check again what another layer has checked.
+        told, unless it is a block, when the answer was known: for layers that check again what another layer has checked.
         """
         steps = self._steps(text, Direction(direction), role)
         try:
@@ -95,10 +97,11 @@ class GuardrailEngine:
 
     def close(self) -> None:
         """Let no new check begin, and do not wait for those under way."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in (self._executor, self.waiters):
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _told(self, outcome: Outcome, *, observe: bool) -> Outcome:
-        if observe or any(call.result != "cached" for call in outcome.calls):
+        if observe or outcome.blocked or any(call.result != "cached" for call in outcome.calls):
             for observer in self._observers:
                 try:
                     observer(outcome)
@@ -106,12 +109,17 @@ class GuardrailEngine:
                     _log.error("a guardrail observer failed: %s", type(error).__name__)
         return outcome
 
-    def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[_Waiting, None, Outcome]:
+    def _steps(
+        self, text: str, direction: Direction, role: Role | None
+    ) -> Generator[_Waiting, None, Outcome]:
         """A check, as the waits in it: the same for callers with and without an event loop."""
         check = _Check(direction, role or direction.role, mend(text))
         if not check.text.strip():
             return self._outcome(check)
-        if len(check.text) > self.settings.longest_text or len(check.text.encode()) > self.settings.longest_text:
+        if (
+            len(check.text) > self.settings.longest_text
+            or len(check.text.encode()) > self.settings.longest_text
+        ):
             check.decisions.append(Decision(Action.BLOCK, "text_too_long"))
             return self._outcome(check)
         key = self._cache.key(check.text, direction, check.role)
@@ -185,7 +193,11 @@ class GuardrailEngine:
 
     def _ask(self, check: _Check, folded: Folded, name: str, deadline: float) -> Ask:
         detector = self._detectors[name]
-        language = check.language if check.language in detector.languages else (*detector.languages, check.language)[0]
+        language = (
+            check.language
+            if check.language in detector.languages
+            else (*detector.languages, check.language)[0]
+        )
         context = Context(
             check.direction,
             check.role,
@@ -249,9 +261,15 @@ class GuardrailEngine:
 
     def _outcome(self, check: _Check) -> Outcome:
         answered = [call.detector for call in check.calls if call.answered]
-        coverage: dict[str, frozenset[Category]] = {name: self._detectors[name].categories for name in answered}
-        decisions = check.decisions + self.policy.decide(check.direction, check.findings, coverage, check.role)
-        action = max((decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW)
+        coverage: dict[str, frozenset[Category]] = {
+            name: self._detectors[name].categories for name in answered
+        }
+        decisions = check.decisions + self.policy.decide(
+            check.direction, check.findings, coverage, check.role
+        )
+        action = max(
+            (decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW
+        )
         redactions = merge(
             decision.finding
             for decision in decisions
@@ -263,7 +281,10 @@ class GuardrailEngine:
         )
         if unplaced:  # what cannot be found cannot be taken out
             action = Action.BLOCK
-            decisions = [replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each for each in decisions]
+            decisions = [
+                replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each
+                for each in decisions
+            ]
         text = "" if action is Action.BLOCK else redact(check.text, redactions)
         return Outcome(
             direction=check.direction,

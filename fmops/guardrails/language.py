@@ -22,7 +22,9 @@ _SAMPLE = 2000
 def identify(text: str, default: str) -> str:
     """The ISO 639-1 code of the text's language; ``default`` when it is too short to tell."""
     letters = [character for character in text[:_SAMPLE] if character.isalpha()]
-    latin = sum(character.isascii() or unicodedata.name(character, "").startswith("LATIN") for character in letters)
+    latin = sum(
+        character.isascii() or unicodedata.name(character, "").startswith("LATIN") for character in letters
+    )
     other_script = len(letters) - latin > latin and len(letters) >= _LEAST_LETTERS_OTHER_SCRIPT
     if len(letters) < _LEAST_LETTERS and not other_script:
         return default

@@ -35,7 +35,9 @@ class Rule(BaseModel):
     action: Action
     directions: frozenset[Direction] = frozenset(Direction)
     threshold: float = Field(default=0.5, ge=0, le=1)
-    detectors: frozenset[str] = Field(default=frozenset(), description="only findings of these; all when empty")
+    detectors: frozenset[str] = Field(
+        default=frozenset(), description="only findings of these; all when empty"
+    )
     combine: Literal["any", "majority", "all"] = "any"
 
     @property
@@ -118,7 +120,9 @@ class Policy:
     def severest(self, direction: Direction, detector: str, categories: frozenset[Category]) -> Action:
         """The most that a finding of this detector could lead to on this way."""
         rules = [self.rule(direction, category, detector) for category in categories]
-        return max((rule.action for rule in rules if rule), key=lambda action: action.severity, default=Action.ALLOW)
+        return max(
+            (rule.action for rule in rules if rule), key=lambda action: action.severity, default=Action.ALLOW
+        )
 
     def _rule(self, direction: Direction, category: Category, detector: str) -> Rule | None:
         return next((rule for rule in self.rules if rule.matches(direction, category, detector)), None)

@@ -74,11 +74,17 @@ class GuardrailSettings(BaseModel):
     detectors: dict[str, DetectorSettings] = Field(default=DEFAULT_DETECTORS, validate_default=True)
     rules: tuple[Rule, ...] = ()
     default_rules: bool = True
-    language: str = Field(default="en", pattern=r"^[a-z]{2}$", description="assumed of text too short to tell")
+    language: str = Field(
+        default="en", pattern=r"^[a-z]{2}$", description="assumed of text too short to tell"
+    )
     identify_language: bool = True
-    speculative: bool = Field(default=False, description="input checks overlap the model call, which a block cancels")
+    speculative: bool = Field(
+        default=False, description="input checks overlap the model call, which a block cancels"
+    )
     deadline_ms: int = Field(default=3000, ge=1, le=60_000, description="for one check, fallbacks included")
-    concurrency: int = Field(default=64, ge=1, le=512, description="requests to detectors at once, and connections")
+    concurrency: int = Field(
+        default=64, ge=1, le=512, description="requests to detectors at once, and connections"
+    )
     cache_entries: int = Field(default=4096, ge=0)
     cache_seconds: float = Field(default=600, ge=0)
     longest_text: int = Field(default=1_048_576, ge=1, description="bytes of UTF-8; longer text is blocked")
@@ -95,7 +101,9 @@ class GuardrailSettings(BaseModel):
     def _names_exist(self) -> Self:
         known = ", ".join(self.detectors) or "none"
         for name, detector in self.detectors.items():
-            answers = [detector.on_error] if isinstance(detector.on_error, str) else detector.on_error.values()
+            answers = (
+                [detector.on_error] if isinstance(detector.on_error, str) else detector.on_error.values()
+            )
             for field, answer, fixed in [
                 *(("on_error", answer, ("closed", "open")) for answer in answers),
                 ("on_language", detector.on_language, ("ask", "flag", "block")),

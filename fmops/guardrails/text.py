@@ -17,7 +17,7 @@ from fmops.guardrails.types import Finding, Redaction
 _LOOKALIKES = str.maketrans(
     dict(
         zip(
-            "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝүӏɡɑΑΒΕΖΗΙΚΜΝΟΡΤΥΧοανιορυκ",  # noqa: RUF001 - lookalikes are the point
+            "АВЕЅІЈКМНОРСТУХаеѕіјорсухһԁԛԝүӏɡɑΑΒΕΖΗΙΚΜΝΟΡΤΥΧοανιορυκ",
             "ABESIJKMHOPCTYXaesijopcyxhdqwylgaABEZHIKMNOPTYXoaviopuk",
             strict=True,
         )
@@ -25,7 +25,9 @@ _LOOKALIKES = str.maketrans(
 )
 _LATIN = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]+")
-_PLAIN = re.compile(r"[\t\n\r\x20-\x7e\u00a1-\u00ac\u00ae-\u024f\u2010-\u2015\u2018-\u201f\u2022\u20ac\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]*")
+_PLAIN = re.compile(
+    r"[\t\n\r\x20-\x7e\u00a1-\u00ac\u00ae-\u024f\u2010-\u2015\u2018-\u201f\u2022\u20ac\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]*"
+)
 """Text in which there is nothing to fold: the common case is answered by one scan."""
 
 
@@ -123,7 +125,9 @@ def _is_hidden(character: str) -> bool:
     """Format characters (zero width, direction marks, soft hyphen, tags) and variation selectors show nothing."""
     code = ord(character)
     return (
-        unicodedata.category(character) == "Cf" or 0xFE00 <= code <= 0xFE0F or code in (0x34F, 0x115F, 0x1160, 0x3164)
+        unicodedata.category(character) == "Cf"
+        or 0xFE00 <= code <= 0xFE0F
+        or code in (0x34F, 0x115F, 0x1160, 0x3164)
     )
 
 

@@ -77,7 +77,9 @@ class Redaction:
     replacement: str
 
 
-Result = Literal["ok", "cached", "joined", "error", "timeout", "throttled", "malformed", "language", "offsets"]
+Result = Literal[
+    "ok", "cached", "joined", "error", "timeout", "throttled", "malformed", "language", "offsets"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,10 @@ class Outcome:
         """The decision that made the action: the most severe, of equals the highest score."""
         return max(
             self.decisions,
-            key=lambda decision: (decision.action.severity, decision.finding.score if decision.finding else 1.0),
+            key=lambda decision: (
+                decision.action.severity,
+                decision.finding.score if decision.finding else 1.0,
+            ),
             default=None,
         )
 
@@ -151,7 +156,9 @@ class GuardrailBlocked(Exception):  # noqa: N818 - a verdict, not an error
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
         self.summary = outcome.summary()
-        super().__init__("blocked by guardrails: " + ", ".join(f"{key} {value}" for key, value in self.summary.items()))
+        super().__init__(
+            "blocked by guardrails: " + ", ".join(f"{key} {value}" for key, value in self.summary.items())
+        )
 
 
 class DetectorError(Exception):

@@ -80,9 +80,7 @@ class Detector(ABC):
         """
 
 
-def span(
-    text: str, category: Category, score: object, begin: object, end: object, detector: str
-) -> Finding:
+def span(text: str, category: Category, score: object, begin: object, end: object, detector: str) -> Finding:
     """A finding at offsets that a service gave. Raises ``DetectorError`` when they do not fit the text."""
     if not (isinstance(begin, int) and isinstance(end, int) and 0 <= begin < end <= len(text)):
         raise DetectorError(f"{detector} gave offsets that do not fit the text", "offsets")
@@ -96,7 +94,7 @@ def number(score: object, detector: str) -> float:
     return float(score)
 
 
-def member(answer: object, key: str, kind: type, detector: str) -> Any:
+def member(answer: object, key: str, kind: type | tuple[type, ...], detector: str) -> Any:
     """``answer[key]``, which must be there and be of this kind. Raises ``DetectorError`` otherwise."""
     value = answer.get(key) if isinstance(answer, Mapping) else None
     if not isinstance(value, kind):

@@ -31,7 +31,9 @@ class BedrockChecks(Detector):
         super().__init__(name, clients)
         self._client = clients.get("bedrock-runtime")
         every = {*BEDROCK_CONTENT.values(), *BEDROCK_PROMPT_ATTACK.values(), *BEDROCK_PII.values()}
-        self.categories = frozenset(category for category in every if category.group in {Group(g) for g in groups})
+        self.categories = frozenset(
+            category for category in every if category.group in {Group(g) for g in groups}
+        )
 
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
         return [self._findings(text, context) for text in texts]
@@ -56,7 +58,9 @@ class BedrockChecks(Detector):
                 raise DetectorError(f"{self.name} did not answer every category of {check}")
             for entry in entries:
                 category = known(names, member(entry, "category", str, self.name), fallback)
-                findings.append(Finding(category, number(entry.get("severityScore"), self.name), detector=self.name))
+                findings.append(
+                    Finding(category, number(entry.get("severityScore"), self.name), detector=self.name)
+                )
         if "sensitiveInformation" in checks:
             findings += self._personal_data(text, results)
         return findings
@@ -120,7 +124,9 @@ class BedrockGuardrail(Detector):
     def __init__(self, name: str, clients: Clients, guardrail_id: str, guardrail_version: str) -> None:
         super().__init__(name, clients)
         if guardrail_version == "DRAFT":
-            raise ValueError("guardrail_version must be a published version: DRAFT changes under the application")
+            raise ValueError(
+                "guardrail_version must be a published version: DRAFT changes under the application"
+            )
         self._client = clients.get("bedrock-runtime")
         self._guardrail = {"guardrailIdentifier": guardrail_id, "guardrailVersion": guardrail_version}
 
@@ -147,11 +153,17 @@ class BedrockGuardrail(Detector):
     def _whole(self, assessment: dict[str, Any]) -> list[Finding]:
         found: list[tuple[Category, float]] = []
         for entry in assessment.get("contentPolicy", {}).get("filters", ()):
-            category = Category.UNSAFE_PROMPT if entry["type"] == "PROMPT_ATTACK" else BEDROCK_CONTENT.get(entry["type"])
+            category = (
+                Category.UNSAFE_PROMPT
+                if entry["type"] == "PROMPT_ATTACK"
+                else BEDROCK_CONTENT.get(entry["type"])
+            )
             blocked = 1.0 if entry["action"] == "BLOCKED" else 0.0
-            found.append((category or Category.TOXICITY, max(blocked, _CONFIDENCE.get(entry["confidence"], 1.0))))
-        for entry in assessment.get("topicPolicy", {}).get("topics", ()):
-            found.append((Category.DENIED_TOPIC, 1.0 if _detected(entry) else 0.0))
+            found.append(
+                (category or Category.TOXICITY, max(blocked, _CONFIDENCE.get(entry["confidence"], 1.0)))
+            )
+        topics = assessment.get("topicPolicy", {}).get("topics", ())
+        found += [(Category.DENIED_TOPIC, 1.0 if _detected(entry) else 0.0) for entry in topics]
         return [Finding(category, score, detector=self.name) for category, score in found]
 
     def _spans(self, text: str, assessment: dict[str, Any]) -> list[Finding]:
@@ -167,7 +179,11 @@ class BedrockGuardrail(Detector):
         for category, entry in matched:
             if not _detected(entry):
                 continue
-            places = [match.span() for match in re.finditer(re.escape(entry["match"]), text)] if entry.get("match") else []
+            places = (
+                [match.span() for match in re.finditer(re.escape(entry["match"]), text)]
+                if entry.get("match")
+                else []
+            )
             if not places:
                 raise DetectorError(f"{self.name} matched what does not stand in the text", "offsets")
             findings += [Finding(category, 1.0, begin, end, self.name) for begin, end in places]

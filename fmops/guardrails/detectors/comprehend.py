@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from fmops.guardrails.categories import COMPREHEND_PII, COMPREHEND_TOXICITY, Category
 from fmops.guardrails.chunking import Limits
 from fmops.guardrails.detectors.base import Clients, Context, Detector, known, member, number, span
@@ -21,6 +23,7 @@ class ComprehendToxicity(Detector):
         super().__init__(name, clients)
         self._client = clients.get("comprehend")
 
+    @override
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
         answer = self._client.detect_toxic_content(
             TextSegments=[{"Text": text} for text in texts], LanguageCode=context.language
@@ -31,7 +34,7 @@ class ComprehendToxicity(Detector):
         return [self._findings(result) for result in results]
 
     def _findings(self, result: object) -> list[Finding]:
-        overall = number(member(result, "Toxicity", float | int, self.name), self.name)
+        overall = number(member(result, "Toxicity", (float, int), self.name), self.name)
         findings = [Finding(Category.TOXICITY, overall, detector=self.name)]
         for label in member(result, "Labels", list, self.name):
             category = known(COMPREHEND_TOXICITY, member(label, "Name", str, self.name), Category.TOXICITY)
@@ -50,6 +53,7 @@ class ComprehendPii(Detector):
         super().__init__(name, clients)
         self._client = clients.get("comprehend")
 
+    @override
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
         return [self._findings(text, context.language) for text in texts]
 
@@ -78,10 +82,9 @@ class ComprehendPromptSafety(Detector):
     def __init__(self, name: str, clients: Clients) -> None:
         super().__init__(name, clients)
         self._client = clients.get("comprehend")
-        self._endpoint = (
-            f"arn:{clients.partition}:comprehend:{clients.region}:aws:document-classifier-endpoint/prompt-safety"
-        )
+        self._endpoint = f"arn:{clients.partition}:comprehend:{clients.region}:aws:document-classifier-endpoint/prompt-safety"
 
+    @override
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
         return [[self._finding(text)] for text in texts]
 

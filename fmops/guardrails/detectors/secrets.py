@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 from stdnum import iban, luhn
@@ -23,7 +24,9 @@ _LEFT_OUT = frozenset({"Artifactory Credentials", "Public IP (ipv4)", "Private K
 """Plugins for source code whose patterns match words, addresses or any hash in a conversation."""
 
 _OPENAI = re.compile(r"\bsk-[A-Za-z0-9_-]{20,}")
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?:[\s\S]*?-----END [A-Z ]*-----|[\s\S]*)")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----(?:[\s\S]*?-----END [A-Z ]*-----|[\s\S]*)"
+)
 _STATED = re.compile(
     r"\b(?:password|passwd|pwd|passphrase|secret|api[ _-]?key|access[ _-]?key|access[ _-]?token)\b"
     r"(?:\s+is|\s*[:=])\s*[\"']?(?=\S*[\d!@#$%^&*])(\S{6,}?)(?=[\"']?[.,;:!?]?(?:\s|$))",
@@ -41,7 +44,11 @@ _Proof = Callable[[str], bool]
 _NUMBERS: tuple[tuple[Category, re.Pattern[str], _Proof], ...] = (
     (Category.US_SSN, re.compile(r"(?<![\w-])\d{3}-\d{2}-\d{4}(?![\w-])"), ssn.is_valid),
     (Category.US_ITIN, re.compile(r"(?<![\w-])9\d{2}-\d{2}-\d{4}(?![\w-])"), itin.is_valid),
-    (Category.CA_SOCIAL_INSURANCE_NUMBER, re.compile(r"(?<![\w-])\d{3}[ -]\d{3}[ -]\d{3}(?![\w-])"), sin.is_valid),
+    (
+        Category.CA_SOCIAL_INSURANCE_NUMBER,
+        re.compile(r"(?<![\w-])\d{3}[ -]\d{3}[ -]\d{3}(?![\w-])"),
+        sin.is_valid,
+    ),
     (Category.UK_NHS_NUMBER, re.compile(r"(?<![\w-])\d{3} \d{3} \d{4}(?![\w-])"), nhs.is_valid),
     (Category.IN_AADHAAR, re.compile(r"(?<![\w-])\d{4} \d{4} \d{4}(?![\w-])"), aadhaar.is_valid),
 )
@@ -93,7 +100,8 @@ class Secrets(Detector):
 
 
 def _formats() -> Iterator[tuple[Category, re.Pattern[str]]]:
-    for secret_type, plugin in sorted(get_mapping_from_secret_type_to_class().items()):
+    plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    for secret_type, plugin in sorted(plugins.items()):
         if secret_type in _LEFT_OUT:
             continue
         for index, pattern in enumerate(getattr(plugin, "denylist", ())):

@@ -1,0 +1,181 @@
+"""Drives a gate: the model's stream on one side, checks under way, vetted chunks on the other."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from concurrent.futures import Future
+from contextvars import copy_context
+from typing import Any, Protocol, cast
+
+from langchain_core.language_models.chat_models import agenerate_from_stream
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from fmops.guardrails.engine import GuardrailEngine
+from fmops.guardrails.gate import Gate
+from fmops.guardrails.types import Direction, GuardrailBlocked, Outcome
+from fmops.guardrails.vetting import Vetting
+from fmops.guardrails.windows import Window
+
+_Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[AIMessage] | BaseException | None
+
+
+class Flow(Protocol):
+    """A model call under way, or done. Nothing of it leaves but vetted; ``GuardrailBlocked`` is raised instead."""
+
+    def chunks(self) -> AsyncIterator[ChatGenerationChunk]: ...
+
+    async def result(self) -> ChatResult: ...
+
+    async def cancel(self) -> None:
+        """Stop the model call and the checks under way."""
+
+
+class WholeFlow:
+    """A model call whose answer comes at once."""
+
+    def __init__(self, engine: GuardrailEngine, source: Coroutine[Any, Any, ChatResult]) -> None:
+        self._vetting = Vetting(engine)
+        self._task = asyncio.create_task(self._vetted(source))
+
+    async def chunks(self) -> AsyncIterator[ChatGenerationChunk]:
+        for generation in (await self.result()).generations:
+            yield as_chunk(generation)
+
+    async def result(self) -> ChatResult:
+        return await self._task
+
+    async def cancel(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _vetted(self, source: Coroutine[Any, Any, ChatResult]) -> ChatResult:
+        result = await source
+        messages = await self._vetting.messages([generation.message for generation in result.generations])
+        return with_messages(result, messages)
+
+
+class StreamFlow:
+    """A model call whose answer comes in pieces, checked as they come."""
+
+    def __init__(self, engine: GuardrailEngine, source: AsyncIterator[ChatGenerationChunk]) -> None:
+        self._engine = engine
+        self._gate = Gate(engine.settings.stream)
+        self._checked: asyncio.Queue[_Checked] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._producer = asyncio.create_task(self._produce(source))
+
+    async def chunks(self) -> AsyncIterator[ChatGenerationChunk]:
+        """The vetted chunks. Raises ``GuardrailBlocked`` at the first window that is blocked."""
+        try:
+            while (item := await self._checked.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                if isinstance(item, tuple):
+                    window, check = item
+                    outcome = await check
+                    if outcome.blocked:
+                        raise GuardrailBlocked(outcome)
+                    chunk = self._gate.released(window, window.lane.release(window, outcome.redactions))
+                    if chunk:
+                        yield chunk
+                else:
+                    yield self._gate.released_rest(await item)
+        finally:
+            await self.cancel()
+
+    async def result(self) -> ChatResult:
+        return await agenerate_from_stream(self.chunks())
+
+    async def cancel(self) -> None:
+        tasks = [task for task in (self._producer, *self._tasks) if not task.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _produce(self, source: AsyncIterator[ChatGenerationChunk]) -> None:
+        try:
+            async for chunk in source:
+                for window in self._gate.feed(chunk):
+                    self._check(window)
+            for window in self._gate.finish():
+                self._check(window)
+            if rest := self._gate.rest():
+                self._checked.put_nowait(self._task(Vetting(self._engine).message(rest)))
+            self._checked.put_nowait(None)
+        except Exception as error:  # noqa: BLE001 - raised again where the chunks are awaited
+            self._checked.put_nowait(error)
+
+    def _check(self, window: Window) -> None:
+        self._checked.put_nowait((window, self._task(self._engine.check(window.text, Direction.OUTPUT))))
+
+    def _task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(coroutine)
+        self._tasks.append(task)
+        return task
+
+
+def with_messages(result: ChatResult, messages: Sequence[BaseMessage]) -> ChatResult:
+    """``result`` with its messages replaced by the vetted ones."""
+    generations = [
+        generation
+        if generation.message is message
+        else ChatGeneration(message=message, generation_info=generation.generation_info)
+        for generation, message in zip(result.generations, messages, strict=True)
+    ]
+    return ChatResult(generations=generations, llm_output=result.llm_output)
+
+
+def as_chunk(generation: ChatGeneration) -> ChatGenerationChunk:
+    """A whole answer as the only chunk of a stream."""
+    message = cast(AIMessage, generation.message)
+    calls = [
+        {
+            "name": call["name"],
+            "args": json.dumps(call["args"]),
+            "id": call["id"],
+            "index": index,
+            "type": "tool_call_chunk",
+        }
+        for index, call in enumerate(message.tool_calls)
+    ]
+    fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
+    chunk = AIMessageChunk(**fields, tool_call_chunks=cast(Any, calls), chunk_position="last")
+    return ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
+
+
+def flow_sync(
+    engine: GuardrailEngine, source: Iterator[ChatGenerationChunk]
+) -> Iterator[ChatGenerationChunk]:
+    """``StreamFlow`` without an event loop: checked windows go out whenever the model's next chunk is there."""
+    gate = Gate(engine.settings.stream)
+    checks: deque[tuple[Window, Future[Outcome]]] = deque()
+
+    def check(window: Window) -> None:
+        context = copy_context()
+        future = engine.waiters.submit(context.run, engine.check_sync, window.text, Direction.OUTPUT)
+        checks.append((window, future))
+
+    def release(*, wait: bool) -> Iterator[ChatGenerationChunk]:
+        while checks and (wait or checks[0][1].done()):
+            window, future = checks.popleft()
+            outcome = future.result()
+            if outcome.blocked:
+                raise GuardrailBlocked(outcome)
+            if chunk := gate.released(window, window.lane.release(window, outcome.redactions)):
+                yield chunk
+
+    for chunk in source:
+        for window in gate.feed(chunk):
+            check(window)
+        yield from release(wait=False)
+    for window in gate.finish():
+        check(window)
+    rest = gate.rest()
+    vetted = engine.waiters.submit(copy_context().run, Vetting(engine).message_sync, rest) if rest else None
+    yield from release(wait=True)
+    if vetted:
+        yield gate.released_rest(vetted.result())
