@@ -45,6 +45,7 @@ class Cloud:
 
     `directory` holds what processes of services write (MLflow's database, unpacked functions, logs).
     `run_servers` starts the real MLflow and Prometheus when a stack asks for them; tests mostly do without.
+    `deliver_within` caps the buffering of Firehose (seconds), for people who do not want to wait for its minutes.
     """
 
     def __init__(
@@ -54,11 +55,13 @@ class Cloud:
         region: str = "us-east-1",
         directory: Path | None = None,
         run_servers: bool = False,
+        deliver_within: float | None = None,
         mlflow_port: int = 5000,
         prometheus_port: int = 9090,
     ) -> None:
         self.port = port
         self.run_servers = run_servers
+        self.deliver_within = deliver_within
         self.mlflow_port = mlflow_port
         self.prometheus_port = prometheus_port
         self.region = region

@@ -95,5 +95,5 @@ def stop_all(processes: Sequence[Process]) -> None:
 
 def base_environment() -> dict[str, str]:
     """What every process needs to run at all; nothing of AWS, nothing of the developer's settings."""
-    names = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TERM")
+    names = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TERM")
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -182,6 +182,12 @@ PROVIDERS: dict[str, Provider] = {
         {"TaskDefinitionArn": "{a[taskDefinition][taskDefinitionArn]}"},
         name="family",
     ),
+    # moto's own resource drops the load balancers.
+    "AWS::ECS::Service": Provider(
+        *("ecs", "CreateService", "{a[service][serviceArn]}"),
+        {"Name": "{a[service][serviceName]}", "ServiceArn": "{a[service][serviceArn]}"},
+        name="serviceName",
+    ),
     "AWS::ApplicationAutoScaling::ScalableTarget": Provider(
         *("application-autoscaling", "RegisterScalableTarget", "{p[ResourceId]}|{p[ScalableDimension]}|{p[ServiceNamespace]}"),
         {"Id": "{p[ResourceId]}|{p[ScalableDimension]}|{p[ServiceNamespace]}"},

@@ -157,6 +157,9 @@ def create(logical_id: str, resource_json: dict[str, Any], resources_map: Any, a
         raise ServiceError("ValidationError", f"{stack}: {logical_id} ({resource_type}): {type(error).__name__}: {error}") from error
     if resource is None:
         return None
+    if resource_type == "AWS::ElasticLoadBalancingV2::TargetGroup":  # moto's has no attributes at all
+        full_name = resource.arn.rsplit(":", 1)[-1]
+        resource.get_cfn_attribute = {"TargetGroupArn": resource.arn, "TargetGroupFullName": full_name}.__getitem__
     if resource_type == "AWS::IAM::Role":
         _attach_managed_policies(resource_json, resources_map, resource)
     is_ours = isinstance(resource, Resource)

@@ -26,10 +26,20 @@ class SoftwareTokens(ServiceState):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.secrets: dict[tuple[str, str], str] = {}
+        self._used: set[tuple[str, str, str]] = set()
 
     def check(self, pool_id: str, username: str, code: str | None) -> bool:
         secret = self.secrets.get((pool_id, username))
         return bool(secret and code and pyotp.TOTP(secret).verify(code, valid_window=TOTP_WINDOW))
+
+    def use(self, pool_id: str, username: str, code: str | None) -> None:
+        """Check the code of a sign-in; a code is good for one."""
+        if not self.check(pool_id, username, code):
+            raise ServiceError("CodeMismatchException", "Invalid code received for user")
+        used = (pool_id, username, str(code))
+        if used in self._used:
+            raise ServiceError("ExpiredCodeException", "Your software token has already been used once.")
+        self._used.add(used)
 
 
 def _backend(context: Context) -> Any:
@@ -120,8 +130,7 @@ def respond_to_auth_challenge(params: Params, context: Context) -> Any:
     challenge, responses = params["ChallengeName"], params.get("ChallengeResponses") or {}
     if challenge == SOFTWARE_TOKEN:
         pool, user = _user_of(params, context)
-        if not context.state(SoftwareTokens).check(pool.id, user.username, responses.get("SOFTWARE_TOKEN_MFA_CODE")):
-            raise ServiceError("CodeMismatchException", "Invalid code received for user")
+        context.state(SoftwareTokens).use(pool.id, user.username, responses.get("SOFTWARE_TOKEN_MFA_CODE"))
     elif challenge == "MFA_SETUP":
         _, user = _user_of(params, context)
         if not user.token_verified:

@@ -45,9 +45,9 @@ class DeliveryStream:
     delivered_objects: int = 0
     last_error: str = ""
 
-    @property
-    def interval(self) -> float:
-        return float(self._hint("IntervalInSeconds", DEFAULT_INTERVAL_SECONDS))
+    def interval(self, at_most: float | None) -> float:
+        seconds = float(self._hint("IntervalInSeconds", DEFAULT_INTERVAL_SECONDS))
+        return seconds if at_most is None else min(seconds, at_most)
 
     @property
     def is_full(self) -> bool:
@@ -108,7 +108,7 @@ class DeliveryStreams(ServiceState):
                     return
             now = time.monotonic()
             for stream in list(self.by_name.values()):
-                if stream.is_full or (stream.records and now - stream.since >= stream.interval):
+                if stream.is_full or (stream.records and now - stream.since >= stream.interval(self.cloud.deliver_within)):
                     self._deliver(stream)
 
     def _next_due(self) -> float | None:
@@ -116,7 +116,7 @@ class DeliveryStreams(ServiceState):
         if any(stream.is_full for stream in waiting):
             return 0
         now = time.monotonic()
-        return max(0.0, min(stream.since + stream.interval - now for stream in waiting)) if waiting else None
+        return max(0.0, min(stream.since + stream.interval(self.cloud.deliver_within) - now for stream in waiting)) if waiting else None
 
     def _deliver(self, stream: DeliveryStream) -> None:
         with self._delivery:

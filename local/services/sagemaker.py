@@ -86,9 +86,9 @@ class MlflowApps(ServiceState):
         with self._lock:
             if self.server is None:
                 raise ServiceError("ServiceUnavailable", "this local AWS was started without its servers")
-            self.server.wait_until(self._is_up, START_SECONDS)
+            self.server.wait_until(self.is_up, START_SECONDS)
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
         try:
             with urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310 - our own server
                 return bool(answer.status == 200)

@@ -1,0 +1,49 @@
+"""The command line: `python -m local up --help`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m local", description="Run the synthesized stacks without an AWS account.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="deploy into a local AWS, start the assistant, seed and tour it, serve until Ctrl-C")
+    up.add_argument("--profile", default="dev", help="profile of cdk.json (default: dev)")
+    up.add_argument("--once", action="store_true", help="stop after the report; exit code 0 only if the tour held")
+    up.add_argument("--context", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="CDK context, repeatable")
+    up.add_argument(
+        "--port-base",
+        type=int,
+        metavar="N",
+        help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus) "
+        "instead of 4566, 8080, 4318, 13133, 5000, 9090",
+    )
+    up.add_argument("--region", default="us-east-1", help="region of the local AWS (default: us-east-1)")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    from local.up import Options
+    from local.up import main as run
+
+    return run(
+        Options(
+            profile=options.profile,
+            once=options.once,
+            port_base=options.port_base,
+            region=options.region,
+            context=dict(options.context),
+        )
+    )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    return key, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

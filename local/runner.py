@@ -1,0 +1,139 @@
+"""Starts what ECS would start, as processes: exactly the container's environment, the task role's credentials, a log each."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+
+from local.cloud import Cloud, check_port
+from local.containers import Container, read_services
+from local.processes import Process, base_environment, stop_all
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 60
+LISTENS_ON = re.compile(r"^(?:0\.0\.0\.0|localhost|127\.0\.0\.1):(\d+)$")
+HEALTH_VARIABLE = "HEALTH_CHECK_ENDPOINT"  # of the collector; its image has /healthcheck for it, a process does not
+
+
+@dataclass
+class Running:
+    container: Container
+    process: Process
+
+
+class Runner:
+    """The processes of all ECS services of a cloud."""
+
+    def __init__(self, cloud: Cloud, *, progress: Callable[[str], None] | None = None) -> None:
+        self._cloud = cloud
+        self._progress = progress or (lambda _: None)
+        self.running: list[Running] = []
+
+    def start(self) -> None:
+        """Start every container. Unresolved, PortInUse or ProcessFailed when one cannot be."""
+        volumes = self._cloud.directory / "volumes"
+        shutil.rmtree(volumes, ignore_errors=True)
+        for containers in read_services(self._cloud, volumes):
+            for container in containers:
+                for port in listening_ports(container):
+                    check_port(port, f"container {container.name}", "--port-base")
+            for container in containers:
+                self._progress(f"start {container.name}")
+                self.running.append(Running(container, self._process(container)))
+
+    def wait_ready(self) -> None:
+        """Return when every container that says how to ask is healthy."""
+        for running in self.running:
+            url = health_url(running.container)
+            if url:
+                self._progress(f"wait for {running.container.name}")
+                running.process.wait_until(lambda url=url: _answers(url), READY_SECONDS)  # type: ignore[misc]
+
+    def base_url(self) -> str:
+        """Where the container behind the load balancer listens. LookupError if no service has one."""
+        for running in self.running:
+            if running.container.health_path is not None:
+                return f"http://localhost:{running.container.ports[0]}"
+        raise LookupError("no ECS service is behind a load balancer")
+
+    def check_alive(self) -> None:
+        """ProcessFailed when a container has ended."""
+        for running in self.running:
+            if running.process.exit_code is not None:
+                raise running.process.failure(f"ended with exit code {running.process.exit_code}")
+
+    def stop(self) -> None:
+        """Stop in reverse order, so that what others send to (the collector) is there until they are done."""
+        for running in reversed(self.running):
+            stop_all([running.process])
+        self.running.clear()
+
+    def _process(self, container: Container) -> Process:
+        environment = {
+            **base_environment(),
+            "PYTHONUNBUFFERED": "1",  # as the image has it
+            **container.environment,
+            "AWS_ENDPOINT_URL": self._cloud.endpoint,
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self._cloud.endpoint}/_local/credentials/{container.credentials_token}",
+            "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": self._cloud.endpoint,
+        }
+        environment.setdefault("AWS_REGION", self._cloud.region)
+        return Process(
+            container.name,
+            _command(container),
+            environment={**environment, "HOME": str(self._home())},
+            log=self._cloud.directory / "logs" / f"{container.name}.log",
+            directory=ROOT,
+            stop_seconds=container.stop_seconds,
+        )
+
+    def _home(self) -> Path:
+        """An empty home: no shared AWS configuration or credentials of the developer."""
+        home = self._cloud.directory / "home"
+        home.mkdir(parents=True, exist_ok=True)
+        return home
+
+
+def _command(container: Container) -> list[str]:
+    """The container's command with this machine's programs; the collector's image has only an entry point of its own."""
+    if container.command:
+        program, *arguments = container.command
+        return [_python() if program in ("python", "python3") else program, *arguments]
+    if container.name == "collector":
+        if real := shutil.which("aws-otel-collector"):
+            return [real]
+        if real := shutil.which("otelcol-contrib"):
+            return [real, "--config=env:AOT_CONFIG_CONTENT"]
+        return [sys.executable, "-m", "local.collector"]
+    raise LookupError(f"container {container.name} has no command, and no program is known for it here")
+
+
+def _python() -> str:
+    exact = ROOT / ".venvs" / "assistant" / "bin" / "python"
+    return str(exact) if exact.exists() else sys.executable
+
+
+def listening_ports(container: Container) -> list[int]:
+    """Mapped ports, and those that the environment tells the container to listen on."""
+    told = [int(match[1]) for value in container.environment.values() if (match := LISTENS_ON.match(value))]
+    return list(dict.fromkeys([*container.ports, *told]))
+
+
+def health_url(container: Container) -> str | None:
+    if container.health_path is not None:
+        return f"http://localhost:{container.ports[0]}{container.health_path}"
+    match = LISTENS_ON.match(container.environment.get(HEALTH_VARIABLE, ""))
+    return f"http://localhost:{match[1]}/" if match else None
+
+
+def _answers(url: str) -> bool:
+    try:
+        return urllib3.request("GET", url, retries=False, timeout=2).status == 200
+    except urllib3.exceptions.HTTPError:
+        return False

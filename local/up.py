@@ -1,0 +1,230 @@
+"""`python -m local up`: from the CDK app to an assistant that answers, without an AWS account."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from local.cloud import Cloud, PortInUse
+from local.containers import Unresolved
+from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
+from local.deploy import Deployment, DeployFailed, deploy, synthesize
+from local.processes import ProcessFailed
+from local.runner import Runner
+from local.standin_list import unreviewed
+
+DIRECTORY = Path("build/local")
+FIREHOSE_SECONDS = 2.0
+EXPECTED_FAILURES = (PortInUse, DeployFailed, ProcessFailed, Unresolved, LookupError)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says. Ports follow from `port_base`; without it each has its usual number."""
+
+    profile: str = "dev"
+    once: bool = False
+    port_base: int | None = None
+    region: str = "us-east-1"
+    context: Mapping[str, str] = field(default_factory=dict)
+
+    def port(self, usual: int, offset: int) -> int:
+        return usual if self.port_base is None else self.port_base + offset
+
+    def synth_context(self) -> dict[str, str]:
+        context = {"profile": self.profile}
+        if self.port_base is not None:
+            context.update(
+                port=str(self.port(8080, 1)),
+                collector_port=str(self.port(4318, 2)),
+                collector_health_port=str(self.port(13133, 3)),
+            )
+        return {**context, **self.context}
+
+
+class Steps:
+    """Prints each step as it ends, with its time and the time since the start."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.seconds: dict[str, float] = {}
+        self._began = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._began
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        with self.console.status(f"{name} …"):
+            yield
+        self.done(name, time.monotonic() - began)
+
+    def done(self, name: str, seconds: float) -> None:
+        self.seconds[name] = seconds
+        self.console.print(f"[green]✓[/] {name} [dim]{seconds:.1f} s (at {self.elapsed:.1f} s)[/]")
+
+
+def up(options: Options, console: Console) -> int:
+    """Run until Ctrl-C, or with `once` until the report. The exit code is 0 only if the tour held."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    steps = Steps(console)
+    cloud = Cloud(
+        port=options.port(4566, 0),
+        region=options.region,
+        directory=DIRECTORY,
+        run_servers=True,
+        deliver_within=FIREHOSE_SECONDS,
+        mlflow_port=options.port(5000, 4),
+        prometheus_port=options.port(9090, 5),
+    )
+    runner = Runner(cloud)
+    try:
+        return _run(options, steps, cloud, runner)
+    except KeyboardInterrupt:
+        console.print("\nstopping")
+        return 130 if options.once else 0
+    except EXPECTED_FAILURES as error:
+        console.print(f"[red]✗[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        return 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
+        with console.status("stopping everything"):
+            runner.stop()
+            cloud.stop()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
+    assembly = cloud.directory / "cdk.out"
+    with ThreadPoolExecutor(1) as pool:
+        synth: Future[None] = pool.submit(synthesize, assembly, context=options.synth_context())
+        with steps.step("start the local AWS"):
+            cloud.start()
+        _warm_detectors()
+        with steps.step("synthesize the stacks"):
+            synth.result()
+    deployment = deploy(cloud, assembly, progress=lambda name, seconds: steps.done(f"deploy {name}", seconds))
+    _report_stand_ins(deployment, steps.console)
+    use_as_environment(cloud)
+    with steps.step("start the containers"):
+        runner.start()
+    directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
+    del directory
+    with steps.step("wait until the assistant is ready"):
+        runner.wait_ready()
+    held = _call("demo.tour", "run", steps, "tour", base_url=runner.base_url(), outputs=deployment.outputs)
+    _where(cloud, runner, deployment, steps)
+    if options.once:
+        return 0 if held in (True, None) else 1
+    steps.console.print("[bold]Serving until Ctrl-C.[/]")
+    while True:
+        time.sleep(1)
+        runner.check_alive()
+
+
+def _warm_detectors() -> None:
+    """Load the detectors' models while synth runs: the first request would otherwise wait for them."""
+
+    def load() -> None:
+        from local.detectors import embeddings, pii, prompt_attack, toxicity
+
+        for detect in (pii.find, toxicity.score, prompt_attack.score):
+            detect("warm up")
+        embeddings.embed(["warm up"])
+
+    threading.Thread(target=load, name="warm-detectors", daemon=True).start()
+
+
+def use_as_environment(cloud: Cloud) -> None:
+    """Point the boto3 of this process, which seeds and tours, at the local AWS, and at nothing else."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ.update(
+        AWS_ENDPOINT_URL=cloud.endpoint,
+        AWS_ACCESS_KEY_ID=ADMIN_ACCESS_KEY,
+        AWS_SECRET_ACCESS_KEY=ADMIN_SECRET_KEY,
+        AWS_DEFAULT_REGION=cloud.region,
+        AWS_REGION=cloud.region,
+        SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=cloud.endpoint,
+    )
+
+
+def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any, **keywords: Any) -> Any:
+    """Call a function of the demo, if the demo is there (a fork may have removed it)."""
+    if not importlib.util.find_spec(module.split(".")[0]) or not importlib.util.find_spec(module):
+        steps.console.print(f"[yellow]-[/] {label}: there is no {module}")
+        return None
+    called: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    began = time.monotonic()
+    try:
+        result = called(*arguments, **keywords)
+    except (KeyboardInterrupt, *EXPECTED_FAILURES):
+        raise
+    except Exception as error:
+        path = DIRECTORY / "logs" / f"{module}.log"
+        path.write_text(traceback.format_exc())
+        raise ProcessFailed(f"{label} failed: {type(error).__name__}: {error}\n    log: {path}") from error
+    steps.done(label, time.monotonic() - began)
+    return result
+
+
+def _report_stand_ins(deployment: Deployment, console: Console) -> None:
+    report = deployment.report
+    console.print(
+        f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins "
+        f"[dim](local/standins.yaml has the reasons; not applied: {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
+        highlight=False,
+    )
+    if unknown := unreviewed(report.stand_in_types):
+        raise DeployFailed(f"stand-ins without a reviewed reason in local/standins.yaml: {', '.join(unknown)}")
+
+
+def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -> None:
+    from local.services.aps import Metrics
+    from local.services.firehose import DeliveryStreams
+    from local.services.sagemaker import MlflowApps
+    from local.services.xray import Traces
+
+    streams = cloud.state(DeliveryStreams)
+    streams.flush()
+    objects = sum(stream.delivered_objects for stream in streams.by_name.values())
+    failures = [stream.last_error for stream in streams.by_name.values() if stream.last_error]
+    metrics, mlflow = cloud.state(Metrics), cloud.state(MlflowApps)
+    bucket = deployment.outputs.get("Capture", {}).get("LakeBucketName", "?")
+    rows = {
+        "assistant": runner.base_url(),
+        "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner: {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
+        "MLflow": f"{mlflow.url}{'' if mlflow.is_up() else '  (still starting in the background)'}",
+        "Prometheus": metrics.url if metrics.server else "none on PATH: latest samples at /_local/metrics",
+        "captured": f"{objects} objects in s3://{bucket}/{'  FAILED: ' + failures[0] if failures else ''}",
+        "traces": f"{len(cloud.state(Traces).snapshot())} in X-Ray (BatchGetTraces, GetTraceSummaries)",
+        "logs": str(cloud.directory / "logs"),
+    }
+    for name, value in rows.items():
+        steps.console.print(f"  [bold]{name:10}[/] {value}", highlight=False, soft_wrap=True)
+    steps.console.print(f"[dim]{steps.elapsed:.1f} s in all[/]")
+
+
+def main(options: Options) -> int:
+    return up(options, Console(file=sys.stdout))
