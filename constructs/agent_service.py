@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from aws_cdk import Duration, Size
+from aws_cdk import Duration, Size, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
@@ -12,6 +12,7 @@ from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+from constructs.acknowledge import acknowledge
 from constructs.data_lifetime import DataLifetime
 
 CPU_ARCHITECTURES = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
@@ -22,6 +23,7 @@ class AgentService(Construct):
     """A Fargate service: read-only root file system, rolling deployments that roll back, no shell into the tasks.
 
     Args:
+        name: of the task definition's family, which would else be the same for every environment of an account.
         vpc: tasks run in its private subnets, or, when it has none, in the public ones with public addresses.
         image: folder with the Dockerfile.
         command: of the container.
@@ -47,6 +49,7 @@ class AgentService(Construct):
         scope: Construct,
         id: str,  # noqa: A002 - CDK's name
         *,
+        name: str,
         vpc: ec2.Vpc,
         image: Path,
         command: Sequence[str],
@@ -65,19 +68,15 @@ class AgentService(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._lifetime, self._log_retention = lifetime, log_retention
+        self.task_role = self._build_task_role()
         self._scales = max_tasks > min_tasks
         self.cluster = self._build_cluster(vpc)
-        self.task_definition = self._build_task_definition(architecture, cpu, memory_mib)
+        self.task_definition = self._build_task_definition(name, architecture, cpu, memory_mib)
         self.container = self._build_container(
             image, command, architecture, port, health_path, environment, secrets, volumes
         )
         self.service = self._build_service(vpc, min_tasks)
         self._scaling = self._build_scaling(min_tasks, max_tasks)
-
-    @property
-    def task_role(self) -> iam.IRole:
-        """What the application may do."""
-        return self.task_definition.task_role
 
     def scale_on_requests(self, target_group: elbv2.ApplicationTargetGroup) -> None:
         """Adds tasks when each gets more than 300 requests a minute. No effect on a service that does not scale."""
@@ -89,12 +88,25 @@ class AgentService(Construct):
     def _build_cluster(self, vpc: ec2.Vpc) -> ecs.Cluster:
         return ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENHANCED)
 
+    def _build_task_role(self) -> iam.Role:
+        return iam.Role(
+            self,
+            "TaskRole",
+            description="What the application may do",
+            assumed_by=iam.ServicePrincipal(
+                "ecs-tasks.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
+        )
+
     def _build_task_definition(
-        self, architecture: Literal["arm64", "x86_64"], cpu: int, memory_mib: int
+        self, name: str, architecture: Literal["arm64", "x86_64"], cpu: int, memory_mib: int
     ) -> ecs.FargateTaskDefinition:
-        return ecs.FargateTaskDefinition(
+        task_definition = ecs.FargateTaskDefinition(
             self,
             "Task",
+            family=name,
+            task_role=self.task_role,
             cpu=cpu,
             memory_limit_mib=memory_mib,
             runtime_platform=ecs.RuntimePlatform(
@@ -102,6 +114,17 @@ class AgentService(Construct):
                 operating_system_family=ecs.OperatingSystemFamily.LINUX,
             ),
         )
+        acknowledge(
+            task_definition,
+            "The environment holds names and addresses of this deployment; what is secret comes from Secrets Manager.",
+            "AwsSolutions-ECS2",
+        )
+        acknowledge(
+            task_definition.obtain_execution_role(),
+            "ecr:GetAuthorizationToken has no resources in IAM.",
+            "AwsSolutions-IAM5[Resource::*]",
+        )
+        return task_definition
 
     def _build_container(
         self,

@@ -1,9 +1,10 @@
-"""IAM statements for calling Bedrock models, by model id or inference profile id."""
+"""IAM permissions for calling Bedrock models, by model id or inference profile id."""
 
 import re
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
+from constructs.acknowledge import acknowledge
 
 # Cross-region inference profiles: a geography before the provider and the model.
 PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?P<model>[a-z0-9-]+\..+)$")
@@ -11,32 +12,37 @@ PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?P<model>[a-z0-9
 INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
 
 
-def invoke_statements(stack: Stack, model_id: str) -> list[iam.PolicyStatement]:
-    """Statements that allow to invoke a model, streamed or not.
+def grant_invoke(role: iam.Role, model_id: str) -> None:
+    """Lets a role invoke a model, streamed or not.
 
-    A call through an inference profile is checked against the profile and against the model in the region that it is sent to. Those regions are AWS's to
-    choose and may grow, so the model is allowed in each, but only through the profile.
+    A call through an inference profile is checked against the profile and against the model in the region that it is
+    sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through the profile.
     """
+    stack = Stack.of(role)
     profile = PROFILE.match(model_id)
     if profile is None:
-        return [iam.PolicyStatement(actions=[*INVOKE], resources=[_model_arn(stack, stack.region, model_id)])]
+        _allow(role, _model_arn(stack, stack.region, model_id))
+        return
     profile_arn = stack.format_arn(service="bedrock", resource="inference-profile", resource_name=model_id)
-    return [
-        iam.PolicyStatement(actions=[*INVOKE], resources=[profile_arn]),
-        iam.PolicyStatement(
-            actions=[*INVOKE],
-            resources=[_model_arn(stack, "*", profile["model"])],
-            conditions={"StringEquals": {"bedrock:InferenceProfileArn": profile_arn}},
-        ),
-    ]
+    _allow(role, profile_arn)
+    _allow(
+        role,
+        _model_arn(stack, "*", profile["model"]),
+        {"StringEquals": {"bedrock:InferenceProfileArn": profile_arn}},
+    )
+    partition = "<AWS::Partition>" if Token.is_unresolved(stack.partition) else stack.partition
+    acknowledge(
+        role.node.find_child("DefaultPolicy"),
+        "The inference profile sends calls to regions of its geography: one model, and by condition through the profile only.",
+        f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:*::foundation-model/{profile['model']}]",
+    )
+
+
+def _allow(role: iam.Role, arn: str, conditions: dict[str, dict[str, str]] | None = None) -> None:
+    role.add_to_policy(iam.PolicyStatement(actions=[*INVOKE], resources=[arn], conditions=conditions))
 
 
 def _model_arn(stack: Stack, region: str, model_id: str) -> str:
     return stack.format_arn(
-        service="bedrock",
-        region=region,
-        account="",
-        resource="foundation-model",
-        resource_name=model_id,
-        arn_format=ArnFormat.SLASH_RESOURCE_NAME,
+        service="bedrock", region=region, account="", resource="foundation-model", resource_name=model_id
     )

@@ -28,13 +28,13 @@ class ClaimsTable(Construct):
         self._key = key
         self.table = self._build_table(lifetime)
 
-    def grant_use(self, grantee: iam.IGrantable) -> None:
+    def grant_use(self, role: iam.Role) -> None:
         """Allows to read and write items, but neither to scan the table nor to delete from it."""
         self.table.grant(
-            grantee, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"
+            role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"
         )
         # DynamoDB unwraps the table's key as its caller.
-        grantee.grant_principal.add_to_principal_policy(
+        role.add_to_policy(
             iam.PolicyStatement(
                 actions=["kms:Decrypt"],
                 resources=[self._key.key_arn],

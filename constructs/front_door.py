@@ -9,6 +9,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+from constructs.acknowledge import acknowledge
 
 
 class FrontDoor(Construct):
@@ -102,6 +103,11 @@ class FrontDoor(Construct):
         for cidr in cidrs:
             for port in (80, 443) if self._certificate_arn else (80,):
                 self.load_balancer.connections.allow_from(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port))
+        acknowledge(
+            self.load_balancer.node.find_child("SecurityGroup"),
+            "The ranges are the VPC's own, which the rule cannot resolve, or those that the setting ingress_cidrs names.",
+            "AwsSolutions-EC23",
+        )
 
     def _build_targets(
         self, service: ecs.FargateService, container_port: int, health_path: str

@@ -5,6 +5,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
+from constructs.acknowledge import acknowledge_keys
 from constructs.data_lifetime import DataLifetime
 
 
@@ -65,6 +66,10 @@ class MlflowApp(Construct):
         )
         if bucket.encryption_key is not None:
             bucket.encryption_key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        reason = (
+            "Artifacts get new names all the time: the role is limited to the keys under the App's prefix."
+        )
+        acknowledge_keys(role, reason, bucket, f"{artifact_prefix}/*")
         return role
 
     def _build_app(

@@ -5,6 +5,7 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+from constructs.acknowledge import acknowledge
 from constructs.data_lifetime import DataLifetime
 
 
@@ -14,7 +15,8 @@ class OtelCollector(Construct):
     The task goes on without it, since telemetry must not cost an answer; ECS restarts it by itself.
 
     Args:
-        task_definition: of the task; its role may then write traces and metrics.
+        task_definition: of the task.
+        task_role: of the task; it may then write traces and metrics.
         configuration: YAML, handed over in AOT_CONFIG_CONTENT. It holds no secret, and as plain environment each change of it is a new
             revision of the task, which a parameter's value would not be.
         environment: what the configuration refers to as `${env:NAME}`, besides AWS_REGION, OTLP_HTTP_ENDPOINT and HEALTH_CHECK_ENDPOINT.
@@ -34,6 +36,7 @@ class OtelCollector(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         task_definition: ecs.FargateTaskDefinition,
+        task_role: iam.Role,
         configuration: str,
         environment: dict[str, str],
         otlp_port: int,
@@ -54,7 +57,12 @@ class OtelCollector(Construct):
         self.container = self._build_container(
             task_definition, {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration}, log_group
         )
-        self._grant_writes(task_definition.task_role, prometheus_arn)
+        acknowledge(
+            task_definition,
+            "The configuration's ${env:NAME} are for the collector to replace, not for CloudFormation.",
+            "CloudFormation-Validate::E1029",
+        )
+        self._grant_writes(task_role, prometheus_arn)
 
     def _build_container(
         self,
@@ -82,14 +90,16 @@ class OtelCollector(Construct):
             ),
         )
 
-    def _grant_writes(self, role: iam.IRole, prometheus_arn: str) -> None:
-        role.add_to_principal_policy(
+    def _grant_writes(self, role: iam.Role, prometheus_arn: str) -> None:
+        role.add_to_policy(
             iam.PolicyStatement(
-                # X-Ray has no resources for writing.
                 actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
                 resources=["*"],
             )
         )
-        role.add_to_principal_policy(
-            iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn])
+        role.add_to_policy(iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn]))
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "Writing traces has no resources in IAM (service authorization reference of X-Ray).",
+            "AwsSolutions-IAM5[Resource::*]",
         )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_verifiedpermissions as avp
 from constructs import Construct, cedar
 from constructs.data_lifetime import DataLifetime
@@ -45,10 +46,13 @@ class PolicyStore(Construct):
         """Id of the policy store."""
         return self.store.attr_policy_store_id
 
-    @property
-    def arn(self) -> str:
-        """ARN of the policy store."""
-        return self.store.attr_arn
+    def grant_decisions(self, role: iam.Role) -> None:
+        """Lets a role ask for decisions by a user's token, one at a time or in a batch."""
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["verifiedpermissions:IsAuthorizedWithToken"], resources=[self.store.attr_arn]
+            )
+        )
 
     def _build_store(self, schema: str, lifetime: DataLifetime) -> avp.CfnPolicyStore:
         store = avp.CfnPolicyStore(

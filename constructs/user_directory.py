@@ -10,6 +10,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from constructs import Construct
+from constructs.acknowledge import acknowledge
 from constructs.data_lifetime import DataLifetime
 
 
@@ -49,7 +50,7 @@ class UserDirectory(Construct):
         self.client = self._build_client(admin_password_sign_in)
 
     def _build_pool(self, mfa: Literal["optional", "required"], lifetime: DataLifetime) -> cognito.UserPool:
-        return cognito.UserPool(
+        pool = cognito.UserPool(
             self,
             "UserPool",
             feature_plan=cognito.FeaturePlan.ESSENTIALS,
@@ -73,6 +74,18 @@ class UserDirectory(Construct):
             deletion_protection=lifetime.protected,
             removal_policy=lifetime.removal_policy,
         )
+        acknowledge(
+            pool,
+            "Users are made by administrators and sign in with long passwords and TOTP; the Plus plan is billed per user and month.",
+            "AwsSolutions-COG8",
+        )
+        if mfa == "optional":
+            acknowledge(
+                pool,
+                "Chosen by the setting identity.mfa, for environments without real data.",
+                "AwsSolutions-COG2",
+            )
+        return pool
 
     def _build_groups(self) -> None:
         for group in self.groups:
@@ -81,6 +94,11 @@ class UserDirectory(Construct):
     def _build_pre_token_trigger(
         self, code: Path, lifetime: DataLifetime, log_retention: logs.RetentionDays
     ) -> None:
+        role = iam.Role(self, "PreTokenRole", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group = logs.LogGroup(
+            self, "PreTokenLogs", retention=log_retention, removal_policy=lifetime.removal_policy
+        )
+        log_group.grant_write(role)
         function = lambda_.Function(
             self,
             "PreToken",
@@ -91,9 +109,8 @@ class UserDirectory(Construct):
             code=lambda_.Code.from_asset(str(code), exclude=["__pycache__"]),
             timeout=Duration.seconds(5),
             memory_size=256,
-            log_group=logs.LogGroup(
-                self, "PreTokenLogs", retention=log_retention, removal_policy=lifetime.removal_policy
-            ),
+            role=role,
+            log_group=log_group,
         )
         self.pool.add_trigger(
             cognito.UserPoolOperation.PRE_TOKEN_GENERATION_CONFIG, function, cognito.LambdaVersion.V2_0
@@ -103,8 +120,7 @@ class UserDirectory(Construct):
         policy.add_statements(
             iam.PolicyStatement(actions=["cognito-idp:AdminGetUser"], resources=[self.pool.user_pool_arn])
         )
-        assert function.role is not None  # noqa: S101 - Function always makes one
-        function.role.attach_inline_policy(policy)
+        role.attach_inline_policy(policy)
 
     def _build_client(self, admin_password_sign_in: bool) -> cognito.UserPoolClient:
         return self.pool.add_client(

@@ -8,8 +8,9 @@ from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
+from constructs.acknowledge import acknowledge
 from constructs.agent_service import AgentService
-from constructs.bedrock_access import invoke_statements
+from constructs.bedrock_access import grant_invoke
 from constructs.claims_table import ClaimsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
@@ -67,9 +68,15 @@ class Assistant(FmopsStack):
             ),
             removal_policy=self.lifetime.removal_policy,
         )
+        acknowledge(
+            pseudonym_key,
+            "With another key a user would get another pseudonym, and records before and after could not be joined.",
+            "AwsSolutions-SMG4",
+        )
         return AgentService(
             self,
             "App",
+            name=self._service_name,
             vpc=self._foundation.network.vpc,
             image=ROOT,
             command=["python", "-m", "fmops.assistant"],
@@ -87,6 +94,10 @@ class Assistant(FmopsStack):
             log_retention=self.log_retention,
         )
 
+    @property
+    def _service_name(self) -> str:
+        return f"{self._settings.environment_name}-assistant"
+
     def _environment(self) -> dict[str, str]:
         options, users = self._settings.assistant, self._identity.users
         pool_id = users.pool.user_pool_id
@@ -99,11 +110,11 @@ class Assistant(FmopsStack):
             "FMOPS_OIDC_ISSUER": f"https://cognito-idp.{self.region}.amazonaws.com/{pool_id}",
             "FMOPS_OIDC_AUDIENCE": users.client.user_pool_client_id,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
-            "FMOPS_DELIVERY_STREAM": self._capture.stream.delivery_stream_name,
+            "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
             "FMOPS_GUARDRAILS": json.dumps(options.guardrails),
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
-            "OTEL_SERVICE_NAME": f"{self._settings.environment_name}-assistant",
+            "OTEL_SERVICE_NAME": self._service_name,
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{options.collector_port}",
         }
@@ -116,6 +127,7 @@ class Assistant(FmopsStack):
             self,
             "Collector",
             task_definition=self.app.task_definition,
+            task_role=self.app.task_role,
             configuration=configuration,
             environment={"AMP_REMOTE_WRITE_ENDPOINT": prometheus.remote_write_endpoint},
             otlp_port=options.collector_port,
@@ -132,27 +144,21 @@ class Assistant(FmopsStack):
 
     def _grant(self) -> None:
         options, role = self._settings.assistant, self.app.task_role
-        statements = [
-            *invoke_statements(self, options.model_id),
-            *invoke_statements(self, options.embedding_model_id),
-            # Guardrail checks and Comprehend's detectors have no resources.
-            iam.PolicyStatement(
-                actions=[
-                    "bedrock:InvokeGuardrailChecks",
-                    "comprehend:DetectPiiEntities",
-                    "comprehend:DetectToxicContent",
-                ],
-                resources=["*"],
-            ),
-            iam.PolicyStatement(
-                actions=["verifiedpermissions:IsAuthorizedWithToken"], resources=[self._identity.policies.arn]
-            ),
-            iam.PolicyStatement(
-                actions=["firehose:PutRecordBatch"], resources=[self._capture.stream.delivery_stream_arn]
-            ),
+        grant_invoke(role, options.model_id)
+        grant_invoke(role, options.embedding_model_id)
+        detectors = [
+            "bedrock:InvokeGuardrailChecks",
+            "comprehend:DetectPiiEntities",
+            "comprehend:DetectToxicContent",
         ]
-        for statement in statements:
-            role.add_to_principal_policy(statement)
+        role.add_to_policy(iam.PolicyStatement(actions=detectors, resources=["*"]))
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "Comprehend's detectors and Bedrock's guardrail checks have no resources in IAM.",
+            "AwsSolutions-IAM5[Resource::*]",
+        )
+        self._identity.policies.grant_decisions(role)
+        self._capture.stream.grant_put(role)
         self.claims.grant_use(role)
 
     def _build_front_door(self) -> None:

@@ -34,7 +34,7 @@ class Capture(FmopsStack):
             buffer_seconds=settings.capture.buffer_seconds,
             lifetime=self.lifetime,
             log_retention=self.log_retention,
-        ).stream
+        )
         table = InteractionTable(
             self,
             "Lake",
@@ -45,6 +45,6 @@ class Capture(FmopsStack):
             results_prefix=Foundation.QUERY_RESULTS,
         )
         CfnOutput(self, "LakeBucketName", value=foundation.lake.bucket.bucket_name)
-        CfnOutput(self, "DeliveryStreamName", value=self.stream.delivery_stream_name)
+        CfnOutput(self, "DeliveryStreamName", value=self.stream.name)
         CfnOutput(self, "GlueDatabaseName", value=table.database_name)
         CfnOutput(self, "GlueTableName", value=table.table_name)

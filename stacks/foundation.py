@@ -1,6 +1,7 @@
 """Foundation: the key, the buckets and the network. Changes rarely."""
 
 from constructs import Construct
+from constructs.custom_resource_logs import CustomResourceLogs
 from constructs.data_lake import DataLake
 from constructs.network import Network
 
@@ -33,3 +34,4 @@ class Foundation(FmopsStack):
             zones=settings.network.zones,
             log_bucket=self.lake.log_bucket,
         )
+        CustomResourceLogs(self, "CustomResourceLogs", retention=self.log_retention)
