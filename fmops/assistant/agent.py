@@ -30,7 +30,10 @@ def build_agent(
     authorization: AuthorizationMiddleware,
     recording: AgentMiddleware[Any, Any],
 ) -> CompiledStateGraph[Any, RequestContext, Any, Any]:
-    """An agent whose every tool call is recorded, authorized and guarded, from the outside in."""
+    """An agent whose every tool call is recorded, guarded and authorized, from the outside in.
+
+    Authorization comes last, so that it decides on the arguments that run.
+    """
     return create_agent(
         GuardedChatModel(model=model, engine=guardrails),
         tools,
@@ -38,8 +41,8 @@ def build_agent(
         middleware=[
             recording,
             TelemetryMiddleware(model_id=model_id),
-            authorization,
             GuardrailMiddleware(guardrails),
+            authorization,
         ],
         context_schema=RequestContext,
         name="claims_desk",

@@ -46,7 +46,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         session.client("firehose", config=FAST), settings.delivery_stream, Spool(settings.spool_directory)
     )
     agent = build_agent(
-        model=ChatBedrockConverse(client=bedrock, model=settings.model_id, temperature=0),
+        model=ChatBedrockConverse(client=bedrock, model_id=settings.model_id, temperature=0),
         model_id=settings.model_id,
         tools=build_tools(desk, base, resolver.readable(authorizer)),
         guardrails=guardrails,

@@ -31,6 +31,15 @@ READY = "/readyz"
 _log = logging.getLogger(__name__)
 
 
+def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
+    """Who asks: the dependency of every route that needs to know."""
+    verifier: TokenVerifier = request.app.state.verifier
+    return verifier.verify(authorization)
+
+
+Caller = Annotated[Principal, Depends(caller)]
+
+
 def create_app(
     *,
     conversation: Conversation,
@@ -49,12 +58,8 @@ def create_app(
         on_stop()
 
     app = FastAPI(title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.verifier = verifier
     _add_error_handlers(app)
-
-    def caller(authorization: Annotated[str | None, Header()] = None) -> Principal:
-        return verifier.verify(authorization)
-
-    Caller = Annotated[Principal, Depends(caller)]  # noqa: N806 - a type
 
     @app.post("/v1/chat/completions", response_model=None)
     async def chat(body: ChatRequest, principal: Caller) -> JSONResponse | StreamingResponse:
@@ -116,7 +121,7 @@ async def _events(interaction: Interaction, pieces: AsyncIterator[str]) -> Async
         yield _event(chunk(interaction, {}, interaction.finish_reason))
     except ModelUnavailableError as unavailable:
         yield _event(error(str(unavailable), "server_error", code="model_unavailable"))
-    except Exception as failure:
+    except Exception as failure:  # noqa: BLE001 - the stream has begun: its end is the only place to say it
         _log.error("interaction %s failed: %s", interaction.interaction_id, type(failure).__name__)
         yield _event(error("The assistant failed: try again.", "server_error", code="internal_error"))
     yield "data: [DONE]\n\n"
