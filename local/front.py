@@ -33,7 +33,7 @@ from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.exceptions import HTTPException, NotFound
 
-from local.api import FALL_THROUGH, OPERATIONS, Caller, Context, NotImplementedHere, ServiceError
+from local.api import FALL_THROUGH, OPERATIONS, Context, NotImplementedHere, ServiceError
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -127,18 +127,20 @@ class Front:
         if signature is None:
             if UNSIGNED_PATHS.match(path):
                 return self._moto_answer(environ, "cognito-idp", "GetSigningKeys", "json")
-            return Response(403, json.dumps({"__type": "MissingAuthenticationTokenException", "message": f"{path} is not signed"}))
-        caller = self.cloud.credentials.caller(signature.access_key)
-        if caller is None:
-            message = "The security token included in the request is invalid: the local AWS did not issue this access key"
-            return Response(403, json.dumps({"__type": "UnrecognizedClientException", "message": message}))
-        return self._call(environ, signature, caller)
+            return plain_error(403, "MissingAuthenticationToken", f"{path} is not signed", "rest-xml", "s3")
+        return self._call(environ, signature)
 
-    def _call(self, environ: Environ, signature: Signature, caller: Caller) -> Response | Iterable[bytes]:
+    def _call(self, environ: Environ, signature: Signature) -> Response | Iterable[bytes]:
         request = Request(environ)
         service, model, uri_params = route(request, signature.signing_name)
         if service is None:
             return not_implemented(signature.signing_name, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "json")
+        protocol = determine_request_protocol(model.service_model, request.content_type)
+        caller = self.cloud.credentials.caller(signature.access_key)
+        if caller is None:
+            message = "The security token included in the request is invalid: the local AWS did not issue this access key"
+            code = "UnrecognizedClientException" if "json" in protocol else "InvalidClientTokenId"
+            return plain_error(403, code, message, protocol, service)
         context = Context(
             cloud=self.cloud,
             service=service,
@@ -148,7 +150,6 @@ class Front:
             caller=caller,
             headers=request.headers,
         )
-        protocol = determine_request_protocol(model.service_model, request.content_type)
         handler = OPERATIONS.get((service, model.name))
         try:
             self.cloud.authorize(context)
@@ -301,13 +302,15 @@ def error_response(model: Any, protocol: str, error: ServiceError) -> Response:
 
 def not_implemented(service: str, operation: str, protocol: str, detail: str = "") -> Response:
     message = f"the local AWS does not implement {service}:{operation}{f' ({detail})' if detail else ''}"
-    if protocol in ("json", "rest-json"):
-        return Response(
-            501,
-            json.dumps({"__type": "NotImplementedException", "message": message}),
-            "application/json",
-            **{"x-amzn-ErrorType": "NotImplementedException"},
-        )
-    error = f"<Error><Code>NotImplemented</Code><Message>{escape(message)}</Message></Error>"
+    code = "NotImplementedException" if "json" in protocol else "NotImplemented"
+    return plain_error(501, code, message, protocol, service)
+
+
+def plain_error(status: int, code: str, message: str, protocol: str, service: str) -> Response:
+    """An error that no service models, in the protocol's form."""
+    if "json" in protocol:
+        body = json.dumps({"__type": code, "message": message})
+        return Response(status, body, "application/json", **{"x-amzn-ErrorType": code})
+    error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
     wrapped = error if service == "s3" else f"<ErrorResponse>{error}<RequestId>local</RequestId></ErrorResponse>"
-    return Response(501, wrapped, "text/xml")
+    return Response(status, wrapped, "text/xml")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
 from local.cloud import Cloud, PortInUse
 from local.containers import Unresolved
@@ -101,7 +102,7 @@ def up(options: Options, console: Console) -> int:
         console.print("\nstopping")
         return 130 if options.once else 0
     except EXPECTED_FAILURES as error:
-        console.print(f"[red]✗[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        console.print("[red]✗[/]", Text(str(error)), soft_wrap=True)
         return 1
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind

@@ -16,7 +16,7 @@ RUNTIME = "bedrock-runtime"
 CONTROL = "bedrock"
 CHARACTERS_PER_UNIT = 1000
 STEPS = 5  # scores come in steps of 0.2
-# Bedrock's content categories from the labels of our toxicity detector. MISCONDUCT has no local detector.
+# Bedrock's content categories from the labels of our toxicity detector; MISCONDUCT has a detector of its own.
 CONTENT_LABELS = {
     "VIOLENCE": ("VIOLENCE_OR_THREAT", "GRAPHIC"),
     "HATE": ("HATE_SPEECH",),
@@ -43,10 +43,11 @@ def _step(score: float) -> float:
 
 
 def content_scores(text: str) -> dict[str, float]:
-    from local.detectors import toxicity
+    from local.detectors import misconduct, toxicity
 
     labels = toxicity.score(text)
-    return {category: max(labels[label] for label in names) for category, names in CONTENT_LABELS.items()}
+    scores = {category: max(labels[label] for label in names) for category, names in CONTENT_LABELS.items()}
+    return {**scores, "MISCONDUCT": misconduct.score(text)}
 
 
 def attack_scores(text: str) -> dict[str, float]:
@@ -76,8 +77,6 @@ def invoke_guardrail_checks(params: Params, _: Context) -> Params:
     results: Params = {}
     if "contentFilter" in checks:
         wanted = [each["category"] for each in checks["contentFilter"]["categories"]]
-        if "MISCONDUCT" in wanted:
-            raise NotImplementedHere("content category MISCONDUCT: no local detector finds it")
         results["contentFilter"] = _severities(wanted, [content_scores(text) for *_, text in texts])
     if "promptAttack" in checks:
         wanted = [each["category"] for each in checks["promptAttack"]["categories"]]

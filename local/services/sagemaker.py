@@ -79,7 +79,7 @@ class MlflowApps(ServiceState):
             *("--no-serve-artifacts", "--default-artifact-root", app.config["ArtifactStoreUri"]),
         ]
         log = self.cloud.directory / "logs" / "mlflow.log"
-        self.server = Process("MLflow", command, environment=environment, log=log, directory=data)
+        self.server = Process("MLflow", command, environment=environment, log=log, directory=data, stop_seconds=2)
 
     def wait(self) -> None:
         """Return when the server answers; ProcessFailed with its log's tail if it does not."""

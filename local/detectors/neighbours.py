@@ -1,0 +1,47 @@
+"""Scores by nearest neighbours: how much nearer a text is to bad examples than to harmless ones."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import yaml
+
+from local.detectors.embeddings import Array, embed
+
+_NEAREST = 3
+_STEEPNESS = 14.0
+_MARGIN = 0.06
+_RESEMBLANCE = 0.3
+"""Below this similarity a text resembles nothing: being nearer to a bad example then says nothing."""
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+@cache
+def _exemplars() -> dict[str, Array]:
+    raw: dict[str, Any] = yaml.safe_load(files("local.detectors").joinpath("exemplars.yaml").read_text())
+    return {label: embed(sentences) for label, sentences in raw.items()}
+
+
+def scores(text: str, labels: tuple[str, ...], harmless: str) -> dict[str, float]:
+    """For each label, 0 to 1: the most of the whole text and of each of its sentences."""
+    pieces = [text, *(piece for piece in _SENTENCE.split(text) if len(piece) > 8 and piece != text)]
+    vectors = embed(pieces)
+    exemplars = _exemplars()
+    good = np.maximum(_nearness(vectors, exemplars[harmless]), np.float32(_RESEMBLANCE))
+    return {label: float(_logistic(_nearness(vectors, exemplars[label]) - good).max()) for label in labels}
+
+
+def _nearness(vectors: Array, exemplars: Array) -> Array:
+    """Half the best similarity, half the mean of the best few: one lucky word is not enough."""
+    best = np.sort(vectors @ exemplars.T, axis=1)[:, -_NEAREST:]
+    mean: Array = (best[:, -1] + best.mean(axis=1)) / 2
+    return mean
+
+
+def _logistic(difference: Array) -> Array:
+    result: Array = 1 / (1 + np.exp(-_STEEPNESS * (difference - _MARGIN)))
+    return result

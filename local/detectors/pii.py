@@ -1,0 +1,159 @@
+"""Stand-in for DetectPiiEntities: Presidio's patterns on a blank spaCy pipeline, and cues for what only a model knows.
+
+Names and addresses are found by cues ("my name is", "Mr", a house number with a street's word), not by understanding.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from presidio_analyzer import AnalyzerEngine
+
+_TYPES = {
+    "ABA_ROUTING_NUMBER": "BANK_ROUTING",
+    "CA_SIN": "CA_SOCIAL_INSURANCE_NUMBER",
+    "CREDIT_CARD": "CREDIT_DEBIT_NUMBER",
+    "EMAIL_ADDRESS": "EMAIL",
+    "IBAN_CODE": "INTERNATIONAL_BANK_ACCOUNT_NUMBER",
+    "IN_AADHAAR": "IN_AADHAAR",
+    "IN_PAN": "IN_PERMANENT_ACCOUNT_NUMBER",
+    "IP_ADDRESS": "IP_ADDRESS",
+    "MAC_ADDRESS": "MAC_ADDRESS",
+    "PHONE_NUMBER": "PHONE",
+    "UK_NHS": "UK_NATIONAL_HEALTH_SERVICE_NUMBER",
+    "UK_NINO": "UK_NATIONAL_INSURANCE_NUMBER",
+    "US_BANK_NUMBER": "BANK_ACCOUNT_NUMBER",
+    "US_DRIVER_LICENSE": "DRIVER_ID",
+    "US_ITIN": "US_INDIVIDUAL_TAX_IDENTIFICATION_NUMBER",
+    "US_PASSPORT": "PASSPORT_NUMBER",
+    "US_SSN": "SSN",
+}
+"""Presidio's entities and Comprehend's types. Entities of our own patterns bear Comprehend's names."""
+
+_NAME = r"[A-Z][\w'’-]+(?:\s+(?:[A-Z]\.|de|van|von|der|la|[A-Z][\w'’-]+)){0,3}"
+_STREET = (
+    r"(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Place|Pl|Square|Sq|Way|Terrace|Close|Highway|Hwy)"
+)
+_PATTERNS: dict[str, list[str]] = {
+    "NAME": [
+        rf"(?i:\b(?:my name is|name:|i am called|this is|signed,?|regards,?|sincerely,?|policyholder|claimant|insured|customer|patient|me llamo|mi nombre es))\s+(?P<value>{_NAME})",
+        rf"\b(?:Mr|Mrs|Ms|Miss|Dr|Prof|Sra?)\.?\s+(?P<value>{_NAME})",
+        rf"(?i:\bi am)\s+(?P<value>[A-Z][a-z'’-]+\s+[A-Z][\w'’-]+)",
+    ],
+    "ADDRESS": [
+        rf"\b\d{{1,5}}[A-Za-z]?\s+(?:[NSEW]\.?\s+)?(?:[A-Z][\w'’.-]*\s+){{1,4}}{_STREET}\b\.?(?:,?\s*(?:(?i:apt|apartment|suite|unit|flat)\.?\s*#?\w+))?(?:,?\s+[A-Z][a-z]+(?:\s+[A-Z][a-z]+)?,?\s+[A-Z]{{2}}\s+\d{{5}}(?:-\d{{4}})?)?",
+        r"\b(?i:P\.?\s?O\.? Box)\s+\d+\b",
+        r"\b[A-Z][a-zäöüß]+(?:straße|strasse|weg|platz|gasse)\s+\d{1,4}\s?[a-z]?(?:,\s*\d{5}\s+[A-Z][a-zäöüß]+)?",
+        r"\b(?i:calle|avenida|plaza)\s+[A-ZÁÉÍÓÚ]\w+(?:\s+[A-ZÁÉÍÓÚ]\w+)?,?\s+\d{1,4}\b",
+    ],
+    "AGE": [r"\b(?P<value>\d{1,3})[- ]years?[- ]old\b", r"(?i:\baged?:?)\s+(?P<value>\d{1,3})\b"],
+    "AWS_ACCESS_KEY": [r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"],
+    "AWS_SECRET_KEY": [r"(?i:secret(?:[ _]access)?[ _]key)\W{1,5}(?:is\W+)?(?P<value>[A-Za-z0-9/+=]{40})(?![A-Za-z0-9/+=])"],
+    "CREDIT_DEBIT_CVV": [r"(?i:\b(?:cvv2?|cvc2?|security code))\W{0,3}(?:is\W+)?(?P<value>\d{3,4})\b"],
+    "CREDIT_DEBIT_EXPIRY": [r"(?i:\b(?:exp(?:iry|ires?|iration)?(?: date)?|valid (?:thru|until)))\W{0,3}(?:is\W+)?(?P<value>(?:0[1-9]|1[0-2])[/-]\d{2}(?:\d{2})?)\b"],
+    "PASSWORD": [r"(?i:\b(?:password|passwd|pwd|passphrase))(?:\s+is|\s*[:=])\s*[\"']?(?P<value>(?=\S*[\d\W_])\S{6,}?)(?=[\"']?[.,;!?]?(?:\s|$))"],
+    "PIN": [r"(?i:\bpin(?: code| number)?)\W{0,3}(?:is\W+)?(?P<value>\d{4,6})\b"],
+    "USERNAME": [r"(?i:\b(?:user ?name|login|user id))(?:\s+is|\s*[:=])\s*(?P<value>[\w.-]{3,})"],
+    "LICENSE_PLATE": [r"(?i:\b(?:licen[cs]e plate|plate(?: number)?|registration))(?:\s+is|\s*[:=])?\s+(?P<value>[A-Z0-9]{2,4}[ -]?[A-Z0-9]{2,5})\b"],
+    "VEHICLE_IDENTIFICATION_NUMBER": [r"\b(?=[A-HJ-NPR-Z0-9]*\d)(?=[A-HJ-NPR-Z0-9]*[A-HJ-NPR-Z])[A-HJ-NPR-Z0-9]{17}\b"],
+    "SWIFT_CODE": [r"(?i:\b(?:swift|bic)(?: code)?)\W{0,3}(?:is\W+)?(?P<value>[A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?)\b"],
+    "BANK_ACCOUNT_NUMBER": [r"(?i:\baccount(?: number| no\.?)?)\W{0,3}(?:is\W+)?(?P<value>\d{7,14})\b"],
+    "DRIVER_ID": [r"(?i:\bdriver'?s? licen[cs]e(?: number| no\.?)?)\W{0,3}(?:is\W+)?(?P<value>[A-Z]{0,2}\d{5,12})\b"],
+    "PASSPORT_NUMBER": [r"(?i:\bpassport(?: number| no\.?)?)\W{0,3}(?:is\W+)?(?P<value>[A-Z]{0,2}\d{6,9})\b"],
+    "SSN": [r"(?i:\b(?:ssn|social security)(?: number| no\.?)?)\W{0,3}(?:is\W+)?(?P<value>\d{9}|\d{3}[- ]\d{2}[- ]\d{4})\b"],
+    "URL": [r"\bhttps?://[^\s<>\"']+[^\s<>\"'.,;:!?)]"],
+}  # fmt: skip
+_DATE = [
+    r"\b\d{4}-\d{2}-\d{2}\b",
+    r"\b\d{1,2}[./]\d{1,2}[./]\d{2,4}\b",
+    r"\b(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\s+\d{1,2}(?:st|nd|rd|th)?(?:,?\s+\d{4})?\b",
+]
+_LEAST_SCORE = 0.4
+
+
+def find(text: str, language: str = "en") -> list[dict[str, Any]]:
+    """Entities by Comprehend's type names, in order, none overlapping; offsets are code points, ends exclusive.
+
+    ``language`` is ``en`` or ``es``; the patterns are the same for both.
+    """
+    analyzer, patterns = _analyzer()
+    found = [
+        (_TYPES.get(result.entity_type, result.entity_type), result.score, result.start, result.end)
+        for result in analyzer.analyze(text, language="en", score_threshold=_LEAST_SCORE)
+    ]
+    for kind, each in patterns:
+        for match in each.finditer(text):
+            group = "value" if "value" in each.groupindex else 0
+            found.append((kind, 0.85, match.start(group), match.end(group)))
+    return [
+        {"type": kind, "score": round(float(score), 3), "begin": begin, "end": end}
+        for kind, score, begin, end in _without_overlaps(found)
+    ]
+
+
+def _without_overlaps(found: list[tuple[str, float, int, int]]) -> list[tuple[str, float, int, int]]:
+    """The surest first, of equals the longest: what overlaps something surer is left out."""
+    kept: list[tuple[str, float, int, int]] = []
+    for each in sorted(found, key=lambda one: (-one[1], one[2] - one[3], one[0])):
+        if all(each[3] <= other[2] or other[3] <= each[2] for other in kept):
+            kept.append(each)
+    return sorted(kept, key=lambda one: one[2])
+
+
+@cache
+def _analyzer() -> tuple[AnalyzerEngine, list[tuple[str, Any]]]:
+    """Loaded on first use: it takes seconds."""
+    import re
+
+    import presidio_analyzer.predefined_recognizers as known
+    import spacy
+    import tldextract
+    from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+    from presidio_analyzer.nlp_engine import NlpArtifacts, SpacyNlpEngine
+
+    class BlankNlpEngine(SpacyNlpEngine):
+        """No model to download. Context words are compared with the words themselves, for want of lemmas."""
+
+        def load(self) -> None:
+            self.nlp = {"en": spacy.blank("en")}
+
+        def process_text(self, text: str, language: str) -> NlpArtifacts:
+            document = self.nlp[language](text)
+            words = [token.text.lower() for token in document]
+            return NlpArtifacts([], document, [token.idx for token in document], words, self, language)
+
+    logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
+    # The e-mail recognizer would fetch the list of top-level domains.
+    tldextract.extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+    recognizers = [
+        known.AbaRoutingRecognizer,
+        known.CaSinRecognizer,
+        known.CreditCardRecognizer,
+        known.EmailRecognizer,
+        known.IbanRecognizer,
+        known.InAadhaarRecognizer,
+        known.InPanRecognizer,
+        known.IpRecognizer,
+        known.MacAddressRecognizer,
+        known.NhsRecognizer,
+        known.PhoneRecognizer,
+        known.UkNinoRecognizer,
+        known.UsBankRecognizer,
+        known.UsItinRecognizer,
+        known.UsLicenseRecognizer,
+        known.UsPassportRecognizer,
+        known.UsSsnRecognizer,
+    ]
+    registry = RecognizerRegistry(supported_languages=["en"])
+    for recognizer in recognizers:
+        registry.add_recognizer(recognizer(supported_language="en"))
+    engine = BlankNlpEngine()
+    engine.load()
+    analyzer = AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
+    patterns = [
+        (kind, re.compile(pattern)) for kind, group in {**_PATTERNS, "DATE_TIME": _DATE}.items() for pattern in group
+    ]
+    return analyzer, patterns
