@@ -39,11 +39,16 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         capture=capture,
     )
     if context.get("nag") == "true":
-        # Loading it takes longer than to build the stacks.
-        from cdk_nag import AwsSolutionsChecks
-
-        Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+        check(app)
     return app
+
+
+def check(app: App) -> None:
+    """Makes synth fail on what cdk-nag's AwsSolutions rules find and nobody has acknowledged."""
+    # Imported here: to load it takes as long as to build a stack.
+    from cdk_nag import AwsSolutionsChecks
+
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
 
 
 if __name__ == "__main__":

@@ -95,16 +95,8 @@ def _load_policy(file: Path, schema: str, groups: Collection[str]) -> CedarPolic
 def _check_statement(file: Path, text: str) -> None:
     problem = _parse_error(text)
     if problem:
-        lines = text.splitlines(keepends=True)
-        # The engine does not say where: it is the line with which the text first fails in this way.
-        line = next(
-            n
-            for n in range(1, len(lines) + 1)
-            if n == len(lines) or _parse_error("".join(lines[:n])) == problem
-        )
-        raise CedarError(
-            file, line, problem, "Correct the syntax (docs.cedarpolicy.com/policies/syntax-policy.html)"
-        )
+        remedy = "Correct the syntax (docs.cedarpolicy.com/policies/syntax-policy.html)"
+        raise CedarError(file, _line_of_parse_error(text.rstrip(), problem), problem, remedy)
     statements = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
     if len(statements) != 1:
         raise CedarError(file, 1, f"it has {len(statements)} statements", "Keep exactly one in each file")
@@ -124,6 +116,16 @@ def _parse_error(text: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _line_of_parse_error(text: str, problem: str) -> int:
+    """The engine does not say where: it is the line with which the text first fails in this way."""
+    lines = text.splitlines()
+    if problem != "unexpected end of input":
+        for number in range(1, len(lines)):
+            if _parse_error("\n".join(lines[:number])) == problem:
+                return number
+    return len(lines)
 
 
 def _check_against_schema(file: Path, text: str, schema: str) -> None:

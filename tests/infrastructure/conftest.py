@@ -1,0 +1,92 @@
+"""Every profile synthesized once, with cdk-nag and CDK's own validation of the templates."""
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+import settings
+
+Template = dict[str, Any]
+
+# Settings that turn on what no profile does.
+EVERYTHING = {
+    "prefix": "other",
+    "account": "111122223333",
+    "region": "eu-west-1",
+    "bootstrap_qualifier": "team",
+    "permissions_boundary": "developer-boundary",
+    "data_lifetime": "temporary",
+    "network": {"egress": "nat", "zones": 3},
+    "observability": {"grafana": True, "alert_email": "oncall@example.com"},
+    "assistant": {
+        "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0",
+        "architecture": "x86_64",
+        "max_tasks": 3,
+        "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/0a1b2c3d",
+        "ingress_cidrs": ["0.0.0.0/0"],
+        "guardrails": {"timeout_ms": 500},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """What synth wrote for a profile."""
+
+    profile: str
+    templates: dict[str, Template]
+    report: list[dict[str, Any]]
+
+    def resources(self, *types: str) -> dict[str, dict[str, Any]]:
+        """Resources of the types (all without any) of every stack, by `<stack>/<logical id>`."""
+        return {
+            f"{stack}/{logical_id}": resource
+            for stack, template in self.templates.items()
+            for logical_id, resource in template["Resources"].items()
+            if not types or resource["Type"] in types
+        }
+
+
+def context(profile: str, **changes: Any) -> dict[str, Any]:
+    """The context of cdk.json, with a profile added or changed."""
+    values = copy.deepcopy(settings.read_context())
+    values["fmops"].setdefault(profile, {}).update(changes)
+    return {**values, "profile": profile}
+
+
+def _synthesize(profile: str, outdir: Path, **changes: Any) -> Assembly:
+    cdk_app = app.build({**context(profile, **changes), "nag": "true"}, str(outdir))
+    try:
+        cdk_app.synth()
+    except RuntimeError as error:
+        # The findings are in the report, which test_synthesis.py reads.
+        if "ValidationFailed" not in str(error):
+            raise
+    templates = {
+        file.name.removesuffix(".template.json"): json.loads(file.read_text())
+        for file in sorted(outdir.glob("*.template.json"))
+    }
+    report = json.loads((outdir / "validation-report.json").read_text())
+    return Assembly(profile, templates, report["pluginReports"])
+
+
+@pytest.fixture(scope="session")
+def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
+    """The assemblies of `dev`, `prod` and of `everything`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("CDK_VALIDATION", raising=False)
+        return {
+            name: _synthesize(name, tmp_path_factory.mktemp(name), **changes)
+            for name, changes in [("dev", {}), ("prod", {}), ("everything", EVERYTHING)]
+        }
+
+
+@pytest.fixture(params=["dev", "prod", "everything"])
+def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
+    """Each assembly in turn."""
+    return assemblies[request.param]

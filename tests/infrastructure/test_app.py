@@ -1,0 +1,47 @@
+"""`python app.py` as a person or the CDK CLI runs it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_app(outdir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs app.py without Node on PATH and without validation."""
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("JSII", "CDK", "NODE"))
+    }
+    return subprocess.run(
+        [sys.executable, "app.py", *arguments],
+        cwd=ROOT,
+        env={
+            **inherited,
+            "PATH": str(outdir),
+            "CDK_OUTDIR": str(outdir),
+            "CDK_VALIDATION": "false",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_needs_no_node_on_the_path(tmp_path: Path) -> None:
+    result = run_app(tmp_path, CDK_CONTEXT_JSON='{"profile": "prod", "port": "8090"}')
+    assert (result.returncode, result.stderr) == (0, "")
+    template = (tmp_path / "Assistant.template.json").read_text()
+    assert '"Value": "8090"' in template
+    assert "http://localhost:8090/healthz" in template
+    assert "fmops-prod-assistant" in template
+
+
+def test_bad_settings_are_one_sentence_without_a_stack_trace(tmp_path: Path) -> None:
+    result = run_app(tmp_path, "-c", "profile=staging")
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert (
+        result.stderr == "The profile 'staging' is not in the context 'fmops' of cdk.json: use dev or prod.\n"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,180 @@
+"""What the rest of the project relies on: environment, secrets, commands, ports, permissions, outputs."""
+
+import json
+from typing import Any
+
+from tests.infrastructure.conftest import Assembly
+
+ENVIRONMENT = {
+    "AWS_REGION",
+    "FMOPS_PORT",
+    "FMOPS_MODEL_ID",
+    "FMOPS_EMBEDDING_MODEL_ID",
+    "FMOPS_USER_POOL_ID",
+    "FMOPS_OIDC_ISSUER",
+    "FMOPS_OIDC_AUDIENCE",
+    "FMOPS_POLICY_STORE_ID",
+    "FMOPS_DELIVERY_STREAM",
+    "FMOPS_CLAIMS_TABLE",
+    "FMOPS_GUARDRAILS",
+    "FMOPS_SPOOL_DIRECTORY",
+    "OTEL_SERVICE_NAME",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+}
+
+OUTPUTS = {
+    "Identity": {"UserPoolId", "UserPoolClientId", "PolicyStoreId"},
+    "Tracking": {"MlflowAppArn"},
+    "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
+    "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
+    "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName"},
+}
+
+
+def test_assistant_gets_its_environment_and_nothing_else(assembly: Assembly) -> None:
+    assistant = _container(assembly, "assistant")
+    assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT
+    assert [secret["Name"] for secret in assistant["Secrets"]] == ["FMOPS_PSEUDONYM_KEY"]
+    assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
+
+
+def test_collector_gets_every_variable_that_its_configuration_names(assembly: Assembly) -> None:
+    from collector.config import variables
+
+    collector = _environment(_container(assembly, "collector"))
+    assert variables(collector["AOT_CONFIG_CONTENT"]) <= collector.keys()
+    assert collector["OTLP_HTTP_ENDPOINT"] == "0.0.0.0:4318"
+    assert collector["HEALTH_CHECK_ENDPOINT"] == "0.0.0.0:13133"
+
+
+def test_tasks_can_neither_be_entered_nor_changed(assembly: Assembly) -> None:
+    (service,) = assembly.resources("AWS::ECS::Service").values()
+    assert service["Properties"]["EnableExecuteCommand"] is False
+    assert service["Properties"]["DeploymentConfiguration"]["DeploymentCircuitBreaker"] == {
+        "Enable": True,
+        "Rollback": True,
+    }
+    assert all(container["ReadonlyRootFilesystem"] for container in _containers(assembly))
+
+
+def test_telemetry_does_not_stop_the_assistant(assembly: Assembly) -> None:
+    collector = _container(assembly, "collector")
+    assert collector["Essential"] is False
+    assert collector["RestartPolicy"] == {"Enabled": True}
+    assert collector["HealthCheck"]["Command"] == ["CMD", "/healthcheck"]
+
+
+def test_image_and_task_have_one_architecture(assemblies: dict[str, Assembly]) -> None:
+    architectures = {
+        name: task["Properties"]["RuntimePlatform"]["CpuArchitecture"]
+        for name, assembly in assemblies.items()
+        for task in assembly.resources("AWS::ECS::TaskDefinition").values()
+    }
+    assert architectures == {"dev": "ARM64", "prod": "ARM64", "everything": "X86_64"}
+
+
+def test_outputs(assembly: Assembly) -> None:
+    outputs = {
+        stack: {key for key in template.get("Outputs", {}) if not key.startswith("ExportsOutput")}
+        for stack, template in assembly.templates.items()
+    }
+    expected = {**OUTPUTS, "Foundation": set()}
+    if assembly.profile != "dev":
+        expected["Observability"] = OUTPUTS["Observability"] | {"GrafanaWorkspaceEndpoint"}
+    assert outputs == expected
+
+
+def test_model_is_reached_through_its_inference_profile_only(assemblies: dict[str, Assembly]) -> None:
+    statements = _task_statements(assemblies["everything"])
+    arns = {
+        resource: statement.get("Condition")
+        for statement in statements
+        if "bedrock:InvokeModel" in statement["Action"]
+        for resource in (
+            statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+        )
+    }
+    profile = "arn:aws:bedrock:eu-west-1:111122223333:inference-profile/global.anthropic.claude-haiku-4-5-20251001-v1:0"
+    assert arns == {
+        profile: None,
+        "arn:aws:bedrock:*::foundation-model/anthropic.claude-haiku-4-5-20251001-v1:0": {
+            "StringEquals": {"bedrock:InferenceProfileArn": profile}
+        },
+        "arn:aws:bedrock:eu-west-1::foundation-model/amazon.titan-embed-text-v2:0": None,
+    }
+
+
+def test_users_cannot_write_the_attributes_that_policies_rely_on(assembly: Assembly) -> None:
+    (client,) = assembly.resources("AWS::Cognito::UserPoolClient").values()
+    assert {"custom:region", "custom:department"} <= set(client["Properties"]["ReadAttributes"])
+    assert not {"custom:region", "custom:department"} & set(client["Properties"]["WriteAttributes"])
+
+
+def test_password_sign_in_by_administrators_is_for_dev_only(assemblies: dict[str, Assembly]) -> None:
+    flows = {
+        name: "ALLOW_ADMIN_USER_PASSWORD_AUTH" in client["Properties"]["ExplicitAuthFlows"]
+        for name, assembly in assemblies.items()
+        for client in assembly.resources("AWS::Cognito::UserPoolClient").values()
+    }
+    assert flows == {"dev": True, "prod": False, "everything": False}
+
+
+def test_groups_of_policies_are_those_of_the_user_pool(assembly: Assembly) -> None:
+    policies = assembly.resources("AWS::VerifiedPermissions::Policy")
+    statements = json.dumps(
+        [policy["Properties"]["Definition"]["Static"]["Statement"] for policy in policies.values()]
+    )
+    assert "|adjusters" in statements
+    assert 'Group::\\\\\\"adjusters' not in statements.replace('\\"', '\\\\\\"')
+
+
+def test_boundary_qualifier_and_region_reach_the_templates(assemblies: dict[str, Assembly]) -> None:
+    everything = assemblies["everything"]
+    boundaries = {
+        json.dumps(role["Properties"].get("PermissionsBoundary"))
+        for role in everything.resources("AWS::IAM::Role").values()
+    }
+    assert len(boundaries) == 1
+    assert "policy/developer-boundary" in boundaries.pop()
+    assert "cdk-team-container-assets-111122223333-eu-west-1" in json.dumps(everything.templates["Assistant"])
+
+
+def test_open_load_balancer_speaks_tls(assemblies: dict[str, Assembly]) -> None:
+    listeners = assemblies["everything"].resources("AWS::ElasticLoadBalancingV2::Listener").values()
+    assert {
+        listener["Properties"]["Protocol"]: listener["Properties"]["DefaultActions"][0]["Type"]
+        for listener in listeners
+    } == {
+        "HTTP": "redirect",
+        "HTTPS": "forward",
+    }
+    for name in ("dev", "prod"):
+        (balancer,) = assemblies[name].resources("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+        assert balancer["Properties"]["Scheme"] == "internal"
+
+
+def test_dev_pays_for_no_nat_gateway(assemblies: dict[str, Assembly]) -> None:
+    gateways = {
+        name: len(assembly.resources("AWS::EC2::NatGateway")) for name, assembly in assemblies.items()
+    }
+    assert gateways == {"dev": 0, "prod": 2, "everything": 3}
+
+
+def _containers(assembly: Assembly) -> list[dict[str, Any]]:
+    (task,) = assembly.resources("AWS::ECS::TaskDefinition").values()
+    return list(task["Properties"]["ContainerDefinitions"])
+
+
+def _container(assembly: Assembly, name: str) -> dict[str, Any]:
+    return next(container for container in _containers(assembly) if container["Name"] == name)
+
+
+def _environment(container: dict[str, Any]) -> dict[str, Any]:
+    return {variable["Name"]: variable["Value"] for variable in container["Environment"]}
+
+
+def _task_statements(assembly: Assembly) -> list[dict[str, Any]]:
+    policies = assembly.resources("AWS::IAM::Policy")
+    (policy,) = [value for name, value in policies.items() if "AppTaskRole" in name]
+    return list(policy["Properties"]["PolicyDocument"]["Statement"])

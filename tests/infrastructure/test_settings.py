@@ -1,0 +1,117 @@
+"""Settings: what is taken, and what is refused with which sentence."""
+
+from typing import Any
+
+import pytest
+
+import settings
+from tests.infrastructure.conftest import context
+
+
+def test_dev_is_the_default_profile() -> None:
+    values = context("dev")
+    del values["profile"]
+    assert settings.load(values).environment_name == "fmops-dev"
+
+
+def test_profiles_differ_in_what_is_kept_and_paid_for() -> None:
+    dev, prod = (settings.load(context(name)) for name in ("dev", "prod"))
+    assert (dev.data_lifetime, prod.data_lifetime) == ("temporary", "retained")
+    assert (dev.network.egress, prod.network.egress) == ("public", "nat")
+    assert (dev.identity.mfa, prod.identity.mfa) == ("optional", "required")
+    assert (dev.observability.grafana, prod.observability.grafana) == (False, True)
+
+
+def test_ports_can_be_given_on_the_command_line() -> None:
+    values = {**context("dev"), "port": "8090", "collector_port": 5318}
+    assistant = settings.load(values).assistant
+    assert (assistant.port, assistant.collector_port, assistant.collector_health_port) == (8090, 5318, 13133)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"prefx": "a"}, "fmops.dev.prefx is not a setting: use prefix instead."),
+        ({"assistant": {"prot": 1}}, "fmops.dev.assistant.prot is not a setting: use port instead."),
+        (
+            {"network": {"qqqq": 1}},
+            "fmops.dev.network.qqqq is not a setting: use egress or zones.",
+        ),
+        (
+            {"data_lifetime": "forever"},
+            "fmops.dev.data_lifetime is \"forever\", but it should be 'temporary' or 'retained'.",
+        ),
+        (
+            {"assistant": {"port": "http"}},
+            'fmops.dev.assistant.port is "http", but it should be a valid integer.',
+        ),
+        (
+            {"assistant": {"port": 80}},
+            "fmops.dev.assistant.port is 80, but it should be greater than or equal to 1024.",
+        ),
+        (
+            {"assistant": {"cpu": 256, "memory_mib": 4096}},
+            "fmops.dev.assistant: memory_mib is 4096, but with cpu 256 Fargate allows 512, 1024, 2048.",
+        ),
+        (
+            {"assistant": {"min_tasks": 3}},
+            "fmops.dev.assistant: max_tasks is 1, but must be at least min_tasks (3).",
+        ),
+        (
+            {"assistant": {"port": 4318}},
+            "fmops.dev.assistant: port, collector_port and collector_health_port must differ, "
+            "since the containers share one network.",
+        ),
+        (
+            {"assistant": {"ingress_cidrs": ["0.0.0.0/0"]}},
+            "fmops.dev.assistant: ingress_cidrs opens the assistant to everyone, so certificate_arn must be set: "
+            "tokens would cross the internet unencrypted.",
+        ),
+        (
+            {"assistant": {"ingress_cidrs": ["home"]}},
+            "fmops.dev.assistant: ingress_cidrs has 'home', but allowed are IPv4 ranges such as 203.0.113.7/32 "
+            "(Expected 4 octets in 'home').",
+        ),
+        (
+            {"identity": {"mfa": True}},
+            "fmops.dev.identity.mfa is true, but it should be 'optional' or 'required'.",
+        ),
+        (
+            {"network": []},
+            "fmops.dev.network is [], but it should be an object.",
+        ),
+    ],
+)
+def test_bad_value_is_refused_with_field_value_and_what_is_allowed(
+    changes: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(settings.SettingsError) as error:
+        settings.load(context("dev", **changes))
+    assert str(error.value) == sentence
+
+
+def test_several_bad_values_are_all_named() -> None:
+    with pytest.raises(settings.SettingsError, match=r"^fmops\.dev\.account .*\. fmops\.dev\.region .*\.$"):
+        settings.load(context("dev", account="1", region="Frankfurt"))
+
+
+def test_unknown_profile() -> None:
+    with pytest.raises(settings.SettingsError, match=r"The profile 'staging' is not .*: use dev or prod"):
+        settings.load({**context("dev"), "profile": "staging"})
+
+
+def test_no_profiles() -> None:
+    with pytest.raises(settings.SettingsError, match=r"cdk\.json has no profiles"):
+        settings.load({"fmops": []})
+
+
+@pytest.mark.parametrize("arguments", [["-c", "profile"], ["--profile", "dev"], ["-c"]])
+def test_bad_arguments(arguments: list[str]) -> None:
+    with pytest.raises(settings.SettingsError, match="is not understood: give context as -c key=value"):
+        settings.read_context(arguments)
+
+
+def test_context_of_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDK_CONTEXT_JSON", '{"profile": "dev", "port": "1"}')
+    values = settings.read_context(["-c", "profile=prod"])
+    assert (values["profile"], values["port"]) == ("prod", "1")
