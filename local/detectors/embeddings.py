@@ -68,7 +68,9 @@ class _MiniLm:
         weights = self._weights
         words = weights["embeddings.word_embeddings.weight"][tokens]
         places = weights["embeddings.position_embeddings.weight"][: tokens.shape[1]]
-        return self._norm(words + places + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")
+        return self._norm(
+            words + places + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm"
+        )
 
     def _layer(self, hidden: Array, unseen: Array, name: str) -> Array:
         batch, length, width = hidden.shape
@@ -84,7 +86,8 @@ class _MiniLm:
         scores /= scores.sum(-1, keepdims=True)
         attended = (scores @ value).transpose(0, 2, 1, 3).reshape(batch, length, width)
         hidden = self._norm(
-            hidden + self._linear(attended, f"{name}.attention.output.dense"), f"{name}.attention.output.LayerNorm"
+            hidden + self._linear(attended, f"{name}.attention.output.dense"),
+            f"{name}.attention.output.LayerNorm",
         )
         inner = _gelu(self._linear(hidden, f"{name}.intermediate.dense"))
         return self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
@@ -108,4 +111,3 @@ def _gelu(values: Array) -> Array:
     error = np.sign(values) * (1 - series * np.exp(-x * x))
     result: Array = (0.5 * values * (1 + error)).astype(np.float32)
     return result
-
