@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
@@ -126,19 +126,16 @@ def _analyzer() -> tuple[AnalyzerEngine, list[tuple[str, Any]]]:
         """No model to download. Context words are compared with the words themselves, for want of lemmas."""
 
         def load(self) -> None:
-            self._blank = spacy.blank("en")
-
-        def is_loaded(self) -> bool:
-            return True
+            setattr(self, "nlp", {"en": spacy.blank("en")})  # noqa: B010 - untyped upstream
 
         def process_text(self, text: str, language: str) -> NlpArtifacts:
-            document = self._blank(text)
+            document = cast(Any, self.nlp)[language](text)
             words = [token.text.lower() for token in document]
             return NlpArtifacts([], document, [token.idx for token in document], words, self, language)
 
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     # The e-mail recognizer would fetch the list of top-level domains.
-    setattr(tldextract, "extract", tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None))  # noqa: B010 - mypy
+    setattr(tldextract, "extract", tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None))  # noqa: B010 - untyped upstream
     recognizers = [
         known.AbaRoutingRecognizer,
         known.CaSinRecognizer,
