@@ -8,11 +8,10 @@ import importlib.util
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,24 +116,35 @@ def _interrupt(*_: Any) -> None:
 
 
 def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
+    from local.services.firehose import DeliveryStreams
+
     assembly = cloud.directory / "cdk.out"
-    with ThreadPoolExecutor(1) as pool:
-        synth: Future[None] = pool.submit(synthesize, assembly, context=options.synth_context())
-        with steps.step("start the local AWS"):
-            cloud.start()
-        _warm_detectors()
-        with steps.step("synthesize the stacks"):
-            synth.result()
+    pool = ThreadPoolExecutor(2)
+    synth = pool.submit(synthesize, assembly, context=options.synth_context())
+    with steps.step("start the local AWS"):
+        cloud.start()
+    detectors = pool.submit(_load_detectors)
+    with steps.step("synthesize the stacks"):
+        synth.result()
     deployment = deploy(cloud, assembly, progress=lambda name, seconds: steps.done(f"deploy {name}", seconds))
     _report_stand_ins(deployment, steps.console)
     use_as_environment(cloud)
     with steps.step("start the containers"):
         runner.start()
     directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
-    del directory
     with steps.step("wait until the assistant is ready"):
         runner.wait_ready()
-    held = _call("demo.tour", "run", steps, "tour", base_url=runner.base_url(), outputs=deployment.outputs)
+    held = _call(
+        "demo.guide",
+        "run",
+        steps,
+        "tour",
+        base_url=runner.base_url(),
+        outputs=deployment.outputs,
+        directory=directory,
+        settle=cloud.state(DeliveryStreams).flush,
+        console=steps.console,
+    )
     _where(cloud, runner, deployment, steps)
     if options.once:
         return 0 if held in (True, None) else 1
@@ -144,17 +154,13 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
         runner.check_alive()
 
 
-def _warm_detectors() -> None:
-    """Load the detectors' models while synth runs: the first request would otherwise wait for them."""
+def _load_detectors() -> None:
+    """While synth and deployment run: the first request would otherwise wait for the models."""
+    from local.detectors import embeddings, pii, prompt_attack, toxicity
 
-    def load() -> None:
-        from local.detectors import embeddings, pii, prompt_attack, toxicity
-
-        for detect in (pii.find, toxicity.score, prompt_attack.score):
-            detect("warm up")
-        embeddings.embed(["warm up"])
-
-    threading.Thread(target=load, name="warm-detectors", daemon=True).start()
+    for detect in (pii.find, toxicity.score, prompt_attack.score):
+        detect("warm up")
+    embeddings.embed(["warm up"])
 
 
 def use_as_environment(cloud: Cloud) -> None:
@@ -176,7 +182,9 @@ def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any,
     if not importlib.util.find_spec(module.split(".")[0]) or not importlib.util.find_spec(module):
         steps.console.print(f"[yellow]-[/] {label}: there is no {module}")
         return None
-    called: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    called: Callable[..., Any] | None = getattr(importlib.import_module(module), function, None)
+    if called is None:
+        raise LookupError(f"{module} has no function {function}, which `python -m local up` calls")
     began = time.monotonic()
     try:
         result = called(*arguments, **keywords)

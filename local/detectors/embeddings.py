@@ -42,8 +42,11 @@ def _model() -> _MiniLm:
 class _MiniLm:
     def __init__(self, folder: Path) -> None:
         from safetensors.numpy import load
+        from threadpoolctl import threadpool_limits
         from tokenizers import Tokenizer
 
+        # Sentences are small matrices: on busy cores, two threads that wait for each other take ten times as long.
+        threadpool_limits(1, user_api="blas")
         raw = (folder / "model.safetensors").read_bytes()
         if (found := hashlib.sha256(raw).hexdigest()) != _WEIGHTS_SHA256:
             raise RuntimeError(f"model.safetensors has SHA-256 {found}, not {_WEIGHTS_SHA256}: reinstall it")
