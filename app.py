@@ -1,7 +1,7 @@
 """The FMOps blueprint as one CDK app: settings in, stacks out."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
@@ -9,6 +9,7 @@ import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 # isort: split
 from aws_cdk import App, Validations
 from constructs.cedar import CedarError
+from constructs.hive import SchemaError
 
 import settings
 from stacks.assistant import Assistant
@@ -51,8 +52,13 @@ def check(app: App) -> None:
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's schema."""
     try:
-        build(settings.read_context(sys.argv[1:])).synth()
-    except (settings.SettingsError, CedarError) as error:
-        sys.exit(f"{error}")
+        build(settings.read_context(arguments)).synth()
+    except (settings.SettingsError, CedarError, SchemaError) as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

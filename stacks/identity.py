@@ -11,6 +11,7 @@ from settings import Settings
 from stacks.base import FmopsStack
 
 ROOT = Path(__file__).parents[1]
+POLICIES = ROOT / "policies"
 
 
 class Identity(FmopsStack):
@@ -33,7 +34,7 @@ class Identity(FmopsStack):
         self.policies = PolicyStore(
             self,
             "Policies",
-            policies=ROOT / "policies",
+            policies=POLICIES,
             user_pool=self.users.pool,
             user_pool_client=self.users.client,
             groups=self.GROUPS,

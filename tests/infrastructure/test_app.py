@@ -1,9 +1,15 @@
 """`python app.py` as a person or the CDK CLI runs it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+import app
+from stacks import identity
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,3 +51,19 @@ def test_bad_settings_are_one_sentence_without_a_stack_trace(tmp_path: Path) -> 
         result.stderr == "The profile 'staging' is not in the context 'fmops' of cdk.json: use dev or prod.\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_policy_is_one_sentence_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    (tmp_path / "policies" / "typo.cedar").write_text("// A typo.\npermit (principal, action, resorce);\n")
+    monkeypatch.setattr(identity, "POLICIES", tmp_path / "policies")
+    monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "out"))
+    with pytest.raises(SystemExit) as exit_:
+        app.main([])
+    assert str(exit_.value) == (
+        "policies/typo.cedar:2: found an invalid variable in the policy scope: resorce. "
+        "Correct the syntax (docs.cedarpolicy.com/policies/syntax-policy.html)."
+    )
+    assert capsys.readouterr() == ("", "")
