@@ -27,7 +27,10 @@ def build_engine(
     """The engine that ``settings`` describe. Raises ``ValueError`` naming the detector and the remedy."""
     longest = max((each.timeout_ms for each in settings.detectors.values()), default=settings.deadline_ms)
     clients = Clients(
-        session, timeout=min(longest, settings.deadline_ms) / 1000, connections=settings.concurrency
+        session,
+        timeout=min(longest, settings.deadline_ms) / 1000,
+        connections=settings.concurrency,
+        attempts=settings.attempts,
     )
     detectors = [make_detector(name, each, clients) for name, each in settings.detectors.items()]
     return GuardrailEngine(detectors, settings.policy(), observers, settings)

@@ -85,6 +85,7 @@ class GuardrailSettings(BaseModel):
     concurrency: int = Field(
         default=64, ge=1, le=512, description="requests to detectors at once, and connections"
     )
+    attempts: int = Field(default=2, ge=1, le=5, description="of a request to a service, the first included")
     cache_entries: int = Field(default=4096, ge=0)
     cache_seconds: float = Field(default=600, ge=0)
     longest_text: int = Field(default=1_048_576, ge=1, description="bytes of UTF-8; longer text is blocked")

@@ -28,13 +28,15 @@ class Context:
 class Clients:
     """boto3 clients that give up before the detectors' deadline, with a connection for each worker."""
 
-    def __init__(self, session: boto3.Session, *, timeout: float, connections: int) -> None:
+    def __init__(
+        self, session: boto3.Session, *, timeout: float, connections: int, attempts: int = 2
+    ) -> None:
         self._session = session
         self._config = Config(
             connect_timeout=timeout,
             read_timeout=timeout,
             max_pool_connections=connections,
-            retries={"mode": "standard", "total_max_attempts": 2},
+            retries={"mode": "standard", "total_max_attempts": attempts},
         )
         self._clients: dict[str, Any] = {}
 
