@@ -8,12 +8,25 @@ import sys
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m local", description="Run the synthesized stacks without an AWS account.")
+    parser = argparse.ArgumentParser(
+        prog="python -m local", description="Run the synthesized stacks without an AWS account."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    up = commands.add_parser("up", help="deploy into a local AWS, start the assistant, seed and tour it, serve until Ctrl-C")
+    up = commands.add_parser(
+        "up", help="deploy into a local AWS, start the assistant, seed and tour it, serve until Ctrl-C"
+    )
     up.add_argument("--profile", default="dev", help="profile of cdk.json (default: dev)")
-    up.add_argument("--once", action="store_true", help="stop after the report; exit code 0 only if the tour held")
-    up.add_argument("--context", action="append", default=[], type=_pair, metavar="KEY=VALUE", help="CDK context, repeatable")
+    up.add_argument(
+        "--once", action="store_true", help="stop after the report; exit code 0 only if the tour held"
+    )
+    up.add_argument(
+        "--context",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="KEY=VALUE",
+        help="CDK context, repeatable",
+    )
     up.add_argument(
         "--port-base",
         type=int,

@@ -36,7 +36,7 @@ class Route:
     header: str | None = None  # WSGI name of a header that the request must have
 
 
-class PortInUse(Exception):
+class PortInUseError(Exception):
     """A port that the run needs is taken."""
 
 
@@ -70,7 +70,9 @@ class Cloud:
         self.credentials = CredentialStore(ACCOUNT)
         self.routes: list[Route] = []
         self.calls: Counter[tuple[str, str, str]] = Counter()
-        self.aws_managed_policies: dict[str, set[str]] = {}  # by role ARN, every policy ARN that the template names
+        self.aws_managed_policies: dict[
+            str, set[str]
+        ] = {}  # by role ARN, every policy ARN that the template names
         self.container_credentials: dict[str, TemporaryCredentials] = {}
         self._assumed: dict[tuple[str, str, str], TemporaryCredentials] = {}
         self._states: dict[type, Any] = {}
@@ -93,17 +95,19 @@ class Cloud:
 
         from local.front import Front
 
-        class Handler(MotoRequestHandler):  # type: ignore[misc]
+        class Handler(MotoRequestHandler):
             protocol_version = "HTTP/1.1"  # keep-alive, and chunks for event streams
 
-            def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - werkzeug's name
+            def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002 - werkzeug's
                 log.debug(message, *args)
 
         _load_services()
         _reset_moto()
         for install in _ROUTE_INSTALLERS:
             install(self)
-        self._server = make_server("localhost", self.port, Front(self), threaded=True, request_handler=Handler)
+        self._server = make_server(
+            "localhost", self.port, Front(self), threaded=True, request_handler=Handler
+        )
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self.port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, name="local-aws", daemon=True)
@@ -144,7 +148,9 @@ class Cloud:
         """The place where a role's policies are enforced: today every known caller may do everything, and is counted."""
         self.calls[context.caller.role_arn or context.caller.arn, context.service, context.operation] += 1
 
-    def assume(self, role_arn: str, service_principal: str, *, session: str = "local") -> TemporaryCredentials:
+    def assume(
+        self, role_arn: str, service_principal: str, *, session: str = "local"
+    ) -> TemporaryCredentials:
         """Credentials of a role for a service that acts under it. The role must exist in this cloud's IAM."""
         key = (role_arn, service_principal, session)
         if key not in self._assumed:
@@ -195,7 +201,7 @@ def _reset_moto() -> None:
 
 
 def check_port(port: int, user: str, option: str) -> None:
-    """Raise PortInUse with the remedy if something listens on the port."""
+    """Raise PortInUseError with the remedy if something listens on the port."""
     if port == 0:
         return
     with socket.socket() as probe:
@@ -203,7 +209,7 @@ def check_port(port: int, user: str, option: str) -> None:
         if probe.connect_ex(("127.0.0.1", port)) != 0:
             return
     holder = _listener(port)
-    raise PortInUse(
+    raise PortInUseError(
         f"port {port}, which {user} needs, is in use{f' by {holder}' if holder else ''}: "
         f"stop that process or choose other ports with {option}"
     )

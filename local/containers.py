@@ -14,7 +14,7 @@ from local.cloudformation.standins import MARK
 from local.credentials import TemporaryCredentials
 
 
-class Unresolved(Exception):
+class UnresolvedError(Exception):
     """A container's environment or secret has no real value; the message names container and variable."""
 
 
@@ -46,10 +46,16 @@ def read_services(cloud: Cloud, volumes: Path) -> Iterator[list[Container]]:
 
 
 def _containers(cloud: Cloud, service: dict[str, Any], volumes: Path) -> list[Container]:
-    definition = cloud.client("ecs").describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    definition = cloud.client("ecs").describe_task_definition(taskDefinition=service["taskDefinition"])[
+        "taskDefinition"
+    ]
     task = f"{service['serviceName']}/{secrets.token_hex(8)}"
-    execution_role = cloud.assume(definition["executionRoleArn"], "ecs-tasks.amazonaws.com", session="ecs-execution")
-    task_role = cloud.assume(definition["taskRoleArn"], "ecs-tasks.amazonaws.com", session=task.rsplit("/", 1)[-1])
+    execution_role = cloud.assume(
+        definition["executionRoleArn"], "ecs-tasks.amazonaws.com", session="ecs-execution"
+    )
+    task_role = cloud.assume(
+        definition["taskRoleArn"], "ecs-tasks.amazonaws.com", session=task.rsplit("/", 1)[-1]
+    )
     containers = []
     for described in definition["containerDefinitions"]:
         token = secrets.token_urlsafe(16)
@@ -70,7 +76,9 @@ def _containers(cloud: Cloud, service: dict[str, Any], volumes: Path) -> list[Co
     return containers
 
 
-def _environment(cloud: Cloud, described: dict[str, Any], execution_role: TemporaryCredentials) -> dict[str, str]:
+def _environment(
+    cloud: Cloud, described: dict[str, Any], execution_role: TemporaryCredentials
+) -> dict[str, str]:
     environment = {}
     for variable in described.get("environment", []):
         _check(described["name"], variable["name"], variable.get("value"))
@@ -81,15 +89,17 @@ def _environment(cloud: Cloud, described: dict[str, Any], execution_role: Tempor
         try:
             environment[secret["name"]] = _secret_value(cloud, source, execution_role)
         except Exception as error:
-            raise Unresolved(f"container {described['name']}: secret {secret['name']} from {source}: {error}") from error
+            raise UnresolvedError(
+                f"container {described['name']}: secret {secret['name']} from {source}: {error}"
+            ) from error
     return environment
 
 
 def _check(container: str, name: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise Unresolved(f"container {container}: variable {name} did not resolve to text: {value!r}")
+        raise UnresolvedError(f"container {container}: variable {name} did not resolve to text: {value!r}")
     if MARK in value:
-        raise Unresolved(
+        raise UnresolvedError(
             f"container {container}: variable {name} depends on a resource that is only a stand-in ({value}): "
             "give its type a provider in local/cloudformation/providers.py"
         )
@@ -102,7 +112,9 @@ def _secret_value(cloud: Cloud, source: str, role: TemporaryCredentials) -> str:
         parameter = cloud.client("ssm", role=role).get_parameter(Name=name, WithDecryption=True)
         return str(parameter["Parameter"]["Value"])
     parts = source.split(":")
-    value: str = cloud.client("secretsmanager", role=role).get_secret_value(SecretId=":".join(parts[:7]))["SecretString"]
+    value: str = cloud.client("secretsmanager", role=role).get_secret_value(SecretId=":".join(parts[:7]))[
+        "SecretString"
+    ]
     key = parts[7] if len(parts) > 7 else ""
     return str(json.loads(value)[key]) if key else value
 
@@ -135,7 +147,9 @@ def _in_start_order(containers: list[Container]) -> list[Container]:
         started = {container.name for container in ordered}
         ready = [container for container in waiting if set(container.depends_on) <= started]
         if not ready:
-            raise Unresolved(f"containers depend on each other in a circle: {', '.join(each.name for each in waiting)}")
+            raise UnresolvedError(
+                f"containers depend on each other in a circle: {', '.join(each.name for each in waiting)}"
+            )
         ordered += ready
         waiting = [container for container in waiting if container not in ready]
     return ordered

@@ -23,7 +23,7 @@ BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 TEMPLATE_SECONDS = 60
 
 
-class DeployFailed(Exception):
+class DeployError(Exception):
     """Synth or a stack failed; the message is the cause."""
 
 
@@ -38,7 +38,7 @@ class Deployment:
 
 
 def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app: Path | None = None) -> None:
-    """Run `python app.py` into `assembly`, without CDK's slow validation (CI has it). DeployFailed with what it printed."""
+    """Run `python app.py` into `assembly`, without CDK's slow validation (CI has it). DeployError with what it printed."""
     app = app or Path(__file__).parent.parent / "app.py"
     arguments = [part for key, value in (context or {}).items() for part in ("-c", f"{key}={value}")]
     environment = {
@@ -48,14 +48,21 @@ def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app:
         "PYTHONWARNINGS": "ignore",
     }
     result = subprocess.run(
-        [sys.executable, str(app), *arguments], cwd=app.parent, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, str(app), *arguments],
+        cwd=app.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
-        raise DeployFailed(f"synth failed:\n{result.stderr.strip() or result.stdout.strip()}")
+        raise DeployError(f"synth failed:\n{result.stderr.strip() or result.stdout.strip()}")
 
 
-def deploy(cloud: Cloud, assembly: Path, *, progress: Callable[[str, float], None] | None = None) -> Deployment:
-    """Create every stack of a cloud assembly, in the manifest's order. DeployFailed names stack and resource."""
+def deploy(
+    cloud: Cloud, assembly: Path, *, progress: Callable[[str, float], None] | None = None
+) -> Deployment:
+    """Create every stack of a cloud assembly, in the manifest's order. DeployError names stack and resource."""
     manifest = json.loads((assembly / "manifest.json").read_text())
     artifacts: dict[str, Any] = manifest["artifacts"]
     deployment = Deployment(report=install(cloud))
@@ -78,7 +85,9 @@ def deploy(cloud: Cloud, assembly: Path, *, progress: Callable[[str, float], Non
 
 def _bootstrap(cloud: Cloud) -> None:
     """What `cdk bootstrap` leaves that templates look at."""
-    cloud.client("ssm").put_parameter(Name=BOOTSTRAP_PARAMETER, Value=BOOTSTRAP_VERSION, Type="String", Overwrite=True)
+    cloud.client("ssm").put_parameter(
+        Name=BOOTSTRAP_PARAMETER, Value=BOOTSTRAP_VERSION, Type="String", Overwrite=True
+    )
 
 
 def _publish_all(cloud: Cloud, assembly: Path, artifacts: Mapping[str, Any]) -> None:
@@ -93,7 +102,11 @@ def _publish_all(cloud: Cloud, assembly: Path, artifacts: Mapping[str, Any]) -> 
                 uploads[bucket, _fill(destination["objectKey"], cloud)] = asset["source"]
     s3 = cloud.client("s3")
     for bucket in {bucket for bucket, _ in uploads}:
-        location = {} if cloud.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": cloud.region}}
+        location = (
+            {}
+            if cloud.region == "us-east-1"
+            else {"CreateBucketConfiguration": {"LocationConstraint": cloud.region}}
+        )
         s3.create_bucket(Bucket=bucket, **location)
 
     def upload(target: tuple[str, str], source: Mapping[str, Any]) -> None:
@@ -104,13 +117,17 @@ def _publish_all(cloud: Cloud, assembly: Path, artifacts: Mapping[str, Any]) -> 
 
 
 def _fill(text: str, cloud: Cloud) -> str:
-    for name, value in (("AWS::AccountId", cloud.account), ("AWS::Region", cloud.region), ("AWS::Partition", "aws")):
+    for name, value in (
+        ("AWS::AccountId", cloud.account),
+        ("AWS::Region", cloud.region),
+        ("AWS::Partition", "aws"),
+    ):
         text = text.replace(f"${{{name}}}", value)
     return text
 
 
 def _asset_body(assembly: Path, source: Mapping[str, Any]) -> bytes:
-    path = assembly / source["path"]
+    path = assembly / str(source["path"])
     if source["packaging"] != "zip":
         return path.read_bytes()
     buffer = io.BytesIO()
@@ -123,7 +140,9 @@ def _asset_body(assembly: Path, source: Mapping[str, Any]) -> bytes:
 
 def _create_stack(cloud: Cloud, name: str, properties: Mapping[str, Any]) -> dict[str, str]:
     """The stack's outputs, without CDK's exports between stacks."""
-    bucket, _, key = _fill(properties["stackTemplateAssetObjectUrl"], cloud).removeprefix("s3://").partition("/")
+    bucket, _, key = (
+        _fill(properties["stackTemplateAssetObjectUrl"], cloud).removeprefix("s3://").partition("/")
+    )
     cloudformation = cloud.client("cloudformation")
     try:
         cloudformation.create_stack(
@@ -133,10 +152,12 @@ def _create_stack(cloud: Cloud, name: str, properties: Mapping[str, Any]) -> dic
             Tags=[{"Key": key, "Value": value} for key, value in properties.get("tags", {}).items()],
         )
     except cloudformation.exceptions.ClientError as error:
-        raise DeployFailed(f"stack {name} failed: {error.response['Error']['Message']}") from error
+        raise DeployError(f"stack {name} failed: {error.response['Error']['Message']}") from error
     stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     if stack["StackStatus"] != "CREATE_COMPLETE":
-        raise DeployFailed(f"stack {name} is {stack['StackStatus']}: {stack.get('StackStatusReason', 'no reason given')}")
+        raise DeployError(
+            f"stack {name} is {stack['StackStatus']}: {stack.get('StackStatusReason', 'no reason given')}"
+        )
     return {
         output["OutputKey"]: output["OutputValue"]
         for output in stack.get("Outputs", [])

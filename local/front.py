@@ -21,10 +21,10 @@ from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
 import botocore.session
-from moto.core.exceptions import ServiceException as MotoServiceException
-from moto.core.eventstream import EventStream, EventStreamEncoder
 from moto.backend_index import backend_url_patterns
 from moto.backends import list_of_moto_modules
+from moto.core.eventstream import EventStream, EventStreamEncoder
+from moto.core.exceptions import ServiceException as MotoServiceException
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import Request, determine_request_protocol
 from moto.core.routing import get_service_router
@@ -67,7 +67,11 @@ class Response:
     """A complete or streaming answer."""
 
     def __init__(
-        self, status: int, body: str | bytes | Iterator[bytes], content_type: str = "application/json", **headers: str
+        self,
+        status: int,
+        body: str | bytes | Iterator[bytes],
+        content_type: str = "application/json",
+        **headers: str,
     ) -> None:
         self.status = status
         self.body = body.encode() if isinstance(body, str) else body
@@ -84,7 +88,7 @@ class Response:
         return self.body
 
 
-class Moto(DomainDispatcherApplication):  # type: ignore[misc]
+class Moto(DomainDispatcherApplication):
     """moto's server, which says NotImplementedError for a service that it does not have."""
 
     def get_backend_for_host(self, host: str | None) -> Any:
@@ -98,7 +102,9 @@ class Moto(DomainDispatcherApplication):  # type: ignore[misc]
 def _moto_backend(host: str) -> str | None:
     if host == "moto_api" or host in list_of_moto_modules():
         return host
-    return next((backend for backend, pattern in backend_url_patterns if pattern.match(f"http://{host}")), None)
+    return next(
+        (backend for backend, pattern in backend_url_patterns if pattern.match(f"http://{host}")), None
+    )
 
 
 class Front:
@@ -111,18 +117,21 @@ class Front:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         _buffer_body(environ)
         try:
-            answer = self._answer(environ, start_response)
+            answer = self._answer(environ)
         except Exception:
             log.exception("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
-            message = f"the local AWS failed on {environ['REQUEST_METHOD']} {environ['PATH_INFO']}; see its log"
+            message = (
+                f"the local AWS failed on {environ['REQUEST_METHOD']} {environ['PATH_INFO']}; see its log"
+            )
             answer = Response(500, json.dumps({"__type": "InternalFailure", "message": message}))
-        return answer(start_response) if isinstance(answer, Response) else answer
+        return answer(start_response)
 
-    def _answer(self, environ: Environ, start_response: StartResponse) -> Response | Iterable[bytes]:
+    def _answer(self, environ: Environ) -> Response:
         path = environ["PATH_INFO"]
         for each in self.cloud.routes:
             if (each.header is None or each.header in environ) and (match := each.pattern.match(path)):
-                return each.handler(environ, match)
+                handled: Response = each.handler(environ, match)
+                return handled
         signature = read_signature(environ)
         if signature is None:
             if UNSIGNED_PATHS.match(path):
@@ -130,11 +139,13 @@ class Front:
             return plain_error(403, "MissingAuthenticationToken", f"{path} is not signed", "rest-xml", "s3")
         return self._call(environ, signature)
 
-    def _call(self, environ: Environ, signature: Signature) -> Response | Iterable[bytes]:
+    def _call(self, environ: Environ, signature: Signature) -> Response:
         request = Request(environ)
         service, model, uri_params = route(request, signature.signing_name)
         if service is None:
-            return not_implemented(signature.signing_name, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "json")
+            return not_implemented(
+                signature.signing_name, f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", "json"
+            )
         protocol = determine_request_protocol(model.service_model, request.content_type)
         caller = self.cloud.credentials.caller(signature.access_key)
         if caller is None:
@@ -148,7 +159,7 @@ class Front:
             region=signature.region,
             account=self.cloud.account,
             caller=caller,
-            headers=request.headers,
+            headers=dict(request.headers),
         )
         handler = OPERATIONS.get((service, model.name))
         try:
@@ -172,12 +183,14 @@ class Front:
             return not_implemented(service, model.name, protocol, str(error))
         except (HTTPException, MotoServiceException) as error:  # a handler used one of moto's backends
             code = getattr(error, "error_type", None) or getattr(error, "code", None) or type(error).__name__
-            return error_response(model, protocol, ServiceError(str(code), str(getattr(error, "message", error))))
+            return error_response(
+                model, protocol, ServiceError(str(code), str(getattr(error, "message", error)))
+            )
         if result is FALL_THROUGH:
             return self._moto_answer(environ, service, model.name, protocol)
         return result_response(model, protocol, result)
 
-    def _moto_answer(self, environ: Environ, service: str, operation: str, protocol: str) -> Response | Iterable[bytes]:
+    def _moto_answer(self, environ: Environ, service: str, operation: str, protocol: str) -> Response:
         environ["wsgi.input"].seek(0)
         captured: dict[str, Any] = {}
 
@@ -192,7 +205,10 @@ class Front:
         except NotImplementedError:
             return not_implemented(service, operation, protocol)
         headers = dict(captured["headers"])
-        is_html = headers.get("Content-Type", "").startswith("text/html") and body.lstrip()[:9].lower() == b"<!doctype"
+        is_html = (
+            headers.get("Content-Type", "").startswith("text/html")
+            and body.lstrip()[:9].lower() == b"<!doctype"
+        )
         if captured["status"] in (404, 405, 500) and is_html:
             return not_implemented(service, operation, protocol)
         headers.pop("Content-Length", None)
@@ -269,7 +285,7 @@ def protocol_of(service: str) -> str:
 
 
 def result_response(model: Any, protocol: str, result: Any) -> Response:
-    serializer = get_serializer_class(model.service_model.service_name, protocol)(model)
+    serializer: Any = get_serializer_class(model.service_model.service_name, protocol)(model)
     if model.has_event_stream_output:
         events = EventStream(result, model.output_shape, serializer.EVENT_STREAM_SERIALIZER_CLS(model))
         return Response(200, _encode(events), "application/vnd.amazon.eventstream")
@@ -312,5 +328,7 @@ def plain_error(status: int, code: str, message: str, protocol: str, service: st
         body = json.dumps({"__type": code, "message": message})
         return Response(status, body, "application/json", **{"x-amzn-ErrorType": code})
     error = f"<Error><Code>{code}</Code><Message>{escape(message)}</Message></Error>"
-    wrapped = error if service == "s3" else f"<ErrorResponse>{error}<RequestId>local</RequestId></ErrorResponse>"
+    wrapped = (
+        error if service == "s3" else f"<ErrorResponse>{error}<RequestId>local</RequestId></ErrorResponse>"
+    )
     return Response(status, wrapped, "text/xml")

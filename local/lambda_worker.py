@@ -28,7 +28,11 @@ def main() -> None:
                 answer = json.dumps({"result": handler(request["event"], LambdaContext(request["id"]))})
             except Exception as error:  # noqa: BLE001 - whatever the function raises is its answer
                 traceback.print_exc()
-                message = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": traceback.format_tb(error.__traceback__)}
+                message = {
+                    "errorMessage": str(error),
+                    "errorType": type(error).__name__,
+                    "stackTrace": traceback.format_tb(error.__traceback__),
+                }
                 answer = json.dumps({"error": message})
             answers.write(answer + "\n")
             answers.flush()

@@ -14,7 +14,14 @@ from typing import Any
 
 from local.api import NotImplementedHere, Params, ServiceError
 
-STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "content_filtered"}
+STOP_REASONS = {
+    "stop": "end_turn",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "content_filter": "content_filtered",
+}
+
+TEXT_BLOCK, NO_BLOCK = -1, -2
 
 
 def respond(request: Params, base_url: str) -> Iterator[Params]:
@@ -30,7 +37,9 @@ def respond(request: Params, base_url: str) -> Iterator[Params]:
             model=name, stream=True, stream_options={"include_usage": True}, **arguments
         )
     except openai.APIConnectionError as error:
-        raise ServiceError("ServiceUnavailableException", f"the model server at {base_url} does not answer: {error}") from error
+        raise ServiceError(
+            "ServiceUnavailableException", f"the model server at {base_url} does not answer: {error}"
+        ) from error
     except openai.RateLimitError as error:
         raise ServiceError("ThrottlingException", str(error)) from error
     except openai.APIStatusError as error:
@@ -40,12 +49,21 @@ def respond(request: Params, base_url: str) -> Iterator[Params]:
 
 def to_chat_completion(request: Params) -> Params:
     """The chat completion request that says what the Converse request says."""
-    messages: list[Params] = [{"role": "system", "content": block["text"]} for block in request.get("system") or [] if "text" in block]
+    messages: list[Params] = [
+        {"role": "system", "content": block["text"]}
+        for block in request.get("system") or []
+        if "text" in block
+    ]
     for message in request["messages"]:
         messages.extend(_messages(message))
     arguments: Params = {"messages": messages}
     inference = request.get("inferenceConfig") or {}
-    for theirs, ours in (("max_tokens", "maxTokens"), ("temperature", "temperature"), ("top_p", "topP"), ("stop", "stopSequences")):
+    for theirs, ours in (
+        ("max_tokens", "maxTokens"),
+        ("temperature", "temperature"),
+        ("top_p", "topP"),
+        ("stop", "stopSequences"),
+    ):
         if inference.get(ours) is not None:
             arguments[theirs] = inference[ours]
     tools = request.get("toolConfig") or {}
@@ -56,7 +74,11 @@ def to_chat_completion(request: Params) -> Params:
 
 
 def _tool(spec: Params) -> Params:
-    function = {"name": spec["name"], "description": spec.get("description", ""), "parameters": spec["inputSchema"]["json"]}
+    function = {
+        "name": spec["name"],
+        "description": spec.get("description", ""),
+        "parameters": spec["inputSchema"]["json"],
+    }
     return {"type": "function", "function": function}
 
 
@@ -70,10 +92,18 @@ def _messages(message: Params) -> list[Params]:
     text = "".join(block["text"] for block in message["content"] if "text" in block)
     calls = [_call(block["toolUse"]) for block in message["content"] if "toolUse" in block]
     results = [block["toolResult"] for block in message["content"] if "toolResult" in block]
-    other = {kind for block in message["content"] for kind in block} - {"text", "toolUse", "toolResult", "cachePoint"}
+    other = {kind for block in message["content"] for kind in block} - {
+        "text",
+        "toolUse",
+        "toolResult",
+        "cachePoint",
+    }
     if other:
         raise NotImplementedHere(f"content of kind {', '.join(sorted(other))}")
-    translated: list[Params] = [{"role": "tool", "tool_call_id": result["toolUseId"], "content": _result(result)} for result in results]
+    translated: list[Params] = [
+        {"role": "tool", "tool_call_id": result["toolUseId"], "content": _result(result)}
+        for result in results
+    ]
     if calls:
         translated.append({"role": "assistant", "content": text or None, "tool_calls": calls})
     elif text:
@@ -82,25 +112,33 @@ def _messages(message: Params) -> list[Params]:
 
 
 def _call(use: Params) -> Params:
-    return {"id": use["toolUseId"], "type": "function", "function": {"name": use["name"], "arguments": json.dumps(use["input"])}}
+    return {
+        "id": use["toolUseId"],
+        "type": "function",
+        "function": {"name": use["name"], "arguments": json.dumps(use["input"])},
+    }
 
 
 def _result(result: Params) -> str:
-    return "\n".join(block["text"] if "text" in block else json.dumps(block.get("json")) for block in result["content"])
+    return "\n".join(
+        block["text"] if "text" in block else json.dumps(block.get("json")) for block in result["content"]
+    )
 
 
 def _events(chunks: Any, began: float) -> Iterator[Params]:
     yield {"messageStart": {"role": "assistant"}}
-    open_block: int | None = None  # OpenAI's index of the tool call that is open, -1 for text
+    open_block = NO_BLOCK  # OpenAI's index of the tool call that is open, or one of the two below it
     index, stop_reason, usage = -1, "end_turn", None
     for chunk in chunks:
         usage = chunk.usage or usage
         for choice in chunk.choices:
-            pieces = [(-1, choice.delta.content, None)] if choice.delta.content else []
+            pieces: list[tuple[int, str | None, Any]] = (
+                [(TEXT_BLOCK, choice.delta.content, None)] if choice.delta.content else []
+            )
             pieces += [(call.index, call.function.arguments, call) for call in choice.delta.tool_calls or []]
             for block, piece, call in pieces:
                 if block != open_block:
-                    if open_block is not None:
+                    if open_block != NO_BLOCK:
                         yield {"contentBlockStop": {"contentBlockIndex": index}}
                     open_block, index = block, index + 1
                     if call is not None:
@@ -110,7 +148,7 @@ def _events(chunks: Any, began: float) -> Iterator[Params]:
                 yield {"contentBlockDelta": {"contentBlockIndex": index, "delta": delta}}
             if choice.finish_reason:
                 stop_reason = STOP_REASONS.get(choice.finish_reason, "end_turn")
-    if open_block is not None:
+    if open_block != NO_BLOCK:
         yield {"contentBlockStop": {"contentBlockIndex": index}}
     yield {"messageStop": {"stopReason": stop_reason}}
     counts = (usage.prompt_tokens, usage.completion_tokens) if usage else (0, 0)

@@ -13,7 +13,7 @@ from pathlib import Path
 TAIL_LINES = 25
 
 
-class ProcessFailed(Exception):
+class ProcessError(Exception):
     """A process died or did not become ready; the message carries the end of its log and the log's path."""
 
 
@@ -54,11 +54,11 @@ class Process:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
 
-    def failure(self, what: str) -> ProcessFailed:
-        return ProcessFailed(f"{self.name} {what}\n{self.tail()}\n    log: {self.log}")
+    def failure(self, what: str) -> ProcessError:
+        return ProcessError(f"{self.name} {what}\n{self.tail()}\n    log: {self.log}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return when `ready()` is true; ProcessFailed when the process ends before or the time is over."""
+        """Return when `ready()` is true; ProcessError when the process ends before or the time is over."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.exit_code is not None:

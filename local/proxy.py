@@ -20,7 +20,10 @@ def signed_context(environ: dict[str, Any], cloud: Cloud, service: str, operatio
     signature = read_signature(environ)
     caller = cloud.credentials.caller(signature.access_key) if signature else None
     if signature is None or caller is None:
-        return Response(403, json.dumps({"message": f"{service}:{operation} needs a SigV4 signature of known credentials"}))
+        return Response(
+            403,
+            json.dumps({"message": f"{service}:{operation} needs a SigV4 signature of known credentials"}),
+        )
     context = Context(
         cloud=cloud,
         service=service,
@@ -39,12 +42,23 @@ def forward(environ: dict[str, Any], url: str, *, timeout: float = 60) -> Respon
     if environ.get("QUERY_STRING"):
         url += f"?{environ['QUERY_STRING']}"
     headers = {name: value for name, value in _headers(environ).items() if name.lower() not in HOP_BY_HOP}
-    headers = {name: value for name, value in headers.items() if name.lower() not in ("authorization", "x-amz-security-token")}
+    headers = {
+        name: value
+        for name, value in headers.items()
+        if name.lower() not in ("authorization", "x-amz-security-token")
+    }
     answer = POOL.request(
-        environ["REQUEST_METHOD"], url, body=environ["wsgi.input"].read(), headers=headers, timeout=timeout, decode_content=False
+        environ["REQUEST_METHOD"],
+        url,
+        body=environ["wsgi.input"].read(),
+        headers=headers,
+        timeout=timeout,
+        decode_content=False,
     )
     response = Response(answer.status, answer.data)
-    response.headers.update({name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP})
+    response.headers.update(
+        {name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP}
+    )
     return response
 
 

@@ -18,7 +18,9 @@ from local.processes import Process, base_environment, stop_all
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60
 LISTENS_ON = re.compile(r"^(?:0\.0\.0\.0|localhost|127\.0\.0\.1):(\d+)$")
-HEALTH_VARIABLE = "HEALTH_CHECK_ENDPOINT"  # of the collector; its image has /healthcheck for it, a process does not
+HEALTH_VARIABLE = (
+    "HEALTH_CHECK_ENDPOINT"  # of the collector; its image has /healthcheck for it, a process does not
+)
 
 
 @dataclass
@@ -36,7 +38,7 @@ class Runner:
         self.running: list[Running] = []
 
     def start(self) -> None:
-        """Start every container. Unresolved, PortInUse or ProcessFailed when one cannot be."""
+        """Start every container. UnresolvedError, PortInUseError or ProcessError when one cannot be."""
         volumes = self._cloud.directory / "volumes"
         shutil.rmtree(volumes, ignore_errors=True)
         for containers in read_services(self._cloud, volumes):
@@ -63,7 +65,7 @@ class Runner:
         raise LookupError("no ECS service is behind a load balancer")
 
     def check_alive(self) -> None:
-        """ProcessFailed when a container has ended."""
+        """ProcessError when a container has ended."""
         for running in self.running:
             if running.process.exit_code is not None:
                 raise running.process.failure(f"ended with exit code {running.process.exit_code}")

@@ -42,7 +42,9 @@ class IdentitySource:
         except jwt.ExpiredSignatureError as error:
             raise validation_error("Token is expired") from error
         except jwt.InvalidIssuerError as error:
-            raise validation_error("The token's issuer is not an identity source of the policy store") from error
+            raise validation_error(
+                "The token's issuer is not an identity source of the policy store"
+            ) from error
         except (jwt.PyJWTError, OSError) as error:
             raise validation_error(f"Invalid token: {error}") from error
         self._check_kind(claims, token_use)
@@ -50,7 +52,9 @@ class IdentitySource:
 
     def _check_kind(self, claims: dict[str, Any], token_use: str) -> None:
         if self.is_cognito and claims.get("token_use") != token_use:
-            raise validation_error(f"The token's token_use is {claims.get('token_use')!r}; the request passed it as {token_use!r}")
+            raise validation_error(
+                f"The token's token_use is {claims.get('token_use')!r}; the request passed it as {token_use!r}"
+            )
         audience = claims.get("client_id") if self.is_cognito and token_use == "access" else claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if self.client_ids and not set(audiences) & set(self.client_ids):
@@ -64,5 +68,7 @@ class IdentitySource:
 
 
 def _discover(issuer: str) -> str:
-    with urllib.request.urlopen(f"{issuer.rstrip('/')}/.well-known/openid-configuration", timeout=5) as response:  # noqa: S310 - the issuer is configuration
+    with urllib.request.urlopen(
+        f"{issuer.rstrip('/')}/.well-known/openid-configuration", timeout=5
+    ) as response:
         return str(json.load(response)["jwks_uri"])

@@ -19,17 +19,17 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from local.cloud import Cloud, PortInUse
-from local.containers import Unresolved
+from local.cloud import Cloud, PortInUseError
+from local.containers import UnresolvedError
 from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
-from local.deploy import Deployment, DeployFailed, deploy, synthesize
-from local.processes import ProcessFailed
+from local.deploy import DeployError, Deployment, deploy, synthesize
+from local.processes import ProcessError
 from local.runner import Runner
 from local.standin_list import unreviewed
 
 DIRECTORY = Path("build/local")
 FIREHOSE_SECONDS = 2.0
-EXPECTED_FAILURES = (PortInUse, DeployFailed, ProcessFailed, Unresolved, LookupError)
+EXPECTED_FAILURES = (PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,8 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
     directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
     with steps.step("wait until the assistant is ready"):
         runner.wait_ready()
+    with steps.step("wait until the detectors are loaded"):
+        detectors.result()
     held = _call(
         "demo.guide",
         "run",
@@ -193,7 +195,7 @@ def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any,
     except Exception as error:
         path = DIRECTORY / "logs" / f"{module}.log"
         path.write_text(traceback.format_exc())
-        raise ProcessFailed(f"{label} failed: {type(error).__name__}: {error}\n    log: {path}") from error
+        raise ProcessError(f"{label} failed: {type(error).__name__}: {error}\n    log: {path}") from error
     steps.done(label, time.monotonic() - began)
     return result
 
@@ -206,7 +208,7 @@ def _report_stand_ins(deployment: Deployment, console: Console) -> None:
         highlight=False,
     )
     if unknown := unreviewed(report.stand_in_types):
-        raise DeployFailed(f"stand-ins without a reviewed reason in local/standins.yaml: {', '.join(unknown)}")
+        raise DeployError(f"stand-ins without a reviewed reason in local/standins.yaml: {', '.join(unknown)}")
 
 
 def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -> None:

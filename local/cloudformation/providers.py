@@ -30,22 +30,32 @@ class Provider:
     attributes: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None  # parameter that takes the generated name when the template gives none
     prepare: Callable[[Properties], Properties] | None = None
-    after: Callable[[Cloud, Properties, Properties], None] | None = None  # (cloud, template properties, answer)
+    after: Callable[[Cloud, Properties, Properties], None] | None = (
+        None  # (cloud, template properties, answer)
+    )
 
 
 def _user_pool(properties: Properties) -> Properties:
     names = {"UserPoolName": "PoolName", "Schema": "Schema"}
     # MFA needs a second call, and EnabledMfas is a parameter of that one.
-    return {names.get(key, key): value for key, value in properties.items() if key not in ("EnabledMfas", "MfaConfiguration")}
+    return {
+        names.get(key, key): value
+        for key, value in properties.items()
+        if key not in ("EnabledMfas", "MfaConfiguration")
+    }
 
 
 def _user_pool_mfa(cloud: Cloud, properties: Properties, answer: Properties) -> None:
     mode = properties.get("MfaConfiguration", "OFF")
     if mode != "OFF":
         if properties.get("EnabledMfas") != ["SOFTWARE_TOKEN_MFA"]:
-            raise ValueError(f"EnabledMfas {properties.get('EnabledMfas')}: the local AWS has SOFTWARE_TOKEN_MFA")
+            raise ValueError(
+                f"EnabledMfas {properties.get('EnabledMfas')}: the local AWS has SOFTWARE_TOKEN_MFA"
+            )
         cloud.client("cognito-idp").set_user_pool_mfa_config(
-            UserPoolId=answer["UserPool"]["Id"], MfaConfiguration=mode, SoftwareTokenMfaConfiguration={"Enabled": True}
+            UserPoolId=answer["UserPool"]["Id"],
+            MfaConfiguration=mode,
+            SoftwareTokenMfaConfiguration={"Enabled": True},
         )
 
 
@@ -83,7 +93,9 @@ def _random_string(rule: Properties) -> str:
         "ExcludePunctuation": string.punctuation,
     }
     alphabet = "".join(characters for excluded, characters in kinds.items() if not _true(rule.get(excluded)))
-    alphabet = "".join(character for character in alphabet if character not in rule.get("ExcludeCharacters", ""))
+    alphabet = "".join(
+        character for character in alphabet if character not in rule.get("ExcludeCharacters", "")
+    )
     return "".join(secrets.choice(alphabet) for _ in range(int(rule.get("PasswordLength", 32))))
 
 
@@ -98,7 +110,9 @@ def _rule_groups(properties: Properties) -> Properties:
 
 def _work_group(properties: Properties) -> Properties:
     renamed = {"WorkGroupConfiguration": "Configuration"}
-    return {renamed.get(key, key): value for key, value in properties.items() if key != "RecursiveDeleteOption"}
+    return {
+        renamed.get(key, key): value for key, value in properties.items() if key != "RecursiveDeleteOption"
+    }
 
 
 def _scaling_policy(properties: Properties) -> Properties:
@@ -129,7 +143,9 @@ PROVIDERS: dict[str, Provider] = {
         {"ClientId": "{a[UserPoolClient][ClientId]}", "Name": "{a[UserPoolClient][ClientName]}"},
         name="ClientName",
     ),
-    "AWS::Cognito::UserPoolGroup": Provider("cognito-idp", "CreateGroup", "{a[Group][GroupName]}", name="GroupName"),
+    "AWS::Cognito::UserPoolGroup": Provider(
+        "cognito-idp", "CreateGroup", "{a[Group][GroupName]}", name="GroupName"
+    ),
     "AWS::VerifiedPermissions::PolicyStore": Provider(
         *("verifiedpermissions", "CreatePolicyStore", "{a[policyStoreId]}"),
         {"Arn": "{a[arn]}", "PolicyStoreId": "{a[policyStoreId]}"},
@@ -189,10 +205,16 @@ PROVIDERS: dict[str, Provider] = {
         name="serviceName",
     ),
     "AWS::ApplicationAutoScaling::ScalableTarget": Provider(
-        *("application-autoscaling", "RegisterScalableTarget", "{p[ResourceId]}|{p[ScalableDimension]}|{p[ServiceNamespace]}"),
+        *(
+            "application-autoscaling",
+            "RegisterScalableTarget",
+            "{p[ResourceId]}|{p[ScalableDimension]}|{p[ServiceNamespace]}",
+        ),
         {"Id": "{p[ResourceId]}|{p[ScalableDimension]}|{p[ServiceNamespace]}"},
     ),
     "AWS::ApplicationAutoScaling::ScalingPolicy": Provider(
-        *("application-autoscaling", "PutScalingPolicy", "{a[PolicyARN]}"), {"Arn": "{a[PolicyARN]}"}, prepare=_scaling_policy
+        *("application-autoscaling", "PutScalingPolicy", "{a[PolicyARN]}"),
+        {"Arn": "{a[PolicyARN]}"},
+        prepare=_scaling_policy,
     ),
 }

@@ -33,16 +33,16 @@ class Report:
         return {resource_type for _, _, resource_type in self.stand_ins}
 
 
-_cloud: Cloud | None = None
+_cloud: Cloud
 _report = Report()
 _lock = threading.RLock()
 _moto_class = parsing.resource_class_from_type
-_moto_create = parsing.parse_and_create_resource
+_moto_create: Callable[..., Any] = parsing.parse_and_create_resource
 
 
 def install(cloud: Cloud) -> Report:
     """Let the stacks of this cloud be created with our providers; the report fills as they are."""
-    global _cloud, _report  # noqa: PLW0603 - moto's CloudFormation is global to the process, and so is this hook
+    global _cloud, _report
     with _lock:
         _cloud, _report = cloud, Report()
         parsing.resource_class_from_type = resource_class
@@ -50,7 +50,7 @@ def install(cloud: Cloud) -> Report:
         return _report
 
 
-class Resource(CloudFormationModel):  # type: ignore[misc]
+class Resource(CloudFormationModel):
     """A resource that an API call created, or a stand-in."""
 
     physical_resource_id: str
@@ -69,7 +69,11 @@ class Resource(CloudFormationModel):  # type: ignore[misc]
 
 def resource_class(resource_type: str) -> type[CloudFormationModel]:
     """moto's class of the type, or one of ours."""
-    if resource_type not in PROVIDERS and resource_type not in UNFIT_IN_MOTO and resource_type in parsing.get_model_map():
+    if (
+        resource_type not in PROVIDERS
+        and resource_type not in UNFIT_IN_MOTO
+        and resource_type in parsing.get_model_map()
+    ):
         model: type[CloudFormationModel] = _moto_class(resource_type)
         return model
     if resource_type not in _classes:
@@ -101,7 +105,12 @@ def _make_class(resource_type: str) -> type[CloudFormationModel]:
 
         @classmethod
         def create_from_cloudformation_json(
-            cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str, region_name: str, **kwargs: Any
+            cls,
+            resource_name: str,
+            cloudformation_json: dict[str, Any],
+            account_id: str,
+            region_name: str,
+            **_: Any,
         ) -> Resource:
             properties = cloudformation_json.get("Properties") or {}
             if provider is None:
@@ -116,16 +125,21 @@ def _make_class(resource_type: str) -> type[CloudFormationModel]:
     return Typed
 
 
-def _stand_in(cls: type[Resource], resource_type: str, properties: dict[str, Any], name: str, account: str, region: str) -> Resource:
+def _stand_in(
+    cls: type[Resource], resource_type: str, properties: dict[str, Any], name: str, account: str, region: str
+) -> Resource:
     return cls(
         standins.reference(resource_type, properties, name),
         lambda attribute: standins.attribute(resource_type, attribute, name, region, account),
     )
 
 
-def _provision(cls: type[Resource], provider: Provider, resource_type: str, properties: dict[str, Any], name: str) -> Resource:
-    assert _cloud is not None
-    model = botocore.session.get_session().get_service_model(provider.service).operation_model(provider.operation)
+def _provision(
+    cls: type[Resource], provider: Provider, resource_type: str, properties: dict[str, Any], name: str
+) -> Resource:
+    model = (
+        botocore.session.get_session().get_service_model(provider.service).operation_model(provider.operation)
+    )
     prepared = provider.prepare(properties) if provider.prepare else properties
     dropped: list[str] = []
     params = to_input(model.input_shape, prepared, resource_type, dropped)
@@ -136,7 +150,13 @@ def _provision(cls: type[Resource], provider: Provider, resource_type: str, prop
     answer = getattr(client, xform_name(provider.operation))(**params)
     if provider.after:
         provider.after(_cloud, properties, answer)
-    values = {"a": answer, "p": params, "region": _cloud.region, "account": _cloud.account, "endpoint": _cloud.endpoint}
+    values = {
+        "a": answer,
+        "p": params,
+        "region": _cloud.region,
+        "account": _cloud.account,
+        "endpoint": _cloud.endpoint,
+    }
 
     def attribute(attribute_name: str) -> str:
         if attribute_name not in provider.attributes:
@@ -146,20 +166,29 @@ def _provision(cls: type[Resource], provider: Provider, resource_type: str, prop
     return cls(provider.ref.format_map(values), attribute)
 
 
-def create(logical_id: str, resource_json: dict[str, Any], resources_map: Any, account_id: str, region_name: str) -> Any:
+def create(
+    logical_id: str, resource_json: dict[str, Any], resources_map: Any, account_id: str, region_name: str
+) -> Any:
     """moto's creation of one resource, with an error that names it and an entry in the report."""
     resource_type, stack = resource_json["Type"], resources_map["AWS::StackName"]
     try:
-        resource = _moto_create(logical_id, resource_json, resources_map, account_id=account_id, region_name=region_name)
+        resource = _moto_create(
+            logical_id, resource_json, resources_map, account_id=account_id, region_name=region_name
+        )
     except ServiceError:
         raise  # already names the resource on which this one depends
     except Exception as error:
-        raise ServiceError("ValidationError", f"{stack}: {logical_id} ({resource_type}): {type(error).__name__}: {error}") from error
+        raise ServiceError(
+            "ValidationError", f"{stack}: {logical_id} ({resource_type}): {type(error).__name__}: {error}"
+        ) from error
     if resource is None:
         return None
     if resource_type == "AWS::ElasticLoadBalancingV2::TargetGroup":  # moto's has no attributes at all
         full_name = resource.arn.rsplit(":", 1)[-1]
-        resource.get_cfn_attribute = {"TargetGroupArn": resource.arn, "TargetGroupFullName": full_name}.__getitem__
+        resource.get_cfn_attribute = {
+            "TargetGroupArn": resource.arn,
+            "TargetGroupFullName": full_name,
+        }.__getitem__
     if resource_type == "AWS::IAM::Role":
         _attach_managed_policies(resource_json, resources_map, resource)
     is_ours = isinstance(resource, Resource)
@@ -170,7 +199,6 @@ def create(logical_id: str, resource_json: dict[str, Any], resources_map: Any, a
 
 def _attach_managed_policies(resource_json: dict[str, Any], resources_map: Any, role: Any) -> None:
     """moto's Role ignores ManagedPolicyArns. Those of AWS are known by name; customer managed ones are attached."""
-    assert _cloud is not None
     properties = parsing.clean_json(resource_json, resources_map).get("Properties", {})
     for arn in properties.get("ManagedPolicyArns", []):
         _cloud.aws_managed_policies.setdefault(role.arn, set()).add(arn)

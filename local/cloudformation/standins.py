@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-MARK = "local-stand-in"  # in every value, so that the runner can refuse to start a process that depends on one
+MARK = (
+    "local-stand-in"  # in every value, so that the runner can refuse to start a process that depends on one
+)
 
 
 @functools.cache
@@ -18,9 +20,10 @@ def _schema_index() -> dict[str, str]:
 
 
 def _schemas() -> Path:
+    # By the spec, since importing cfn-lint takes a second.
     spec = importlib.util.find_spec("cfnlint")
-    assert spec is not None
-    assert spec.origin is not None
+    if spec is None or spec.origin is None:
+        raise LookupError("cfn-lint is not installed: its provider schemas describe the stand-ins")
     return Path(spec.origin).parent / "data" / "schemas"
 
 
@@ -35,7 +38,10 @@ def schema(resource_type: str) -> dict[str, Any]:
 
 
 def attribute_names(resource_type: str) -> set[str]:
-    return {path.removeprefix("/properties/").replace("/", ".") for path in schema(resource_type).get("readOnlyProperties", [])}
+    return {
+        path.removeprefix("/properties/").replace("/", ".")
+        for path in schema(resource_type).get("readOnlyProperties", [])
+    }
 
 
 def reference(resource_type: str, properties: dict[str, Any], name: str) -> str:
@@ -48,7 +54,7 @@ def reference(resource_type: str, properties: dict[str, Any], name: str) -> str:
 
 
 def attribute(resource_type: str, attribute_name: str, name: str, region: str, account: str) -> str:
-    service, kind = (resource_type.lower().split("::") + ["", ""])[1:3]
+    service, kind = [*resource_type.lower().split("::"), "", ""][1:3]
     if attribute_name.endswith("Arn"):
         return f"arn:aws:{service}:{region}:{account}:{kind}/{MARK}-{name}"
     if attribute_name.endswith(("Endpoint", "Url", "URL")):

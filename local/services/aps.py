@@ -49,7 +49,9 @@ class Metrics(ServiceState):
         if self.server or not self.cloud.run_servers:
             return
         if program is None:
-            log.warning("prometheus is not on PATH: remote write is decoded and kept in memory, PromQL is not answered")
+            log.warning(
+                "prometheus is not on PATH: remote write is decoded and kept in memory, PromQL is not answered"
+            )
             return
         check_port(self.cloud.prometheus_port, "Prometheus", "--port-base")
         data = self.cloud.directory / "prometheus"
@@ -113,7 +115,9 @@ def _install_data_plane(cloud: Cloud) -> None:
             body = bytes(cramjam.snappy.decompress_raw(environ["wsgi.input"].read()))
             metrics.latest.update(decode_write_request(body))
             return Response(204, b"")
-        return Response(501, json.dumps({"message": "PromQL needs a real Prometheus: put `prometheus` on PATH"}))
+        return Response(
+            501, json.dumps({"message": "PromQL needs a real Prometheus: put `prometheus` on PATH"})
+        )
 
     cloud.routes.append(Route(DATA_PLANE, call))
 

@@ -93,18 +93,26 @@ def _check_conversation(params: Params, context: Context) -> None:
         raise validation_error("The model does not support Converse")
     messages = params.get("messages") or []
     if not messages or messages[0]["role"] != "user":
-        raise validation_error("A conversation must start with a user message. Try again with a conversation that starts with a user message.")
+        raise validation_error(
+            "A conversation must start with a user message. Try again with a conversation that starts with a user message."
+        )
     if params.get("guardrailConfig"):
         raise NotImplementedHere("guardrailConfig; call ApplyGuardrail")
     asked: set[str] = set()
     for number, message in enumerate(messages):
         blocks = message["content"]
-        if any("toolUse" in block or "toolResult" in block for block in blocks) and not params.get("toolConfig"):
-            raise validation_error("The toolConfig field must be defined when using toolUse and toolResult content blocks.")
+        if any("toolUse" in block or "toolResult" in block for block in blocks) and not params.get(
+            "toolConfig"
+        ):
+            raise validation_error(
+                "The toolConfig field must be defined when using toolUse and toolResult content blocks."
+            )
         answered = {block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block}
         if asked != answered:
             ids = ", ".join(sorted(asked ^ answered))
-            raise validation_error(f"messages.{number}: toolResult blocks must match the toolUse blocks of the previous turn: {ids}")
+            raise validation_error(
+                f"messages.{number}: toolResult blocks must match the toolUse blocks of the previous turn: {ids}"
+            )
         asked = {block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block}
 
 
@@ -128,12 +136,14 @@ def embed(body: Params) -> Params:
 
     unknown = set(body) - {"inputText", "dimensions", "normalize", "embeddingTypes"}
     if unknown:
-        raise validation_error(f"Malformed input request: extraneous key {sorted(unknown)[0]!r}")
+        raise validation_error(f"Malformed input request: extraneous key {min(unknown)!r}")
     text, dimensions = body.get("inputText"), body.get("dimensions", 1024)
     if not isinstance(text, str) or not text:
         raise validation_error("Malformed input request: expected minLength: 1, actual: 0")
     if len(text) > MAX_EMBEDDING_CHARACTERS:
-        raise validation_error(f"Malformed input request: expected maxLength: {MAX_EMBEDDING_CHARACTERS}, actual: {len(text)}")
+        raise validation_error(
+            f"Malformed input request: expected maxLength: {MAX_EMBEDDING_CHARACTERS}, actual: {len(text)}"
+        )
     if dimensions not in EMBEDDING_DIMENSIONS:
         raise validation_error(f"Malformed input request: dimensions must be one of {EMBEDDING_DIMENSIONS}")
     if set(body.get("embeddingTypes", ["float"])) != {"float"}:

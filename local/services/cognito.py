@@ -75,7 +75,9 @@ def associate_software_token(params: Params, context: Context) -> Params:
 def verify_software_token(params: Params, context: Context) -> Any:
     pool, user = _user_of(params, context)
     if not context.state(SoftwareTokens).check(pool.id, user.username, params["UserCode"]):
-        raise ServiceError("EnableSoftwareTokenMFAException", "Code mismatch and fail enable Software Token MFA")
+        raise ServiceError(
+            "EnableSoftwareTokenMFAException", "Code mismatch and fail enable Software Token MFA"
+        )
     return FALL_THROUGH
 
 
@@ -84,7 +86,9 @@ def initiate_auth(params: Params, context: Context) -> Params:
     backend = _backend(context)
     pool = next((pool for pool in backend.user_pools.values() if params["ClientId"] in pool.clients), None)
     if pool is None:
-        raise ServiceError("ResourceNotFoundException", f"User pool client {params['ClientId']} does not exist.")
+        raise ServiceError(
+            "ResourceNotFoundException", f"User pool client {params['ClientId']} does not exist."
+        )
     return _sign_in(pool, backend.initiate_auth, (params["ClientId"],), params, context)
 
 
@@ -93,7 +97,9 @@ def admin_initiate_auth(params: Params, context: Context) -> Params:
     backend = _backend(context)
     pool = backend.describe_user_pool(params["UserPoolId"])
     if params["ClientId"] not in pool.clients:
-        raise ServiceError("ResourceNotFoundException", f"User pool client {params['ClientId']} does not exist.")
+        raise ServiceError(
+            "ResourceNotFoundException", f"User pool client {params['ClientId']} does not exist."
+        )
     return _sign_in(pool, backend.admin_initiate_auth, (pool.id, params["ClientId"]), params, context)
 
 
@@ -114,13 +120,19 @@ def _sign_in(pool: Any, moto_sign_in: Any, ids: tuple[str, ...], params: Params,
                 raise
             message = str(getattr(error, "message", error))
             generic = "Incorrect username or password."
-            raise ServiceError("NotAuthorizedException", message if "disabled" in message else generic) from error
+            raise ServiceError(
+                "NotAuthorizedException", message if "disabled" in message else generic
+            ) from error
         raise
     needs_setup = pool.mfa_config == "ON" and "AuthenticationResult" in result and "USERNAME" in parameters
     if needs_setup and not pool._get_user(parameters["USERNAME"]).software_token_mfa_enabled:
         session = str(uuid.uuid4())
         _backend(context).sessions[session] = (parameters["USERNAME"], pool)
-        return {"ChallengeName": "MFA_SETUP", "ChallengeParameters": {"MFAS_CAN_SETUP": f'["{SOFTWARE_TOKEN}"]'}, "Session": session}
+        return {
+            "ChallengeName": "MFA_SETUP",
+            "ChallengeParameters": {"MFAS_CAN_SETUP": f'["{SOFTWARE_TOKEN}"]'},
+            "Session": session,
+        }
     return result
 
 
@@ -163,13 +175,15 @@ def _install_trigger(cloud: Cloud) -> None:
             key = claims["origin_jti"]
             details = overrides.pop(key, None)
             if details is None:
-                details = overrides[key] = _invoke_trigger(cloud, pool, function, version, client_id, username)
+                details = overrides[key] = _invoke_trigger(
+                    cloud, pool, function, version, client_id, username
+                )
             _override(claims, details, token_use, version)
         signed: tuple[str, int] = original(pool, client_id, username, token_use, expires_in, claims)
         return signed
 
     create_jwt.without_trigger = original  # type: ignore[attr-defined]
-    CognitoIdpUserPool.create_jwt = create_jwt
+    setattr(CognitoIdpUserPool, "create_jwt", create_jwt)  # noqa: B010 - typed code forbids the assignment
 
 
 def _trigger(pool: Any) -> tuple[str | None, str]:
@@ -180,7 +194,9 @@ def _trigger(pool: Any) -> tuple[str | None, str]:
     return config.get("PreTokenGeneration"), "V1_0"
 
 
-def _invoke_trigger(cloud: Cloud, pool: Any, function: str, version: str, client_id: str, username: str) -> Params:
+def _invoke_trigger(
+    cloud: Cloud, pool: Any, function: str, version: str, client_id: str, username: str
+) -> Params:
     user = pool._get_user(username)
     attributes = {each["Name"]: each["Value"] for each in user.attributes}
     event = {
@@ -203,7 +219,9 @@ def _invoke_trigger(cloud: Cloud, pool: Any, function: str, version: str, client
     }
     result, failed = cloud.state(Functions).function(function).invoke(event)
     if failed:
-        raise ServiceError("UserLambdaValidationException", f"PreTokenGeneration failed with error {result['errorMessage']}.")
+        raise ServiceError(
+            "UserLambdaValidationException", f"PreTokenGeneration failed with error {result['errorMessage']}."
+        )
     response = (result or {}).get("response") or {}
     return dict(response.get("claimsAndScopeOverrideDetails") or response.get("claimsOverrideDetails") or {})
 
@@ -221,5 +239,9 @@ def _override(claims: Params, details: Params, token_use: str, version: str) -> 
     if groups.get("groupsToOverride") is not None:
         claims["cognito:groups"] = groups["groupsToOverride"]
     if token_use == "access":
-        scopes = [scope for scope in claims.get("scope", "").split() if scope not in (generation.get("scopesToSuppress") or [])]
+        scopes = [
+            scope
+            for scope in claims.get("scope", "").split()
+            if scope not in (generation.get("scopesToSuppress") or [])
+        ]
         claims["scope"] = " ".join([*scopes, *(generation.get("scopesToAdd") or [])])

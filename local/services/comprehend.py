@@ -18,7 +18,10 @@ def _check_size(text: str, limit: int, what: str) -> None:
     if not text:
         raise ServiceError("InvalidRequestException", f"{what} must not be empty")
     if len(text.encode()) > limit:
-        raise ServiceError("TextSizeLimitExceededException", f"Input text size exceeds limit. Max length of {what} allowed is {limit} bytes")
+        raise ServiceError(
+            "TextSizeLimitExceededException",
+            f"Input text size exceeds limit. Max length of {what} allowed is {limit} bytes",
+        )
 
 
 @operation(SERVICE, "DetectToxicContent")
@@ -29,11 +32,15 @@ def detect_toxic_content(params: Params, _: Context) -> Params:
     if params["LanguageCode"] != "en":
         raise ServiceError("UnsupportedLanguageException", "DetectToxicContent supports English (en) only")
     if not 1 <= len(segments) <= MAX_SEGMENTS:
-        raise ServiceError("InvalidRequestException", f"1 to {MAX_SEGMENTS} text segments, not {len(segments)}")
+        raise ServiceError(
+            "InvalidRequestException", f"1 to {MAX_SEGMENTS} text segments, not {len(segments)}"
+        )
     for segment in segments:
         _check_size(segment, MAX_SEGMENT_BYTES, "a text segment")
     if sum(len(segment.encode()) for segment in segments) > MAX_TOXIC_BYTES:
-        raise ServiceError("TextSizeLimitExceededException", f"The text segments together exceed {MAX_TOXIC_BYTES} bytes")
+        raise ServiceError(
+            "TextSizeLimitExceededException", f"The text segments together exceed {MAX_TOXIC_BYTES} bytes"
+        )
     results = []
     for segment in segments:
         scores = dict(toxicity.score(segment))
@@ -48,7 +55,10 @@ def _pii(params: Params) -> list[Params]:
 
     language = params["LanguageCode"]
     if language not in PII_LANGUAGES:
-        raise ServiceError("UnsupportedLanguageException", f"PII detection supports {', '.join(PII_LANGUAGES)}, not {language}")
+        raise ServiceError(
+            "UnsupportedLanguageException",
+            f"PII detection supports {', '.join(PII_LANGUAGES)}, not {language}",
+        )
     _check_size(params["Text"], MAX_PII_BYTES, "Text")
     return list(pii.find(params["Text"], language))
 
@@ -57,7 +67,12 @@ def _pii(params: Params) -> list[Params]:
 def detect_pii_entities(params: Params, _: Context) -> Params:
     return {
         "Entities": [
-            {"Type": found["type"], "Score": found["score"], "BeginOffset": found["begin"], "EndOffset": found["end"]}
+            {
+                "Type": found["type"],
+                "Score": found["score"],
+                "BeginOffset": found["begin"],
+                "EndOffset": found["end"],
+            }
             for found in _pii(params)
         ]
     }
@@ -77,7 +92,12 @@ def classify_document(params: Params, _: Context) -> Params:
 
     arn = params["EndpointArn"]
     if not arn.endswith(f":aws:{PROMPT_SAFETY}"):
-        raise ServiceError("ResourceUnavailableException", f"{arn} is not there; the local AWS has the prompt-safety endpoint only")
+        raise ServiceError(
+            "ResourceUnavailableException",
+            f"{arn} is not there; the local AWS has the prompt-safety endpoint only",
+        )
     _check_size(params.get("Text") or "", MAX_CLASSIFY_BYTES, "Text")
     unsafe = max(prompt_attack.score(params["Text"]).values())
-    return {"Classes": [{"Name": "UNSAFE_PROMPT", "Score": unsafe}, {"Name": "SAFE_PROMPT", "Score": 1 - unsafe}]}
+    return {
+        "Classes": [{"Name": "UNSAFE_PROMPT", "Score": unsafe}, {"Name": "SAFE_PROMPT", "Score": 1 - unsafe}]
+    }

@@ -41,7 +41,9 @@ class DeliveryStream:
     records: list[bytes] = field(default_factory=list)
     size: int = 0
     since: float = 0.0
-    undelivered: list[bytes] = field(default_factory=list)  # whole objects that S3 refused; sent again with the next
+    undelivered: list[bytes] = field(
+        default_factory=list
+    )  # whole objects that S3 refused; sent again with the next
     delivered_objects: int = 0
     last_error: str = ""
 
@@ -59,7 +61,9 @@ class DeliveryStream:
     @property
     def delimiter(self) -> bytes:
         processors = (self.destination.get("ProcessingConfiguration") or {}).get("Processors", [])
-        return b"\n" if any(processor["Type"] == "AppendDelimiterToRecord" for processor in processors) else b""
+        return (
+            b"\n" if any(processor["Type"] == "AppendDelimiterToRecord" for processor in processors) else b""
+        )
 
 
 class DeliveryStreams(ServiceState):
@@ -89,7 +93,11 @@ class DeliveryStreams(ServiceState):
             if name in (None, stream.name):
                 self._deliver(stream)
         return {
-            stream.name: {"objects": stream.delivered_objects, "buffered": len(stream.records), "error": stream.last_error}
+            stream.name: {
+                "objects": stream.delivered_objects,
+                "buffered": len(stream.records),
+                "error": stream.last_error,
+            }
             for stream in self.by_name.values()
         }
 
@@ -108,7 +116,9 @@ class DeliveryStreams(ServiceState):
                     return
             now = time.monotonic()
             for stream in list(self.by_name.values()):
-                if stream.is_full or (stream.records and now - stream.since >= stream.interval(self.cloud.deliver_within)):
+                if stream.is_full or (
+                    stream.records and now - stream.since >= stream.interval(self.cloud.deliver_within)
+                ):
                     self._deliver(stream)
 
     def _next_due(self) -> float | None:
@@ -116,7 +126,14 @@ class DeliveryStreams(ServiceState):
         if any(stream.is_full for stream in waiting):
             return 0
         now = time.monotonic()
-        return max(0.0, min(stream.since + stream.interval(self.cloud.deliver_within) - now for stream in waiting)) if waiting else None
+        return (
+            max(
+                0.0,
+                min(stream.since + stream.interval(self.cloud.deliver_within) - now for stream in waiting),
+            )
+            if waiting
+            else None
+        )
 
     def _deliver(self, stream: DeliveryStream) -> None:
         with self._delivery:
@@ -130,10 +147,15 @@ class DeliveryStreams(ServiceState):
                     self._write(stream, body)
                     stream.delivered_objects += 1
                     stream.last_error = ""
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - whatever S3 or IAM say is the delivery's error
                     stream.undelivered.append(body)
                     stream.last_error = str(error)
-                    log.error("DELIVERY FAILED from %s to %s: %s", stream.name, stream.destination["BucketARN"], error)
+                    log.error(
+                        "DELIVERY FAILED from %s to %s: %s",
+                        stream.name,
+                        stream.destination["BucketARN"],
+                        error,
+                    )
 
     def _write(self, stream: DeliveryStream, body: bytes) -> None:
         role = self.cloud.assume(stream.destination["RoleARN"], "firehose.amazonaws.com")
@@ -183,7 +205,9 @@ def create_delivery_stream(params: Params, context: Context) -> Params:
     streams = context.state(DeliveryStreams)
     name = params["DeliveryStreamName"]
     if name in streams.by_name:
-        raise ServiceError("ResourceInUseException", f"Firehose {name} under account {context.account} already exists.")
+        raise ServiceError(
+            "ResourceInUseException", f"Firehose {name} under account {context.account} already exists."
+        )
     destination = next((params[key] for key in DESTINATIONS if params.get(key)), None)
     if destination is None or params.get("DeliveryStreamType", "DirectPut") != "DirectPut":
         raise NotImplementedHere("only DirectPut streams to S3 are delivered")
@@ -202,9 +226,8 @@ def _check_destination(destination: Params) -> None:
         for processor in (destination.get("ProcessingConfiguration") or {}).get("Processors", [])
         if processor["Type"] != "AppendDelimiterToRecord"
     ]
-    for feature in ("DataFormatConversionConfiguration", "DynamicPartitioningConfiguration"):
-        if (destination.get(feature) or {}).get("Enabled"):
-            unsupported.append(feature)
+    features = ("DataFormatConversionConfiguration", "DynamicPartitioningConfiguration")
+    unsupported += [feature for feature in features if (destination.get(feature) or {}).get("Enabled")]
     compression = destination.get("CompressionFormat", "UNCOMPRESSED")
     if compression not in ("GZIP", "UNCOMPRESSED"):
         unsupported.append(f"CompressionFormat {compression}")
@@ -216,7 +239,9 @@ def _stream(params: Params, context: Context) -> DeliveryStream:
     name = params["DeliveryStreamName"]
     streams = context.state(DeliveryStreams).by_name
     if name not in streams:
-        raise ServiceError("ResourceNotFoundException", f"Firehose {name} under account {context.account} not found.")
+        raise ServiceError(
+            "ResourceNotFoundException", f"Firehose {name} under account {context.account} not found."
+        )
     return streams[name]
 
 
@@ -229,18 +254,28 @@ def describe_delivery_stream(params: Params, context: Context) -> Params:
             "DeliveryStreamARN": stream.arn,
             "DeliveryStreamStatus": "ACTIVE",
             "DeliveryStreamType": "DirectPut",
-            "DeliveryStreamEncryptionConfiguration": {"Status": "ENABLED", **stream.encryption} if stream.encryption else None,
+            "DeliveryStreamEncryptionConfiguration": {"Status": "ENABLED", **stream.encryption}
+            if stream.encryption
+            else None,
             "VersionId": "1",
             "CreateTimestamp": stream.created,
             "HasMoreDestinations": False,
-            "Destinations": [{"DestinationId": "destinationId-000000000001", "ExtendedS3DestinationDescription": stream.destination}],
+            "Destinations": [
+                {
+                    "DestinationId": "destinationId-000000000001",
+                    "ExtendedS3DestinationDescription": stream.destination,
+                }
+            ],
         }
     }
 
 
 @operation(SERVICE, "ListDeliveryStreams")
 def list_delivery_streams(_: Params, context: Context) -> Params:
-    return {"DeliveryStreamNames": sorted(context.state(DeliveryStreams).by_name), "HasMoreDeliveryStreams": False}
+    return {
+        "DeliveryStreamNames": sorted(context.state(DeliveryStreams).by_name),
+        "HasMoreDeliveryStreams": False,
+    }
 
 
 @operation(SERVICE, "DeleteDeliveryStream")
@@ -272,15 +307,19 @@ def put_record_batch(params: Params, context: Context) -> Params:
 
 def _check_records(records: list[Params]) -> None:
     if not 1 <= len(records) <= MAX_BATCH_RECORDS:
-        raise ServiceError("InvalidArgumentException", f"A batch has 1 to {MAX_BATCH_RECORDS} records, not {len(records)}")
+        raise ServiceError(
+            "InvalidArgumentException", f"A batch has 1 to {MAX_BATCH_RECORDS} records, not {len(records)}"
+        )
     sizes = [len(record["Data"]) for record in records]
     if max(sizes) > MAX_RECORD_BYTES:
-        raise ServiceError("InvalidArgumentException", f"A record of {max(sizes)} bytes exceeds {MAX_RECORD_BYTES}")
+        raise ServiceError(
+            "InvalidArgumentException", f"A record of {max(sizes)} bytes exceeds {MAX_RECORD_BYTES}"
+        )
     if sum(sizes) > MAX_BATCH_BYTES:
-        raise ServiceError("InvalidArgumentException", f"A batch of {sum(sizes)} bytes exceeds {MAX_BATCH_BYTES}")
+        raise ServiceError(
+            "InvalidArgumentException", f"A batch of {sum(sizes)} bytes exceeds {MAX_BATCH_BYTES}"
+        )
 
 
 def _record_id() -> str:
     return uuid.uuid4().hex * 4
-
-

@@ -9,7 +9,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from local.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation, validation_error
+from local.api import (
+    Context,
+    NotImplementedHere,
+    Params,
+    ServiceError,
+    ServiceState,
+    operation,
+    validation_error,
+)
 from local.cloud import Cloud
 
 RUNTIME = "bedrock-runtime"
@@ -99,13 +107,16 @@ def invoke_guardrail_checks(params: Params, _: Context) -> Params:
             ],
             "truncated": False,
         }
-    return {"results": results, "usage": {name: units for name in results}}
+    return {"results": results, "usage": dict.fromkeys(results, units)}
 
 
 def _severities(wanted: list[str], scores: list[dict[str, float]]) -> Params:
     return {
         "results": [
-            {"category": category, "severityScore": _step(max((each[category] for each in scores), default=0.0))}
+            {
+                "category": category,
+                "severityScore": _step(max((each[category] for each in scores), default=0.0)),
+            }
             for category in wanted
         ]
     }
@@ -132,10 +143,17 @@ def create_guardrail(params: Params, context: Context) -> Params:
         if params.get(policy):
             raise NotImplementedHere(policy)
     guardrail_id = secrets.token_hex(6)
-    guardrail = Guardrail(guardrail_id, context.arn(CONTROL, f"guardrail/{guardrail_id}"), params, datetime.now(UTC))
+    guardrail = Guardrail(
+        guardrail_id, context.arn(CONTROL, f"guardrail/{guardrail_id}"), params, datetime.now(UTC)
+    )
     guardrail.versions["DRAFT"] = params
     context.state(Guardrails).by_id[guardrail_id] = guardrail
-    return {"guardrailId": guardrail_id, "guardrailArn": guardrail.arn, "version": "DRAFT", "createdAt": guardrail.created}
+    return {
+        "guardrailId": guardrail_id,
+        "guardrailArn": guardrail.arn,
+        "version": "DRAFT",
+        "createdAt": guardrail.created,
+    }
 
 
 @operation(CONTROL, "CreateGuardrailVersion")
@@ -175,7 +193,9 @@ def apply_guardrail(params: Params, context: Context) -> Params:
     guardrail = _guardrail(params, context)
     config = guardrail.versions.get(params["guardrailVersion"])
     if config is None:
-        raise ServiceError("ResourceNotFoundException", f"Guardrail version {params['guardrailVersion']} does not exist")
+        raise ServiceError(
+            "ResourceNotFoundException", f"Guardrail version {params['guardrailVersion']} does not exist"
+        )
     is_input = params["source"] == "INPUT"
     texts = [block["text"]["text"] for block in params["content"] if "text" in block]
     if len(texts) < len(params["content"]):

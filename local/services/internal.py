@@ -24,12 +24,17 @@ def _install(cloud: Cloud) -> None:
         return Response(200, json.dumps(cloud.state(DeliveryStreams).flush()))
 
     def calls(_: dict[str, Any], __: re.Match[str]) -> Response:
-        rows = [{"caller": who, "operation": f"{service}:{name}", "count": n} for (who, service, name), n in cloud.calls.items()]
+        rows = [
+            {"caller": who, "operation": f"{service}:{name}", "count": n}
+            for (who, service, name), n in cloud.calls.items()
+        ]
         return Response(200, json.dumps(rows, indent=1))
 
     def metrics(_: dict[str, Any], __: re.Match[str]) -> Response:
         latest = cloud.state(Metrics).latest
-        return Response(200, json.dumps([{"labels": dict(labels), "value": value} for labels, value in latest.items()]))
+        return Response(
+            200, json.dumps([{"labels": dict(labels), "value": value} for labels, value in latest.items()])
+        )
 
     def health(_: dict[str, Any], __: re.Match[str]) -> Response:
         return Response(200, json.dumps({"status": "ok"}))

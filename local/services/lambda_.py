@@ -13,7 +13,7 @@ import threading
 import uuid
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from local.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation
 from local.cloud import Cloud
@@ -38,12 +38,9 @@ class Function:
     def invoke(self, event: Any) -> tuple[Any, str | None]:
         """(what the handler returned, or the error object; and then "Unhandled")."""
         with self._lock:
-            if self._process is None or self._process.poll() is not None:
-                self._start()
-            assert self._process is not None
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps({"id": str(uuid.uuid4()), "event": event}).encode() + b"\n")
-            self._process.stdin.flush()
+            stdin = self._started()
+            stdin.write(json.dumps({"id": str(uuid.uuid4()), "event": event}).encode() + b"\n")
+            stdin.flush()
             answer = self._read(float(self._config.timeout))
         if "error" in answer:
             return answer["error"], "Unhandled"
@@ -56,7 +53,15 @@ class Function:
             os.close(self._answers)
             self._process = None
 
-    def _start(self) -> None:
+    def _started(self) -> IO[bytes]:
+        """The events' end of the running process, which is started if there is none."""
+        if self._process is None or self._process.poll() is not None:
+            self._process = self._start()
+        if self._process.stdin is None:
+            raise RuntimeError("the worker has no stdin")
+        return self._process.stdin
+
+    def _start(self) -> subprocess.Popen[bytes]:
         if not str(self._config.run_time).startswith("python"):
             raise NotImplementedHere(f"runtime {self._config.run_time}; the local AWS runs Python functions")
         self.stop()
@@ -66,7 +71,7 @@ class Function:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._answers, theirs = os.pipe()
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, str(WORKER), self._config.handler, str(theirs)],
                 env=self._environment(),
                 cwd=self._directory,
@@ -77,6 +82,7 @@ class Function:
                 start_new_session=True,
             )
         os.close(theirs)
+        return process
 
     def _environment(self) -> dict[str, str]:
         config = self._config
@@ -99,7 +105,12 @@ class Function:
         while not line.endswith(b"\n"):
             if not select.select([self._answers], [], [], timeout)[0]:
                 self.stop()
-                return {"error": {"errorType": "Sandbox.Timedout", "errorMessage": f"Task timed out after {timeout:.2f} seconds"}}
+                return {
+                    "error": {
+                        "errorType": "Sandbox.Timedout",
+                        "errorMessage": f"Task timed out after {timeout:.2f} seconds",
+                    }
+                }
             chunk = os.read(self._answers, 65536)
             if not chunk:
                 message = f"The function ended before it answered; see {self.log}"
@@ -135,11 +146,15 @@ class Functions(ServiceState):
 def invoke(params: Params, context: Context) -> Params:
     payload = params.get("Payload") or b"{}"
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ServiceError("RequestTooLargeException", f"{len(payload)} bytes exceeded the limit of {MAX_PAYLOAD_BYTES}")
+        raise ServiceError(
+            "RequestTooLargeException", f"{len(payload)} bytes exceeded the limit of {MAX_PAYLOAD_BYTES}"
+        )
     try:
         event = json.loads(payload)
     except ValueError as error:
-        raise ServiceError("InvalidRequestContentException", f"Could not parse request body into json: {error}") from error
+        raise ServiceError(
+            "InvalidRequestContentException", f"Could not parse request body into json: {error}"
+        ) from error
     function = context.state(Functions).function(params["FunctionName"])
     kind = params.get("InvocationType") or "RequestResponse"
     if kind == "DryRun":
@@ -155,4 +170,3 @@ def invoke(params: Params, context: Context) -> Params:
 @operation("lambda", "InvokeAsync")
 def invoke_async(_: Params, __: Context) -> Any:
     raise NotImplementedHere("deprecated; use Invoke with InvocationType Event")
-

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from local.api import Context, Params, ServiceError, ServiceState, operation
 from local.cloud import Cloud, Route, check_port, install_routes
 from local.front import Response
-from local.processes import Process, ProcessFailed, base_environment
+from local.processes import Process, ProcessError, base_environment
 from local.proxy import forward, signed_context
 
 MLFLOW_VERSION = "3.10"
@@ -79,10 +79,12 @@ class MlflowApps(ServiceState):
             *("--no-serve-artifacts", "--default-artifact-root", app.config["ArtifactStoreUri"]),
         ]
         log = self.cloud.directory / "logs" / "mlflow.log"
-        self.server = Process("MLflow", command, environment=environment, log=log, directory=data, stop_seconds=2)
+        self.server = Process(
+            "MLflow", command, environment=environment, log=log, directory=data, stop_seconds=2
+        )
 
     def wait(self) -> None:
-        """Return when the server answers; ProcessFailed with its log's tail if it does not."""
+        """Return when the server answers; ProcessError with its log's tail if it does not."""
         with self._lock:
             if self.server is None:
                 raise ServiceError("ServiceUnavailable", "this local AWS was started without its servers")
@@ -90,7 +92,7 @@ class MlflowApps(ServiceState):
 
     def is_up(self) -> bool:
         try:
-            with urlopen(f"{self.url}/health", timeout=2) as answer:  # noqa: S310 - our own server
+            with urlopen(f"{self.url}/health", timeout=2) as answer:
                 return bool(answer.status == 200)
         except (URLError, OSError):
             return False
@@ -116,7 +118,14 @@ def _app(params: Params, context: Context) -> App:
 @operation("sagemaker", "DescribeMlflowApp")
 def describe_mlflow_app(params: Params, context: Context) -> Params:
     app = _app(params, context)
-    kept = ("Name", "ArtifactStoreUri", "RoleArn", "KmsKeyId", "ModelRegistrationMode", "WeeklyMaintenanceWindowStart")
+    kept = (
+        "Name",
+        "ArtifactStoreUri",
+        "RoleArn",
+        "KmsKeyId",
+        "ModelRegistrationMode",
+        "WeeklyMaintenanceWindowStart",
+    )
     return {
         "Arn": app.arn,
         "Status": "Created",
@@ -129,7 +138,12 @@ def describe_mlflow_app(params: Params, context: Context) -> Params:
 @operation("sagemaker", "ListMlflowApps")
 def list_mlflow_apps(_: Params, context: Context) -> Params:
     apps = context.state(MlflowApps).apps.values()
-    return {"Summaries": [{"Arn": app.arn, "Name": app.config["Name"], "Status": "Created", "CreationTime": app.created} for app in apps]}
+    return {
+        "Summaries": [
+            {"Arn": app.arn, "Name": app.config["Name"], "Status": "Created", "CreationTime": app.created}
+            for app in apps
+        ]
+    }
 
 
 @operation("sagemaker", "DeleteMlflowApp")
@@ -158,7 +172,7 @@ def _install_data_plane(cloud: Cloud) -> None:
             return Response(404, '{"message": "the MLflow App does not exist"}')
         try:
             apps.wait()
-        except (ProcessFailed, ServiceError) as error:
+        except (ProcessError, ServiceError) as error:
             return Response(503, f'{{"message": "MLflow is not there: {type(error).__name__}; see its log"}}')
         return forward(environ, apps.url + environ["PATH_INFO"])
 

@@ -12,7 +12,15 @@ from typing import Any
 
 import cedarpy
 
-from local.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation, validation_error
+from local.api import (
+    Context,
+    NotImplementedHere,
+    Params,
+    ServiceError,
+    ServiceState,
+    operation,
+    validation_error,
+)
 from local.cloud import Cloud
 from local.tokens import IdentitySource
 
@@ -51,7 +59,9 @@ class PolicyStore:
     def policy_set(self) -> tuple[Any, dict[str, str]]:
         """The parsed policies, and the parser's ids (policy0, policy1, ...) to the service's."""
         text = "\n".join(policy.statement for policy in self.policies.values())
-        return cedarpy.PolicySet.from_str(text), {f"policy{n}": policy for n, policy in enumerate(self.policies)}
+        return cedarpy.PolicySet.from_str(text), {
+            f"policy{n}": policy for n, policy in enumerate(self.policies)
+        }
 
     def forget(self, name: str) -> None:
         self.__dict__.pop(name, None)
@@ -95,7 +105,9 @@ def create_policy_store(params: Params, context: Context) -> Params:
     store_id, now = _new_id(), datetime.now(UTC)
     arn = context.arn(SERVICE, f"policy-store/{store_id}", region="")
     mode = params["validationSettings"]["mode"]
-    context.state(PolicyStores).by_id[store_id] = PolicyStore(store_id, arn, mode, now, params.get("description"))
+    context.state(PolicyStores).by_id[store_id] = PolicyStore(
+        store_id, arn, mode, now, params.get("description")
+    )
     return {"policyStoreId": store_id, "arn": arn, "createdDate": now, "lastUpdatedDate": now}
 
 
@@ -132,7 +144,12 @@ def put_schema(params: Params, context: Context) -> Params:
     store.forget("schema")
     now = datetime.now(UTC)
     namespaces = list(json.loads(text))
-    return {"policyStoreId": store.policy_store_id, "namespaces": namespaces, "createdDate": now, "lastUpdatedDate": now}
+    return {
+        "policyStoreId": store.policy_store_id,
+        "namespaces": namespaces,
+        "createdDate": now,
+        "lastUpdatedDate": now,
+    }
 
 
 @operation(SERVICE, "GetSchema")
@@ -140,7 +157,10 @@ def get_schema(params: Params, context: Context) -> Params:
     store = _store(params, context)
     if store.schema_json is None:
         raise ServiceError(
-            "ResourceNotFoundException", "The policy store has no schema", resourceId=store.policy_store_id, resourceType="SCHEMA"
+            "ResourceNotFoundException",
+            "The policy store has no schema",
+            resourceId=store.policy_store_id,
+            resourceType="SCHEMA",
         )
     dates = {"createdDate": store.created, "lastUpdatedDate": store.created}
     return {"policyStoreId": store.policy_store_id, "schema": store.schema_json, **dates}
@@ -155,7 +175,12 @@ def create_policy(params: Params, context: Context) -> Params:
     effect = _check_statement(store, statement)
     policy_id, now = _new_id(), datetime.now(UTC)
     store.policies[policy_id] = Policy(
-        policy_id, statement, effect, params.get("name"), params["definition"]["static"].get("description"), now
+        policy_id,
+        statement,
+        effect,
+        params.get("name"),
+        params["definition"]["static"].get("description"),
+        now,
     )
     store.forget("policy_set")
     return {**_policy_summary(store, store.policies[policy_id])}
@@ -173,7 +198,9 @@ def _check_statement(store: PolicyStore, statement: str) -> str:
         raise validation_error(f"A policy has exactly one statement, this one has {len(static)}")
     if store.mode == "STRICT":
         if store.schema_json is None:
-            raise validation_error("The policy store validates strictly and has no schema: put a schema first")
+            raise validation_error(
+                "The policy store validates strictly and has no schema: put a schema first"
+            )
         result = cedarpy.validate_policies(statement, store.schema_json)
         if not result.validation_passed:
             raise validation_error("Invalid policy: " + "; ".join(error.error for error in result.errors))
@@ -222,7 +249,10 @@ def delete_policy(params: Params, context: Context) -> Params:
 def _policy(store: PolicyStore, policy_id: str) -> Policy:
     if policy_id not in store.policies:
         raise ServiceError(
-            "ResourceNotFoundException", f"Policy {policy_id} does not exist", resourceId=policy_id, resourceType="POLICY"
+            "ResourceNotFoundException",
+            f"Policy {policy_id} does not exist",
+            resourceId=policy_id,
+            resourceType="POLICY",
         )
     return store.policies[policy_id]
 
@@ -231,7 +261,12 @@ def _policy(store: PolicyStore, policy_id: str) -> Policy:
 def create_identity_source(params: Params, context: Context) -> Params:
     store = _store(params, context)
     if store.identity_sources:
-        raise ServiceError("ServiceQuotaExceededException", "A policy store has one identity source", serviceCode=SERVICE, quotaCode="1")
+        raise ServiceError(
+            "ServiceQuotaExceededException",
+            "A policy store has one identity source",
+            serviceCode=SERVICE,
+            quotaCode="1",
+        )
     configuration, principal_type = params["configuration"], params.get("principalEntityType")
     if not principal_type:
         raise validation_error("principalEntityType is required")
@@ -289,8 +324,14 @@ def is_authorized(params: Params, context: Context) -> Params:
 def batch_is_authorized(params: Params, context: Context) -> Params:
     store = _store(params, context)
     requests = _batch(params)
-    decisions = _decide(store, [_request(each, each.get("principal")) for each in requests], _entities(params))
-    return {"results": [{"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)]}
+    decisions = _decide(
+        store, [_request(each, each.get("principal")) for each in requests], _entities(params)
+    )
+    return {
+        "results": [
+            {"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)
+        ]
+    }
 
 
 @operation(SERVICE, "IsAuthorizedWithToken")
@@ -307,7 +348,9 @@ def batch_is_authorized_with_token(params: Params, context: Context) -> Params:
     requests = _batch(params)
     principal, entities, token_context = _principal(store, params)
     decisions = _decide(store, [_request(each, principal, token_context) for each in requests], entities)
-    results = [{"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)]
+    results = [
+        {"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)
+    ]
     return {"principal": principal, "results": results}
 
 
@@ -330,7 +373,9 @@ def _principal(store: PolicyStore, params: Params) -> tuple[Params, list[Params]
     entities = _entities(params)
     reserved = {source.principal_type, source.group_type}
     if any(entity["uid"]["type"] in reserved for entity in entities):
-        raise validation_error(f"Entities of type {source.principal_type} come from the token and cannot be passed")
+        raise validation_error(
+            f"Entities of type {source.principal_type} come from the token and cannot be passed"
+        )
     principal_id = f"{source.entity_prefix}|{claims[source.principal_claim]}"
     groups = claims.get(source.group_claim, []) if source.group_type else []
     entity = {
@@ -338,23 +383,34 @@ def _principal(store: PolicyStore, params: Params) -> tuple[Params, list[Params]
         "attrs": _attributes(store, source.principal_type, claims) if token_use == "id" else {},
         "parents": [{"type": source.group_type, "id": f"{source.entity_prefix}|{group}"} for group in groups],
     }
-    token_context = {"token": {name: claim for name, claim in claims.items() if claim is not None}} if token_use == "access" else {}
+    token_context = (
+        {"token": {name: claim for name, claim in claims.items() if claim is not None}}
+        if token_use == "access"
+        else {}
+    )
     return {"entityType": source.principal_type, "entityId": principal_id}, [entity, *entities], token_context
 
 
 def _attributes(store: PolicyStore, entity_type: str, claims: Params) -> Params:
     """ID token claims become attributes of the principal; with a schema, those that it declares."""
     declared = store.attribute_names(entity_type)
-    return {name: claim for name, claim in claims.items() if claim is not None and (declared is None or name in declared)}
+    return {
+        name: claim
+        for name, claim in claims.items()
+        if claim is not None and (declared is None or name in declared)
+    }
 
 
 def _request(params: Params, principal: Params | None, extra_context: Params | None = None) -> Params:
-    for name, value in (("principal", principal), ("action", params.get("action")), ("resource", params.get("resource"))):
-        if not value:
+    if not principal:
+        raise validation_error("principal is required")
+    for name in ("action", "resource"):
+        if not params.get(name):
             raise validation_error(f"{name} is required")
-    assert principal is not None
     context = params.get("context") or {}
-    body = json.loads(context["cedarJson"]) if "cedarJson" in context else _record(context.get("contextMap", {}))
+    body = (
+        json.loads(context["cedarJson"]) if "cedarJson" in context else _record(context.get("contextMap", {}))
+    )
     return {
         "principal": _uid(principal),
         "action": {"type": params["action"]["actionType"], "id": params["action"]["actionId"]},
@@ -416,7 +472,9 @@ def _decide(store: PolicyStore, requests: list[Params], entities: list[Params]) 
         decisions.append(
             {
                 "decision": "ALLOW" if result.allowed else "DENY",
-                "determiningPolicies": [{"policyId": service_ids[reason]} for reason in result.diagnostics.reasons],
+                "determiningPolicies": [
+                    {"policyId": service_ids[reason]} for reason in result.diagnostics.reasons
+                ],
                 "errors": [{"errorDescription": error} for error in errors],
             }
         )

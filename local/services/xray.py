@@ -46,13 +46,17 @@ def normalize(trace_id: str) -> str:
 def put_trace_segments(params: Params, context: Context) -> Params:
     documents = params["TraceSegmentDocuments"]
     if len(documents) > MAX_SEGMENTS:
-        raise ServiceError("InvalidRequestException", f"At most {MAX_SEGMENTS} segments per call, not {len(documents)}")
+        raise ServiceError(
+            "InvalidRequestException", f"At most {MAX_SEGMENTS} segments per call, not {len(documents)}"
+        )
     traces, unprocessed = context.state(Traces), []
     for document in documents:
         try:
             segment = _parse(document)
         except ValueError as error:
-            unprocessed.append({"Id": _id_of(document), "ErrorCode": str(error.args[0]), "Message": str(error.args[-1])})
+            unprocessed.append(
+                {"Id": _id_of(document), "ErrorCode": str(error.args[0]), "Message": str(error.args[-1])}
+            )
             continue
         with traces.lock:
             traces.segments.setdefault(segment["trace_id"], []).append(segment)
@@ -96,7 +100,9 @@ def batch_get_traces(params: Params, context: Context) -> Params:
                 "Id": trace_id,
                 "Duration": _duration(segments[trace_id]),
                 "LimitExceeded": False,
-                "Segments": [{"Id": segment["id"], "Document": json.dumps(segment)} for segment in segments[trace_id]],
+                "Segments": [
+                    {"Id": segment["id"], "Document": json.dumps(segment)} for segment in segments[trace_id]
+                ],
             }
             for trace_id in wanted
             if trace_id in segments
@@ -108,14 +114,22 @@ def batch_get_traces(params: Params, context: Context) -> Params:
 @operation(SERVICE, "GetTraceSummaries")
 def get_trace_summaries(params: Params, context: Context) -> Params:
     start, end = _timestamp(params["StartTime"]), _timestamp(params["EndTime"])
-    conditions = [part.strip() for part in re.split(r"\s+AND\s+|\s*&&\s*", params.get("FilterExpression") or "") if part.strip()]
+    conditions = [
+        part.strip()
+        for part in re.split(r"\s+AND\s+|\s*&&\s*", params.get("FilterExpression") or "")
+        if part.strip()
+    ]
     summaries = []
     traces = context.state(Traces).snapshot()
     for trace_id, segments in traces.items():
         began = min(segment["start_time"] for segment in segments)
         if start <= began <= end and all(_matches(condition, segments) for condition in conditions):
             summaries.append(_summary(trace_id, segments))
-    return {"TraceSummaries": summaries, "TracesProcessedCount": len(traces), "ApproximateTime": datetime.now(UTC)}
+    return {
+        "TraceSummaries": summaries,
+        "TracesProcessedCount": len(traces),
+        "ApproximateTime": datetime.now(UTC),
+    }
 
 
 def _timestamp(value: datetime) -> float:
@@ -129,7 +143,9 @@ def _matches(condition: str, segments: list[Segment]) -> bool:
     if match := SERVICE_FILTER.match(condition):
         return any(segment["name"] == match[1] for segment in segments)
     if match := ANNOTATION_FILTER.match(condition):
-        values = [str(part["annotations"][match[1]]) for part in flat if match[1] in part.get("annotations", {})]
+        values = [
+            str(part["annotations"][match[1]]) for part in flat if match[1] in part.get("annotations", {})
+        ]
         wanted = match[3] if match[3] is not None else match[4]
         is_there = any(value.lower() == wanted.lower() for value in values)
         return is_there if match[2] == "=" else bool(values) and not is_there
@@ -147,7 +163,7 @@ def _flag(flat: list[Segment], name: str) -> bool:
 
 
 def _duration(segments: list[Segment]) -> float:
-    ends = [segment.get("end_time", segment["start_time"]) for segment in segments]
+    ends = [float(segment.get("end_time") or segment["start_time"]) for segment in segments]
     return float(max(ends) - min(segment["start_time"] for segment in segments))
 
 

@@ -28,7 +28,11 @@ def make_stream(cloud: Cloud, name: str, *, bucket: str | None = None, **destina
         s3.create_bucket(Bucket=name)
     cloud.client("firehose").create_delivery_stream(
         DeliveryStreamName=name,
-        ExtendedS3DestinationConfiguration={"RoleARN": arn, "BucketARN": f"arn:aws:s3:::{bucket or name}", **destination},
+        ExtendedS3DestinationConfiguration={
+            "RoleARN": arn,
+            "BucketARN": f"arn:aws:s3:::{bucket or name}",
+            **destination,
+        },
     )
     return arn
 
@@ -40,7 +44,9 @@ def objects(cloud: Cloud, bucket: str) -> dict[str, bytes]:
 
 
 def put(cloud: Cloud, name: str, *records: bytes) -> None:
-    cloud.client("firehose").put_record_batch(DeliveryStreamName=name, Records=[{"Data": record} for record in records])
+    cloud.client("firehose").put_record_batch(
+        DeliveryStreamName=name, Records=[{"Data": record} for record in records]
+    )
 
 
 def test_records_wait_until_flushed_and_land_together_under_the_delivery_role(cloud: Cloud) -> None:
@@ -66,7 +72,11 @@ def test_a_full_buffer_is_delivered_without_being_asked(cloud: Cloud) -> None:
 
 def test_an_old_buffer_is_delivered_without_being_asked(tmp_path: Path) -> None:
     with Cloud(port=0, directory=tmp_path, deliver_within=0.1) as cloud:
-        make_stream(cloud, "by-age", ProcessingConfiguration={"Enabled": True, "Processors": [{"Type": "AppendDelimiterToRecord"}]})
+        make_stream(
+            cloud,
+            "by-age",
+            ProcessingConfiguration={"Enabled": True, "Processors": [{"Type": "AppendDelimiterToRecord"}]},
+        )
         put(cloud, "by-age", b"one", b"two")
         assert list(wait_for(lambda: objects(cloud, "by-age")).values()) == [b"one\ntwo\n"]
 
@@ -106,7 +116,10 @@ def test_stopping_delivers_what_is_buffered(tmp_path: Path) -> None:
         ({"Prefix": "raw/"}, r"raw/2026/03/04/23/s-1-.*"),
         ({"Prefix": "d=!{timestamp:yyyyMMdd}/", "CompressionFormat": "GZIP"}, r"d=20260304/s-1-.*\.gz"),
         ({"Prefix": "!{timestamp:dd}/!{firehose:random-string}/"}, r"04/[0-9a-f]{11}/s-1-.*"),
-        ({"Prefix": "!{timestamp:dd-HH}/", "CustomTimeZone": "Asia/Tokyo"}, r"05-08/s-1-2026-03-05-08-06-07-.*"),
+        (
+            {"Prefix": "!{timestamp:dd-HH}/", "CustomTimeZone": "Asia/Tokyo"},
+            r"05-08/s-1-2026-03-05-08-06-07-.*",
+        ),
         ({"Prefix": "!{timestamp:dd}/", "FileExtension": ".jsonl"}, r"04/s-1-.*\.jsonl"),
     ],
 )
@@ -125,4 +138,8 @@ def test_limits_and_what_is_not_there(cloud: Cloud) -> None:
     with pytest.raises(firehose.exceptions.ResourceNotFoundException):
         put(cloud, "no-such-stream", b"x")
     with pytest.raises(ClientError, match="MetadataExtraction"):
-        make_stream(cloud, "with-jq", ProcessingConfiguration={"Enabled": True, "Processors": [{"Type": "MetadataExtraction"}]})
+        make_stream(
+            cloud,
+            "with-jq",
+            ProcessingConfiguration={"Enabled": True, "Processors": [{"Type": "MetadataExtraction"}]},
+        )

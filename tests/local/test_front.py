@@ -12,7 +12,7 @@ from botocore.credentials import ContainerProvider
 from botocore.exceptions import ClientError, EventStreamError
 
 from local.api import ServiceError
-from local.cloud import Cloud, PortInUse, check_port
+from local.cloud import Cloud, PortInUseError, check_port
 from local.services import bedrock_runtime
 
 MODEL = "amazon.nova-micro-v1:0"
@@ -52,7 +52,9 @@ def test_presigned_urls_work(cloud: Cloud) -> None:
         ("cloudwatch", "list_metric_streams", "cloudwatch:ListMetricStreams"),
     ],
 )
-def test_what_is_not_there_is_501_with_its_name(cloud: Cloud, service: str, operation: str, name: str | None) -> None:
+def test_what_is_not_there_is_501_with_its_name(
+    cloud: Cloud, service: str, operation: str, name: str | None
+) -> None:
     arguments = {"resourceArn": "arn:aws:braket:us-east-1:1:job/x"} if service == "braket" else {}
     with pytest.raises(ClientError) as caught:
         getattr(cloud.client(service), operation)(**arguments)
@@ -72,7 +74,11 @@ def test_unknown_access_keys_and_unsigned_requests_are_refused(cloud: Cloud) -> 
     import boto3
 
     stranger = boto3.client(
-        "sts", endpoint_url=cloud.endpoint, region_name="us-east-1", aws_access_key_id="ak", aws_secret_access_key="x"
+        "sts",
+        endpoint_url=cloud.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="ak",
+        aws_secret_access_key="x",
     )
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         stranger.get_caller_identity()
@@ -83,7 +89,9 @@ def test_containers_get_their_role_through_botocores_own_provider(cloud: Cloud) 
     role = "arn:aws:iam::123456789012:role/task"
     cloud.container_credentials["token"] = cloud.credentials.issue(role, "session")
     uri = f"{cloud.endpoint}/_local/credentials/token"
-    provided = ContainerProvider(environ={"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}).load().get_frozen_credentials()
+    provided = (
+        ContainerProvider(environ={"AWS_CONTAINER_CREDENTIALS_FULL_URI": uri}).load().get_frozen_credentials()
+    )
     assert provided.access_key.startswith("ASIA")
     sts = cloud.client("sts", role=cloud.container_credentials["token"])
     assert sts.get_caller_identity()["Arn"] == "arn:aws:sts::123456789012:assumed-role/task/session"
@@ -119,5 +127,5 @@ def test_an_error_in_mid_stream_is_an_exception_event(cloud: Cloud, monkeypatch:
 
 
 def test_a_taken_port_is_named_with_its_holder_and_the_remedy(cloud: Cloud) -> None:
-    with pytest.raises(PortInUse, match=rf"port {cloud.port}, which MLflow needs.*pid.*--port-base"):
+    with pytest.raises(PortInUseError, match=rf"port {cloud.port}, which MLflow needs.*pid.*--port-base"):
         check_port(cloud.port, "MLflow", "--port-base")

@@ -17,7 +17,16 @@ from local.services import bedrock_runtime
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
-TOOLS = {"tools": [{"toolSpec": {"name": "get_claim", "inputSchema": {"json": {"type": "object", "properties": {"id": {"type": "string"}}}}}}]}
+TOOLS = {
+    "tools": [
+        {
+            "toolSpec": {
+                "name": "get_claim",
+                "inputSchema": {"json": {"type": "object", "properties": {"id": {"type": "string"}}}},
+            }
+        }
+    ]
+}
 
 
 @pytest.fixture(autouse=True)
@@ -27,20 +36,37 @@ def detectors(monkeypatch: pytest.MonkeyPatch) -> None:
     def level(text: str, word: str) -> float:
         return 0.9 if word in text else 0.0
 
-    labels = ("GRAPHIC", "HARASSMENT_OR_ABUSE", "HATE_SPEECH", "INSULT", "PROFANITY", "SEXUAL", "VIOLENCE_OR_THREAT")
+    labels = (
+        "GRAPHIC",
+        "HARASSMENT_OR_ABUSE",
+        "HATE_SPEECH",
+        "INSULT",
+        "PROFANITY",
+        "SEXUAL",
+        "VIOLENCE_OR_THREAT",
+    )
 
     def find(text: str, language: str = "en") -> list[dict[str, Any]]:
         at = text.find("123-45-6789")
         return [] if at < 0 else [{"type": "SSN", "score": 0.97, "begin": at, "end": at + 11}]
 
     doubles = {
-        "toxicity": {"score": lambda text: {**{label: level(text, label) for label in labels}, "TOXICITY": level(text, "toxic")}},
+        "toxicity": {
+            "score": lambda text: {
+                **{label: level(text, label) for label in labels},
+                "TOXICITY": level(text, "toxic"),
+            }
+        },
         "misconduct": {"score": lambda text: level(text, "MISCONDUCT")},
         "prompt_attack": {
-            "score": lambda text: {name: level(text, name) for name in ("JAILBREAK", "PROMPT_INJECTION", "PROMPT_LEAKAGE")}
+            "score": lambda text: {
+                name: level(text, name) for name in ("JAILBREAK", "PROMPT_INJECTION", "PROMPT_LEAKAGE")
+            }
         },
         "pii": {"find": find},
-        "embeddings": {"embed": lambda texts: np.ones((len(texts), 384), np.float32) / np.sqrt(np.float32(384))},
+        "embeddings": {
+            "embed": lambda texts: np.ones((len(texts), 384), np.float32) / np.sqrt(np.float32(384))
+        },
     }
     package = types.ModuleType("local.detectors")
     monkeypatch.setitem(sys.modules, "local.detectors", package)
@@ -77,7 +103,10 @@ class TestConverse:
         monkeypatch.setattr(bedrock_runtime, "stream_events", events)
         answer = ask(cloud, toolConfig=TOOLS)
         use = {"toolUse": {"toolUseId": "t1", "name": "get_claim", "input": {"id": "C-1"}}}
-        assert answer["output"]["message"] == {"role": "assistant", "content": [{"text": "Let me look."}, use]}
+        assert answer["output"]["message"] == {
+            "role": "assistant",
+            "content": [{"text": "Let me look."}, use],
+        }
         assert (answer["stopReason"], answer["usage"]["totalTokens"]) == ("tool_use", 7)
 
     @pytest.mark.parametrize(
@@ -108,7 +137,9 @@ class TestConverse:
 
 
 @pytest.mark.parametrize(("dimensions", "filled"), [(1024, 384), (512, 384), (256, 256)])
-def test_embeddings_have_the_asked_dimension_and_unit_length(cloud: Cloud, dimensions: int, filled: int) -> None:
+def test_embeddings_have_the_asked_dimension_and_unit_length(
+    cloud: Cloud, dimensions: int, filled: int
+) -> None:
     body = json.dumps({"inputText": "hello", "dimensions": dimensions, "normalize": True})
     answer = json.loads(cloud.client("bedrock-runtime").invoke_model(modelId=TITAN, body=body)["body"].read())
     vector = np.array(answer["embedding"])
@@ -116,7 +147,9 @@ def test_embeddings_have_the_asked_dimension_and_unit_length(cloud: Cloud, dimen
     assert np.linalg.norm(vector) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("body", ['{"inputText": ""}', '{"inputText": "x", "dimensions": 300}', '{"text": "x"}', "no json"])
+@pytest.mark.parametrize(
+    "body", ['{"inputText": ""}', '{"inputText": "x", "dimensions": 300}', '{"text": "x"}', "no json"]
+)
 def test_bad_embedding_requests(cloud: Cloud, body: str) -> None:
     with pytest.raises(cloud.client("bedrock-runtime").exceptions.ValidationException):
         cloud.client("bedrock-runtime").invoke_model(modelId=TITAN, body=body)
@@ -127,7 +160,10 @@ class TestGuardrails:
         answer = cloud.client("bedrock-runtime").invoke_guardrail_checks(
             messages=[
                 {"role": "system", "content": [{"text": "harmless"}]},
-                {"role": "user", "content": [{"text": "HATE_SPEECH and JAILBREAK"}, {"text": "my ssn is 123-45-6789."}]},
+                {
+                    "role": "user",
+                    "content": [{"text": "HATE_SPEECH and JAILBREAK"}, {"text": "my ssn is 123-45-6789."}],
+                },
             ],
             checks={
                 "contentFilter": {"categories": [{"category": "HATE"}, {"category": "MISCONDUCT"}]},
@@ -136,10 +172,18 @@ class TestGuardrails:
             },
         )
         results = answer["results"]
-        assert {each["category"]: each["severityScore"] for each in results["contentFilter"]["results"]} == {"HATE": 0.8, "MISCONDUCT": 0}
+        assert {each["category"]: each["severityScore"] for each in results["contentFilter"]["results"]} == {
+            "HATE": 0.8,
+            "MISCONDUCT": 0,
+        }
         assert [each["severityScore"] for each in results["promptAttack"]["results"]] == [0.8, 0]
         (found,) = results["sensitiveInformation"]["results"]
-        assert (found["messageIndex"], found["contentIndex"], found["beginOffset"], found["endOffset"]) == (1, 1, 10, 21)
+        assert (found["messageIndex"], found["contentIndex"], found["beginOffset"], found["endOffset"]) == (
+            1,
+            1,
+            10,
+            21,
+        )
         assert answer["usage"]["promptAttack"]["textUnits"] == 1
 
     def test_a_guardrail_blocks_masks_and_lets_pass(self, cloud: Cloud) -> None:
@@ -147,13 +191,20 @@ class TestGuardrails:
             name="g",
             blockedInputMessaging="not this",
             blockedOutputsMessaging="not that",
-            contentPolicyConfig={"filtersConfig": [{"type": "INSULTS", "inputStrength": "HIGH", "outputStrength": "NONE"}]},
-            sensitiveInformationPolicyConfig={"piiEntitiesConfig": [{"type": "US_SOCIAL_SECURITY_NUMBER", "action": "ANONYMIZE"}]},
+            contentPolicyConfig={
+                "filtersConfig": [{"type": "INSULTS", "inputStrength": "HIGH", "outputStrength": "NONE"}]
+            },
+            sensitiveInformationPolicyConfig={
+                "piiEntitiesConfig": [{"type": "US_SOCIAL_SECURITY_NUMBER", "action": "ANONYMIZE"}]
+            },
         )
 
         def apply(text: str, source: str = "INPUT") -> dict[str, Any]:
             answer: dict[str, Any] = cloud.client("bedrock-runtime").apply_guardrail(
-                guardrailIdentifier=created["guardrailId"], guardrailVersion="DRAFT", source=source, content=[{"text": {"text": text}}]
+                guardrailIdentifier=created["guardrailId"],
+                guardrailVersion="DRAFT",
+                source=source,
+                content=[{"text": {"text": text}}],
             )
             return answer
 
@@ -166,7 +217,9 @@ class TestGuardrails:
 class TestComprehend:
     def test_answers_per_segment(self, cloud: Cloud) -> None:
         segments = [{"Text": "toxic INSULT"}, {"Text": "fine"}]
-        first, second = cloud.client("comprehend").detect_toxic_content(TextSegments=segments, LanguageCode="en")["ResultList"]
+        first, second = cloud.client("comprehend").detect_toxic_content(
+            TextSegments=segments, LanguageCode="en"
+        )["ResultList"]
         assert first["Toxicity"] == pytest.approx(0.9)
         assert {label["Name"] for label in first["Labels"] if label["Score"] > 0.5} == {"INSULT"}
         assert second["Toxicity"] == 0
@@ -180,7 +233,10 @@ class TestComprehend:
     def test_prompt_safety_is_a_classifier_endpoint(self, cloud: Cloud) -> None:
         arn = "arn:aws:comprehend:us-east-1:aws:document-classifier-endpoint/prompt-safety"
         classes = cloud.client("comprehend").classify_document(Text="JAILBREAK", EndpointArn=arn)["Classes"]
-        assert {each["Name"]: round(each["Score"], 1) for each in classes} == {"UNSAFE_PROMPT": 0.9, "SAFE_PROMPT": 0.1}
+        assert {each["Name"]: round(each["Score"], 1) for each in classes} == {
+            "UNSAFE_PROMPT": 0.9,
+            "SAFE_PROMPT": 0.1,
+        }
 
     def test_limits_of_the_service(self, cloud: Cloud) -> None:
         comprehend = cloud.client("comprehend")

@@ -35,7 +35,9 @@ class Desk:
         token, _ = pool.create_jwt(app or self.app, self.username, use, seconds, groups)
         return str(token)
 
-    def ask(self, action: str = "approve_payout", *, amount: int = 100, region: str = "eu", **given: Any) -> dict[str, Any]:
+    def ask(
+        self, action: str = "approve_payout", *, amount: int = 100, region: str = "eu", **given: Any
+    ) -> dict[str, Any]:
         arguments = {
             "policyStoreId": self.store,
             "identityToken": self.token(),
@@ -66,7 +68,9 @@ def claim(region: str) -> dict[str, Any]:
 def make_desk(cloud: Cloud) -> Desk:
     cognito, permissions = cloud.client("cognito-idp"), cloud.client("verifiedpermissions")
     pool = cognito.create_user_pool(PoolName="desk")["UserPool"]
-    app = cognito.create_user_pool_client(UserPoolId=pool["Id"], ClientName="app")["UserPoolClient"]["ClientId"]
+    app = cognito.create_user_pool_client(UserPoolId=pool["Id"], ClientName="app")["UserPoolClient"][
+        "ClientId"
+    ]
     cognito.admin_create_user(UserPoolId=pool["Id"], Username="adam")
     store = permissions.create_policy_store(validationSettings={"mode": "STRICT"})["policyStoreId"]
     schema = (POLICIES / "schema.json").read_text()
@@ -74,7 +78,9 @@ def make_desk(cloud: Cloud) -> Desk:
     ids = {}
     for path in sorted(POLICIES.glob("*.cedar")):
         statement = path.read_text().replace('Group::"', f'Group::"{pool["Id"]}|')
-        created = permissions.create_policy(policyStoreId=store, definition={"static": {"statement": statement}})
+        created = permissions.create_policy(
+            policyStoreId=store, definition={"static": {"statement": statement}}
+        )
         ids[path.stem] = created["policyId"]
     permissions.create_identity_source(
         policyStoreId=store,
@@ -197,7 +203,9 @@ class TestTokens:
 class TestPolicies:
     def refused(self, desk: Desk, statement: str, reason: str) -> None:
         with pytest.raises(desk.client.exceptions.ValidationException, match=reason):
-            desk.client.create_policy(policyStoreId=desk.store, definition={"static": {"statement": statement}})
+            desk.client.create_policy(
+                policyStoreId=desk.store, definition={"static": {"statement": statement}}
+            )
 
     def test_must_fit_the_schema(self, desk: Desk) -> None:
         self.refused(desk, "permit (principal, action, resource) when { principal.salary > 1 };", "salary")
@@ -206,7 +214,9 @@ class TestPolicies:
         self.refused(desk, "permit (principal, action", "Invalid policy")
 
     def test_are_one_statement_each(self, desk: Desk) -> None:
-        self.refused(desk, "permit (principal, action, resource); forbid (principal, action, resource);", "exactly one")
+        self.refused(
+            desk, "permit (principal, action, resource); forbid (principal, action, resource);", "exactly one"
+        )
 
 
 def test_a_removed_policy_no_longer_decides(cloud: Cloud) -> None:
