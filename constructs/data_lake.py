@@ -59,13 +59,13 @@ class DataLake(Construct):
             auto_delete_objects=not self._lifetime.protected,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(retention_days))],
         )
-        stack = Stack.of(self)
+        # As Elastic Load Balancing documents it: the account in the key is that of the load balancer.
+        keys = f"{self.ALB_LOGS_PREFIX}/AWSLogs/{Stack.of(self).account}/*"
         bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal("logdelivery.elasticloadbalancing.amazonaws.com")],
                 actions=["s3:PutObject"],
-                resources=[bucket.arn_for_objects(f"{self.ALB_LOGS_PREFIX}/AWSLogs/{stack.account}/*")],
-                conditions={"StringEquals": {"aws:SourceAccount": stack.account}},
+                resources=[bucket.arn_for_objects(keys)],
             )
         )
         return bucket
