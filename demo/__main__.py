@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from rich.console import Console
 
+from demo import seed
 from demo.guide import run
 
 STACKS = ("Identity", "Capture", "Assistant")
@@ -24,8 +25,7 @@ def main() -> int:
     held = run(
         base_url=arguments.url or outputs["Assistant"]["AssistantUrl"],
         outputs=outputs,
-        service=f"{arguments.environment}-assistant",
-        settle=None,
+        directory=seed.main(outputs),
         console=Console(),
     )
     return 0 if held else 1

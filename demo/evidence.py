@@ -27,9 +27,8 @@ GROUP BY interaction_id
 class Evidence:
     """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing."""
 
-    def __init__(self, outputs: Mapping[str, Mapping[str, str]], service: str) -> None:
+    def __init__(self, outputs: Mapping[str, Mapping[str, str]]) -> None:
         self._bucket = outputs["Capture"]["LakeBucketName"]
-        self._service = service
         self._s3 = boto3.client("s3")
         self._xray = boto3.client("xray")
         self.problems: list[str] = []
@@ -47,9 +46,16 @@ class Evidence:
             self._check_trace(step)
 
     def complete(self, steps: Sequence[Step]) -> bool:
-        """Whether every answered step has its record."""
-        found = self._read_lake()
-        return all(step.interaction_id in found for step in steps if step.interaction_id)
+        """Whether every answered step has its record and its trace, root included."""
+        answered = [step for step in steps if step.interaction_id]
+        records = self._read_lake()
+        if any(step.interaction_id not in records for step in answered):
+            return False
+        traces = self._read_traces([step.trace_id for step in answered])
+        return all(
+            _has_root(traces.get(step.trace_id, []), records[step.interaction_id]["service"])
+            for step in answered
+        )
 
     def _read_lake(self) -> dict[str, dict[str, Any]]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(
@@ -97,7 +103,8 @@ class Evidence:
 
     def _check_trace(self, step: Step) -> None:
         documents = self.segments.get(step.trace_id, [])
-        if not any(document["name"] == self._service for document in documents):
+        service = self.records.get(step.interaction_id, {}).get("service", "")
+        if not _has_root(documents, service):
             step.problems.append("no trace whose root is named after the service")
         text = json.dumps(documents)
         phrases = [step.ask, step.answer] if len(step.answer) > 20 else [step.ask]
@@ -105,3 +112,8 @@ class Evidence:
             step.problems.append("the trace holds what was said")
         if step.tools and not any("execute_tool" in document["name"] for document in documents):
             step.problems.append("the trace has no tool call")
+
+
+def _has_root(documents: Sequence[Mapping[str, Any]], service: str) -> bool:
+    """Whether the trace has the segment that X-Ray's map shows as the service."""
+    return any(document["name"] == service for document in documents)

@@ -1,4 +1,4 @@
-"""The demo from beginning to end: seed, tour, evidence, report."""
+"""The demo after its seed: tour, evidence, report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from demo import seed
+from demo.accounts import Directory
 from demo.evidence import Evidence
 from demo.tour import Tour
 
@@ -18,24 +18,25 @@ Outputs = Mapping[str, Mapping[str, str]]
 
 
 def run(
-    *, base_url: str, outputs: Outputs, service: str, settle: Callable[[], None] | None, console: Console
+    *,
+    base_url: str,
+    outputs: Outputs,
+    directory: Directory,
+    console: Console,
+    settle: Callable[[], None] | None = None,
 ) -> bool:
     """Send the tour and show what came of it; answers whether every expectation held.
 
-    ``settle`` makes buffered records and traces arrive at once, where the deployment has a way to do so; without it
-    we wait for them.
+    ``settle`` makes buffered records arrive at once, where the deployment has a way to do so.
     """
-    console.print("[bold]Seeding users, customers and claims[/]")
-    directory = seed.main(outputs)
     console.print("[bold]Sending the tour[/]")
     tour = Tour(base_url, directory, console)
     tour.run()
-    evidence = Evidence(outputs, service)
+    evidence = Evidence(outputs)
     console.print("[bold]Reading the captured records and the traces[/]")
     if settle:
         settle()
-    else:
-        _wait(evidence, tour)
+    _wait(evidence, tour)
     evidence.gather(tour.steps)
     console.print(tour.table())
     _summarize(tour, evidence, console)
@@ -46,9 +47,10 @@ def run(
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:
+    """Records and spans are sent in batches: ask until all are there, or for as long as one may be patient."""
     deadline = time.monotonic() + PATIENCE
     while not evidence.complete(tour.steps) and time.monotonic() < deadline:
-        time.sleep(5)
+        time.sleep(0.5)
 
 
 def _summarize(tour: Tour, evidence: Evidence, console: Console) -> None:

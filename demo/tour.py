@@ -48,7 +48,10 @@ class Step:
 
     def layers(self) -> str:
         """What the layers decided, as text."""
-        decided = [f"{item['direction']} {item['action']}{_finding(item)}" for item in self.guardrails]
+        decided = [
+            f"{item['direction']} {item['action']} ({item['reason']} by {item['detector']})"
+            for item in self.guardrails
+        ]
         return (
             "\n".join([*decided, *(f"{tool['name']} {tool['status']}" for tool in self.tools)])
             or "nothing to do"
@@ -206,11 +209,6 @@ def _streamed(client: openai.OpenAI, arguments: dict[str, Any], step: Step) -> d
         step.finish = event.choices[0].finish_reason or step.finish
         last = dict(event.to_dict())
     return last
-
-
-def _finding(item: dict[str, Any]) -> str:
-    found = sorted({f"{finding['category']} by {finding['detector']}" for finding in item["findings"]})
-    return f" ({', '.join(found[:3])}{' …' if len(found) > 3 else ''})" if found else ""
 
 
 def _short(text: str, limit: int) -> str:

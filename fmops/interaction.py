@@ -71,6 +71,8 @@ class GuardrailOutcome(Record):
 
     direction: str
     action: str
+    detector: str = Field(default="", description="whose finding, or failure to answer, decided")
+    reason: str = Field(default="", description="the category found, or why there was no answer")
     findings: list[GuardrailFinding] = []
     detectors: list[str] = []
     degraded: bool = False

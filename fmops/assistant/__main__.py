@@ -20,7 +20,9 @@ def main() -> int:
         settings = AssistantSettings()
     except ValidationError as error:
         for problem in error.errors():
-            print(f"FMOPS_{str(problem['loc'][0]).upper()}: {problem['msg']}", file=sys.stderr)  # noqa: T201
+            field = str(problem["loc"][0])
+            name = field if field.isupper() else f"FMOPS_{field.upper()}"
+            print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
     from fmops.assistant.assembly import assemble
 

@@ -31,10 +31,12 @@ MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts"
 def assemble(settings: AssistantSettings) -> FastAPI:
     """The whole application."""
     stop_telemetry = telemetry.start()
-    session = boto3.Session()
+    session = boto3.Session(region_name=settings.region)
     bedrock = session.client("bedrock-runtime", config=MODEL)
     desk = ClaimsDesk(session.client("dynamodb", config=FAST), settings.claims_table)
-    embeddings = BedrockEmbeddings(client=bedrock, model_id=settings.embedding_model_id)
+    embeddings = BedrockEmbeddings(
+        client=bedrock, model_id=settings.embedding_model_id, region_name=settings.region
+    )
     guardrails = build_engine(
         settings.guardrails, session, observers=[record_outcome, telemetry.observe_guardrails]
     )
@@ -46,7 +48,9 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         session.client("firehose", config=FAST), settings.delivery_stream, Spool(settings.spool_directory)
     )
     agent = build_agent(
-        model=ChatBedrockConverse(client=bedrock, model_id=settings.model_id, temperature=0),
+        model=ChatBedrockConverse(
+            client=bedrock, model_id=settings.model_id, temperature=0, region_name=settings.region
+        ),
         model_id=settings.model_id,
         tools=build_tools(desk, base, resolver.readable(authorizer)),
         guardrails=guardrails,

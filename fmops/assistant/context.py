@@ -47,10 +47,13 @@ def record_outcome(outcome: Outcome) -> None:
     interaction = current_interaction.get()
     if interaction is None:
         return
+    summary = outcome.summary()
     interaction.guardrails.append(
         GuardrailOutcome(
             direction=outcome.direction,
             action=outcome.action,
+            detector=summary["detector"],
+            reason=summary["category"],
             findings=[
                 GuardrailFinding(category=finding.category, score=finding.score, detector=finding.detector)
                 for finding in outcome.findings

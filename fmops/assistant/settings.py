@@ -27,6 +27,7 @@ class AssistantSettings(BaseSettings):
     spool_directory: Path
     pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
     guardrails: GuardrailSettings = GuardrailSettings()
+    region: str = Field(min_length=1, validation_alias="AWS_REGION")
     service_name: str = Field(default="assistant", validation_alias="OTEL_SERVICE_NAME")
     resource_attributes: str = Field(default="", validation_alias="OTEL_RESOURCE_ATTRIBUTES")
 

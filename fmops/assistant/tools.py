@@ -14,7 +14,9 @@ from fmops.assistant.context import RequestContext
 from fmops.assistant.knowledge import KnowledgeBase, KnowledgeDocument
 from fmops.interaction import RetrievedDocument
 
-Runtime = ToolRuntime[RequestContext, Any]
+Runtime = ToolRuntime[Any, Any]
+"""Its context is a ``RequestContext``; named here, LangChain would put it into the tool's argument schema."""
+
 Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
 """Which of the documents the caller may read, in order."""
 

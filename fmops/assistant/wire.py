@@ -113,15 +113,7 @@ def details(interaction: Interaction) -> dict[str, Any]:
     """What the layers decided: detectors, categories, actions and policies, never content."""
     return {
         "guardrails": [
-            {
-                "direction": outcome.direction,
-                "action": outcome.action,
-                "degraded": outcome.degraded,
-                "findings": [
-                    {"detector": finding.detector, "category": finding.category}
-                    for finding in outcome.findings
-                ],
-            }
+            outcome.model_dump(include={"direction", "action", "detector", "reason", "degraded"})
             for outcome in interaction.guardrails
             if outcome.action != "allow"
         ],

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+import threading
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,8 @@ _STEEPNESS = 14.0
 _MARGIN = 0.06
 _RESEMBLANCE = 0.3
 """Below this similarity a text resembles nothing: being nearer to a bad example then says nothing."""
+_one_at_a_time = threading.Lock()
+"""Embedding is bound by the processor: two at once only take longer."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -28,11 +31,17 @@ def _exemplars() -> dict[str, Array]:
 
 def scores(text: str, labels: tuple[str, ...], harmless: str) -> dict[str, float]:
     """For each label, 0 to 1: the most of the whole text and of each of its sentences."""
-    pieces = [text, *(piece for piece in _SENTENCE.split(text) if len(piece) > 8 and piece != text)]
-    vectors = embed(pieces)
+    with _one_at_a_time:
+        vectors = _vectors(text)
     exemplars = _exemplars()
     good = np.maximum(_nearness(vectors, exemplars[harmless]), np.float32(_RESEMBLANCE))
     return {label: float(_logistic(_nearness(vectors, exemplars[label]) - good).max()) for label in labels}
+
+
+@lru_cache(maxsize=1024)
+def _vectors(text: str) -> Array:
+    """Every detector asks about the same texts: each is embedded once."""
+    return embed([text, *(piece for piece in _SENTENCE.split(text) if len(piece) > 8 and piece != text)])
 
 
 def _nearness(vectors: Array, exemplars: Array) -> Array:
