@@ -108,6 +108,11 @@ def arguments_part(arguments: Mapping[str, Any]) -> Part:
     return Part(Direction.TOOL_ARGUMENTS, "assistant", tuple(_leaves(dict(arguments), (), "")))
 
 
+def result_part(result: Any) -> Part:
+    """What a tool gave back, as far as it is text or structured data."""
+    return Part(Direction.TOOL_RESULTS, "user", tuple(_leaves(result, (), "")))
+
+
 def rebuilt(value: Any, changed: Mapping[Path, str]) -> Any:
     """``value`` with the texts at these paths replaced."""
     return _rebuilt(value, dict(changed)) if changed else value

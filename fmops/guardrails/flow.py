@@ -26,6 +26,9 @@ _Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[AIMessage] | Base
 class Flow(Protocol):
     """A model call under way, or done. Nothing of it leaves but vetted; ``GuardrailBlocked`` is raised instead."""
 
+    def begin(self) -> None:
+        """Begin now; otherwise it begins when it is first asked for something."""
+
     def chunks(self) -> AsyncIterator[ChatGenerationChunk]: ...
 
     async def result(self) -> ChatResult: ...
@@ -39,21 +42,29 @@ class WholeFlow:
 
     def __init__(self, engine: GuardrailEngine, source: Coroutine[Any, Any, ChatResult]) -> None:
         self._vetting = Vetting(engine)
-        self._task = asyncio.create_task(self._vetted(source))
+        self._source = source
+        self._task: asyncio.Task[ChatResult] | None = None
+
+    def begin(self) -> None:
+        self._task = self._task or asyncio.create_task(self._vetted())
 
     async def chunks(self) -> AsyncIterator[ChatGenerationChunk]:
         for generation in (await self.result()).generations:
             yield as_chunk(generation)
 
     async def result(self) -> ChatResult:
-        return await self._task
+        self.begin()
+        return await cast(asyncio.Task[ChatResult], self._task)
 
     async def cancel(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        if self._task is None:
+            self._source.close()
+        else:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _vetted(self, source: Coroutine[Any, Any, ChatResult]) -> ChatResult:
-        result = await source
+    async def _vetted(self) -> ChatResult:
+        result = await self._source
         messages = await self._vetting.messages([generation.message for generation in result.generations])
         return with_messages(result, messages)
 
@@ -66,10 +77,14 @@ class StreamFlow:
         self._gate = Gate(engine.settings.stream)
         self._checked: asyncio.Queue[_Checked] = asyncio.Queue()
         self._tasks: list[asyncio.Task[Any]] = []
-        self._producer = asyncio.create_task(self._produce(source))
+        self._source = source
+
+    def begin(self) -> None:
+        if not self._tasks:
+            self._task(self._produce(self._source))
 
     async def chunks(self) -> AsyncIterator[ChatGenerationChunk]:
-        """The vetted chunks. Raises ``GuardrailBlocked`` at the first window that is blocked."""
+        self.begin()
         try:
             while (item := await self._checked.get()) is not None:
                 if isinstance(item, BaseException):
@@ -91,7 +106,7 @@ class StreamFlow:
         return await agenerate_from_stream(self.chunks())
 
     async def cancel(self) -> None:
-        tasks = [task for task in (self._producer, *self._tasks) if not task.done()]
+        tasks = [task for task in self._tasks if not task.done()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -14,8 +13,9 @@ from langgraph.types import Command
 from typing_extensions import override
 
 from fmops.guardrails.engine import GuardrailEngine
+from fmops.guardrails.tools import guarded
 from fmops.guardrails.types import Action, Outcome
-from fmops.guardrails.vetting import Vetting, notice
+from fmops.guardrails.vetting import WITHHELD, Vetting, notice
 
 _Result = ToolMessage | Command[Any]
 
@@ -63,11 +63,8 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         arguments, outcome = await self._again.arguments(request.tool_call["args"])
         if outcome.blocked:
             return _refused(request, outcome)
-        result = await handler(_with(request, arguments, outcome))
-        if isinstance(result, ToolMessage):
-            return await self._vetting.message(result)
-        messages = _messages(result)
-        return _replaced(result, messages, await self._vetting.messages(messages))
+        result = await handler(self._guarded(request, arguments, outcome))
+        return _marked(await self._again.result(result))
 
     @override
     def wrap_tool_call(
@@ -76,11 +73,17 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         arguments, outcome = self._again.arguments_sync(request.tool_call["args"])
         if outcome.blocked:
             return _refused(request, outcome)
-        result = handler(_with(request, arguments, outcome))
-        if isinstance(result, ToolMessage):
-            return self._vetting.message_sync(result)
-        messages = _messages(result)
-        return _replaced(result, messages, self._vetting.messages_sync(messages))
+        result = handler(self._guarded(request, arguments, outcome))
+        return _marked(self._again.result_sync(result))
+
+    def _guarded(
+        self, request: ToolCallRequest, arguments: dict[str, Any], outcome: Outcome
+    ) -> ToolCallRequest:
+        if request.tool is not None:
+            request = request.override(tool=guarded(request.tool, self._vetting))
+        if outcome.action is Action.REDACT:
+            request = request.override(tool_call={**request.tool_call, "args": arguments})
+        return request
 
 
 def _split(messages: list[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage]]:
@@ -98,26 +101,13 @@ def _changed(old: list[BaseMessage], new: list[BaseMessage]) -> dict[str, Any] |
     return {"messages": changed} if changed else None
 
 
-def _with(request: ToolCallRequest, arguments: dict[str, Any], outcome: Outcome) -> ToolCallRequest:
-    if outcome.action is not Action.REDACT:
-        return request
-    return request.override(tool_call={**request.tool_call, "args": arguments})
+def _marked(result: _Result) -> _Result:
+    """A result that was withheld within the tool is an error to the model."""
+    if isinstance(result, ToolMessage) and str(result.content).startswith(WITHHELD):
+        return result.model_copy(update={"status": "error"})
+    return result
 
 
 def _refused(request: ToolCallRequest, outcome: Outcome) -> ToolMessage:
     call = request.tool_call
     return ToolMessage(notice(outcome), tool_call_id=str(call["id"]), name=call["name"], status="error")
-
-
-def _messages(result: Command[Any]) -> list[BaseMessage]:
-    update = result.update if isinstance(result.update, dict) else {}
-    return [message for message in update.get("messages", ()) if isinstance(message, BaseMessage)]
-
-
-def _replaced(result: Command[Any], old: list[BaseMessage], new: list[BaseMessage]) -> Command[Any]:
-    if all(after is before for before, after in zip(old, new, strict=True)):
-        return result
-    by_identity = {id(before): after for before, after in zip(old, new, strict=True)}
-    given = cast(dict[str, Any], result.update)
-    messages = [by_identity.get(id(message), message) for message in given["messages"]]
-    return dataclasses.replace(result, update={**given, "messages": messages})

@@ -154,8 +154,7 @@ class GuardedChatModel(BaseChatModel):
             async for chunk in super().astream(messages, config, stop=stop, **{**kwargs, _VETTED: flow}):
                 yield chunk
         finally:
-            if flow:
-                await flow.cancel()
+            await flow.cancel()
 
     @override
     def stream(
@@ -264,21 +263,28 @@ class GuardedChatModel(BaseChatModel):
         return messages if _VETTED in kwargs else self._quiet.messages_sync(messages)
 
     async def _prepared(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
-    ) -> tuple[list[BaseMessage], Flow | None]:
-        """The vetted input; and the model call, if it was begun meanwhile and its input stands."""
-        if not self.engine.settings.speculative or self.rate_limiter:
-            return await self._quiet.messages(messages), None
-        flow = self._begin(_normalize_messages(messages), stop, kwargs, stream=stream)
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: Mapping[str, Any],
+        *,
+        stream: bool,
+    ) -> tuple[list[BaseMessage], Flow]:
+        """The vetted input and the call with it, which has begun meanwhile if that is allowed and the input stands."""
+        flow: Flow | None = None
+        if self.engine.settings.speculative and not self.rate_limiter:
+            flow = self._call(_normalize_messages(messages), stop, kwargs, stream=stream)
+            flow.begin()
         try:
             vetted = await self._quiet.messages(messages)
         except BaseException:
-            await flow.cancel()
+            if flow:
+                await flow.cancel()
             raise
-        if all(new is old for new, old in zip(vetted, messages, strict=True)):
-            return vetted, flow
-        await flow.cancel()
-        return vetted, None
+        if flow and any(new is not old for new, old in zip(vetted, messages, strict=True)):
+            await flow.cancel()
+            flow = None
+        return vetted, flow or self._call(_normalize_messages(vetted), stop, kwargs, stream=stream)
 
     async def _begun(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
@@ -287,9 +293,9 @@ class GuardedChatModel(BaseChatModel):
         if _VETTED not in kwargs:
             messages = await self._quiet.messages(messages)
         flow: Flow | None = kwargs.get(_VETTED)
-        return flow or self._begin(messages, stop, kwargs, stream=stream)
+        return flow or self._call(messages, stop, kwargs, stream=stream)
 
-    def _begin(
+    def _call(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
     ) -> Flow:
         # The wrapped model's own methods, below callbacks: through its public ones, tracers would see raw text.

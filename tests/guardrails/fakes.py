@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import threading
 import time
@@ -91,11 +92,11 @@ def engine(*detectors: Detector, outcomes: list[Outcome] | None = None, **settin
 class Scripted(BaseChatModel):
     """Says its answers one after another: whole, or in the given pieces. Records what it read, and whether it was cancelled."""
 
-    answers: list[Any]
+    answers: list[Any] = Field(repr=False)
     """Each a list of pieces (str, or AIMessageChunk), or an AIMessage."""
     delay: float = 0.0
     first_delay: float = 0.0
-    read: list[list[BaseMessage]] = Field(default_factory=list)
+    read: list[list[BaseMessage]] = Field(default_factory=list, repr=False)
     cancelled: int = 0
     bound: list[Any] = Field(default_factory=list)
     _said: int = PrivateAttr(default=0)
@@ -115,7 +116,7 @@ class Scripted(BaseChatModel):
             calls = [
                 {
                     "name": call["name"],
-                    "args": __import__("json").dumps(call["args"]),
+                    "args": json.dumps(call["args"]),
                     "id": call["id"],
                     "index": index,
                 }
@@ -132,7 +133,7 @@ class Scripted(BaseChatModel):
         whole = pieces[0]
         for piece in pieces[1:]:
             whole = whole + piece
-        message = AIMessage(content=whole.content, tool_calls=whole.tool_calls, id="scripted-1")
+        message = AIMessage(content=whole.content, tool_calls=whole.tool_calls, id=f"scripted-{self._said}")
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     async def _agenerate(
@@ -147,7 +148,7 @@ class Scripted(BaseChatModel):
         whole = pieces[0]
         for piece in pieces[1:]:
             whole = whole + piece
-        message = AIMessage(content=whole.content, tool_calls=whole.tool_calls, id="scripted-1")
+        message = AIMessage(content=whole.content, tool_calls=whole.tool_calls, id=f"scripted-{self._said}")
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _stream(

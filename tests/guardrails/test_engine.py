@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 
@@ -334,7 +335,7 @@ def test_segments_fit_overlap_and_lie_where_they_say() -> None:
     for segment in made:
         assert len(segment.text.encode()) <= 1000
         assert text[segment.begin : segment.begin + len(segment.text)] == segment.text
-    for left, right in zip(made, made[1:], strict=False):
+    for left, right in itertools.pairwise(made):
         assert right.begin < left.begin + len(left.text)
     assert made[-1].begin + len(made[-1].text) == len(text.rstrip())
     for request in requests(text, limits):
