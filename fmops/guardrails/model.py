@@ -25,6 +25,10 @@ _VETTED = "fmops_vetted"
 """Marks, within a call, that its input was checked, and carries the model call that was begun meanwhile."""
 
 
+_LANGCHAINS_OWN = ("tags", "metadata", "run_name", "run_id")
+"""Arguments of ``agenerate`` that a model's own methods do not take, and a strict one refuses."""
+
+
 class GuardedChatModel(BaseChatModel):
     """Wraps ``model``: its input is vetted before any callback sees it, its output before anything does.
 
@@ -307,7 +311,8 @@ class GuardedChatModel(BaseChatModel):
 
 
 def _without_mark(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name != _VETTED}
+    """What is meant for the model: neither our mark nor what LangChain's own methods keep to themselves."""
+    return {name: value for name, value in kwargs.items() if name not in (_VETTED, *_LANGCHAINS_OWN)}
 
 
 def _implements(model: BaseChatModel, method: str) -> bool:
