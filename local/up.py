@@ -158,9 +158,9 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
 
 def _load_detectors() -> None:
     """While synth and deployment run: the first request would otherwise wait for the models."""
-    from local.detectors import embeddings, pii, prompt_attack, toxicity
+    from local.detectors import embeddings, misconduct, pii, prompt_attack, toxicity
 
-    for detect in (pii.find, toxicity.score, prompt_attack.score):
+    for detect in (pii.find, toxicity.score, misconduct.score, prompt_attack.score):
         detect("warm up")
     embeddings.embed(["warm up"])
 
