@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from local.cloud import Cloud, PortInUseError
+from local.cloud import Cloud, PortInUseError, check_port
 from local.containers import UnresolvedError
 from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
 from local.deploy import DeployError, Deployment, deploy, synthesize
@@ -44,6 +44,20 @@ class Options:
 
     def port(self, usual: int, offset: int) -> int:
         return usual if self.port_base is None else self.port_base + offset
+
+    def needed_ports(self) -> dict[str, int]:
+        """What listens where, to be checked before anything is started."""
+        contexts = {"port": (8080, 1), "collector_port": (4318, 2), "collector_health_port": (13133, 3)}
+        needed = {
+            "the local AWS": self.port(4566, 0),
+            "MLflow": self.port(5000, 4),
+            "Prometheus": self.port(9090, 5),
+        }
+        for name, (usual, offset) in contexts.items():
+            given = self.context.get(name, "")
+            # A value that is no number is the settings' to refuse, with their words.
+            needed[f"the assistant ({name})"] = int(given) if given.isdecimal() else self.port(usual, offset)
+        return needed
 
     def synth_context(self) -> dict[str, str]:
         context = {"profile": self.profile}
@@ -118,6 +132,8 @@ def _interrupt(*_: Any) -> None:
 def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
     from local.services.firehose import DeliveryStreams
 
+    for user, port in options.needed_ports().items():
+        check_port(port, user, "--port-base")
     assembly = cloud.directory / "cdk.out"
     pool = ThreadPoolExecutor(2)
     synth = pool.submit(synthesize, assembly, context=options.synth_context())
