@@ -110,7 +110,8 @@ class Evidence:
         phrases = [step.ask, step.answer] if len(step.answer) > 20 else [step.ask]
         if any(phrase[:40] in text for phrase in phrases):
             step.problems.append("the trace holds what was said")
-        if step.tools and not any("execute_tool" in document["name"] for document in documents):
+        ran = any(tool["status"] == "success" for tool in step.tools)
+        if ran and not any("execute_tool" in document["name"] for document in documents):
             step.problems.append("the trace has no tool call")
 
 

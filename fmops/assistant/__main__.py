@@ -15,7 +15,8 @@ GRACE_SECONDS = 20
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("fmops").setLevel(logging.INFO)
     try:
         settings = AssistantSettings()
     except ValidationError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 from langgraph.graph.state import CompiledStateGraph
@@ -18,6 +18,8 @@ from fmops.telemetry.middleware import TelemetryMiddleware
 
 PROMPT_NAME = "claims-desk"
 PROMPT_VERSION = "packaged"
+MODEL_CALLS = 8
+"""Of one turn: an agent that has not answered by then goes in circles."""
 PROMPT = Path(__file__).with_name("prompts") / "system.md"
 
 
@@ -43,6 +45,7 @@ def build_agent(
             TelemetryMiddleware(model_id=model_id),
             GuardrailMiddleware(guardrails),
             authorization,
+            ModelCallLimitMiddleware(run_limit=MODEL_CALLS, exit_behavior="end"),
         ],
         context_schema=RequestContext,
         name="claims_desk",

@@ -21,7 +21,7 @@ from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.tools import build_tools
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.capture import FirehoseSink, Spool
-from fmops.guardrails import build_engine
+from fmops.guardrails import Direction, build_engine
 
 FAST = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
 """For calls on the request path that decide or read: a slow answer there is a denial or an error."""
@@ -80,5 +80,9 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
+        warm_up=[
+            lambda: guardrails.check_sync("Good morning.", Direction.INPUT),
+            lambda: base.search("Good morning."),
+        ],
         on_stop=stop_telemetry,
     )

@@ -81,7 +81,7 @@ class ClaimsDeskResolver:
         # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.
         claim = self._desk.claim(claim_id) or {}
         attributes: dict[str, Value] = {
-            "policyholder": _uid("Customer", claim.get("policyholder", "")),
+            "policyholder": _uid("Customer", claim.get("policyholder", "none")),
             "region": claim.get("region", ""),
             "status": claim.get("status", ""),
             "openAmount": claim.get("open_amount", 0),

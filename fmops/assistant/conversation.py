@@ -152,7 +152,7 @@ class Conversation:
         stream = self._agent.astream(
             {"messages": history},
             context=context,
-            config={"metadata": {"session_id": context.interaction.session_id}, "recursion_limit": 24},
+            config={"metadata": {"session_id": context.interaction.session_id}},
             stream_mode="messages",
         )
         async for message, _ in stream:

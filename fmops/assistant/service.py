@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fmops.assistant.conversation import Conversation, ModelUnavailableError
 from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms, TokenVerifier
@@ -47,17 +49,20 @@ def create_app(
     sink: FirehoseSink,
     verifier: TokenVerifier,
     pseudonyms: Pseudonyms,
+    warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The application over its parts."""
+    """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
         yield
         await conversation.close()
         on_stop()
 
     app = FastAPI(title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(LastResort)
     app.state.verifier = verifier
     _add_error_handlers(app)
 
@@ -111,6 +116,36 @@ def create_app(
         app, excluded_urls=f"{HEALTH},{READY}", exclude_spans=["receive", "send"]
     )
     return app
+
+
+class LastResort:
+    """Answers what nobody expected with a 500, and logs its type only: a stack trace may hold what people said."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as failure:  # noqa: BLE001 - the last resort
+            _log.error("request failed: %s", type(failure).__name__)
+            if scope["type"] == "http" and not begun:
+                body = error("The assistant failed: try again.", "server_error", code="internal_error")
+                await JSONResponse(body, 500)(scope, receive, send)
+
+
+def _attempt(step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception as failure:  # noqa: BLE001 - the first request tries again
+        _log.warning("warm-up failed: %s", type(failure).__name__)
 
 
 async def _events(interaction: Interaction, pieces: AsyncIterator[str]) -> AsyncIterator[str]:

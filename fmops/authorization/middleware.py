@@ -15,7 +15,7 @@ from langgraph.types import Command
 from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision
 from fmops.authorization.entities import Entity, EntityUid
 
-DENIED = "You are not permitted to do this, or it does not exist. Do not try again with other arguments."
+DENIED = "This is not permitted, or there is no such thing."
 """All that a model, and through it a user, learns of a denial: not even whether the resource exists."""
 
 

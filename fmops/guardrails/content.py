@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
+from fmops.guardrails.seals import is_sealed
 from fmops.guardrails.types import Direction, Outcome, Role
 
 Path = tuple[str | int, ...]
@@ -74,9 +75,14 @@ class Part:
 def parts(message: BaseMessage) -> list[Part]:
     """What is to be checked of ``message``: its text by who wrote it, and the arguments of its tool calls."""
     direction, role = _speaker(message)
+    names = (
+        ("additional_kwargs", "artifact")
+        if is_sealed(message)
+        else ("content", "additional_kwargs", "artifact")
+    )
     texts = [
         leaf
-        for name in ("content", "additional_kwargs", "artifact")
+        for name in names
         for leaf in _leaves(getattr(message, name, None), (name,), "")
         if not _belongs_to_call(message, leaf.path)
     ]

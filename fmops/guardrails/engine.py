@@ -18,6 +18,7 @@ from fmops.guardrails.categories import Category
 from fmops.guardrails.detectors.base import Context, Detector
 from fmops.guardrails.language import identify
 from fmops.guardrails.policy import Policy
+from fmops.guardrails.seals import Seals
 from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
 from fmops.guardrails.text import Folded, fold, mend, merge, redact
 from fmops.guardrails.types import Action, Decision, DetectorCall, Direction, Finding, Outcome, Role
@@ -64,6 +65,7 @@ class GuardrailEngine:
         self.waiters = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrail-windows")
         """Threads in which code without an event loop waits for checks: never the ones that answer them."""
         self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
+        self.seals = Seals()
         self._in_flight: dict[bytes, dict[str, Ask]] = {}
         self._lock = threading.Lock()
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 from fmops.guardrails.engine import GuardrailEngine
 from fmops.guardrails.tools import guarded
 from fmops.guardrails.types import Action, Outcome
-from fmops.guardrails.vetting import WITHHELD, Vetting, notice
+from fmops.guardrails.vetting import WITHHELD, MessageT, Vetting, notice
 
 _Result = ToolMessage | Command[Any]
 
@@ -26,10 +26,15 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
     A blocked message raises ``GuardrailBlocked``; a blocked tool call does not run, a blocked tool result is not seen
     by the model: it reads a notice instead. Use it with ``GuardedChatModel``: without that, streamed tokens and
     callbacks are not vetted, whatever is done about the state.
+
+    With the engine's ``speculative`` setting the model reads a tool's text while it is being checked, and likewise a
+    user's that ``sealed`` stands for. State, checkpoints and callbacks hold the seal until the verdict.
     """
 
     def __init__(self, engine: GuardrailEngine) -> None:
         super().__init__()
+        self._seals = engine.seals
+        self._sealing = engine.seals if engine.settings.speculative else None
         self._vetting = Vetting(engine)
         self._again = Vetting(engine, observe=False)
 
@@ -48,13 +53,21 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     @override
     async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        last: list[BaseMessage] = [state["messages"][-1]]
-        return _changed(last, await self._again.messages(last))
+        messages: list[BaseMessage] = list(state["messages"])
+        last = await self._again.messages(messages[-1:])
+        return _changed(messages, [*map(self._seals.vetted, messages[:-1]), *last])
 
     @override
     def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        last: list[BaseMessage] = [state["messages"][-1]]
-        return _changed(last, self._again.messages_sync(last))
+        messages: list[BaseMessage] = list(state["messages"])
+        last = self._again.messages_sync(messages[-1:])
+        return _changed(messages, [*map(self._seals.vetted, messages[:-1]), *last])
+
+    def sealed(self, message: MessageT) -> MessageT:
+        """``message`` for the agent's input, its text sealed if checks may overlap the model call and it is plain text."""
+        if self._sealing is None or not isinstance(message.content, str):
+            return message
+        return message.model_copy(update={"content": self._sealing.seal(message.content)})
 
     @override
     async def awrap_tool_call(
@@ -80,7 +93,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self, request: ToolCallRequest, arguments: dict[str, Any], outcome: Outcome
     ) -> ToolCallRequest:
         if request.tool is not None:
-            request = request.override(tool=guarded(request.tool, self._vetting))
+            request = request.override(tool=guarded(request.tool, self._vetting, self._sealing))
         if outcome.action is Action.REDACT:
             request = request.override(tool_call={**request.tool_call, "args": arguments})
         return request

@@ -123,7 +123,7 @@ class GuardedChatModel(BaseChatModel):
             vetted, flow = await self._prepared(messages[0], stop, kwargs, stream=streams)
             messages = [vetted]
         else:
-            messages = list(await asyncio.gather(*map(self._quiet.messages, messages)))
+            messages = list(await asyncio.gather(*map(self._ainput, messages)))
         try:
             return await super().agenerate(messages, stop, callbacks, **{**kwargs, _VETTED: flow})
         finally:
@@ -139,7 +139,7 @@ class GuardedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> LLMResult:
         if _VETTED not in kwargs:
-            messages = [self._quiet.messages_sync(each) for each in messages]
+            messages = [self._input(each) for each in messages]
         return super().generate(messages, stop, callbacks, **{**kwargs, _VETTED: None})
 
     @override
@@ -169,7 +169,7 @@ class GuardedChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
-        messages = self._quiet.messages_sync(self._convert_input(input).to_messages())
+        messages = self._input(self._convert_input(input).to_messages())
         yield from super().stream(messages, config, stop=stop, **{**kwargs, _VETTED: None})
 
     @override
@@ -181,7 +181,7 @@ class GuardedChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Any:
-        messages = await self._quiet.messages(self._convert_input(input).to_messages())
+        messages = await self._ainput(self._convert_input(input).to_messages())
         return await super()._achat_model_stream_v3(messages, config, stop=stop, **{**kwargs, _VETTED: None})
 
     @override
@@ -193,7 +193,7 @@ class GuardedChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Any:
-        messages = self._quiet.messages_sync(self._convert_input(input).to_messages())
+        messages = self._input(self._convert_input(input).to_messages())
         return super()._chat_model_stream_v3(messages, config, stop=stop, **{**kwargs, _VETTED: None})
 
     # Ways out: called by LangChain's own methods, which hand on to callbacks what comes from here.
@@ -263,8 +263,25 @@ class GuardedChatModel(BaseChatModel):
         """For input, which another layer may have checked and told of before."""
         return Vetting(self.engine, observe=False)
 
+    def _opened(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        return [self.engine.seals.open(message) for message in messages]
+
+    def _settle(self, given: list[BaseMessage], vetted: list[BaseMessage]) -> None:
+        for before, after in zip(given, vetted, strict=True):
+            self.engine.seals.settle(before, after)
+
+    def _input(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        vetted = self._quiet.messages_sync(self._opened(messages))
+        self._settle(messages, vetted)
+        return vetted
+
+    async def _ainput(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        vetted = await self._quiet.messages(self._opened(messages))
+        self._settle(messages, vetted)
+        return vetted
+
     def _unless_vetted(self, messages: list[BaseMessage], kwargs: Mapping[str, Any]) -> list[BaseMessage]:
-        return messages if _VETTED in kwargs else self._quiet.messages_sync(messages)
+        return messages if _VETTED in kwargs else self._input(messages)
 
     async def _prepared(
         self,
@@ -275,6 +292,7 @@ class GuardedChatModel(BaseChatModel):
         stream: bool,
     ) -> tuple[list[BaseMessage], Flow]:
         """The vetted input and the call with it, which has begun meanwhile if that is allowed and the input stands."""
+        given, messages = messages, self._opened(messages)
         flow: Flow | None = None
         if self.engine.settings.speculative and not self.rate_limiter:
             flow = self._call(_normalize_messages(messages), stop, kwargs, stream=stream)
@@ -288,6 +306,7 @@ class GuardedChatModel(BaseChatModel):
         if flow and any(new is not old for new, old in zip(vetted, messages, strict=True)):
             await flow.cancel()
             flow = None
+        self._settle(given, vetted)
         return vetted, flow or self._call(_normalize_messages(vetted), stop, kwargs, stream=stream)
 
     async def _begun(
@@ -295,7 +314,7 @@ class GuardedChatModel(BaseChatModel):
     ) -> Flow:
         """The model call that was begun while the input was checked, or one begun now."""
         if _VETTED not in kwargs:
-            messages = await self._quiet.messages(messages)
+            messages = await self._ainput(messages)
         flow: Flow | None = kwargs.get(_VETTED)
         return flow or self._call(messages, stop, kwargs, stream=stream)
 

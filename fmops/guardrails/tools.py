@@ -8,12 +8,15 @@ from typing import Any
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
 
+from fmops.guardrails.seals import Seals
 from fmops.guardrails.types import GuardrailBlocked
 from fmops.guardrails.vetting import Vetting
 
 
-def guarded(tool: BaseTool, vetting: Vetting) -> BaseTool:
+def guarded(tool: BaseTool, vetting: Vetting, seals: Seals | None = None) -> BaseTool:
     """A copy of ``tool`` that vets what it returns, and the words of what it raises.
+
+    With ``seals``, text that it returns is sealed instead, to be checked while the model reads it.
 
     LangChain tells callbacks of a tool's result before any middleware gets it: the check has to be within the tool.
     """
@@ -27,7 +30,7 @@ def guarded(tool: BaseTool, vetting: Vetting) -> BaseTool:
             raise
         except Exception as error:  # noqa: BLE001 - raised again
             raise _told(error, vetting.result_sync(str(error))) from None
-        return vetting.result_sync(result)
+        return seals.seal(result) if seals and isinstance(result, str) else vetting.result_sync(result)
 
     @functools.wraps(arun)
     async def vetted_arun(*args: Any, **kwargs: Any) -> Any:
@@ -37,7 +40,7 @@ def guarded(tool: BaseTool, vetting: Vetting) -> BaseTool:
             raise
         except Exception as error:  # noqa: BLE001 - raised again
             raise _told(error, await vetting.result(str(error))) from None
-        return await vetting.result(result)
+        return seals.seal(result) if seals and isinstance(result, str) else await vetting.result(result)
 
     copy = tool.model_copy()
     # Methods that pydantic would not let a copy have: they hide the class's.

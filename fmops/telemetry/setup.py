@@ -82,6 +82,10 @@ def views() -> list[View]:
 def _instrument_langchain(tracer_provider: TracerProvider, meter_provider: MeterProvider) -> None:
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
-    instrumentor = LangchainInstrumentor()
+    class Instrumentor(LangchainInstrumentor):  # type: ignore[misc]  # it has no types
+        def _wrap_middleware_hooks(self, tracer: object) -> None:
+            """Not wrapped: it turns every hook that a middleware does not have into a step of the agent's graph."""
+
+    instrumentor = Instrumentor()
     if not instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)

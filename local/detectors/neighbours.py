@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -20,6 +20,11 @@ _RESEMBLANCE = 0.3
 """Below this similarity a text resembles nothing: being nearer to a bad example then says nothing."""
 _one_at_a_time = threading.Lock()
 """Embedding is bound by the processor: two at once only take longer."""
+_known: dict[str, Array] = {}
+_KNOWN_PIECES = 4096
+_SHORT = 8
+_LONG = 400
+"""Characters: shorter pieces say nothing alone, longer texts are judged by their sentences."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -38,10 +43,22 @@ def scores(text: str, labels: tuple[str, ...], harmless: str) -> dict[str, float
     return {label: float(_logistic(_nearness(vectors, exemplars[label]) - good).max()) for label in labels}
 
 
-@lru_cache(maxsize=1024)
 def _vectors(text: str) -> Array:
-    """Every detector asks about the same texts: each is embedded once."""
-    return embed([text, *(piece for piece in _SENTENCE.split(text) if len(piece) > 8 and piece != text)])
+    """One vector per piece. Detectors ask about the same texts, and texts share sentences: each is embedded once."""
+    pieces = _pieces(text)
+    missing = [piece for piece in pieces if piece not in _known]
+    if len(_known) + len(missing) > _KNOWN_PIECES:
+        _known.clear()
+        missing = pieces
+    _known.update(zip(missing, embed(missing), strict=True))
+    return np.stack([_known[piece] for piece in pieces])
+
+
+def _pieces(text: str) -> list[str]:
+    """The sentences, and the whole text while it is short enough to have one meaning."""
+    sentences = [piece for piece in _SENTENCE.split(text) if len(piece) > _SHORT]
+    whole = [text] if len(text) <= _LONG or not sentences else []
+    return list(dict.fromkeys([*whole, *sentences]))
 
 
 def _nearness(vectors: Array, exemplars: Array) -> Array:

@@ -1,0 +1,22 @@
+"""What telemetry does to the process it is started in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+from langchain.agents.middleware import AgentMiddleware
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from fmops import telemetry
+
+before = AgentMiddleware.before_model, AgentMiddleware.aafter_agent
+telemetry.start(exporter=InMemorySpanExporter(), reader=InMemoryMetricReader())()
+assert (AgentMiddleware.before_model, AgentMiddleware.aafter_agent) == before
+"""
+
+
+def test_instrumentation_adds_no_steps_to_an_agents_graph() -> None:
+    # In a process of its own: instrumentation and providers are global.
+    subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM], check=True)
