@@ -110,8 +110,9 @@ class Scripted(BaseChatModel):
 
     def _pieces(self, messages: list[BaseMessage]) -> list[AIMessageChunk]:
         self.read.append(messages)
-        answer = self.answers[min(self._said, len(self.answers) - 1)]
         self._said += 1
+        turn = sum(isinstance(message, AIMessage) for message in messages)
+        answer = self.answers[min(turn, len(self.answers) - 1)]
         if isinstance(answer, AIMessage):
             calls = [
                 {

@@ -1,0 +1,412 @@
+"""What the guardrails cost in time, beside the Comprehend moderation chain and LangChain's PIIMiddleware.
+
+``python -m bench.guardrails`` prints a table and writes its entries into build/bench.json. The detector API and the
+model are simulated, the boto3 clients are real; every round measures each contender once, and the median counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, PIIMiddleware
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.tools import tool
+
+from bench.guardrails_peers import chains, detector_api, session
+from fmops.guardrails import (
+    Category,
+    Finding,
+    GuardedChatModel,
+    GuardrailEngine,
+    GuardrailMiddleware,
+    GuardrailSettings,
+    build_engine,
+)
+from fmops.guardrails.detectors.base import Context, Detector
+
+CHECK = 0.08
+MODEL = 0.4
+FIRST_TOKEN = 0.3
+ROUNDS = 7
+OUT = Path("build/bench.json")
+
+# Three detectors of the input and two of the output, as the chain is given them.
+SETTINGS: dict[str, Any] = {
+    "detectors": {
+        "secrets": None,
+        "checks": {"kind": "bedrock_checks", "options": {"groups": ["prompt_attack"]}},
+    },
+    "speculative": True,
+}
+ANSWER = (
+    "Your claim was opened on the third of March. The adjuster of the north region has looked at the photos that you"
+    " sent, and asks for the invoice of the roofer. As soon as it is here the payment can be decided. "
+) * 4
+_number = itertools.count()
+
+
+def question() -> str:
+    """Never the same twice: the cache must not help."""
+    return f"What is the status of claim number {next(_number)}, please? I have been waiting for two weeks."
+
+
+class Model(BaseChatModel):
+    """Answers after a while; streams 200 pieces over 1.5 s after the first."""
+
+    answers: list[AIMessage]
+    seconds: float = 0.0
+    turn: int = 0
+
+    @property
+    def _llm_type(self) -> str:
+        return "simulated"
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self.bind(**kwargs)
+
+    def _next(self) -> AIMessage:
+        answer = self.answers[self.turn % len(self.answers)]
+        self.turn += 1
+        return answer.model_copy(update={"id": f"a{next(_number)}"})
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        raise NotImplementedError
+
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        return ChatResult(generations=[ChatGeneration(message=self._next())])
+
+
+class StreamingModel(Model):
+    async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter() + FIRST_TOKEN
+        text = self._next().text
+        size = -(-len(text) // 200)
+        for index in range(0, len(text), size):
+            due = began + 1.5 * index / len(text)
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text[index : index + size]))
+
+
+class Instant(Detector):
+    """Answers at once, in a worker's thread like a service's."""
+
+    categories = frozenset({Category.INSULT})
+    seconds = 0.0
+
+    def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
+        if self.seconds:
+            time.sleep(self.seconds)
+        return [[] for _ in texts]
+
+
+class Chained(AgentMiddleware[Any, Any]):
+    """The moderation chain in an agent: before each model call on the user's message, after it on the answer."""
+
+    def __init__(self, before: Any, after: Any) -> None:
+        super().__init__()
+        self.before, self.after = before, after
+
+    async def abefore_model(self, state: Any, runtime: Any) -> None:
+        user = next(message for message in reversed(state["messages"]) if isinstance(message, HumanMessage))
+        await self.before.ainvoke(user.text)
+
+    async def aafter_model(self, state: Any, runtime: Any) -> None:
+        if text := state["messages"][-1].text:
+            await self.after.ainvoke(text)
+
+
+async def timed(run: Callable[[], Awaitable[Any]]) -> float:
+    began = time.perf_counter()
+    await run()
+    return time.perf_counter() - began
+
+
+async def rounds(
+    contenders: dict[str, Callable[[], Awaitable[Any]]], number: int = ROUNDS
+) -> dict[str, list[float]]:
+    """Seconds of each contender in each round, one after another within a round; one round goes before, unmeasured."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(number + 1):
+        for name, run in contenders.items():
+            seconds = await timed(run)
+            if turn:
+                times[name].append(seconds)
+    return times
+
+
+def median_ratio(values: list[float], against: list[float]) -> float:
+    return statistics.median(value / other for value, other in zip(values, against, strict=True))
+
+
+async def checks_alone(engine: GuardrailEngine, chain: Any) -> dict[str, list[float]]:
+    comprehend = engine._detectors["pii"]
+
+    async def slowest() -> None:
+        context = Context(_input(), "user", "en", comprehend.categories)
+        await asyncio.to_thread(comprehend.detect, [question()], context)
+
+    return await rounds(
+        {
+            "slowest call": slowest,
+            "ours": lambda: engine.check(question(), "input"),
+            "chain": lambda: chain.ainvoke(question()),
+        },
+        number=15,
+    )
+
+
+def _input() -> Any:
+    from fmops.guardrails import Direction
+
+    return Direction.INPUT
+
+
+async def whole_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[str, list[float]]:
+    def model() -> Model:
+        return Model(answers=[AIMessage(ANSWER + str(next(_number)))], seconds=MODEL)
+
+    async def chain() -> None:
+        checked = (await before.ainvoke(question()))["output"]
+        await after.ainvoke((await model().ainvoke(checked)).text)
+
+    return await rounds(
+        {
+            "unguarded": lambda: model().ainvoke(question()),
+            "ours": lambda: GuardedChatModel(model=model(), engine=engine).ainvoke(question()),
+            "chain": chain,
+        }
+    )
+
+
+@tool
+def lookup(claim: str) -> str:
+    """Look a claim up."""
+    return f"Claim {claim} is open, entry {next(_number)}."
+
+
+async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[str, list[float]]:
+    """Two tool calls, one after another. The model answers at once: what is left is the guardrails' time."""
+
+    def model() -> Model:
+        calls = [
+            {"name": "lookup", "args": {"claim": f"C-{next(_number)}"}, "id": f"c{index}"}
+            for index in range(2)
+        ]
+        return Model(
+            answers=[
+                AIMessage(f"Let me look at it, {next(_number)}.", tool_calls=calls[:1]),
+                AIMessage("", tool_calls=calls[1:]),
+                AIMessage(f"It is open, {next(_number)}."),
+            ]
+        )
+
+    def turn(chat: BaseChatModel, *middleware: Any) -> Awaitable[Any]:
+        agent = create_agent(chat, [lookup], middleware=middleware)
+        message = HumanMessage(question())
+        for each in middleware:
+            message = each.sealed(message) if isinstance(each, GuardrailMiddleware) else message
+        return agent.ainvoke({"messages": [message]})
+
+    return await rounds(
+        {
+            "unguarded": lambda: turn(model()),
+            "ours": lambda: turn(GuardedChatModel(model=model(), engine=engine), GuardrailMiddleware(engine)),
+            "chain": lambda: turn(model(), Chained(before, after)),
+        }
+    )
+
+
+async def streamed(
+    engine: GuardrailEngine,
+) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, bool]]:
+    """Total and time to first token; and whether the streamed tokens held what was to be redacted."""
+    planted = "jane@mail.example"
+    first: dict[str, list[float]] = {}
+    leaked: dict[str, bool] = {}
+
+    def model() -> StreamingModel:
+        return StreamingModel(
+            answers=[AIMessage(ANSWER[:700] + f"Write to {planted} now. {next(_number)} is all. ")]
+        )
+
+    async def consume(name: str, chat: BaseChatModel, *middleware: Any) -> None:
+        agent = create_agent(chat, [], middleware=middleware)
+        began, seen = time.perf_counter(), ""
+        async for message, _ in agent.astream(
+            {"messages": [HumanMessage(question())]}, stream_mode="messages"
+        ):
+            if isinstance(message, AIMessageChunk) and message.text:
+                if not seen:
+                    first.setdefault(name, []).append(time.perf_counter() - began)
+                seen += message.text
+        leaked[name] = planted in seen
+
+    local = build_engine(
+        GuardrailSettings.model_validate(
+            {**SETTINGS, "detectors": {**SETTINGS["detectors"], "mail": {"kind": "bench.guardrails:Mail"}}}
+        ),
+        session(),
+    )
+    totals = await rounds(
+        {
+            "unguarded": lambda: consume("unguarded", model()),
+            "ours": lambda: consume("ours", GuardedChatModel(model=model(), engine=local)),
+            "PIIMiddleware": lambda: consume(
+                "PIIMiddleware", model(), PIIMiddleware("email", apply_to_output=True)
+            ),
+        },
+        number=5,
+    )
+    del engine
+    return totals, {name: times[1:] for name, times in first.items()}, leaked
+
+
+class Mail(Detector):
+    """Finds the planted address, after as long as a service takes."""
+
+    categories = frozenset({Category.EMAIL})
+
+    def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
+        import re
+
+        time.sleep(CHECK)
+        return [
+            [Finding(Category.EMAIL, 1.0, *match.span()) for match in re.finditer(r"\S+@\S+\w", text)]
+            for text in texts
+        ]
+
+
+def instant_engine(seconds: float) -> GuardrailEngine:
+    detectors = [Instant(name, None) for name in ("a", "b", "c")]  # type: ignore[arg-type]
+    for detector in detectors:
+        detector.seconds = seconds
+    return GuardrailEngine(
+        detectors, settings=GuardrailSettings.model_validate({"speculative": True, "concurrency": 256})
+    )
+
+
+async def own_cpu(turns: int = 200) -> list[float]:
+    """CPU milliseconds that the guardrails add to a turn, three detectors at 0 ms."""
+    engine = instant_engine(0.0)
+
+    def model() -> Model:
+        return Model(answers=[AIMessage(ANSWER[:200] + str(next(_number)))])
+
+    async def cpu(make: Callable[[], BaseChatModel]) -> float:
+        began = time.process_time()
+        for _ in range(turns):
+            await make().ainvoke(question())
+        return (time.process_time() - began) * 1000 / turns
+
+    values = []
+    for turn in range(ROUNDS + 1):
+        bare = await cpu(model)
+        guarded = await cpu(lambda: GuardedChatModel(model=model(), engine=engine))
+        if turn:
+            values.append(guarded - bare)
+    return values
+
+
+async def throughput() -> dict[str, list[float]]:
+    """Seconds for 32 turns at once."""
+    engine = instant_engine(CHECK)
+
+    def model() -> Model:
+        return Model(answers=[AIMessage(ANSWER + str(next(_number)))], seconds=MODEL)
+
+    async def many(make: Callable[[], BaseChatModel]) -> None:
+        await asyncio.gather(*(make().ainvoke(question()) for _ in range(32)))
+
+    return await rounds(
+        {
+            "unguarded": lambda: many(model),
+            "ours": lambda: many(lambda: GuardedChatModel(model=model(), engine=engine)),
+        }
+    )
+
+
+async def measure() -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
+    """The entries for build/bench.json, and lines of absolute times for orientation."""
+    with detector_api(CHECK) as url:
+        os.environ["AWS_ENDPOINT_URL"] = url
+        engine = build_engine(GuardrailSettings.model_validate(SETTINGS), session())
+        before, after = chains(url)
+        alone = await checks_alone(engine, before)
+        turn = await whole_turn(engine, before, after)
+        tools = await tool_turn(engine, before, after)
+        totals, first, leaked = await streamed(engine)
+    cpu, many = await own_cpu(), await throughput()
+
+    floor = [max(MODEL, CHECK) + CHECK] * ROUNDS
+    extra = [(ours - bare) / CHECK for ours, bare in zip(totals["ours"], totals["unguarded"], strict=True)]
+    entries = {
+        "guardrails.checks_vs_slowest": entry(median_ratio(alone["ours"], alone["slowest call"]), "ratio", "<= 1.1", "the slowest call alone", 15),
+        "guardrails.turn_vs_floor": entry(median_ratio(turn["ours"], floor), "ratio", "<= 1.05", "max(model, check) + check", ROUNDS),
+        "guardrails.turn_vs_chain": entry(median_ratio(turn["ours"], turn["chain"]), "ratio", "<= 0.62", "AmazonComprehendModerationChain", ROUNDS),
+        "guardrails.tool_turn_vs_chain": entry(median_ratio(tools["ours"], tools["chain"]), "ratio", "<= 0.34", "AmazonComprehendModerationChain, model at 0 ms", ROUNDS),
+        "guardrails.stream_extra_checks": entry(statistics.median(extra), "checks", "<= 1.2", "the unguarded stream", 5),
+        "guardrails.cpu_ms": entry(statistics.median(cpu), "ms", "<= 2", "the unguarded turn, detectors at 0 ms", ROUNDS),
+        "guardrails.throughput_kept": entry(median_ratio(many["unguarded"], many["ours"]), "ratio", ">= 0.7", "32 unguarded turns at once", ROUNDS),
+    }  # fmt: skip
+    notes = [
+        *absolute("3 checks", alone),
+        *absolute("whole turn", turn),
+        *absolute("turn with 2 tool calls, model 0 ms", tools),
+        *absolute("streamed, total", totals),
+        *absolute("streamed, first token", first),
+        *[
+            (f"streamed, {name}", "leaked the planted address" if leak else "no leak")
+            for name, leak in leaked.items()
+        ],
+        *absolute("32 turns at once", many),
+    ]
+    return entries, notes
+
+
+def entry(value: float, unit: str, goal: str, against: str, number: int) -> dict[str, Any]:
+    return {"value": round(value, 3), "unit": unit, "goal": goal, "against": against, "rounds": number}
+
+
+def absolute(what: str, times: dict[str, list[float]]) -> list[tuple[str, str]]:
+    return [
+        (f"{what}: {name}", f"{statistics.median(values) * 1000:.0f} ms") for name, values in times.items()
+    ]
+
+
+def met(each: dict[str, Any]) -> bool:
+    relation, _, bound = each["goal"].partition(" ")
+    return bool(each["value"] <= float(bound) if relation == "<=" else each["value"] >= float(bound))
+
+
+def main() -> int:
+    entries, notes = asyncio.run(measure())
+    OUT.parent.mkdir(exist_ok=True)
+    known = json.loads(OUT.read_text()) if OUT.exists() else {}
+    OUT.write_text(json.dumps({**known, **entries}, indent=1) + "\n")
+    for name, each in entries.items():
+        verdict = "met" if met(each) else "MISSED"
+        print(
+            f"{name:34} {each['value']:8.3f} {each['unit']:7} goal {each['goal']:8} {verdict:7} against {each['against']}"
+        )
+    print()
+    for what, value in notes:
+        print(f"  {what:58} {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
