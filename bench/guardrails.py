@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import json
 import os
+import re
 import statistics
 import sys
 import time
@@ -27,6 +28,7 @@ from langchain_core.tools import tool
 from bench.guardrails_peers import chains, detector_api, session
 from fmops.guardrails import (
     Category,
+    Direction,
     Finding,
     GuardedChatModel,
     GuardrailEngine,
@@ -63,7 +65,7 @@ def question() -> str:
 
 
 class Model(BaseChatModel):
-    """Answers after a while; streams 200 pieces over 1.5 s after the first."""
+    """Answers after a while, never quite the same twice."""
 
     answers: list[AIMessage]
     seconds: float = 0.0
@@ -79,7 +81,9 @@ class Model(BaseChatModel):
     def _next(self) -> AIMessage:
         answer = self.answers[self.turn % len(self.answers)]
         self.turn += 1
-        return answer.model_copy(update={"id": f"a{next(_number)}"})
+        number = next(_number)
+        text = f"{answer.text} {number}" if answer.text else ""
+        return answer.model_copy(update={"id": f"a{number}", "content": text})
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         raise NotImplementedError
@@ -91,6 +95,8 @@ class Model(BaseChatModel):
 
 
 class StreamingModel(Model):
+    """Streams 200 pieces over 1.5 s, after the time to its first token."""
+
     async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter() + FIRST_TOKEN
         text = self._next().text
@@ -156,7 +162,7 @@ async def checks_alone(engine: GuardrailEngine, chain: Any) -> dict[str, list[fl
     comprehend = engine._detectors["pii"]
 
     async def slowest() -> None:
-        context = Context(_input(), "user", "en", comprehend.categories)
+        context = Context(Direction.INPUT, "user", "en", comprehend.categories)
         await asyncio.to_thread(comprehend.detect, [question()], context)
 
     return await rounds(
@@ -169,15 +175,9 @@ async def checks_alone(engine: GuardrailEngine, chain: Any) -> dict[str, list[fl
     )
 
 
-def _input() -> Any:
-    from fmops.guardrails import Direction
-
-    return Direction.INPUT
-
-
 async def whole_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[str, list[float]]:
     def model() -> Model:
-        return Model(answers=[AIMessage(ANSWER + str(next(_number)))], seconds=MODEL)
+        return Model(answers=[AIMessage(ANSWER)], seconds=MODEL)
 
     async def chain() -> None:
         checked = (await before.ainvoke(question()))["output"]
@@ -208,9 +208,9 @@ async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[st
         ]
         return Model(
             answers=[
-                AIMessage(f"Let me look at it, {next(_number)}.", tool_calls=calls[:1]),
+                AIMessage("Let me look at it,", tool_calls=calls[:1]),
                 AIMessage("", tool_calls=calls[1:]),
-                AIMessage(f"It is open, {next(_number)}."),
+                AIMessage("It is open,"),
             ]
         )
 
@@ -230,18 +230,14 @@ async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[st
     )
 
 
-async def streamed(
-    engine: GuardrailEngine,
-) -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, bool]]:
+async def streamed() -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, bool]]:
     """Total and time to first token; and whether the streamed tokens held what was to be redacted."""
     planted = "jane@mail.example"
     first: dict[str, list[float]] = {}
     leaked: dict[str, bool] = {}
 
     def model() -> StreamingModel:
-        return StreamingModel(
-            answers=[AIMessage(ANSWER[:700] + f"Write to {planted} now. {next(_number)} is all. ")]
-        )
+        return StreamingModel(answers=[AIMessage(ANSWER[:700] + f"Write to {planted} now. This is all.")])
 
     async def consume(name: str, chat: BaseChatModel, *middleware: Any) -> None:
         agent = create_agent(chat, [], middleware=middleware)
@@ -271,7 +267,6 @@ async def streamed(
         },
         number=5,
     )
-    del engine
     return totals, {name: times[1:] for name, times in first.items()}, leaked
 
 
@@ -281,8 +276,6 @@ class Mail(Detector):
     categories = frozenset({Category.EMAIL})
 
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
-        import re
-
         time.sleep(CHECK)
         return [
             [Finding(Category.EMAIL, 1.0, *match.span()) for match in re.finditer(r"\S+@\S+\w", text)]
@@ -303,21 +296,20 @@ async def own_cpu(turns: int = 200) -> list[float]:
     """CPU milliseconds that the guardrails add to a turn, three detectors at 0 ms."""
     engine = instant_engine(0.0)
 
-    def model() -> Model:
-        return Model(answers=[AIMessage(ANSWER[:200] + str(next(_number)))])
+    bare = Model(answers=[AIMessage(ANSWER[:200])])
+    guarded = GuardedChatModel(model=bare, engine=engine)
 
-    async def cpu(make: Callable[[], BaseChatModel]) -> float:
+    async def cpu(model: BaseChatModel) -> float:
         began = time.process_time()
         for _ in range(turns):
-            await make().ainvoke(question())
+            await model.ainvoke(question())
         return (time.process_time() - began) * 1000 / turns
 
     values = []
     for turn in range(ROUNDS + 1):
-        bare = await cpu(model)
-        guarded = await cpu(lambda: GuardedChatModel(model=model(), engine=engine))
+        added = -await cpu(bare) + await cpu(guarded)
         if turn:
-            values.append(guarded - bare)
+            values.append(added)
     return values
 
 
@@ -326,7 +318,7 @@ async def throughput() -> dict[str, list[float]]:
     engine = instant_engine(CHECK)
 
     def model() -> Model:
-        return Model(answers=[AIMessage(ANSWER + str(next(_number)))], seconds=MODEL)
+        return Model(answers=[AIMessage(ANSWER)], seconds=MODEL)
 
     async def many(make: Callable[[], BaseChatModel]) -> None:
         await asyncio.gather(*(make().ainvoke(question()) for _ in range(32)))
@@ -348,7 +340,7 @@ async def measure() -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
         alone = await checks_alone(engine, before)
         turn = await whole_turn(engine, before, after)
         tools = await tool_turn(engine, before, after)
-        totals, first, leaked = await streamed(engine)
+        totals, first, leaked = await streamed()
     cpu, many = await own_cpu(), await throughput()
 
     floor = [max(MODEL, CHECK) + CHECK] * ROUNDS

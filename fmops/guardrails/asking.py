@@ -63,9 +63,10 @@ class Ask:
         result: Result = "joined" if joined else "ok"
         error: BaseException | None = None
         for future in self.futures:
-            error = (future.exception() if future.done() else TimeoutError()) or error
-            if future.done() and not future.exception():
+            failed = _failure(future)
+            if failed is None:
                 findings += future.result()
+            error = failed or error
         if error:
             findings, result = [], classify(error)
         ended = (self._ended if self.done else 0.0) or time.perf_counter()
@@ -123,6 +124,11 @@ class Ask:
             self._span.set_attribute(attributes.ERROR_TYPE, call.error_type)
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end(self._began_ns + int(call.duration_ms * 1e6))
+
+
+def _failure(future: Future[list[Finding]]) -> BaseException | None:
+    """Why there is no answer; a future that is still running, or that nobody will run any more, is out of time."""
+    return future.exception() if future.done() and not future.cancelled() else TimeoutError()
 
 
 def classify(error: BaseException) -> Result:

@@ -60,6 +60,9 @@ class GuardrailEngine:
         self.settings = settings or GuardrailSettings()
         self.policy = policy or self.settings.policy()
         self._detectors: Mapping[str, Detector] = {detector.name: detector for detector in detectors}
+        self._settings = {
+            name: self.settings.detectors.get(name) or DetectorSettings(kind=name) for name in self._detectors
+        }
         self._observers = tuple(observers)
         self._executor = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrails")
         self.waiters = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrail-windows")
@@ -151,12 +154,8 @@ class GuardrailEngine:
         return [
             name
             for name, detector in self._detectors.items()
-            if not self._settings_of(name).standby
-            and self.policy.wanted(direction, name, detector.categories)
+            if not self._settings[name].standby and self.policy.wanted(direction, name, detector.categories)
         ]
-
-    def _settings_of(self, name: str) -> DetectorSettings:
-        return self.settings.detectors.get(name) or DetectorSettings(kind=name)
 
     def _language(self, text: str, due: list[str]) -> str:
         if self.settings.identify_language and any(self._detectors[name].languages for name in due):
@@ -206,7 +205,7 @@ class GuardrailEngine:
             language,
             self.policy.wanted(check.direction, name, detector.categories) or detector.categories,
         )
-        seconds = min(self._settings_of(name).timeout_ms / 1000, deadline - time.perf_counter())
+        seconds = min(self._settings[name].timeout_ms / 1000, deadline - time.perf_counter())
         return Ask(detector, folded, context, seconds=seconds, executor=self._executor)
 
     def _land(self, key: bytes, asks: Mapping[str, Ask]) -> None:
@@ -223,7 +222,7 @@ class GuardrailEngine:
         detector = self._detectors[name]
         if not detector.languages or check.language in detector.languages:
             return False
-        answer = self._settings_of(name).on_language
+        answer = self._settings[name].on_language
         if answer in ("ask", "flag"):
             check.decisions.append(Decision(Action.FLAG, "language_not_known", detector=name))
         if answer == "ask":
@@ -239,7 +238,7 @@ class GuardrailEngine:
 
     def _not_answered(self, check: _Check, call: DetectorCall, fallbacks: list[str]) -> None:
         check.degraded = True
-        answer = self._settings_of(call.detector).on_error_for(check.direction)
+        answer = self._settings[call.detector].on_error_for(check.direction)
         if answer not in ("closed", "open"):
             fallbacks.append(answer)
             return
@@ -341,27 +340,34 @@ def _until(deadline: float, asks: Iterable[Ask]) -> Generator[_Waiting, None, No
 
 
 async def _settled(futures: Iterable[Future[Any]], seconds: float) -> None:
-    """Wait until all are done, or for so long. Cancelling the wait leaves them running: others may have joined."""
+    """Wait until all are done, or for so long. Cancelling the wait leaves them running: others may have joined.
+
+    The loop is woken once, by the last of them: waking it for each would cost more than the rest of a check.
+    """
     loop = asyncio.get_running_loop()
-    left = 0
+    pending = list(futures)
     everything: asyncio.Future[None] = loop.create_future()
+    left, lock = len(pending), threading.Lock()
 
-    def one_done(_: Future[Any]) -> None:
-        try:
-            loop.call_soon_threadsafe(count_down)
-        except RuntimeError:  # the loop has closed: nobody waits
-            pass
-
-    def count_down() -> None:
-        nonlocal left
-        left -= 1
-        if not left and not everything.done():
+    def finish() -> None:
+        if not everything.done():
             everything.set_result(None)
 
-    pending = list(futures)
-    left = len(pending)
-    if not left:
-        return
+    def one_done(_: Future[Any]) -> None:
+        nonlocal left
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            try:
+                loop.call_soon_threadsafe(finish)
+            except RuntimeError:  # the loop has closed: nobody waits
+                pass
+
     for future in pending:
         future.add_done_callback(one_done)
-    await asyncio.wait([everything], timeout=seconds)
+    timer = loop.call_later(seconds, finish)
+    try:
+        await everything
+    finally:
+        timer.cancel()

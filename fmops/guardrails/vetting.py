@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import BaseMessage, ToolMessage
@@ -36,7 +36,7 @@ class Vetting:
         self._observe = observe
 
     async def messages(self, messages: Sequence[MessageT]) -> list[MessageT]:
-        return list(await asyncio.gather(*map(self.message, messages)))
+        return await _all([self.message(message) for message in messages])
 
     async def message(self, message: MessageT) -> MessageT:
         return await self._vetted(_message(message))
@@ -62,11 +62,14 @@ class Vetting:
         return self._vetted_sync(_result(result))
 
     async def _vetted(self, plan: _Plan[T]) -> T:
-        checks = (
-            self._engine.check(part.text, part.direction, role=part.role, observe=self._observe)
-            for part in plan.parts
+        return plan.conclude(
+            await _all(
+                [
+                    self._engine.check(part.text, part.direction, role=part.role, observe=self._observe)
+                    for part in plan.parts
+                ]
+            )
         )
-        return plan.conclude(await asyncio.gather(*checks))
 
     def _vetted_sync(self, plan: _Plan[T]) -> T:
         return plan.conclude(
@@ -83,6 +86,13 @@ WITHHELD = "Withheld by a guardrail"
 def notice(outcome: Outcome) -> str:
     """What the model reads where a tool's result or call was blocked."""
     return f"{WITHHELD} ({outcome.summary()['category'] or 'blocked'}). Do not try again."
+
+
+async def _all(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All of them at once; one alone needs no task."""
+    if len(coroutines) == 1:
+        return [await coroutines[0]]
+    return list(await asyncio.gather(*coroutines))
 
 
 def _message(message: MessageT) -> _Plan[MessageT]:
