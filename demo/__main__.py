@@ -12,7 +12,7 @@ from rich.console import Console
 from demo import seed
 from demo.guide import run
 
-STACKS = ("Identity", "Capture", "Assistant")
+STACKS = ("Identity", "Tracking", "Capture", "Assistant")
 
 
 def main() -> int:

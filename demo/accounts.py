@@ -89,12 +89,18 @@ class Directory:
         return totp
 
     def _sign_in(self, account: Account) -> dict[str, Any]:
-        answer = self._cognito.admin_initiate_auth(
-            UserPoolId=self._pool,
-            ClientId=self._client,
-            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
-            AuthParameters={"USERNAME": account.username, "PASSWORD": account.password},
-        )
+        try:
+            answer = self._cognito.admin_initiate_auth(
+                UserPoolId=self._pool,
+                ClientId=self._client,
+                AuthFlow="ADMIN_USER_PASSWORD_AUTH",
+                AuthParameters={"USERNAME": account.username, "PASSWORD": account.password},
+            )
+        except self._cognito.exceptions.InvalidParameterException as error:
+            raise LookupError(
+                "This profile does not let the demo's users sign in with their passwords: set"
+                " identity.admin_password_sign_in to true in cdk.json, or use the profile dev."
+            ) from error
         if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
             if account.totp is None:
                 raise RuntimeError(

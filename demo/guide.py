@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
 
+from demo import tracking
 from demo.accounts import Directory
 from demo.evidence import Evidence
 from demo.tour import Tour
@@ -34,12 +36,16 @@ def run(
     tour.run()
     evidence = Evidence(outputs)
     console.print("[bold]Reading the captured records and the traces[/]")
-    if settle:
-        settle()
-    _wait(evidence, tour)
+    with ThreadPoolExecutor(1) as meanwhile:
+        meanwhile.submit(tracking.load)
+        if settle:
+            settle()
+        _wait(evidence, tour)
     evidence.gather(tour.steps)
+    run_id = tracking.log(outputs["Tracking"]["MlflowAppArn"], tour.steps)
     console.print(tour.table())
     _summarize(tour, evidence, console)
+    console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
     console.print("Chat in the browser:")
     for user in ("carla", "amir"):
         console.print(f"  as {user}: {base_url}/#token={directory.id_token(user)}", soft_wrap=True)

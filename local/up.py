@@ -29,6 +29,8 @@ from local.standin_list import unreviewed
 
 DIRECTORY = Path("build/local")
 FIREHOSE_SECONDS = 2.0
+LOG_WIDTH = 140
+"""Columns of the report where the output is a file or a CI log."""
 EXPECTED_FAILURES = (PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
 
 
@@ -254,4 +256,7 @@ def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -
 
 
 def main(options: Options) -> int:
-    return up(options, Console(file=sys.stdout))
+    console = Console(file=sys.stdout)
+    if not console.is_terminal:
+        console = Console(file=sys.stdout, width=LOG_WIDTH)
+    return up(options, console)

@@ -82,7 +82,7 @@ def views() -> list[View]:
 def _instrument_langchain(tracer_provider: TracerProvider, meter_provider: MeterProvider) -> None:
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
 
-    class Instrumentor(LangchainInstrumentor):  # type: ignore[misc]  # it has no types
+    class Instrumentor(LangchainInstrumentor):
         def _wrap_middleware_hooks(self, tracer: object) -> None:
             """Not wrapped: it turns every hook that a middleware does not have into a step of the agent's graph."""
 
