@@ -38,11 +38,7 @@ def session() -> boto3.Session:
 
 
 def chains(url: str) -> tuple[Any, Any]:
-    """AmazonComprehendModerationChain for input (three filters) and for output (two), made to run at all.
-
-    Its default configuration fails with every NLTK since 3.9; an empty Punkt model where it looks for one suffices.
-    """
-    import nltk
+    """AmazonComprehendModerationChain for input (three filters) and for output (two)."""
     from langchain_experimental.comprehend_moderation import (
         AmazonComprehendModerationChain,
         BaseModerationConfig,
@@ -50,14 +46,8 @@ def chains(url: str) -> tuple[Any, Any]:
         ModerationPromptSafetyConfig,
         ModerationToxicityConfig,
     )
-    from nltk.tokenize.punkt import PunktParameters, save_punkt_params
 
-    folder = Path(tempfile.mkdtemp())
-    (folder / "tokenizers" / "punkt").mkdir(parents=True)
-    english = folder / "tokenizers" / "punkt_tab" / "english"
-    english.mkdir(parents=True)
-    nltk.data.path.insert(0, str(folder))  # NLTK writes and reads only below its data paths
-    save_punkt_params(PunktParameters(), dir=str(english))
+    punkt()
     client = session().client("comprehend", endpoint_url=url)
     filters = [ModerationPiiConfig(redact=True), ModerationToxicityConfig()]
 
@@ -67,6 +57,19 @@ def chains(url: str) -> tuple[Any, Any]:
         )
 
     return chain(*filters, ModerationPromptSafetyConfig()), chain(*filters)
+
+
+def punkt() -> None:
+    """Make the chain run at all: it fails with every NLTK since 3.9 but for an empty Punkt model where it looks."""
+    import nltk
+    from nltk.tokenize.punkt import PunktParameters, save_punkt_params
+
+    folder = Path(tempfile.mkdtemp())
+    (folder / "tokenizers" / "punkt").mkdir(parents=True)
+    english = folder / "tokenizers" / "punkt_tab" / "english"
+    english.mkdir(parents=True)
+    nltk.data.path.insert(0, str(folder))  # NLTK writes and reads only below its data paths
+    save_punkt_params(PunktParameters(), dir=str(english))
 
 
 def _answer(target: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -57,11 +57,10 @@ class WholeFlow:
         return await cast(asyncio.Task[ChatResult], self._task)
 
     async def cancel(self) -> None:
-        if self._task is None:
-            self._source.close()
-        else:
+        if self._task:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._source.close()
 
     async def _vetted(self) -> ChatResult:
         result = await self._source

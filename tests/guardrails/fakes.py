@@ -97,6 +97,7 @@ class Scripted(BaseChatModel):
     delay: float = 0.0
     first_delay: float = 0.0
     read: list[list[BaseMessage]] = Field(default_factory=list, repr=False)
+    begun: int = 0
     cancelled: int = 0
     bound: list[Any] = Field(default_factory=list)
     _said: int = PrivateAttr(default=0)
@@ -140,6 +141,7 @@ class Scripted(BaseChatModel):
     async def _agenerate(
         self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
+        self.begun += 1
         try:
             await asyncio.sleep(self.first_delay)
         except asyncio.CancelledError:
@@ -161,6 +163,7 @@ class Scripted(BaseChatModel):
     async def _astream(
         self, messages: list[BaseMessage], stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
+        self.begun += 1
         try:
             await asyncio.sleep(self.first_delay)
             for piece in self._pieces(messages):

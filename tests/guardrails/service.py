@@ -113,7 +113,14 @@ class _Handler(BaseHTTPRequestHandler):
                 service.throttle_first -= 1
                 self._send(400 if target else 429, {"__type": "ThrottlingException"}, "ThrottlingException")
             case _:
-                self._send(200, service.answer(operation, body))
+                try:
+                    self._send(200, service.answer(operation, body))
+                except Exception as error:  # noqa: BLE001 - the answer of a service that failed
+                    self._send(
+                        500,
+                        {"__type": "InternalServerException", "message": type(error).__name__},
+                        "InternalServerException",
+                    )
 
     def _send(self, status: int, body: dict[str, Any], error: str = "") -> None:
         self._send_raw(status, json.dumps(body).encode(), error)
