@@ -36,6 +36,10 @@ diff: setup node_modules ## Show what a deploy of PROFILE would change (needs AW
 deploy: setup node_modules ## Deploy PROFILE into the account of your AWS credentials (needs Docker for the image)
 	@$(CDK) deploy --all -c profile=$(PROFILE)
 
+.PHONY: bootstrap
+bootstrap: setup node_modules ## Prepare the account and region of your AWS credentials for the CDK, once
+	@$(CDK) bootstrap -c profile=$(PROFILE)
+
 .PHONY: destroy
 destroy: setup node_modules ## Remove PROFILE from the account; what it keeps is in docs/operate.md
 	@$(CDK) destroy --all -c profile=$(PROFILE)
