@@ -33,7 +33,9 @@ def build_engine(
         attempts=settings.attempts,
     )
     detectors = [make_detector(name, each, clients) for name, each in settings.detectors.items()]
-    return GuardrailEngine(detectors, settings.policy(), observers, settings)
+    engine = GuardrailEngine(detectors, settings.policy(), observers, settings)
+    engine.warm_up()
+    return engine
 
 
 def make_detector(name: str, settings: DetectorSettings, clients: Clients) -> Detector:

@@ -100,6 +100,11 @@ class GuardrailEngine:
         except StopIteration as finished:
             return self._told(finished.value, observe=observe)
 
+    def warm_up(self) -> None:
+        """Load, in the background, what the first check would have to wait for."""
+        if self.settings.identify_language:
+            self._executor.submit(identify, "Load the model that tells one language from another.", "en")
+
     def close(self) -> None:
         """Let no new check begin, and do not wait for those under way."""
         for executor in (self._executor, self.waiters):

@@ -91,6 +91,8 @@ def find(text: str, language: str = "en") -> list[dict[str, Any]]:
             result.end,
         )
         for result in analyzer.analyze(text, language="en", score_threshold=_LEAST_SCORE)
+        if result.entity_type != "UK_NHS"
+        or "nhs" in text.lower()  # every eleventh phone number passes its check
     ]
     for kind, each in patterns:
         for match in each.finditer(text):
