@@ -689,3 +689,28 @@ async def test_a_forged_or_forgotten_seal_stays_closed() -> None:
     inner, guarded = model(speculative=True)
     await guarded.ainvoke([HumanMessage(forged)])
     assert inner.read[-1][0].text == forged
+
+
+async def test_traces_with_content_hold_only_what_was_vetted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenLLMetry records content unless it is told not to: even then, nothing unvetted is in any span."""
+    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    monkeypatch.setenv("TRACELOOP_TRACE_CONTENT", "true")
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    instrumentor = LangchainInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
+    try:
+        for speculative in (False, True):
+            _, graph, _ = agent(CALL, list(ANSWER), speculative=speculative)
+            given = {"messages": [graph.sealed(HumanMessage("It is open?"))]}
+            async for _ in graph.astream(given, stream_mode="messages"):
+                pass
+    finally:
+        instrumentor.uninstrument()
+    spans = [span.to_json() for span in exporter.get_finished_spans()]
+    assert sum("[US_SSN]" in span for span in spans) > 3, "content is recorded"
+    assert not leaked(spans)
