@@ -107,5 +107,5 @@ clean: ## Remove everything that was built or installed here
 
 node_modules: package-lock.json | .venv/installed
 	@echo "Installing the CDK CLI"
-	@PATH="$(NODE_HOME)/bin:$$PATH" npm ci --silent --no-update-notifier
+	@PATH="$(NODE_HOME)/bin:$$PATH" node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js ci --silent --no-update-notifier
 	@touch $@
