@@ -1,0 +1,61 @@
+"""The demo's files say what they mean: a misread expectation would let every answer pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from demo.accounts import load
+from demo.seed import items
+from demo.tour import STEPS, Step
+
+ENTRIES: list[dict[str, Any]] = yaml.safe_load(STEPS.read_text())
+EXPECTATIONS: dict[str, type] = {
+    "finish": str,
+    "tools": list,
+    "guardrail": str,
+    "decision": str,
+    "contains": str,
+    "lacks": str,
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['as']}: {entry['ask'][:40]}")
+def test_every_expectation_is_one_that_is_checked(entry: dict[str, Any]) -> None:
+    expect = entry["expect"]
+    assert expect
+    assert {name: type(value) for name, value in expect.items()} == {
+        name: EXPECTATIONS[name] for name in expect
+    }
+    assert entry["as"] in load()["users"]
+
+
+@pytest.mark.parametrize(
+    ("expect", "answer"),
+    [
+        ({"finish": "stop"}, {"finish": "content_filter"}),
+        ({"tools": []}, {"tools": [{"name": "get_claim", "status": "success"}]}),
+        ({"guardrail": "input block"}, {"guardrails": [{"direction": "input", "action": "redact"}]}),
+        ({"contains": "250.00"}, {"answer": "I do not know."}),
+        ({"lacks": "secret"}, {"answer": "the secret"}),
+    ],
+)
+def test_an_answer_that_is_not_as_expected_is_a_problem(
+    expect: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    step = Step(user="carla", ask="?", expect=expect, **answer)
+    step.check()
+    assert len(step.problems) == 1
+
+
+def test_staff_customers_and_claims_become_items_with_their_owners() -> None:
+    data = load()
+    subjects = {name: f"sub-{name}" for name in data["users"]}
+    made = {(item["kind"], item["id"]): item for item in items(data, subjects)}
+    assert made["claim", "C-1001"]["claimant"] == "sub-carla"
+    assert made["claim", "C-1004"]["siu_hold"] is True
+    assert made["claim", "C-1001"]["siu_hold"] is False
+    assert made["staff", "sub-sam"]["suspended"] is True
+    assert ("staff", "sub-carla") not in made
