@@ -76,12 +76,21 @@ class Process:
             pass
         self._signal(signal.SIGKILL)
         self._process.wait()
+        self._wait_for_group()
 
-    def _signal(self, number: signal.Signals) -> None:
+    def _wait_for_group(self) -> None:
+        """A killed process is not gone at once, and until then its port is in use."""
+        deadline = time.monotonic() + self._stop_seconds
+        while self._signal(0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _signal(self, number: int) -> bool:
+        """Whether there was anybody to signal."""
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
-            pass
+            return False
+        return True
 
 
 def stop_all(processes: Sequence[Process]) -> None:

@@ -38,8 +38,8 @@ def put(cloud: Cloud, number: int, **segment: Any) -> None:
 
 def find(cloud: Cloud, expression: str) -> list[str]:
     window = {
-        "StartTime": datetime.now(UTC) - timedelta(minutes=5),
-        "EndTime": datetime.now(UTC) + timedelta(minutes=5),
+        "StartTime": datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=5),
+        "EndTime": datetime.fromtimestamp(NOW, UTC) + timedelta(minutes=5),
     }
     summaries = cloud.client("xray").get_trace_summaries(FilterExpression=expression, **window)[
         "TraceSummaries"
