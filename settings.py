@@ -119,6 +119,8 @@ class Assistant(_Section):
     """IPv4 ranges that may reach the load balancer; it is internal to the VPC when there are none."""
     guardrails: dict[str, JsonValue] = {}
     """Settings of `fmops.guardrails`; the library's defaults when empty."""
+    instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
+    """Which package traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
 
     @model_validator(mode="after")
     def _check(self) -> Assistant:

@@ -113,6 +113,7 @@ class Assistant(FmopsStack):
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
             "FMOPS_GUARDRAILS": json.dumps(options.guardrails),
+            "FMOPS_INSTRUMENTOR": options.instrumentor,
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",

@@ -14,7 +14,6 @@ from langgraph.graph.state import CompiledStateGraph
 from fmops.assistant.context import RequestContext
 from fmops.authorization import AuthorizationMiddleware
 from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
-from fmops.telemetry.middleware import TelemetryMiddleware
 
 PROMPT_NAME = "claims-desk"
 PROMPT_VERSION = "packaged"
@@ -26,7 +25,6 @@ PROMPT = Path(__file__).with_name("prompts") / "system.md"
 def build_agent(
     *,
     model: BaseChatModel,
-    model_id: str,
     tools: list[BaseTool],
     guardrails: GuardrailEngine,
     authorization: AuthorizationMiddleware,
@@ -42,7 +40,6 @@ def build_agent(
         system_prompt=PROMPT.read_text(),
         middleware=[
             recording,
-            TelemetryMiddleware(model_id=model_id),
             GuardrailMiddleware(guardrails),
             authorization,
             ModelCallLimitMiddleware(run_limit=MODEL_CALLS, exit_behavior="end"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import boto3
 from botocore.config import Config
 from fastapi import FastAPI
-from langchain_aws import BedrockEmbeddings, ChatBedrockConverse
+from langchain_aws import BedrockEmbeddings
+from opentelemetry import trace
 
-from fmops import telemetry
 from fmops.assistant import knowledge
 from fmops.assistant.agent import build_agent
 from fmops.assistant.authorization import ClaimsDeskResolver
@@ -21,7 +21,10 @@ from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.tools import build_tools
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.capture import FirehoseSink, Spool
-from fmops.guardrails import Direction, build_engine
+from fmops.guardrails import Direction, GuardrailEngine, build_engine
+from fmops.telemetry.guardrails import observe_guardrails
+from fmops.telemetry.model import MeasuredChatBedrock
+from fmops.telemetry.setup import start
 
 FAST = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
 """For calls on the request path that decide or read: a slow answer there is a denial or an error."""
@@ -30,16 +33,14 @@ MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts"
 
 def assemble(settings: AssistantSettings) -> FastAPI:
     """The whole application."""
-    stop_telemetry = telemetry.start()
+    stop_telemetry = start(instrumentor=settings.instrumentor)
     session = boto3.Session(region_name=settings.region)
     bedrock = session.client("bedrock-runtime", config=MODEL)
     desk = ClaimsDesk(session.client("dynamodb", config=FAST), settings.claims_table)
     embeddings = BedrockEmbeddings(
         client=bedrock, model_id=settings.embedding_model_id, region_name=settings.region
     )
-    guardrails = build_engine(
-        settings.guardrails, session, observers=[record_outcome, telemetry.observe_guardrails]
-    )
+    guardrails = build_engine(settings.guardrails, session, observers=[record_outcome, observe_guardrails])
     authorizer = Authorizer(session.client("verifiedpermissions", config=FAST), settings.policy_store_id)
     resolver = ClaimsDeskResolver(desk, settings.user_pool_id)
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
@@ -48,10 +49,9 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         session.client("firehose", config=FAST), settings.delivery_stream, Spool(settings.spool_directory)
     )
     agent = build_agent(
-        model=ChatBedrockConverse(
+        model=MeasuredChatBedrock(
             client=bedrock, model_id=settings.model_id, temperature=0, region_name=settings.region
         ),
-        model_id=settings.model_id,
         tools=build_tools(desk, base, resolver.readable(authorizer)),
         guardrails=guardrails,
         authorization=AuthorizationMiddleware(authorizer, resolver),
@@ -80,9 +80,13 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
-        warm_up=[
-            lambda: guardrails.check_sync("Good morning.", Direction.INPUT),
-            lambda: base.search("Good morning."),
-        ],
+        warm_up=[lambda: _greet(guardrails, base)],
         on_stop=stop_telemetry,
     )
+
+
+def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:
+    """Ask each service once. In a span of the service: one without a parent would be a service of its own on X-Ray's map."""
+    with trace.get_tracer(__name__).start_as_current_span("warm-up", kind=trace.SpanKind.SERVER):
+        guardrails.check_sync("Good morning.", Direction.INPUT)
+        base.search("Good morning.")

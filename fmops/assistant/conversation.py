@@ -19,7 +19,7 @@ from fmops.assistant.context import RequestContext, current_interaction
 from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.wire import ChatMessage
 from fmops.capture import FirehoseSink
-from fmops.guardrails import Direction, GuardrailBlocked, GuardrailEngine
+from fmops.guardrails import Action, Direction, GuardrailBlocked, GuardrailEngine
 from fmops.interaction import Embedding, Interaction
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
@@ -29,6 +29,7 @@ BLOCKED_ANSWER = "I cannot give this answer."
 BLOCKED = {Direction.INPUT: BLOCKED_INPUT}
 
 _log = logging.getLogger(__name__)
+_tracer = trace.get_tracer(__name__)
 
 
 class ModelUnavailableError(Exception):
@@ -88,14 +89,13 @@ class Conversation:
     ) -> AsyncIterator[str]:
         """The vetted pieces of the answer. Raises ``ModelUnavailableError``; a block is an answer, not an error."""
         started = time.perf_counter()
+        span = trace.get_current_span()
         token = current_interaction.set(interaction)
         pieces: list[str] = []
         try:
             async for piece in self._guarded(principal, messages, interaction):
                 if not pieces:
-                    instruments().time_to_first_chunk.record(
-                        time.perf_counter() - started, {names.GEN_AI_REQUEST_MODEL: self._model_id}
-                    )
+                    instruments().first_text.record(time.perf_counter() - started)
                 pieces.append(piece)
                 yield piece
             interaction.finish_reason = interaction.finish_reason or "stop"
@@ -110,8 +110,8 @@ class Conversation:
         finally:
             interaction.output = "".join(pieces)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
-            instruments().interactions.add(1, {"finish_reason": interaction.finish_reason})
             current_interaction.reset(token)
+            _tell(span, interaction)
             self._capture(interaction)
 
     async def close(self) -> None:
@@ -166,15 +166,36 @@ class Conversation:
         task.add_done_callback(self._captures.discard)
 
     def _embed_and_put(self, interaction: Interaction) -> None:
-        if interaction.input:
-            try:
-                vector = self._embeddings.embed_query(interaction.input)
-                interaction.embedding = Embedding.encode(self._embedding_model_id, vector)
-            except Exception as error:  # noqa: BLE001 - a record without its embedding beats no record
-                _log.warning(
-                    "interaction %s has no embedding: %s", interaction.interaction_id, type(error).__name__
-                )
-        self._sink.put(interaction)
+        with _tracer.start_as_current_span("capture") as span:
+            if interaction.input:
+                try:
+                    vector = self._embeddings.embed_query(interaction.input)
+                    interaction.embedding = Embedding.encode(self._embedding_model_id, vector)
+                except Exception as error:  # noqa: BLE001 - a record without its embedding beats no record
+                    span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+                    _log.warning(
+                        "interaction %s has no embedding: %s",
+                        interaction.interaction_id,
+                        type(error).__name__,
+                    )
+            self._sink.put(interaction)
+
+
+def _tell(span: trace.Span, interaction: Interaction) -> None:
+    """Count the interaction, and put what became of it on the request's span, by which the collector samples."""
+    labels: dict[str, str] = {names.INTERACTION_FINISH_REASON: interaction.finish_reason}
+    if interaction.error_type:
+        labels[names.ERROR_TYPE] = interaction.error_type
+        span.set_status(trace.StatusCode.ERROR)
+    instruments().interactions.add(1, labels)
+    span.set_attributes(labels)
+    if interaction.guardrails:
+        severest = max(
+            (Action(each.action) for each in interaction.guardrails), key=lambda each: each.severity
+        )
+        span.set_attribute(names.GUARDRAIL_ACTION, severest.value)
+    if decisions := {each.decision for each in interaction.authorization}:
+        span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if "DENY" in decisions else "ALLOW")
 
 
 def _error_code(error: BotoCoreError | ClientError) -> str:

@@ -14,6 +14,11 @@ from langgraph.types import Command
 from fmops.assistant.context import RequestContext
 from fmops.authorization.middleware import DENIED
 from fmops.interaction import ToolCall
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+UNKNOWN_TOOL = "_OTHER"
+"""Instead of a name that the model made up."""
 
 
 class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
@@ -37,10 +42,18 @@ class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
             result = await handler(request)
             status = _status(result)
         finally:
+            seconds = time.perf_counter() - started
             context: Any = request.runtime.context
-            duration = round((time.perf_counter() - started) * 1000, 3)
-            call = ToolCall(name=request.tool_call["name"], status=status, duration_ms=duration)
+            call = ToolCall(
+                name=request.tool_call["name"], status=status, duration_ms=round(seconds * 1000, 3)
+            )
             context.interaction.tool_calls.append(call)
+            labels = {
+                names.GEN_AI_OPERATION: "execute_tool",
+                names.GEN_AI_TOOL_NAME: call.name if request.tool else UNKNOWN_TOOL,
+                names.TOOL_STATUS: status,
+            }
+            instruments().tool_duration.record(seconds, labels)
         return result
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -113,9 +114,18 @@ def create_app(
         return FileResponse(PAGE)
 
     FastAPIInstrumentor.instrument_app(
-        app, excluded_urls=f"{HEALTH},{READY}", exclude_spans=["receive", "send"]
+        app,
+        excluded_urls=f"{HEALTH},{READY}",
+        exclude_spans=["receive", "send"],
+        server_request_hook=_address_without_port,
     )
     return app
+
+
+def _address_without_port(span: trace.Span, scope: dict[str, Any]) -> None:
+    """The instrumentation appends the port, which collectors append again."""
+    if scope.get("server"):
+        span.set_attribute(names.SERVER_ADDRESS, scope["server"][0])
 
 
 class LastResort:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.guardrails import GuardrailSettings
+from fmops.telemetry.instrumentors import Instrumentor
 
 
 class AssistantSettings(BaseSettings):
@@ -27,6 +28,7 @@ class AssistantSettings(BaseSettings):
     spool_directory: Path
     pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
     guardrails: GuardrailSettings = GuardrailSettings()
+    instrumentor: Instrumentor = "openllmetry"
     region: str = Field(min_length=1, validation_alias="AWS_REGION")
     service_name: str = Field(default="assistant", validation_alias="OTEL_SERVICE_NAME")
     resource_attributes: str = Field(default="", validation_alias="OTEL_RESOURCE_ATTRIBUTES")

@@ -8,14 +8,21 @@ from typing import Any
 
 from langchain.tools import ToolRuntime, tool
 from langchain_core.tools import BaseTool
+from opentelemetry import trace
 
 from fmops.assistant.claims import ClaimsDesk, PayoutRefused
 from fmops.assistant.context import RequestContext
 from fmops.assistant.knowledge import KnowledgeBase, KnowledgeDocument
 from fmops.interaction import RetrievedDocument
+from fmops.telemetry import attributes as names
 
 Runtime = ToolRuntime[Any, Any]
 """Its context is a ``RequestContext``; named here, LangChain would put it into the tool's argument schema."""
+
+DATA_SOURCE = "policy-documents"
+RETRIEVAL = {names.GEN_AI_OPERATION: "retrieval", names.GEN_AI_DATA_SOURCE: DATA_SOURCE}
+
+_tracer = trace.get_tracer(__name__)
 
 Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
 """Which of the documents the caller may read, in order."""
@@ -32,9 +39,11 @@ def build_tools(desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable) 
         Args:
             query: What to look for, in the user's words.
         """
-        found = knowledge.search(query)
-        allowed = readable([document for document, _ in found], runtime.context)
-        hits = [hit for hit, permitted in zip(found, allowed, strict=True) if permitted]
+        with _tracer.start_as_current_span(f"retrieval {DATA_SOURCE}", attributes=RETRIEVAL) as span:
+            found = knowledge.search(query)
+            allowed = readable([document for document, _ in found], runtime.context)
+            hits = [hit for hit, permitted in zip(found, allowed, strict=True) if permitted]
+            span.set_attributes({names.RETRIEVAL_FOUND: len(found), names.RETRIEVAL_READABLE: len(hits)})
         runtime.context.interaction.retrieved += [
             RetrievedDocument(document_id=document.id, score=round(score, 4)) for document, score in hits
         ]

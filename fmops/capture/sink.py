@@ -63,6 +63,7 @@ class FirehoseSink:
         self._in_flight = 0
         self._closing = threading.Event()
         self._available_at = 0.0
+        instruments().watch(self)
         self._worker = threading.Thread(target=self._run, name="capture", daemon=True)
         self._worker.start()
 
@@ -79,6 +80,10 @@ class FirehoseSink:
                 self._ready.notify()
                 return
         self._keep([line])
+
+    def waiting(self) -> dict[str, int]:
+        """Records that are not delivered yet, by where they wait."""
+        return {"memory": len(self._queue) + self._in_flight, "spool": self._spool.waiting()}
 
     def close(self, timeout: float = 20.0) -> None:
         """Deliver or spool everything, within ``timeout`` seconds: ECS grants 30 between SIGTERM and SIGKILL."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class Spool:
         for partial in sorted(directory.glob(f"*{PARTIAL}")):
             partial.rename(partial.with_suffix(SUFFIX))
         self._bytes = sum(segment.stat().st_size for segment in self.segments())
+        self._lines = {segment.name: _count_lines(segment) for segment in self.segments()}
 
     def segments(self) -> list[Path]:
         """The waiting segments, oldest first."""
@@ -57,6 +58,7 @@ class Spool:
                 partial.unlink(missing_ok=True)
                 raise
             self._bytes += size
+            self._lines[f"{name}{SUFFIX}"] = len(lines)
 
     def read(self, segment: Path) -> tuple[list[bytes], int]:
         """The whole lines of a segment, and how many pieces of it are not lines and were set aside."""
@@ -68,6 +70,7 @@ class Spool:
             with self._lock:
                 segment.write_bytes(b"".join(lines))
                 self._bytes -= sum(map(len, broken))
+                self._lines[segment.name] = len(lines)
         return lines, len(broken)
 
     def remove(self, segment: Path) -> None:
@@ -76,15 +79,17 @@ class Spool:
             size = segment.stat().st_size
             segment.unlink()
             self._bytes -= size
+            self._lines.pop(segment.name, None)
 
     def waiting(self) -> int:
         """How many lines wait."""
-        return sum(1 for segment in self.segments() for _ in _lines(segment))
+        with self._lock:
+            return sum(self._lines.values())
 
 
-def _lines(segment: Path) -> Iterator[bytes]:
+def _count_lines(segment: Path) -> int:
     with segment.open("rb") as file:
-        yield from file
+        return sum(1 for _ in file)
 
 
 def _is_whole(line: bytes) -> bool:

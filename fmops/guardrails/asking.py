@@ -11,11 +11,11 @@ from botocore.parsers import ResponseParserError
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
-from fmops.guardrails import attributes
 from fmops.guardrails.chunking import Segment, requests
 from fmops.guardrails.detectors.base import Context, Detector
 from fmops.guardrails.text import Folded
 from fmops.guardrails.types import DetectorCall, DetectorError, Finding, Result
+from fmops.telemetry import attributes
 
 _THROTTLED = frozenset(
     {"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded",
@@ -47,9 +47,9 @@ class Ask:
             f"guardrail {detector.name}",
             start_time=self._began_ns,
             attributes={
-                attributes.DETECTOR: detector.name,
-                attributes.DIRECTION: context.direction.value,
-                attributes.REQUESTS: len(self.futures),
+                attributes.GUARDRAIL_DETECTOR: detector.name,
+                attributes.GUARDRAIL_DIRECTION: context.direction.value,
+                attributes.GUARDRAIL_REQUESTS: len(self.futures),
             },
         )
 
@@ -118,8 +118,8 @@ class Ask:
         )
 
     def _end_span(self, call: DetectorCall) -> None:
-        self._span.set_attribute(attributes.RESULT, call.result)
-        self._span.set_attribute(attributes.FINDINGS, call.findings)
+        self._span.set_attribute(attributes.GUARDRAIL_RESULT, call.result)
+        self._span.set_attribute(attributes.GUARDRAIL_FINDINGS, call.findings)
         if not call.answered:
             self._span.set_attribute(attributes.ERROR_TYPE, call.error_type)
             self._span.set_status(Status(StatusCode.ERROR))

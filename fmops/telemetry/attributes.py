@@ -1,4 +1,4 @@
-"""Every attribute and metric name that we emit ourselves.
+"""Every attribute and metric name that we emit ourselves. It imports nothing of the runtime, so every part may use it.
 
 Names of the OpenTelemetry semantic conventions stand as they are published; ours begin with ``fmops.``.
 """
@@ -9,9 +9,12 @@ import re
 from typing import Final
 
 INTERACTION_ID: Final = "fmops.interaction.id"
+INTERACTION_FINISH_REASON: Final = "fmops.interaction.finish_reason"
 SESSION_ID: Final = "session.id"
 USER_HASH: Final = "user.hash"
 ERROR_TYPE: Final = "error.type"
+SERVER_ADDRESS: Final = "server.address"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
 
 AUTHORIZATION_ACTION: Final = "fmops.authorization.action"
 AUTHORIZATION_DECISION: Final = "fmops.authorization.decision"
@@ -23,12 +26,20 @@ GUARDRAIL_ACTION: Final = "fmops.guardrail.action"
 GUARDRAIL_DETECTOR: Final = "fmops.guardrail.detector"
 GUARDRAIL_DEGRADED: Final = "fmops.guardrail.degraded"
 GUARDRAIL_CATEGORY: Final = "fmops.guardrail.category"
+GUARDRAIL_RESULT: Final = "fmops.guardrail.result"
+GUARDRAIL_FINDINGS: Final = "fmops.guardrail.findings"
+GUARDRAIL_REQUESTS: Final = "fmops.guardrail.requests"
 
-RETRIEVAL_DOCUMENTS: Final = "fmops.retrieval.documents"
+RETRIEVAL_FOUND: Final = "fmops.retrieval.found"
+RETRIEVAL_READABLE: Final = "fmops.retrieval.readable"
 CAPTURE_RESULT: Final = "fmops.capture.result"
+CAPTURE_PLACE: Final = "fmops.capture.place"
 FEEDBACK_RATING: Final = "fmops.feedback.rating"
+TOOL_STATUS: Final = "fmops.tool.status"
 
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"
+GEN_AI_AGENT_NAME: Final = "gen_ai.agent.name"
+GEN_AI_DATA_SOURCE: Final = "gen_ai.data_source.id"
 GEN_AI_TOOL_NAME: Final = "gen_ai.tool.name"
 GEN_AI_PROVIDER: Final = "gen_ai.provider.name"
 GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
@@ -45,12 +56,18 @@ CONTENT: Final = re.compile(
 
 METRIC_GUARDRAIL_DECISIONS: Final = "fmops.guardrail.decisions"
 METRIC_GUARDRAIL_DURATION: Final = "fmops.guardrail.duration"
+METRIC_DETECTOR_DURATION: Final = "fmops.guardrail.detector.duration"
 METRIC_AUTHORIZATION_DECISIONS: Final = "fmops.authorization.decisions"
+METRIC_AUTHORIZATION_ERRORS: Final = "fmops.authorization.errors"
 METRIC_AUTHORIZATION_DURATION: Final = "fmops.authorization.duration"
 METRIC_CAPTURE_RECORDS: Final = "fmops.capture.records"
 METRIC_CAPTURE_WAITING: Final = "fmops.capture.waiting"
 METRIC_FEEDBACK: Final = "fmops.feedback"
 METRIC_INTERACTIONS: Final = "fmops.interactions"
+METRIC_FIRST_TEXT: Final = "fmops.interaction.time_to_first_text"
+METRIC_COST: Final = "fmops.cost"
+METRIC_UNPRICED: Final = "fmops.cost.unpriced"
+METRIC_TOOL_DURATION: Final = "gen_ai.execute_tool.duration"
 METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"
 METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
 METRIC_TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"

@@ -8,17 +8,27 @@ from fmops.telemetry.metrics import instruments
 
 
 def observe_guardrails(outcome: Outcome) -> None:
-    """A guardrail observer: decisions by direction, action and deciding detector, and the duration of the check."""
-    summary = outcome.summary()
-    instruments().guardrail_decisions.add(
+    """A guardrail observer: what was decided and by whom, how long the check took, and each question to a detector."""
+    measure, summary = instruments(), outcome.summary()
+    measure.guardrail_decisions.add(
         1,
         {
             names.GUARDRAIL_DIRECTION: summary["direction"],
             names.GUARDRAIL_ACTION: summary["action"],
             names.GUARDRAIL_DETECTOR: summary["detector"],
+            names.GUARDRAIL_CATEGORY: summary["category"],
             names.GUARDRAIL_DEGRADED: outcome.degraded,
         },
     )
-    instruments().guardrail_duration.record(
+    measure.guardrail_duration.record(
         outcome.duration_ms / 1000, {names.GUARDRAIL_DIRECTION: summary["direction"]}
     )
+    for call in outcome.calls:
+        labels = {
+            names.GUARDRAIL_DETECTOR: call.detector,
+            names.GUARDRAIL_DIRECTION: call.direction.value,
+            names.GUARDRAIL_RESULT: call.result,
+        }
+        if call.error_type:
+            labels[names.ERROR_TYPE] = call.error_type
+        measure.detector_duration.record(call.duration_ms / 1000, labels)

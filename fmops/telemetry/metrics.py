@@ -2,67 +2,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from functools import cache
+from typing import Protocol
+from weakref import WeakSet
 
 from opentelemetry import metrics
-from opentelemetry.metrics import Counter, Histogram, UpDownCounter
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation
 
 from fmops.telemetry import attributes as names
-from fmops.telemetry.setup import OWN_METER
+
+METER = "fmops"
+
+
+class Waiting(Protocol):
+    """Something in which captured records wait."""
+
+    def waiting(self) -> Mapping[str, int]:
+        """Records that wait, by place."""
+        ...
 
 
 class Instruments:
     """All instruments, made once per process from the global meter provider."""
 
     def __init__(self) -> None:
-        meter = metrics.get_meter(OWN_METER)
-        self.interactions: Counter = meter.create_counter(
-            names.METRIC_INTERACTIONS, unit="{interaction}", description="Interactions by finish reason"
+        self._meter = metrics.get_meter(METER)
+        self.interactions = self._counter(
+            names.METRIC_INTERACTIONS, "{interaction}", "Interactions by finish reason"
         )
-        self.guardrail_decisions: Counter = meter.create_counter(
+        self.first_text = self._duration(
+            names.METRIC_FIRST_TEXT, "Time from the request to the first vetted text of its answer"
+        )
+        self.feedback = self._counter(names.METRIC_FEEDBACK, "{rating}", "Feedback by rating")
+        self._make_guardrails()
+        self._make_authorization()
+        self._make_capture()
+        self._make_models()
+        self._begin_at_zero()
+
+    def watch(self, place: Waiting) -> None:
+        """Observe how many records wait there, for as long as it lives."""
+        self._places.add(place)
+
+    def _make_guardrails(self) -> None:
+        self.guardrail_decisions = self._counter(
             names.METRIC_GUARDRAIL_DECISIONS,
-            unit="{decision}",
-            description="Guardrail decisions by direction and action",
+            "{decision}",
+            "Guardrail decisions by direction, action, deciding detector and category",
         )
-        self.guardrail_duration: Histogram = meter.create_histogram(
-            names.METRIC_GUARDRAIL_DURATION,
-            unit="s",
-            description="Duration of a guardrail check by direction",
+        self.guardrail_duration = self._duration(
+            names.METRIC_GUARDRAIL_DURATION, "Duration of a guardrail check by direction"
         )
-        self.authorization_decisions: Counter = meter.create_counter(
-            names.METRIC_AUTHORIZATION_DECISIONS,
-            unit="{decision}",
-            description="Authorization decisions by tool and outcome",
+        self.detector_duration = self._duration(
+            names.METRIC_DETECTOR_DURATION, "Duration of a question to a detector, by its result"
         )
-        self.authorization_duration: Histogram = meter.create_histogram(
-            names.METRIC_AUTHORIZATION_DURATION,
-            unit="s",
-            description="Duration of a call to Verified Permissions",
+
+    def _make_authorization(self) -> None:
+        self.authorization_decisions = self._counter(
+            names.METRIC_AUTHORIZATION_DECISIONS, "{decision}", "Authorization decisions by tool and outcome"
         )
-        self.capture_records: Counter = meter.create_counter(
-            names.METRIC_CAPTURE_RECORDS,
-            unit="{record}",
-            description="Captured records by what became of them",
+        self.authorization_errors = self._counter(
+            names.METRIC_AUTHORIZATION_ERRORS,
+            "{decision}",
+            "Denials because a policy failed to evaluate or nobody answered",
         )
-        self.capture_waiting: UpDownCounter = meter.create_up_down_counter(
+        self.authorization_duration = self._duration(
+            names.METRIC_AUTHORIZATION_DURATION, "Duration of a call to Verified Permissions"
+        )
+        self.tool_duration = self._duration(
+            names.METRIC_TOOL_DURATION, "Duration of a tool call, guards included"
+        )
+
+    def _make_capture(self) -> None:
+        self.capture_records = self._counter(
+            names.METRIC_CAPTURE_RECORDS, "{record}", "Captured records by what became of them"
+        )
+        self._places: WeakSet[Waiting] = WeakSet()
+        self._meter.create_observable_gauge(
             names.METRIC_CAPTURE_WAITING,
+            callbacks=[self._observe_waiting],
             unit="{record}",
-            description="Records that wait in memory or in the spool",
+            description="Captured records that wait in memory or in the spool",
         )
-        self.feedback: Counter = meter.create_counter(
-            names.METRIC_FEEDBACK, unit="{rating}", description="Feedback by rating"
+
+    def _make_models(self) -> None:
+        self.operation_duration = self._duration(names.METRIC_OPERATION_DURATION, "Duration of a model call")
+        self.time_to_first_chunk = self._duration(
+            names.METRIC_TIME_TO_FIRST_CHUNK, "Time to the first chunk of a streamed model call"
         )
-        self.token_usage: Histogram = meter.create_histogram(
+        self.token_usage: Histogram = self._meter.create_histogram(
             names.METRIC_TOKEN_USAGE, unit="{token}", description="Tokens of a model call by type"
         )
-        self.operation_duration: Histogram = meter.create_histogram(
-            names.METRIC_OPERATION_DURATION, unit="s", description="Duration of a model call"
+        self.cost = self._counter(names.METRIC_COST, "USD", "List price of the tokens of model calls")
+        self.unpriced = self._counter(
+            names.METRIC_UNPRICED, "{call}", "Model calls whose model is not in the price file"
         )
-        self.time_to_first_chunk: Histogram = meter.create_histogram(
-            names.METRIC_TIME_TO_FIRST_CHUNK,
-            unit="s",
-            description="Time to the first vetted text of a streamed answer",
-        )
+
+    def _begin_at_zero(self) -> None:
+        """A counter that first appears at one has never increased: what alerts watch is there from the start."""
+        for reason in ("stop", "content_filter", "error"):
+            self.interactions.add(0, {names.INTERACTION_FINISH_REASON: reason})
+        for rating in ("up", "down"):
+            self.feedback.add(0, {names.FEEDBACK_RATING: rating})
+        for result in ("delivered", "retried", "spooled", "lost"):
+            self.capture_records.add(0, {names.CAPTURE_RESULT: result})
+        for reason in ("policy_error", "unavailable"):
+            self.authorization_errors.add(0, {names.AUTHORIZATION_REASON: reason})
+
+    def _observe_waiting(self, _: CallbackOptions) -> Iterable[Observation]:
+        total: dict[str, int] = {}
+        for place in list(self._places):
+            for name, records in place.waiting().items():
+                total[name] = total.get(name, 0) + records
+        return [Observation(records, {names.CAPTURE_PLACE: name}) for name, records in total.items()]
+
+    def _counter(self, name: str, unit: str, description: str) -> Counter:
+        return self._meter.create_counter(name, unit=unit, description=description)
+
+    def _duration(self, name: str, description: str) -> Histogram:
+        return self._meter.create_histogram(name, unit="s", description=description)
 
 
 @cache

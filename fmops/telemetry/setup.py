@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from uuid import uuid4
 
 from opentelemetry import metrics, propagate, trace
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -16,40 +17,53 @@ from opentelemetry.sdk.metrics.view import DropAggregation, ExplicitBucketHistog
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from fmops.telemetry import attributes as names
+from fmops.telemetry.instrumentors import METERS, Instrumentor, instrument
+from fmops.telemetry.metrics import METER
 from fmops.telemetry.redaction import RedactingSpanExporter
 
 METRIC_INTERVAL_MS = 5_000
-OWN_METER = "fmops"
+EXPORT_SECONDS = 5
+"""For one export with its retries. What then has not been taken is dropped, and counted."""
 
 
-def start(*, exporter: SpanExporter | None = None, reader: MetricReader | None = None) -> Callable[[], None]:
+def start(
+    *,
+    instrumentor: Instrumentor = "openllmetry",
+    exporter: SpanExporter | None = None,
+    reader: MetricReader | None = None,
+) -> Callable[[], None]:
     """Install the providers and instrument LangChain; answers the function that flushes and stops them.
 
-    Exporters read the standard ``OTEL_EXPORTER_OTLP_*`` variables. Every span is recorded: the collector samples,
-    because the instrumentation counts tokens only for spans that are sampled in the process.
+    Exporters read the standard ``OTEL_EXPORTER_OTLP_*`` variables. Every span is recorded, whatever a caller's header
+    says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits for the collector;
+    the SDK's own metrics (``otel.sdk.*``) count what was dropped.
     """
-    os.environ["TRACELOOP_TRACE_CONTENT"] = "false"
-    os.environ.setdefault("OTEL_SEMCONV_STABILITY_OPT_IN", "http")
+    os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http,gen_ai_latest_experimental"
+    os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
     resource = Resource.create()
-
-    tracer_provider = TracerProvider(resource=resource)
-    tracer_provider.add_span_processor(
-        BatchSpanProcessor(RedactingSpanExporter(exporter or OTLPSpanExporter()))
-    )
-    trace.set_tracer_provider(tracer_provider)
+    if names.SERVICE_INSTANCE_ID not in resource.attributes:
+        # Without it the series of two tasks would be one series with two sources.
+        resource = resource.merge(Resource({names.SERVICE_INSTANCE_ID: str(uuid4())}))
 
     reader = reader or PeriodicExportingMetricReader(
-        OTLPMetricExporter(), export_interval_millis=METRIC_INTERVAL_MS
+        OTLPMetricExporter(timeout=EXPORT_SECONDS), export_interval_millis=METRIC_INTERVAL_MS
     )
     meter_provider = MeterProvider(resource=resource, metric_readers=[reader], views=views())
     metrics.set_meter_provider(meter_provider)
 
+    tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON)
+    tracer_provider.add_span_processor(
+        BatchSpanProcessor(RedactingSpanExporter(exporter or OTLPSpanExporter(timeout=EXPORT_SECONDS)))
+    )
+    trace.set_tracer_provider(tracer_provider)
+
     # The load balancer sends X-Amzn-Trace-Id, other services send traceparent; the last one that is present wins.
     propagate.set_global_textmap(CompositePropagator([AwsXRayPropagator(), TraceContextTextMapPropagator()]))
-    _instrument_langchain(tracer_provider, meter_provider)
+    instrument(instrumentor, tracer_provider, meter_provider)
 
     def stop() -> None:
         tracer_provider.shutdown()
@@ -61,31 +75,21 @@ def start(*, exporter: SpanExporter | None = None, reader: MetricReader | None =
 def views() -> list[View]:
     """Histograms with the conventions' boundaries: the SDK's defaults begin at five seconds.
 
-    The instrumentation's own GenAI metrics are dropped: they miss failed calls, and declare the unit ``token``,
-    which changes the metric's name in Prometheus. Ours follow the conventions.
+    The instrumentations' own GenAI metrics are dropped: OpenLLMetry's miss failed calls and declare the unit ``token``,
+    which changes the metric's name in Prometheus. Ours follow the conventions whatever instruments LangChain.
     """
     duration = ExplicitBucketHistogramAggregation(names.DURATION_BUCKETS)
     tokens = ExplicitBucketHistogramAggregation(names.TOKEN_BUCKETS)
+    dropped = DropAggregation()
     return [
-        View(
-            meter_name="opentelemetry.instrumentation.langchain",
-            instrument_name="*",
-            aggregation=DropAggregation(),
-        ),
-        View(instrument_name="*duration", meter_name=OWN_METER, aggregation=duration),
-        View(instrument_name=names.METRIC_TIME_TO_FIRST_CHUNK, meter_name=OWN_METER, aggregation=duration),
-        View(instrument_name=names.METRIC_TOKEN_USAGE, meter_name=OWN_METER, aggregation=tokens),
+        *(View(meter_name=meter, instrument_name="*", aggregation=dropped) for meter in METERS),
+        View(instrument_name="*duration", meter_name=METER, aggregation=duration),
+        View(instrument_name="*.time_to_first_*", meter_name=METER, aggregation=duration),
+        View(instrument_name=names.METRIC_TOKEN_USAGE, meter_name=METER, aggregation=tokens),
         View(instrument_name="http.server.request.duration", aggregation=duration),
+        View(instrument_name="http.server.*.body.size", aggregation=dropped),
+        View(instrument_name="otel.sdk.metric_reader.*", aggregation=dropped),
+        View(instrument_name="otel.sdk.exporter.operation.duration", aggregation=dropped),
+        View(instrument_name="otel.sdk.exporter.metric_data_point.*", aggregation=dropped),
+        View(instrument_name="otel.sdk.span.*", aggregation=dropped),
     ]
-
-
-def _instrument_langchain(tracer_provider: TracerProvider, meter_provider: MeterProvider) -> None:
-    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
-
-    class Instrumentor(LangchainInstrumentor):
-        def _wrap_middleware_hooks(self, tracer: object) -> None:
-            """Not wrapped: it turns every hook that a middleware does not have into a step of the agent's graph."""
-
-    instrumentor = Instrumentor()
-    if not instrumentor.is_instrumented_by_opentelemetry:
-        instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)

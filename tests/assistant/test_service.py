@@ -152,7 +152,6 @@ class Service:
         )
         agent = build_agent(
             model=Model(script=script),
-            model_id="scripted",
             tools=[look_up, delete],
             guardrails=engine,
             authorization=AuthorizationMiddleware(

@@ -9,10 +9,10 @@ PROGRAM = """
 from langchain.agents.middleware import AgentMiddleware
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from fmops import telemetry
+from fmops.telemetry.setup import start
 
 before = AgentMiddleware.before_model, AgentMiddleware.aafter_agent
-telemetry.start(exporter=InMemorySpanExporter(), reader=InMemoryMetricReader())()
+start(exporter=InMemorySpanExporter(), reader=InMemoryMetricReader())()
 assert (AgentMiddleware.before_model, AgentMiddleware.aafter_agent) == before
 """
 

@@ -1,0 +1,109 @@
+"""Measures model calls where they are made: below the guardrails, sampled or not, failed or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+from langchain_aws import ChatBedrockConverse
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+from fmops.telemetry.prices import prices
+
+CANCELLED = "cancelled"
+"""``error.type`` of a call that nobody waited for until its end: its tokens are paid, but not known."""
+
+
+class MeasuredChatBedrock(ChatBedrockConverse):
+    """Records the GenAI client metrics of the conventions, and the cost, for each call to Bedrock.
+
+    Its asynchronous methods are LangChain's, which run these in threads.
+    """
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with ModelCall(self.model_id) as call:
+            result = super()._generate(messages, stop, run_manager, **kwargs)
+            for generation in result.generations:
+                call.add(generation.message)
+            return result
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with ModelCall(self.model_id) as call:
+            for chunk in super()._stream(messages, stop, run_manager, **kwargs):
+                call.first_chunk()
+                call.add(chunk.message)
+                yield chunk
+
+
+class ModelCall:
+    """One call under way; records it at its end, whatever the end is."""
+
+    def __init__(self, model_id: str, *, provider: str = "aws.bedrock") -> None:
+        self._model_id = model_id
+        self._labels = {
+            names.GEN_AI_OPERATION: "chat",
+            names.GEN_AI_PROVIDER: provider,
+            names.GEN_AI_REQUEST_MODEL: model_id,
+        }
+        self._usage: UsageMetadata | None = None
+        self._chunks = False
+
+    def __enter__(self) -> ModelCall:
+        self._began = time.perf_counter()
+        return self
+
+    def first_chunk(self) -> None:
+        """Note a chunk: the first one is measured."""
+        if not self._chunks:
+            self._chunks = True
+            instruments().time_to_first_chunk.record(time.perf_counter() - self._began, self._labels)
+
+    def add(self, message: BaseMessage) -> None:
+        """Note the tokens that a message or chunk reports."""
+        if isinstance(message, AIMessage) and message.usage_metadata:
+            self._usage = add_usage(self._usage, message.usage_metadata)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        failure = {names.ERROR_TYPE: _error_type(error)} if error else {}
+        instruments().operation_duration.record(time.perf_counter() - self._began, self._labels | failure)
+        if self._usage:
+            self._record_usage(self._usage)
+
+    def _record_usage(self, usage: UsageMetadata) -> None:
+        for kind, tokens in (("input", usage["input_tokens"]), ("output", usage["output_tokens"])):
+            instruments().token_usage.record(tokens, self._labels | {names.GEN_AI_TOKEN_TYPE: kind})
+        model = {
+            names.GEN_AI_PROVIDER: self._labels[names.GEN_AI_PROVIDER],
+            names.GEN_AI_REQUEST_MODEL: self._model_id,
+        }
+        price = prices().price(self._model_id)
+        if price is None:
+            instruments().unpriced.add(1, model)
+            return
+        for kind, amount in price.of(usage).items():
+            instruments().cost.add(amount, model | {names.GEN_AI_TOKEN_TYPE: kind})
+
+
+def _error_type(error: BaseException) -> str:
+    """The service's code, else the exception's name: bounded, and never a message."""
+    if isinstance(error, ClientError):
+        return str(error.response.get("Error", {}).get("Code") or "ClientError")
+    return CANCELLED if isinstance(error, GeneratorExit) else type(error).__name__
