@@ -53,6 +53,10 @@ setup: .venv/installed .venvs/assistant/installed ## Install what everything nee
 test: setup node_modules ## Run every test
 	@$(BIN)/python -m pytest
 
+.PHONY: bench
+bench: setup ## Measure everything beside its peers or its floor; writes build/bench.json
+	@$(BIN)/python -m bench
+
 .PHONY: lint
 lint: setup ## Check format, lint and types
 	@$(BIN)/ruff format --check .

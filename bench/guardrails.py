@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import os
 import re
 import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
@@ -26,6 +24,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.tools import tool
 
 from bench.guardrails_peers import chains, detector_api, session
+from bench.report import Entry, Note, absolute, entry, median_ratio, publish
 from fmops.guardrails import (
     Category,
     Direction,
@@ -42,7 +41,6 @@ CHECK = 0.08
 MODEL = 0.4
 FIRST_TOKEN = 0.3
 ROUNDS = 7
-OUT = Path("build/bench.json")
 
 # Three detectors of the input and two of the output, as the chain is given them.
 SETTINGS: dict[str, Any] = {
@@ -152,10 +150,6 @@ async def rounds(
             if turn:
                 times[name].append(seconds)
     return times
-
-
-def median_ratio(values: list[float], against: list[float]) -> float:
-    return statistics.median(value / other for value, other in zip(values, against, strict=True))
 
 
 async def checks_alone(engine: GuardrailEngine, chain: Any) -> dict[str, list[float]]:
@@ -331,7 +325,7 @@ async def throughput() -> dict[str, list[float]]:
     )
 
 
-async def measure() -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
+async def measure() -> tuple[dict[str, Entry], list[Note]]:
     """The entries for build/bench.json, and lines of absolute times for orientation."""
     with detector_api(CHECK) as url:
         os.environ["AWS_ENDPOINT_URL"] = url
@@ -369,34 +363,8 @@ async def measure() -> tuple[dict[str, dict[str, Any]], list[tuple[str, str]]]:
     return entries, notes
 
 
-def entry(value: float, unit: str, goal: str, against: str, number: int) -> dict[str, Any]:
-    return {"value": round(value, 3), "unit": unit, "goal": goal, "against": against, "rounds": number}
-
-
-def absolute(what: str, times: dict[str, list[float]]) -> list[tuple[str, str]]:
-    return [
-        (f"{what}: {name}", f"{statistics.median(values) * 1000:.0f} ms") for name, values in times.items()
-    ]
-
-
-def met(each: dict[str, Any]) -> bool:
-    relation, _, bound = each["goal"].partition(" ")
-    return bool(each["value"] <= float(bound) if relation == "<=" else each["value"] >= float(bound))
-
-
 def main() -> int:
-    entries, notes = asyncio.run(measure())
-    OUT.parent.mkdir(exist_ok=True)
-    known = json.loads(OUT.read_text()) if OUT.exists() else {}
-    OUT.write_text(json.dumps({**known, **entries}, indent=1) + "\n")
-    for name, each in entries.items():
-        verdict = "met" if met(each) else "MISSED"
-        print(
-            f"{name:34} {each['value']:8.3f} {each['unit']:7} goal {each['goal']:8} {verdict:7} against {each['against']}"
-        )
-    print()
-    for what, value in notes:
-        print(f"  {what:58} {value}")
+    publish(*asyncio.run(measure()))
     return 0
 
 
