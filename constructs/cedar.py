@@ -10,8 +10,11 @@ from pathlib import Path
 import cedarpy
 
 SCHEMA_FILE = "schema.json"
+TEMPLATES = "templates"
 # Quota of Verified Permissions for one policy, in bytes.
 MAX_POLICY_BYTES = 10_000
+# Quota of its schemas, in bytes.
+MAX_SCHEMA_BYTES = 100_000
 # Quota of its policy descriptions, in characters.
 MAX_DESCRIPTION = 150
 
@@ -36,18 +39,19 @@ class CedarPolicy:
 
 @dataclass(frozen=True)
 class CedarPolicies:
-    """A schema in Cedar's JSON form and the policies that are valid under it."""
+    """A schema in Cedar's JSON form and the policies and policy templates that are valid under it."""
 
     schema: str
     namespace: str
     policies: tuple[CedarPolicy, ...]
+    templates: tuple[CedarPolicy, ...] = ()
 
 
 def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
-    """Reads `schema.json` and every `*.cedar` of the folder; raises CedarError for the first that is not valid.
+    """Reads `schema.json`, every `*.cedar` and every `templates/*.cedar`; raises CedarError for the first that is not valid.
 
     Args:
-        folder: each policy file holds one statement with `@id("<file stem>")` after a comment that says what it is for.
+        folder: each file holds one statement with `@id("<file stem>")` after a comment that says what it is for.
         groups: the names that `Group::"..."` may have; a policy for a group that nobody can be in would never apply.
     """
     schema_file = folder / SCHEMA_FILE
@@ -58,20 +62,28 @@ def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
     except (OSError, ValueError) as error:
         problem = f"it is not a Cedar schema with one namespace ({error})"
         raise CedarError(schema_file, 1, problem, "Write it from schema.cedarschema") from None
+    compact = json.dumps(json.loads(schema), separators=(",", ":"))
+    if len(compact.encode()) > MAX_SCHEMA_BYTES:
+        problem = f"it has more than {MAX_SCHEMA_BYTES} bytes"
+        raise CedarError(schema_file, 1, problem, "Shorten it: that is the limit of Verified Permissions")
     files = sorted(folder.glob("*.cedar"))
     if not files:
         problem = "there is no *.cedar file beside it"
         raise CedarError(schema_file, 1, problem, "Add a policy: without one, everything is denied")
     return CedarPolicies(
-        schema=json.dumps(json.loads(schema), separators=(",", ":")),
+        schema=compact,
         namespace=namespace,
-        policies=tuple(_load_policy(file, schema, groups) for file in files),
+        policies=tuple(_load_policy(file, schema, groups, "staticPolicies") for file in files),
+        templates=tuple(
+            _load_policy(file, schema, groups, "templates")
+            for file in sorted((folder / TEMPLATES).glob("*.cedar"))
+        ),
     )
 
 
-def _load_policy(file: Path, schema: str, groups: Collection[str]) -> CedarPolicy:
+def _load_policy(file: Path, schema: str, groups: Collection[str], kind: str) -> CedarPolicy:
     text = file.read_text()
-    _check_statement(file, text)
+    _check_statement(file, text, kind)
     _check_against_schema(file, text, schema)
     _check_groups(file, text, groups)
     comment = " ".join(line.removeprefix("//").strip() for line in _leading_comment(text))
@@ -92,15 +104,17 @@ def _load_policy(file: Path, schema: str, groups: Collection[str]) -> CedarPolic
     return CedarPolicy(name=file.stem, description=comment[:MAX_DESCRIPTION], statement=text)
 
 
-def _check_statement(file: Path, text: str) -> None:
+def _check_statement(file: Path, text: str, kind: str) -> None:
     problem = _parse_error(text)
     if problem:
         remedy = "Correct the syntax (docs.cedarpolicy.com/policies/syntax-policy.html)"
         raise CedarError(file, _line_of_parse_error(text.rstrip(), problem), problem, remedy)
-    statements = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
-    if len(statements) != 1:
-        raise CedarError(file, 1, f"it has {len(statements)} statements", "Keep exactly one in each file")
-    (statement,) = statements.values()
+    parsed = json.loads(cedarpy.policies_to_json_str(text))
+    if (count := len(parsed["staticPolicies"]) + len(parsed["templates"])) != 1:
+        raise CedarError(file, 1, f"it has {count} statements", "Keep exactly one in each file")
+    if not parsed[kind]:
+        raise CedarError(file, *_MISPLACED[kind])
+    (statement,) = parsed[kind].values()
     if (identifier := statement.get("annotations", {}).get("id")) != file.stem:
         raise CedarError(
             file,
@@ -108,6 +122,16 @@ def _check_statement(file: Path, text: str) -> None:
             f"its @id is {json.dumps(identifier)}",
             f'Annotate the statement with @id("{file.stem}")',
         )
+
+
+_MISPLACED = {
+    "staticPolicies": (
+        1,
+        "it has a slot, such as ?principal",
+        f"Move it to {TEMPLATES}/, or name the entity",
+    ),
+    "templates": (1, "it has no slot", "Write ?principal or ?resource where a grant fills in an entity"),
+}
 
 
 def _parse_error(text: str) -> str:

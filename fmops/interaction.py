@@ -88,15 +88,16 @@ class AuthorizationDecision(Record):
     reason: str = ""
     determining_policies: list[str] = []
     errors: int = 0
-    enforced: bool = True
+    enforced: bool = Field(default=True, description="false in LOG_ONLY: a denial stopped nothing")
     duration_ms: float = 0.0
+    approval_id: str = Field(default="", description="of the call that waits, or that was approved")
 
 
 class ToolCall(Record):
     """A tool that the agent called; arguments and results are content and stay out."""
 
     name: str
-    status: Literal["success", "error", "denied", "blocked"]
+    status: Literal["success", "error", "denied", "blocked", "waiting"]
     duration_ms: float = 0.0
 
 

@@ -1,4 +1,4 @@
-// Writes schema.json, the form that Verified Permissions takes, from schema.cedarschema.
+// Writes schema.json (or the file that is named), the form that Verified Permissions takes, from schema.cedarschema.
 // Names are resolved to explicit types, because older parsers refuse `EntityOrCommon`.
 import { readFileSync, writeFileSync } from "node:fs";
 import { schemaToJsonWithResolvedTypes } from "@cedar-policy/cedar-wasm/nodejs";
@@ -11,4 +11,4 @@ if (answer.type !== "success") {
 }
 const json = typeof answer.json === "string" ? answer.json : JSON.stringify(answer.json);
 const schema = JSON.parse(json.replaceAll(/"type":\s*"Bool"/g, `"type":"Boolean"`));
-writeFileSync(new URL("schema.json", here), JSON.stringify(schema, null, 1) + "\n");
+writeFileSync(process.argv[2] ?? new URL("schema.json", here), JSON.stringify(schema, null, 1) + "\n");

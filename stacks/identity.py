@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aws_cdk import CfnOutput
 from constructs import Construct
-from constructs.policy_store import PolicyStore
+from constructs.tool_authorization import CognitoIdentity, ToolAuthorization
 from constructs.user_directory import UserDirectory
 
 from settings import Settings
@@ -17,7 +17,7 @@ POLICIES = ROOT / "policies"
 class Identity(FmopsStack):
     """Cognito user pool and Verified Permissions policy store."""
 
-    GROUPS = ("customers", "adjusters", "supervisors", "siu", "auditors", "staff")
+    GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff")
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: users, groups and Cedar policies")
@@ -31,14 +31,14 @@ class Identity(FmopsStack):
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
-        self.policies = PolicyStore(
+        self.policies = ToolAuthorization(
             self,
             "Policies",
             policies=POLICIES,
-            user_pool=self.users.pool,
-            user_pool_client=self.users.client,
+            identity=CognitoIdentity(self.users.pool, self.users.client),
             groups=self.GROUPS,
             lifetime=self.lifetime,
+            alias=settings.environment_name,
         )
         CfnOutput(self, "UserPoolId", value=self.users.pool.user_pool_id)
         CfnOutput(self, "UserPoolClientId", value=self.users.client.user_pool_client_id)

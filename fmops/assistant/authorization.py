@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from fmops.authorization import AuthorizationRequest, Authorizer, Entity, Entity
 from fmops.authorization.entities import Value
 
 NAMESPACE = "ClaimsDesk"
+APPROVALS = {"approve_payout": "request_payout_approval"}
+"""Tools whose calls may wait for a human, and the action that decides whether one does."""
 
 
 class ClaimsDeskResolver:
@@ -34,7 +37,9 @@ class ClaimsDeskResolver:
             case "get_claim" | "add_claim_note" | "escalate_to_siu":
                 return self._request(tool, self._claim(_text(arguments, "claim_id")), context)
             case "approve_payout":
-                amount = {"amount": _integer(arguments, "amount_minor")}
+                amount: dict[str, Value] = {"amount": _integer(arguments, "amount_minor")}
+                if context.approval is not None:
+                    amount["requestedBy"] = self._user(context.approval.requested_by)
                 return self._request(tool, self._claim(_text(arguments, "claim_id")), context, amount)
             case "get_customer_contact":
                 purpose = {"purpose": _text(arguments, "purpose")}
@@ -43,6 +48,11 @@ class ClaimsDeskResolver:
                 raise ValueError(
                     f"no policy decides the tool {tool!r}: add an action to the schema and a case here"
                 )
+
+    def principals(self, context: RequestContext) -> set[str]:
+        """The ids, in the policy store, of the caller and their groups."""
+        names = {context.principal.subject, *context.principal.groups}
+        return {f"{self._user_pool_id}|{name}" for name in names}
 
     def readable(self, authorizer: Authorizer) -> Readable:
         """Which of some documents the caller may read, decided in as few calls as possible."""
@@ -75,7 +85,11 @@ class ClaimsDeskResolver:
             "mfa": context.principal.mfa,
             "suspended": self._desk.is_suspended(context.principal.subject),
             "channel": context.channel,
+            "signInAge": max(0, int(time.time()) - context.principal.signed_in_at),
         }
+
+    def _user(self, subject: str) -> EntityUid:
+        return _uid("User", f"{self._user_pool_id}|{subject}")
 
     def _claim(self, claim_id: str) -> Entity:
         # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.
@@ -88,7 +102,7 @@ class ClaimsDeskResolver:
             "siuHold": claim.get("siu_hold", False),
         }
         if claimant := claim.get("claimant"):
-            attributes["claimantUser"] = _uid("User", f"{self._user_pool_id}|{claimant}")
+            attributes["claimantUser"] = self._user(claimant)
         return Entity(_uid("Claim", claim_id), attributes)
 
     def _customer(self, customer_id: str) -> Entity:

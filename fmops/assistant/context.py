@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from fmops.assistant.identity import Principal
-from fmops.authorization import Decision
+from fmops.authorization import ApprovedCall, Decision
 from fmops.guardrails import Outcome
 from fmops.interaction import AuthorizationDecision, GuardrailFinding, GuardrailOutcome, Interaction
 
@@ -23,6 +23,8 @@ class RequestContext:
     interaction: Interaction
     channel: str = CHANNEL
     decisions: dict[str, Decision] = field(default_factory=dict)
+    approval: ApprovedCall | None = None
+    """Set while an approved call runs, for its approver."""
 
     @property
     def identity_token(self) -> str:
@@ -37,6 +39,8 @@ class RequestContext:
                 reason=decision.reason,
                 determining_policies=list(decision.determining_policies),
                 errors=decision.errors,
+                enforced=decision.enforced,
+                approval_id=self.approval.approval_id if self.approval else "",
                 duration_ms=round(decision.duration_ms, 3),
             )
         )

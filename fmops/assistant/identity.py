@@ -27,6 +27,8 @@ class Principal:
     mfa: bool
     token: str
     claims: dict[str, Any]
+    signed_in_at: int = 0
+    """Seconds since the epoch; a refreshed token keeps the time of its sign-in. 0 when the token does not say."""
 
 
 class TokenVerifier:
@@ -82,7 +84,12 @@ class TokenVerifier:
             mfa=str(claims.get("mfa", "false")).lower() == "true",
             token=token,
             claims=claims,
+            signed_in_at=_seconds(claims.get("auth_time")),
         )
+
+
+def _seconds(claim: Any) -> int:
+    return int(claim) if isinstance(claim, int | float) and not isinstance(claim, bool) else 0
 
 
 class Pseudonyms:

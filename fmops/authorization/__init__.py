@@ -1,10 +1,17 @@
 """Each tool call is decided by Cedar policies in Amazon Verified Permissions, before it runs."""
 
 from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision
+from fmops.authorization.catalog import PolicyCatalog
 from fmops.authorization.entities import Entity, EntityUid
-from fmops.authorization.middleware import AuthorizationContext, AuthorizationMiddleware
+from fmops.authorization.middleware import (
+    ApprovedCall,
+    AuthorizationContext,
+    AuthorizationMiddleware,
+    human_approval,
+)
 
 __all__ = [
+    "ApprovedCall",
     "AuthorizationContext",
     "AuthorizationMiddleware",
     "AuthorizationRequest",
@@ -12,4 +19,6 @@ __all__ = [
     "Decision",
     "Entity",
     "EntityUid",
+    "PolicyCatalog",
+    "human_approval",
 ]

@@ -11,12 +11,23 @@ from typing import Any, Literal
 from botocore.exceptions import BotoCoreError, ClientError
 from opentelemetry import trace
 
+from fmops.authorization.catalog import PolicyCatalog
 from fmops.authorization.entities import Entity, EntityUid, Value, wire_value
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
 BATCH_LIMIT = 30
 """Requests of one BatchIsAuthorizedWithToken call (quota of Verified Permissions)."""
+
+Reason = Literal[
+    "permitted",
+    "forbidden",
+    "not_permitted",
+    "needs_approval",
+    "policy_error",
+    "unavailable",
+    "invalid_arguments",
+]
 
 _tracer = trace.get_tracer("fmops.authorization")
 
@@ -37,24 +48,31 @@ class Decision:
 
     request: AuthorizationRequest
     outcome: Literal["ALLOW", "DENY"]
-    reason: Literal[
-        "permitted", "forbidden", "not_permitted", "policy_error", "unavailable", "invalid_arguments"
-    ]
+    reason: Reason
     determining_policies: tuple[str, ...] = ()
+    """By their names in the policy store, which are the names of their files."""
     errors: int = 0
+    enforced: bool = True
     duration_ms: float = 0.0
 
     @property
     def allowed(self) -> bool:
-        return self.outcome == "ALLOW"
+        """Whether to go ahead: a denial that is only logged stops nothing."""
+        return self.outcome == "ALLOW" or not self.enforced
 
 
 class Authorizer:
-    """Asks a policy store. Denies by default: an error, a time-out or a policy that failed to evaluate is a denial."""
+    """Asks a policy store. Denies by default: an error, a time-out or a policy that failed to evaluate is a denial.
 
-    def __init__(self, client: Any, policy_store_id: str, *, workers: int = 8) -> None:
+    With ``enforce=False`` (``LOG_ONLY``) decisions are made and recorded as ever, and stop nothing: for the time in which
+    new policies are tried on real traffic.
+    """
+
+    def __init__(self, client: Any, policy_store_id: str, *, enforce: bool = True, workers: int = 8) -> None:
         self._client = client
         self._policy_store_id = policy_store_id
+        self.enforce = enforce
+        self.catalog = PolicyCatalog(client, policy_store_id)
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="authorization")
 
     def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
@@ -71,7 +89,7 @@ class Authorizer:
             try:
                 answers = self._call(identity_token, batch)
                 decisions = [
-                    _decision(request, answer) for request, answer in zip(batch, answers, strict=True)
+                    self._decision(request, answer) for request, answer in zip(batch, answers, strict=True)
                 ]
             except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
                 span.set_attribute(names.ERROR_TYPE, type(error).__name__)
@@ -79,7 +97,9 @@ class Authorizer:
                 decisions = [Decision(request, "DENY", "unavailable", errors=1) for request in batch]
             elapsed = time.perf_counter() - started
             self._record(span, decisions, elapsed)
-        return [replace(decision, duration_ms=elapsed * 1000) for decision in decisions]
+        return [
+            replace(decision, enforced=self.enforce, duration_ms=elapsed * 1000) for decision in decisions
+        ]
 
     def _call(self, identity_token: str, batch: Sequence[AuthorizationRequest]) -> list[Mapping[str, Any]]:
         entities = {
@@ -97,9 +117,21 @@ class Authorizer:
         )
         return list(answer["results"])
 
+    def _decision(self, request: AuthorizationRequest, answer: Mapping[str, Any]) -> Decision:
+        policies = tuple(
+            sorted(self.catalog.name(policy["policyId"]) for policy in answer["determiningPolicies"])
+        )
+        errors = len(answer["errors"])
+        if errors:
+            # The service skips a policy that fails to evaluate: a skipped forbid would permit.
+            return Decision(request, "DENY", "policy_error", policies, errors)
+        if answer["decision"] == "ALLOW":
+            return Decision(request, "ALLOW", "permitted", policies)
+        return Decision(request, "DENY", "forbidden" if policies else "not_permitted", policies)
+
     @staticmethod
     def _record(span: trace.Span, decisions: Sequence[Decision], elapsed: float) -> None:
-        denied = any(not decision.allowed for decision in decisions)
+        denied = any(decision.outcome == "DENY" for decision in decisions)
         span.set_attribute(names.AUTHORIZATION_ACTION, sorted({d.request.action.id for d in decisions}))
         span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if denied else "ALLOW")
         span.set_attribute(names.AUTHORIZATION_REASON, sorted({d.reason for d in decisions}))
@@ -109,14 +141,16 @@ class Authorizer:
         )
         instruments().authorization_duration.record(elapsed)
         for decision in decisions:
-            instruments().authorization_decisions.add(
-                1,
-                {
-                    names.AUTHORIZATION_ACTION: decision.request.action.id,
-                    names.AUTHORIZATION_DECISION: decision.outcome,
-                    names.AUTHORIZATION_REASON: decision.reason,
-                },
-            )
+            count(decision, action=decision.request.action.id)
+
+
+def count(decision: Decision, *, action: str) -> None:
+    """Count a decision. ``action`` is a label of a metric: never what a model made up."""
+    reason: dict[str, str] = {names.AUTHORIZATION_REASON: decision.reason}
+    labels = {names.AUTHORIZATION_ACTION: action, names.AUTHORIZATION_DECISION: decision.outcome}
+    instruments().authorization_decisions.add(1, labels | reason)
+    if decision.reason in ("policy_error", "unavailable"):
+        instruments().authorization_errors.add(1, reason)
 
 
 def _wire_request(request: AuthorizationRequest) -> dict[str, Any]:
@@ -125,15 +159,3 @@ def _wire_request(request: AuthorizationRequest) -> dict[str, Any]:
         "resource": request.resource.uid.wire(),
         "context": {"contextMap": {name: wire_value(value, name) for name, value in request.context.items()}},
     }
-
-
-def _decision(request: AuthorizationRequest, answer: Mapping[str, Any]) -> Decision:
-    policies = tuple(policy["policyId"] for policy in answer["determiningPolicies"])
-    errors = len(answer["errors"])
-    allowed = answer["decision"] == "ALLOW"
-    if errors:
-        # The service skips a policy that fails to evaluate: a skipped forbid would permit.
-        return Decision(request, "DENY", "policy_error", policies, errors)
-    if allowed:
-        return Decision(request, "ALLOW", "permitted", policies)
-    return Decision(request, "DENY", "forbidden" if policies else "not_permitted", policies)

@@ -4,19 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
-from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    HumanInTheLoopMiddleware,
+    InterruptOnConfig,
+    ModelRequest,
+    ModelResponse,
+    ToolCallRequest,
+)
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision
+from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision, count
 from fmops.authorization.entities import Entity, EntityUid
 
 DENIED = "This is not permitted, or there is no such thing."
 """All that a model, and through it a user, learns of a denial: not even whether the resource exists."""
+
+UNRESOLVED = "_OTHER"
+"""The action, in metrics, of a call that could not be resolved: its tool's name may be made up by the model."""
+
+
+@dataclass(frozen=True)
+class ApprovedCall:
+    """What a human approves: one call of a tool that waited for them. Nothing else runs on their behalf."""
+
+    approval_id: str
+    tool_call_id: str
+    requested_by: str
+    """Subject of the person whose call it is."""
+    waiting: frozenset[str]
+    """Ids of all calls of that turn that wait; the others go on waiting."""
 
 
 class AuthorizationContext(Protocol):
@@ -24,6 +48,7 @@ class AuthorizationContext(Protocol):
 
     identity_token: str
     decisions: dict[str, Decision]
+    approval: ApprovedCall | None
 
     def record_decision(self, decision: Decision) -> None: ...
 
@@ -35,14 +60,51 @@ It loads the resource from the system of record; for a resource that is not ther
 policy permits. Raises ``ValueError`` for arguments that cannot be authorized.
 """
 
+Principals = Callable[[Any], Collection[str]]
+"""From the agent's context to the ids, in the policy store, of the user and their groups."""
+
 
 class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Decides all tool calls of a model's answer in one batch, and each again at its call if it was not among them."""
+    """Decides all tool calls of a model's answer in one batch, and each again at its call if it was not among them.
 
-    def __init__(self, authorizer: Authorizer, resolver: Resolver) -> None:
+    Args:
+        authorizer: decides.
+        resolver: makes the requests.
+        principals: with it, the model is not offered the tools that no policy could permit to this user
+            (``PolicyCatalog.may_allow``). A call of such a tool is decided, and denied, all the same.
+        approvals: for each tool that may wait for a human, the action that decides whether a call that its caller is not
+            permitted does wait. Its denial has the reason ``needs_approval``; ``human_approval`` makes it wait.
+    """
+
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        resolver: Resolver,
+        *,
+        principals: Principals | None = None,
+        approvals: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self._authorizer = authorizer
         self._resolver = resolver
+        self._principals = principals
+        self._approvals = approvals or {}
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        if self._principals and self._authorizer.catalog.stale:
+            await asyncio.to_thread(self._authorizer.catalog.refresh)
+        return await handler(self._offering(request))
+
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        if self._principals:
+            self._authorizer.catalog.refresh()
+        return handler(self._offering(request))
 
     async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
         await asyncio.to_thread(self.after_model, state, runtime)
@@ -65,11 +127,28 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
     ) -> ToolMessage | Command[Any]:
         return self._denial(request) or handler(request)
 
+    def _offering(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
+        """The request with the tools that this user could be permitted; what follows an approval has none."""
+        context = cast(AuthorizationContext, request.runtime.context)
+        if context.approval is not None:
+            return request.override(tools=[])
+        if self._principals is None or not self._authorizer.enforce:
+            return request
+        names = [_name(tool) for tool in request.tools]
+        actions = {*names, *self._approvals.values()}
+        holder = self._principals(context)
+        offered = [
+            tool
+            for tool, name in zip(request.tools, names, strict=True)
+            if self._authorizer.catalog.may_allow({name, self._approvals.get(name, name)}, holder, actions)
+        ]
+        return request.override(tools=offered)
+
     def _denial(self, request: ToolCallRequest) -> ToolMessage | None:
         call, context = request.tool_call, cast(AuthorizationContext, request.runtime.context)
-        if _key(call) not in context.decisions:
+        if call_key(call) not in context.decisions:
             self._decide([call], context)
-        decision = context.decisions.pop(_key(call))
+        decision = context.decisions.pop(call_key(call))
         if decision.allowed:
             return None
         return ToolMessage(DENIED, tool_call_id=str(call["id"]), name=call["name"], status="error")
@@ -77,21 +156,79 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _decide(self, calls: Sequence[ToolCall], context: AuthorizationContext) -> None:
         requests: dict[str, AuthorizationRequest] = {}
         for call in calls:
+            unresolved = AuthorizationRequest(
+                EntityUid("Action", call["name"]), Entity(EntityUid("Unresolved", ""))
+            )
+            if context.approval is not None and call["id"] != context.approval.tool_call_id:
+                # Who approves one call lends nobody their rights for another.
+                self._keep(call_key(call), Decision(unresolved, "DENY", "not_permitted"), context)
+                continue
             try:
-                requests[_key(call)] = self._resolver(call["name"], call["args"], context)
+                requests[call_key(call)] = self._resolver(call["name"], call["args"], context)
             except ValueError:
-                unresolved = AuthorizationRequest(
-                    EntityUid("Action", call["name"]), Entity(EntityUid("Unresolved", ""))
-                )
-                context.decisions[_key(call)] = Decision(unresolved, "DENY", "invalid_arguments")
-                context.record_decision(context.decisions[_key(call)])
-        for key, decision in zip(
-            requests, self._authorizer.decide(context.identity_token, list(requests.values())), strict=True
-        ):
-            context.decisions[key] = decision
-            context.record_decision(decision)
+                denial = Decision(unresolved, "DENY", "invalid_arguments", enforced=self._authorizer.enforce)
+                # The name is the model's word, and no label of a metric.
+                count(denial, action="unresolved")
+                self._keep(call_key(call), denial, context)
+        decisions = self._authorizer.decide(context.identity_token, list(requests.values()))
+        waiting = self._waiting(decisions, context)
+        for key, decision in zip(requests, decisions, strict=True):
+            self._keep(key, waiting.get(id(decision), decision), context)
+
+    def _waiting(self, decisions: Sequence[Decision], context: AuthorizationContext) -> dict[int, Decision]:
+        """The denied calls that may wait for a human, in one more batch; an approver's own denial is final."""
+        denied = [
+            decision
+            for decision in decisions
+            if not decision.allowed
+            and decision.reason == "not_permitted"
+            and decision.request.action.id in self._approvals
+            and context.approval is None
+        ]
+        requests = [
+            replace(
+                decision.request,
+                action=replace(decision.request.action, id=self._approvals[decision.request.action.id]),
+            )
+            for decision in denied
+        ]
+        answers = self._authorizer.decide(context.identity_token, requests)
+        return {
+            id(decision): replace(
+                decision, reason="needs_approval", determining_policies=answer.determining_policies
+            )
+            for decision, answer in zip(denied, answers, strict=True)
+            if answer.allowed
+        }
+
+    @staticmethod
+    def _keep(key: str, decision: Decision, context: AuthorizationContext) -> None:
+        context.decisions[key] = decision
+        context.record_decision(decision)
 
 
-def _key(call: ToolCall) -> str:
+def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any, Any]:
+    """LangChain's human-in-the-loop for the calls whose denial has the reason ``needs_approval``.
+
+    It goes before ``AuthorizationMiddleware``, so that the call is authorized again after the approval, as the approver.
+    The agent needs a checkpointer.
+    """
+    review: InterruptOnConfig = {"allowed_decisions": ["approve", "reject"], "when": _waits}
+    return HumanInTheLoopMiddleware(dict.fromkeys(tools, review), interrupt_mode="per_call")
+
+
+def _waits(request: ToolCallRequest) -> bool:
+    context = cast(AuthorizationContext, request.runtime.context)
+    if context.approval is not None:
+        return request.tool_call["id"] in context.approval.waiting
+    decision = context.decisions.get(call_key(request.tool_call))
+    return decision is not None and decision.reason == "needs_approval"
+
+
+def call_key(call: ToolCall) -> str:
     """A decision holds for one call with exactly these arguments: a call that was edited since is decided again."""
     return json.dumps([call["id"], call["name"], call["args"]], sort_keys=True, default=str)
+
+
+def _name(tool: Any) -> str:
+    return str(tool.get("name", "") if isinstance(tool, dict) else tool.name)

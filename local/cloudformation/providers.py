@@ -156,6 +156,13 @@ PROVIDERS: dict[str, Provider] = {
         *("verifiedpermissions", "CreatePolicy", "{a[policyId]}|{a[policyStoreId]}"),
         {"PolicyId": "{a[policyId]}", "PolicyType": "{a[policyType]}"},
     ),
+    "AWS::VerifiedPermissions::PolicyTemplate": Provider(
+        *("verifiedpermissions", "CreatePolicyTemplate", "{a[policyStoreId]}|{a[policyTemplateId]}"),
+        {"PolicyTemplateId": "{a[policyTemplateId]}"},
+    ),
+    "AWS::VerifiedPermissions::PolicyStoreAlias": Provider(
+        *("verifiedpermissions", "CreatePolicyStoreAlias", "{a[aliasName]}"), {"AliasArn": "{a[aliasArn]}"}
+    ),
     "AWS::VerifiedPermissions::IdentitySource": Provider(
         *("verifiedpermissions", "CreateIdentitySource", "{a[identitySourceId]}|{a[policyStoreId]}"),
         {"IdentitySourceId": "{a[identitySourceId]}"},

@@ -109,7 +109,7 @@ class Rules(Authorizer):
     """Allows reading and nothing else."""
 
     def __init__(self) -> None:
-        pass
+        super().__init__(None, "ps")
 
     def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
         return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import Any, cast
 
 import pytest
@@ -13,6 +15,7 @@ from fmops.assistant.claims import ClaimsDesk
 from fmops.assistant.context import RequestContext
 from fmops.assistant.identity import Principal
 from fmops.assistant.tools import build_tools
+from fmops.authorization import ApprovedCall, EntityUid
 from fmops.interaction import Interaction
 
 CLAIMS = {
@@ -63,9 +66,40 @@ def test_resources_come_from_the_desk_and_facts_from_the_server() -> None:
     )
     assert request.resource.attributes["siuHold"] is True
     assert str(request.resource.attributes["claimantUser"]) == 'ClaimsDesk::User::"pool|s-1"'
-    assert request.context == {
-        "session": {"mfa": True, "suspended": True, "channel": "chat"},
-        "input": {"amount": 3},
+    session = request.context["session"]
+    assert isinstance(session, Mapping)
+    assert {**session, "signInAge": 0} == {
+        "mfa": True,
+        "suspended": True,
+        "channel": "chat",
+        "signInAge": 0,
+    }
+    assert request.context["input"] == {"amount": 3}
+
+
+def test_who_does_not_say_when_they_signed_in_did_so_long_ago() -> None:
+    resolve = ClaimsDeskResolver(Desk(), "pool")
+    ages = []
+    for signed_in_at in (0, int(time.time()) - 100, int(time.time()) + 5):
+        principal = Principal("s-1", "x", frozenset(), True, "token", {}, signed_in_at)
+        session = resolve("get_claim", {"claim_id": "C-1"}, RequestContext(principal, Interaction())).context[
+            "session"
+        ]
+        assert isinstance(session, Mapping)
+        ages.append(session["signInAge"])
+    assert ages[0] > 10**9
+    assert 100 <= ages[1] < 110
+    assert ages[2] == 0
+
+
+def test_an_approved_call_says_who_requested_it() -> None:
+    resolve = ClaimsDeskResolver(Desk(), "pool")
+    approval = ApprovedCall("apr-1", "c1", "s-9", frozenset({"c1"}))
+    asked = RequestContext(context().principal, Interaction(), approval=approval)
+    request = resolve("approve_payout", {"claim_id": "C-1", "amount_minor": 3}, asked)
+    assert request.context["input"] == {
+        "amount": 3,
+        "requestedBy": EntityUid("ClaimsDesk::User", "pool|s-9"),
     }
 
 

@@ -28,6 +28,9 @@ class Store:
         self.sizes.append(len(request["requests"]))
         return {"results": [self._answer() for _ in request["requests"]]}
 
+    def get_paginator(self, name: str) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "ListPolicies")
+
     def _answer(self) -> dict[str, Any]:
         if isinstance(self.answer, Exception):
             raise self.answer

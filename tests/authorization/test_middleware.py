@@ -11,6 +11,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 
 from fmops.authorization import (
+    ApprovedCall,
     AuthorizationMiddleware,
     AuthorizationRequest,
     Authorizer,
@@ -26,6 +27,7 @@ class Context:
     identity_token: str = "token"
     decisions: dict[str, Decision] = field(default_factory=dict)
     recorded: list[Decision] = field(default_factory=list)
+    approval: ApprovedCall | None = None
 
     def record_decision(self, decision: Decision) -> None:
         self.recorded.append(decision)
@@ -35,10 +37,12 @@ class Limit(Authorizer):
     """Allows amounts up to 10; counts its calls."""
 
     def __init__(self) -> None:
+        super().__init__(None, "ps")
         self.batches: list[int] = []
 
     def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
-        self.batches.append(len(requests))
+        if requests:
+            self.batches.append(len(requests))
         return [
             Decision(request, "ALLOW", "permitted")
             if request.context["amount"] <= 10

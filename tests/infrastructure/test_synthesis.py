@@ -154,13 +154,15 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-# Names within a parent: a role, a user pool, a database, a log group, a service.
+# Names within a parent: a role, a user pool, a database, a log group, a service, a policy store.
 NAMED_WITHIN_PARENT = {
     "AWS::ApplicationAutoScaling::ScalingPolicy",
     "AWS::Cognito::UserPoolGroup",
     "AWS::Glue::Table",
     "AWS::IAM::Policy",
     "AWS::Logs::LogStream",
+    "AWS::VerifiedPermissions::Policy",
+    "AWS::VerifiedPermissions::PolicyTemplate",
 }
 PHYSICAL_NAME = re.compile(
     r"^(Name|Alias|Family|[A-Za-z]*(Function|Role|Bucket|Table|Topic|LogGroup|Cluster|UserPool|Stream|Policy|Secret|LoadBalancer|TargetGroup)Name)$"

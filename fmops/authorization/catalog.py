@@ -1,0 +1,94 @@
+"""What a policy store says of its policies: the names that people know them by, and whom and what their scopes cover."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+MAX_AGE = 60.0
+"""Seconds until policies are listed again. A store is eventually consistent within seconds anyway."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PolicySummary:
+    """A policy as ``ListPolicies`` shows it: without its conditions."""
+
+    name: str
+    effect: str
+    principal: str | None
+    """Id of the user or group that its scope names; None when it is for everyone."""
+    actions: frozenset[str]
+    """Ids of the actions, or groups of actions, that its scope names; empty when it is for all."""
+
+
+class PolicyCatalog:
+    """The policies of a store by id, listed once a minute at most and never by a request that can do without."""
+
+    def __init__(self, client: Any, policy_store_id: str, *, max_age: float = MAX_AGE) -> None:
+        self._client = client
+        self._policy_store_id = policy_store_id
+        self._max_age = max_age
+        self._lock = threading.Lock()
+        self._policies: Mapping[str, PolicySummary] | None = None
+        self._listed_at = float("-inf")
+
+    @property
+    def stale(self) -> bool:
+        """Whether the next question would list the policies again."""
+        return time.monotonic() - self._listed_at > self._max_age
+
+    def refresh(self) -> None:
+        """List the policies again if it is time. When that fails, what was known stays."""
+        if not self.stale or not self._lock.acquire(blocking=False):
+            return
+        try:
+            self._listed_at = time.monotonic()
+            pages = self._client.get_paginator("list_policies").paginate(policyStoreId=self._policy_store_id)
+            self._policies = {item["policyId"]: _summary(item) for page in pages for item in page["policies"]}
+        except (BotoCoreError, ClientError, KeyError, TypeError) as error:
+            _log.warning("policies could not be listed: %s", type(error).__name__)
+        finally:
+            self._lock.release()
+
+    def name(self, policy_id: str) -> str:
+        """The policy's name as its file has it; its id when the store does not tell."""
+        if self._policies is None or policy_id not in self._policies:
+            self.refresh()
+        policy = (self._policies or {}).get(policy_id)
+        return policy.name if policy else policy_id
+
+    def may_allow(
+        self, actions: Collection[str], principals: Collection[str], tools: Collection[str]
+    ) -> bool:
+        """Whether any permit's scope covers one of these actions for one of these ids of a user and their groups.
+
+        It errs on the side of yes: conditions are not looked at, an action that is none of the ``tools`` is taken for a
+        group that holds all of them, and while the policies are not known everything may be allowed. A no is certain as of
+        the last listing: without a permit there is no path.
+        """
+        if self._policies is None:
+            return True
+        return any(
+            policy.effect == "Permit"
+            and (policy.principal is None or policy.principal in principals)
+            and (not policy.actions or any(each in actions or each not in tools for each in policy.actions))
+            for policy in self._policies.values()
+        )
+
+
+def _summary(item: Mapping[str, Any]) -> PolicySummary:
+    principal = item.get("principal")
+    return PolicySummary(
+        name=str(item.get("name") or item["policyId"]).removeprefix("name/"),
+        effect=item.get("effect", "Permit"),
+        principal=principal["entityId"] if principal else None,
+        actions=frozenset(action["actionId"] for action in item.get("actions", ())),
+    )
