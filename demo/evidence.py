@@ -92,7 +92,7 @@ class Evidence:
             step.problems.append("the record names another trace")
         if record["embedding"] is None and record["input"]:
             step.problems.append("the record has no embedding")
-        if "4111" in json.dumps(record):
+        if "4111 1111" in record["input"] + record["output"]:
             step.problems.append("the record holds a card number")
         expected = step.expect.get("decision")
         decided = [
