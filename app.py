@@ -9,6 +9,7 @@ import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 # isort: split
 from aws_cdk import App, Validations
 from constructs.cedar import CedarError
+from constructs.guardrail_settings import GuardrailSettingsError
 from constructs.hive import SchemaError
 
 import settings
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's schema."""
     try:
         build(settings.read_context(arguments)).synth()
-    except (settings.SettingsError, CedarError, SchemaError) as error:
+    except (settings.SettingsError, CedarError, GuardrailSettingsError, SchemaError) as error:
         sys.exit(str(error))
 
 

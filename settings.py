@@ -91,6 +91,18 @@ class Capture(_Section):
     """Interactions hold redacted conversations: they expire after this many days."""
 
 
+class BedrockGuardrail(_Section):
+    """The guardrail in Bedrock, which is made when `assistant.guardrails` has a detector of kind `bedrock_guardrail`."""
+
+    tier: Literal["CLASSIC", "STANDARD"] = "CLASSIC"
+    """`STANDARD` knows more languages and prompt leakage, and needs a `cross_region_profile`."""
+    cross_region_profile: Annotated[str, Pattern(pattern=r"^[a-z-]+\.guardrail\.v\d+:\d+$")] | None = None
+    """Lets Bedrock check text in other regions of a geography: `us.guardrail.v1:0`, `eu.`, `apac.` ..."""
+    denied_words: tuple[str, ...] = ()
+    denied_topics: dict[str, str] = {}
+    """Definition of each topic by its name."""
+
+
 class Assistant(_Section):
     """The application on ECS Fargate."""
 
@@ -118,7 +130,8 @@ class Assistant(_Section):
     ingress_cidrs: tuple[str, ...] = ()
     """IPv4 ranges that may reach the load balancer; it is internal to the VPC when there are none."""
     guardrails: dict[str, JsonValue] = {}
-    """Settings of `fmops.guardrails`; the library's defaults when empty."""
+    """Settings of `fmops.guardrails` (docs/guardrails.md); the library's defaults when empty. Checked by their schema."""
+    bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
     """Which package traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
 

@@ -1,11 +1,9 @@
 """Assistant: the application. Changes with each release."""
 
-import json
 from pathlib import Path
 
 from aws_cdk import CfnOutput
 from aws_cdk import aws_ecs as ecs
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 from constructs.acknowledge import acknowledge
@@ -14,6 +12,7 @@ from constructs.bedrock_access import grant_invoke
 from constructs.claims_table import ClaimsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
+from constructs.layered_guardrails import LayeredGuardrails
 from constructs.otel_collector import OtelCollector
 
 from collector import config as collector_config
@@ -49,6 +48,7 @@ class Assistant(FmopsStack):
         self._foundation, self._identity = foundation, identity
         self._observability, self._capture = observability, capture
         self.claims = ClaimsTable(self, "Claims", key=foundation.lake.key, lifetime=self.lifetime)
+        self.guardrails = self._build_guardrails()
         self.app = self._build_app()
         self._build_collector()
         self._grant()
@@ -56,6 +56,22 @@ class Assistant(FmopsStack):
         CfnOutput(self, "ClaimsTableName", value=self.claims.table.table_name)
         CfnOutput(self, "ClusterName", value=self.app.cluster.cluster_name)
         CfnOutput(self, "ServiceName", value=self.app.service.service_name)
+
+    def _build_guardrails(self) -> LayeredGuardrails:
+        options = self._settings.assistant
+        return LayeredGuardrails(
+            self,
+            "Guardrails",
+            name=self._service_name,
+            schema=ROOT / "fmops" / "guardrails" / "settings.schema.json",
+            settings=options.guardrails,
+            path=f"fmops.{self._settings.profile}.assistant.guardrails",
+            tier=options.bedrock_guardrail.tier,
+            cross_region_profile=options.bedrock_guardrail.cross_region_profile,
+            denied_words=options.bedrock_guardrail.denied_words,
+            denied_topics=options.bedrock_guardrail.denied_topics,
+            alarm_topic=self._observability.prometheus.alert_topic,
+        )
 
     def _build_app(self) -> AgentService:
         options = self._settings.assistant
@@ -112,7 +128,7 @@ class Assistant(FmopsStack):
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
-            "FMOPS_GUARDRAILS": json.dumps(options.guardrails),
+            "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
@@ -147,17 +163,7 @@ class Assistant(FmopsStack):
         options, role = self._settings.assistant, self.app.task_role
         grant_invoke(role, options.model_id)
         grant_invoke(role, options.embedding_model_id)
-        detectors = [
-            "bedrock:InvokeGuardrailChecks",
-            "comprehend:DetectPiiEntities",
-            "comprehend:DetectToxicContent",
-        ]
-        role.add_to_policy(iam.PolicyStatement(actions=detectors, resources=["*"]))
-        acknowledge(
-            role.node.find_child("DefaultPolicy"),
-            "Comprehend's detectors and Bedrock's guardrail checks have no resources in IAM.",
-            "AwsSolutions-IAM5[Resource::*]",
-        )
+        self.guardrails.grant_use(role)
         self._identity.policies.grant_decisions(role)
         self._capture.stream.grant_put(role)
         self.claims.grant_use(role)

@@ -9,16 +9,7 @@ import boto3
 
 from fmops.guardrails.detectors.base import Clients, Detector
 from fmops.guardrails.engine import GuardrailEngine, Observer
-from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
-
-KINDS = {
-    "bedrock_checks": "fmops.guardrails.detectors.bedrock:BedrockChecks",
-    "bedrock_guardrail": "fmops.guardrails.detectors.bedrock:BedrockGuardrail",
-    "comprehend_pii": "fmops.guardrails.detectors.comprehend:ComprehendPii",
-    "comprehend_prompt_safety": "fmops.guardrails.detectors.comprehend:ComprehendPromptSafety",
-    "comprehend_toxicity": "fmops.guardrails.detectors.comprehend:ComprehendToxicity",
-    "secrets": "fmops.guardrails.detectors.secrets:Secrets",
-}
+from fmops.guardrails.settings import KINDS, DetectorSettings, GuardrailSettings
 
 
 def build_engine(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from fmops.guardrails.categories import Category, Group
 from fmops.guardrails.types import Action, Decision, Direction, Finding, Role
@@ -19,7 +19,11 @@ def _category_or_group(value: object) -> object:
     return value
 
 
-Subject = Annotated[Category | Group, BeforeValidator(_category_or_group)]
+Subject = Annotated[
+    Category | Group,
+    BeforeValidator(_category_or_group),
+    WithJsonSchema({"type": "string", "enum": [*Group, *Category]}),
+]
 
 
 class Rule(BaseModel):

@@ -1,4 +1,8 @@
-"""The guardrails' settings: which detectors, what the policy does about their findings, and the limits in time and space."""
+"""The guardrails' settings: which detectors, what the policy does about their findings, and the limits in time and space.
+
+``python -m fmops.guardrails`` prints the JSON schema that ``settings.schema.json`` holds, by which the infrastructure
+checks what a deployment sets.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,15 @@ from fmops.guardrails.policy import DEFAULT_RULES, Policy, Rule
 from fmops.guardrails.types import Direction
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
+
+KINDS = {
+    "bedrock_checks": "fmops.guardrails.detectors.bedrock:BedrockChecks",
+    "bedrock_guardrail": "fmops.guardrails.detectors.bedrock:BedrockGuardrail",
+    "comprehend_pii": "fmops.guardrails.detectors.comprehend:ComprehendPii",
+    "comprehend_prompt_safety": "fmops.guardrails.detectors.comprehend:ComprehendPromptSafety",
+    "comprehend_toxicity": "fmops.guardrails.detectors.comprehend:ComprehendToxicity",
+    "secrets": "fmops.guardrails.detectors.secrets:Secrets",
+}
 
 
 class DetectorSettings(BaseModel):
@@ -24,7 +37,7 @@ class DetectorSettings(BaseModel):
 
     model_config = _STRICT
 
-    kind: str = Field(min_length=1)
+    kind: str = Field(min_length=1, json_schema_extra={"pattern": rf"^({'|'.join(KINDS)}|[\w.]+:\w+)$"})
     options: dict[str, Any] = {}
     timeout_ms: int = Field(default=1500, ge=1, le=60_000)
     on_error: str | dict[Direction, str] = "closed"
@@ -122,3 +135,12 @@ class GuardrailSettings(BaseModel):
     def policy(self) -> Policy:
         """The rules in the order in which they are tried."""
         return Policy((*self.rules, *(DEFAULT_RULES if self.default_rules else ())))
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of the JSON that a deployment sets; the default of ``detectors`` is what it extends."""
+    schema = GuardrailSettings.model_json_schema()
+    detectors = schema["properties"]["detectors"]
+    detectors["additionalProperties"] = {"anyOf": [detectors["additionalProperties"], {"type": "null"}]}
+    schema["$defs"]["Rule"]["properties"]["directions"]["default"].sort()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

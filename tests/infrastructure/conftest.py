@@ -29,7 +29,18 @@ EVERYTHING = {
         "max_tasks": 3,
         "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/0a1b2c3d",
         "ingress_cidrs": ["0.0.0.0/0"],
-        "guardrails": {"timeout_ms": 500},
+        "guardrails": {
+            "detectors": {
+                "safety": {"kind": "comprehend_prompt_safety"},
+                "guardrail": {"kind": "bedrock_guardrail", "timeout_ms": 800},
+            }
+        },
+        "bedrock_guardrail": {
+            "tier": "STANDARD",
+            "cross_region_profile": "eu.guardrail.v1:0",
+            "denied_words": ["Bluebird"],
+            "denied_topics": {"Investment advice": "Advice on what to do with one's savings or shares."},
+        },
     },
 }
 
