@@ -7,6 +7,7 @@ from fmops.guardrails.middleware import GuardrailMiddleware
 from fmops.guardrails.model import GuardedChatModel
 from fmops.guardrails.policy import Policy, Rule
 from fmops.guardrails.settings import GuardrailSettings
+from fmops.guardrails.turn import begin_turn, current_turn, disclose
 from fmops.guardrails.types import (
     Action,
     Decision,
@@ -38,5 +39,8 @@ __all__ = [
     "Policy",
     "Redaction",
     "Rule",
+    "begin_turn",
     "build_engine",
+    "current_turn",
+    "disclose",
 ]

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +22,17 @@ from fmops.guardrails.policy import Policy
 from fmops.guardrails.seals import Seals
 from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
 from fmops.guardrails.text import Folded, fold, mend, merge, redact
-from fmops.guardrails.types import Action, Decision, DetectorCall, Direction, Finding, Outcome, Role
+from fmops.guardrails.turn import current_turn
+from fmops.guardrails.types import (
+    Action,
+    Decision,
+    DetectorCall,
+    Direction,
+    Finding,
+    Outcome,
+    Role,
+    is_notice,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +90,7 @@ class GuardrailEngine:
 
         ``role`` is who speaks, by default what the direction implies. With ``observe=False`` the observers are not
         told, unless it is a block, when the answer was known: for layers that check again what another layer has checked.
+        Within a turn (``begin_turn``) they are told of each text once, however many layers check it.
         """
         steps = self._steps(text, Direction(direction), role)
         try:
@@ -86,7 +98,7 @@ class GuardrailEngine:
                 futures, seconds = next(steps)
                 await _settled(futures, seconds)
         except StopIteration as finished:
-            return self._told(finished.value, observe=observe)
+            return self._told(finished.value, text, role, observe=observe)
 
     def check_sync(
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
@@ -98,7 +110,12 @@ class GuardrailEngine:
                 futures, seconds = next(steps)
                 wait_for(futures, timeout=seconds)
         except StopIteration as finished:
-            return self._told(finished.value, observe=observe)
+            return self._told(finished.value, text, role, observe=observe)
+
+    def check_all_sync(self, texts: Iterable[str], direction: Direction | str) -> list[Outcome]:
+        """``check_sync`` of several texts at once: retrieved documents, for example."""
+        asked = [self.waiters.submit(copy_context().run, self.check_sync, text, direction) for text in texts]
+        return [each.result() for each in asked]
 
     def warm_up(self) -> None:
         """Load, in the background, what the first check would have to wait for."""
@@ -110,8 +127,10 @@ class GuardrailEngine:
         for executor in (self._executor, self.waiters):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _told(self, outcome: Outcome, *, observe: bool) -> Outcome:
-        if observe or outcome.blocked or any(call.result != "cached" for call in outcome.calls):
+    def _told(self, outcome: Outcome, text: str, role: Role | None, *, observe: bool) -> Outcome:
+        asked = any(call.result != "cached" for call in outcome.calls)
+        if asked or ((observe or outcome.blocked) and not self._told_before(outcome, text, role)):
+            self._mark_told(outcome, text, role)
             for observer in self._observers:
                 try:
                     observer(outcome)
@@ -119,12 +138,24 @@ class GuardrailEngine:
                     _log.error("a guardrail observer failed: %s", type(error).__name__)
         return outcome
 
+    def _told_before(self, outcome: Outcome, text: str, role: Role | None) -> bool:
+        turn = current_turn()
+        return turn is not None and self._key(text, outcome.direction, role) in turn.told
+
+    def _mark_told(self, outcome: Outcome, text: str, role: Role | None) -> None:
+        """Of what is left after a redaction too: the next layer gets to see only that."""
+        if turn := current_turn():
+            turn.told |= {self._key(each, outcome.direction, role) for each in (text, outcome.text)}
+
+    def _key(self, text: str, direction: Direction, role: Role | None) -> bytes:
+        return self._cache.key(mend(text), direction, role or direction.role)
+
     def _steps(
         self, text: str, direction: Direction, role: Role | None
     ) -> Generator[_Waiting, None, Outcome]:
         """A check, as the waits in it: the same for callers with and without an event loop."""
         check = _Check(direction, role or direction.role, mend(text))
-        if not check.text.strip():
+        if not check.text.strip() or is_notice(check.text):
             return self._outcome(check)
         if (
             len(check.text) > self.settings.longest_text
@@ -132,7 +163,7 @@ class GuardrailEngine:
         ):
             check.decisions.append(Decision(Action.BLOCK, "text_too_long"))
             return self._outcome(check)
-        key = self._cache.key(check.text, direction, check.role)
+        key = self._key(text, direction, role)
         if known := self._cache.get(key):
             self._recall(check, known)
             return self._outcome(check)
@@ -270,8 +301,13 @@ class GuardrailEngine:
         coverage: dict[str, frozenset[Category]] = {
             name: self._detectors[name].categories for name in answered
         }
+        turn = current_turn()
+
+        def disclosed(finding: Finding) -> bool:
+            return turn is not None and turn.discloses(check.text[finding.begin : finding.end])
+
         decisions = check.decisions + self.policy.decide(
-            check.direction, check.findings, coverage, check.role
+            check.direction, check.findings, coverage, check.role, disclosed
         )
         action = max(
             (decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from fmops.guardrails.engine import GuardrailEngine
 from fmops.guardrails.tools import guarded
-from fmops.guardrails.types import Action, Outcome
-from fmops.guardrails.vetting import WITHHELD, MessageT, Vetting, notice
+from fmops.guardrails.types import WITHHELD, Action, Outcome, notice
+from fmops.guardrails.vetting import MessageT, Vetting
 
 _Result = ToolMessage | Command[Any]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -43,6 +43,9 @@ class Rule(BaseModel):
         default=frozenset(), description="only findings of these; all when empty"
     )
     combine: Literal["any", "majority", "all"] = "any"
+    disclosable: bool = Field(
+        default=False, description="what a tool has disclosed to this caller is let through"
+    )
 
     @property
     def name(self) -> str:
@@ -79,6 +82,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
         categories=(Group.CONTACT,),
         action=Action.REDACT,
         directions=frozenset({Direction.INPUT, Direction.OUTPUT}),
+        disclosable=True,
     ),
     Rule(
         categories=(Group.CUSTOM,),
@@ -103,11 +107,12 @@ class Policy:
         findings: Iterable[Finding],
         coverage: Mapping[str, frozenset[Category]],
         role: Role = "user",
+        disclosed: Callable[[Finding], bool] = lambda _: False,
     ) -> list[Decision]:
         """A decision for each finding that a rule matches.
 
         ``coverage`` names the detectors that answered and what each looks for. A ``system`` message instructs the
-        model by its nature: in it, prompt attacks are not looked for.
+        model by its nature: in it, prompt attacks are not looked for. ``disclosed`` says what the caller may see.
         """
         found = list(findings)
         decisions = []
@@ -117,7 +122,9 @@ class Policy:
                 continue
             if role == "system" and finding.category.group is Group.PROMPT_ATTACK:
                 continue
-            if rule.combine == "any" or _agreed(rule, finding, found, coverage):
+            if rule.disclosable and disclosed(finding):
+                decisions.append(Decision(Action.ALLOW, "disclosed", finding, finding.detector))
+            elif rule.combine == "any" or _agreed(rule, finding, found, coverage):
                 decisions.append(Decision(rule.action, rule.name, finding, finding.detector))
         return decisions
 

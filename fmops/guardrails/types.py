@@ -5,6 +5,7 @@ Offsets are Unicode code points, ends are exclusive. Nothing here holds content,
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -159,6 +160,22 @@ class GuardrailBlocked(Exception):  # noqa: N818 - a verdict, not an error
         super().__init__(
             "blocked by guardrails: " + ", ".join(f"{key} {value}" for key, value in self.summary.items())
         )
+
+
+WITHHELD = "Withheld by a guardrail"
+_NOTICE = re.compile(rf"{WITHHELD} \((\w+)\)\. Do not try again\.")
+_REASONS = frozenset({*Category, "blocked", "detector_unavailable", "language_not_known", "text_too_long"})
+
+
+def notice(outcome: Outcome) -> str:
+    """What the model reads where a tool's result or call was blocked."""
+    return f"{WITHHELD} ({outcome.summary()['category'] or 'blocked'}). Do not try again."
+
+
+def is_notice(text: str) -> bool:
+    """Whether this is such a notice, to the letter: it instructs the model, but it is ours."""
+    match = _NOTICE.fullmatch(text)
+    return match is not None and match[1] in _REASONS
 
 
 class DetectorError(Exception):

@@ -12,7 +12,7 @@ from langgraph.types import Command
 
 from fmops.guardrails import content
 from fmops.guardrails.engine import GuardrailEngine
-from fmops.guardrails.types import Direction, GuardrailBlocked, Outcome
+from fmops.guardrails.types import Direction, GuardrailBlocked, Outcome, notice
 
 T = TypeVar("T")
 MessageT = TypeVar("MessageT", bound=BaseMessage)
@@ -78,14 +78,6 @@ class Vetting:
                 for part in plan.parts
             ]
         )
-
-
-WITHHELD = "Withheld by a guardrail"
-
-
-def notice(outcome: Outcome) -> str:
-    """What the model reads where a tool's result or call was blocked."""
-    return f"{WITHHELD} ({outcome.summary()['category'] or 'blocked'}). Do not try again."
 
 
 async def _all(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
