@@ -132,6 +132,8 @@ class Assistant(_Section):
     guardrails: dict[str, JsonValue] = {}
     """Settings of `fmops.guardrails` (docs/guardrails.md); the library's defaults when empty. Checked by their schema."""
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
+    authorization: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
+    """`LOG_ONLY` decides and records every tool call and stops none: for trying policies, never for untrusted users."""
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
     """Which package traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
 
@@ -220,6 +222,8 @@ def load(context: Mapping[str, Any]) -> Settings:
         )
     values = {**profiles[name], "profile": name}
     values["assistant"] = {**values.get("assistant", {}), **_port_overrides(context)}
+    if "authorization" in context:
+        values["assistant"]["authorization"] = context["authorization"]
     try:
         # JSON mode: lists become tuples, while text never becomes a number.
         return Settings.model_validate_json(json.dumps(values))

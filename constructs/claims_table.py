@@ -1,11 +1,11 @@
 """The DynamoDB table of the demo's business domain: a fork replaces it."""
 
-from aws_cdk import Stack
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
+from constructs.table_access import grant_use
 
 
 class ClaimsTable(Construct):
@@ -30,19 +30,8 @@ class ClaimsTable(Construct):
 
     def grant_use(self, role: iam.Role) -> None:
         """Allows to read and write items, but neither to scan the table nor to delete from it."""
-        self.table.grant(
-            role, "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:Query"
-        )
-        # DynamoDB unwraps the table's key as its caller.
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["kms:Decrypt"],
-                resources=[self._key.key_arn],
-                conditions={
-                    "StringEquals": {"kms:ViaService": f"dynamodb.{Stack.of(self).region}.amazonaws.com"}
-                },
-            )
-        )
+        actions = ("GetItem", "PutItem", "Query", "UpdateItem")
+        grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))
 
     def _build_table(self, lifetime: DataLifetime) -> dynamodb.Table:
         return dynamodb.Table(

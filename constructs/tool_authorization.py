@@ -123,10 +123,14 @@ class ToolAuthorization(Construct):
         return self.store.attr_policy_store_id
 
     def grant_decisions(self, role: iam.IRole) -> None:
-        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and list the policies' names."""
+        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and read names and scopes of policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
-                actions=["verifiedpermissions:IsAuthorizedWithToken", "verifiedpermissions:ListPolicies"],
+                actions=[
+                    "verifiedpermissions:GetSchema",
+                    "verifiedpermissions:IsAuthorizedWithToken",
+                    "verifiedpermissions:ListPolicies",
+                ],
                 resources=[self.store.attr_arn],
             )
         )

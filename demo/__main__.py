@@ -20,8 +20,7 @@ def main() -> int:
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
     parser.add_argument("--url", help="the assistant's address, by default the load balancer's")
     arguments = parser.parse_args()
-    cloudformation = boto3.client("cloudformation")
-    outputs = {stack: _outputs(cloudformation, f"{arguments.environment}-{stack}") for stack in STACKS}
+    outputs = stack_outputs(arguments.environment)
     held = run(
         base_url=arguments.url or outputs["Assistant"]["AssistantUrl"],
         outputs=outputs,
@@ -29,6 +28,12 @@ def main() -> int:
         console=Console(),
     )
     return 0 if held else 1
+
+
+def stack_outputs(environment: str) -> dict[str, dict[str, str]]:
+    """The outputs of the environment's stacks by stack id."""
+    cloudformation = boto3.client("cloudformation")
+    return {stack: _outputs(cloudformation, f"{environment}-{stack}") for stack in STACKS}
 
 
 def _outputs(cloudformation: Any, stack: str) -> dict[str, str]:

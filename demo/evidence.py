@@ -38,7 +38,7 @@ class Evidence:
 
     def gather(self, steps: Sequence[Step]) -> None:
         """Read everything that belongs to the steps, and compare."""
-        self.records = self._read_lake()
+        self.records = self.read_lake()
         answered = [step for step in steps if step.interaction_id]
         self.segments = self._read_traces([step.trace_id for step in answered])
         for step in answered:
@@ -48,7 +48,7 @@ class Evidence:
     def complete(self, steps: Sequence[Step]) -> bool:
         """Whether every answered step has its record and its trace, root included."""
         answered = [step for step in steps if step.interaction_id]
-        records = self._read_lake()
+        records = self.read_lake()
         if any(step.interaction_id not in records for step in answered):
             return False
         traces = self._read_traces([step.trace_id for step in answered])
@@ -57,7 +57,8 @@ class Evidence:
             for step in answered
         )
 
-    def _read_lake(self) -> dict[str, dict[str, Any]]:
+    def read_lake(self) -> dict[str, dict[str, Any]]:
+        """The captured interactions by id."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix="interactions/"
         )

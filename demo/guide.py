@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 from rich.console import Console
 
-from demo import tracking
+from demo import audit, tracking
 from demo.accounts import Directory
 from demo.evidence import Evidence
 from demo.tour import Tour
@@ -32,7 +33,7 @@ def run(
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so.
     """
     console.print("[bold]Sending the tour[/]")
-    tour = Tour(base_url, directory, console)
+    tour = Tour(base_url, directory, console, enforced=authorization_mode(outputs["Assistant"]) == "ENFORCE")
     tour.run()
     evidence = Evidence(outputs)
     console.print("[bold]Reading the captured records and the traces[/]")
@@ -44,12 +45,26 @@ def run(
     evidence.gather(tour.steps)
     run_id = tracking.log(outputs["Tracking"]["MlflowAppArn"], tour.steps)
     console.print(tour.table())
+    console.print(
+        audit.events(evidence.records.values(), {step.interaction_id: step.user for step in tour.steps})
+    )
+    console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
     console.print("Chat in the browser:")
     for user in ("carla", "amir"):
         console.print(f"  as {user}: {base_url}/#token={directory.id_token(user)}", soft_wrap=True)
     return tour.held and not evidence.problems
+
+
+def authorization_mode(assistant: Mapping[str, str]) -> str:
+    """``ENFORCE`` or ``LOG_ONLY``, as the task definition of the running service says."""
+    ecs = boto3.client("ecs")
+    answer = ecs.describe_services(cluster=assistant["ClusterName"], services=[assistant["ServiceName"]])
+    arn = answer["services"][0]["taskDefinition"]
+    containers = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]["containerDefinitions"]
+    variables = (pair for container in containers for pair in container.get("environment", ()))
+    return str(next(pair["value"] for pair in variables if pair["name"] == "FMOPS_AUTHORIZATION_MODE"))
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import boto3
@@ -24,7 +25,33 @@ def main(outputs: Outputs) -> Directory:
     )
     subjects = {name: directory.create(name, profile).subject for name, profile in data["users"].items()}
     put_items(outputs["Assistant"]["ClaimsTableName"], data, subjects)
+    make_grants(outputs["Identity"], data["grants"], subjects)
     return directory
+
+
+def make_grants(
+    identity: Mapping[str, str], grants: Sequence[Mapping[str, str]], subjects: Mapping[str, str]
+) -> None:
+    """Grant single claims to single users, as an administrator does: one policy each, linked to its template."""
+    permissions, store = boto3.client("verifiedpermissions"), identity["PolicyStoreId"]
+    pages = permissions.get_paginator("list_policy_templates").paginate(policyStoreId=store)
+    templates = {item["name"]: item["policyTemplateId"] for page in pages for item in page["policyTemplates"]}
+    for grant in grants:
+        user, claim = grant["user"], grant["claim"]
+        link = {
+            "policyTemplateId": templates[f"name/{grant['template']}"],
+            "principal": {
+                "entityType": "ClaimsDesk::User",
+                "entityId": f"{identity['UserPoolId']}|{subjects[user]}",
+            },
+            "resource": {"entityType": "ClaimsDesk::Claim", "entityId": claim},
+        }
+        with suppress(permissions.exceptions.ConflictException):  # an earlier seed made it
+            permissions.create_policy(
+                policyStoreId=store,
+                name=f"name/{grant['template']}-{user}-{claim}",
+                definition={"templateLinked": link},
+            )
 
 
 def put_items(table: str, data: Mapping[str, Any], subjects: Mapping[str, str]) -> None:

@@ -32,6 +32,7 @@ class Step:
     stream: bool = False
     why: str = ""
     feedback: str = ""
+    approvals: list[dict[str, str]] = field(default_factory=list)
     answer: str = ""
     finish: str = ""
     interaction_id: str = ""
@@ -40,6 +41,7 @@ class Step:
     seconds: float = 0.0
     guardrails: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, str]] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @classmethod
@@ -57,14 +59,24 @@ class Step:
             or "nothing to do"
         )
 
-    def check(self) -> None:
+    @property
+    def shows_denial(self) -> bool:
+        """Whether authorization is what the step is about: in LOG_ONLY nothing of it holds but the recorded decision."""
+        tools = " ".join(self.expect.get("tools", ()))
+        return "denied" in tools or "waiting" in tools or "hides" in self.expect
+
+    def check(self, *, enforced: bool = True) -> None:
         """Compare with what the step expects of the answer."""
         expect = self.expect
+        if self.shows_denial and not enforced:
+            return
         if "finish" in expect and self.finish != expect["finish"]:
             self.problems.append(f"finish reason {self.finish}, not {expect['finish']}")
         tools = [f"{tool['name']} {tool['status']}" for tool in self.tools]
         if "tools" in expect and tools != expect["tools"]:
             self.problems.append(f"tools {tools}, not {expect['tools']}")
+        if any(tool["name"] == expect.get("hides") for tool in self.tools):
+            self.problems.append(f"{expect['hides']} was called, and should not have been offered")
         decided = [f"{item['direction']} {item['action']}" for item in self.guardrails]
         if "guardrail" in expect and expect["guardrail"] not in decided:
             self.problems.append(f"guardrails {decided}, not {expect['guardrail']}")
@@ -79,7 +91,10 @@ class Step:
 class Tour:
     """Sends the steps, one after another: later ones build on what earlier ones changed."""
 
-    def __init__(self, base_url: str, directory: Directory, console: Console) -> None:
+    def __init__(
+        self, base_url: str, directory: Directory, console: Console, *, enforced: bool = True
+    ) -> None:
+        self._enforced = enforced
         self._base_url = base_url.rstrip("/")
         self._directory = directory
         self._console = console
@@ -93,7 +108,9 @@ class Tour:
             started = time.perf_counter()
             self._send(step)
             step.seconds = time.perf_counter() - started
-            step.check()
+            step.check(enforced=self._enforced)
+            if self._enforced:
+                self._decide_approvals(step)
             mark = "[red]✗[/]" if step.problems else "[green]✓[/]"
             self._console.print(
                 f"  {mark} {number:2} {step.user}: {_short(step.ask, 70)}  [dim]{step.seconds:.2f} s[/]"
@@ -121,7 +138,7 @@ class Tour:
             mark = "[red]✗[/]" if step.problems else "[green]✓[/]"
             asked = f"{_short(step.ask, 110)}\n[dim]{step.why}[/]" if step.why else _short(step.ask, 110)
             problems = "".join(f"\n[red]{problem}[/]" for problem in step.problems)
-            table.add_row(mark, step.user, asked, step.layers(), _short(step.answer, 170) + problems)
+            table.add_row(mark, step.user, asked, step.layers(), _short(step.answer, 260) + problems)
         for what, refused in self.refusals:
             table.add_row(
                 "[green]✓[/]" if refused else "[red]✗[/]",
@@ -149,6 +166,7 @@ class Tour:
             return
         step.interaction_id = last["id"]
         step.trace_id, step.guardrails, step.tools = last["trace_id"], last["guardrails"], last["tools"]
+        step.waiting = [approval["id"] for approval in last["approvals"]]
 
     def _give_feedback(self, step: Step) -> None:
         body = {
@@ -161,6 +179,22 @@ class Tour:
         )
         if answer.status_code != httpx.codes.ACCEPTED:
             step.problems.append(f"feedback answered {answer.status_code}")
+
+    def _decide_approvals(self, step: Step) -> None:
+        """Approve what the step left waiting, as each of the people that it names, and compare the outcomes."""
+        for approval in step.approvals if step.waiting else ():
+            answer = httpx.post(
+                f"{self._base_url}/v1/approvals/{step.waiting[0]}",
+                json={"decision": "approve"},
+                headers=self._bearer(approval["as"]),
+                timeout=60,
+            ).json()
+            outcome = answer.get("status") or answer["error"]["code"]
+            step.answer += f" {approval['as']}: {outcome} {answer.get('answer', '')}".rstrip()
+            if outcome != approval["outcome"]:
+                step.problems.append(f"{approval['as']}: {outcome}, not {approval['outcome']}")
+        if step.approvals and not step.waiting:
+            step.problems.append("nothing waits for approval")
 
     def _bad_requests(self) -> list[tuple[str, bool]]:
         """Requests that must be refused with the right status and an error object that helps."""

@@ -8,6 +8,7 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 from constructs.acknowledge import acknowledge
 from constructs.agent_service import AgentService
+from constructs.approvals_table import ApprovalsTable
 from constructs.bedrock_access import grant_invoke
 from constructs.claims_table import ClaimsTable
 from constructs.data_lake import DataLake
@@ -48,6 +49,7 @@ class Assistant(FmopsStack):
         self._foundation, self._identity = foundation, identity
         self._observability, self._capture = observability, capture
         self.claims = ClaimsTable(self, "Claims", key=foundation.lake.key, lifetime=self.lifetime)
+        self.approvals = ApprovalsTable(self, "Approvals", key=foundation.lake.key, lifetime=self.lifetime)
         self.guardrails = self._build_guardrails()
         self.app = self._build_app()
         self._build_collector()
@@ -128,6 +130,8 @@ class Assistant(FmopsStack):
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
+            "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
+            "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
@@ -167,6 +171,7 @@ class Assistant(FmopsStack):
         self._identity.policies.grant_decisions(role)
         self._capture.stream.grant_put(role)
         self.claims.grant_use(role)
+        self.approvals.grant_use(role)
 
     def _build_front_door(self) -> None:
         options = self._settings.assistant

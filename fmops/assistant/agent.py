@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,11 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from fmops.assistant.context import RequestContext
-from fmops.authorization import AuthorizationMiddleware
+from fmops.authorization import AuthorizationMiddleware, human_approval
 from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
 
 PROMPT_NAME = "claims-desk"
@@ -29,10 +31,13 @@ def build_agent(
     guardrails: GuardrailEngine,
     authorization: AuthorizationMiddleware,
     recording: AgentMiddleware[Any, Any],
+    waiting: Collection[str] = (),
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[Any, RequestContext, Any, Any]:
     """An agent whose every tool call is recorded, guarded and authorized, from the outside in.
 
-    Authorization comes last, so that it decides on the arguments that run.
+    Authorization comes last, so that it decides on the arguments that run, and again after a human has approved the call
+    of a tool in ``waiting``, for which a ``checkpointer`` is needed.
     """
     return create_agent(
         GuardedChatModel(model=model, engine=guardrails),
@@ -41,9 +46,11 @@ def build_agent(
         middleware=[
             recording,
             GuardrailMiddleware(guardrails),
+            *([human_approval(waiting)] if waiting else []),
             authorization,
             ModelCallLimitMiddleware(run_limit=MODEL_CALLS, exit_behavior="end"),
         ],
         context_schema=RequestContext,
+        checkpointer=checkpointer,
         name="claims_desk",
     )

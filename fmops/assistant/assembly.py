@@ -10,7 +10,9 @@ from opentelemetry import trace
 
 from fmops.assistant import knowledge
 from fmops.assistant.agent import build_agent
-from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.approvals import Approvals
+from fmops.assistant.authorization import APPROVALS, ClaimsDeskResolver
+from fmops.assistant.checkpoints import WaitingRuns
 from fmops.assistant.claims import ClaimsDesk
 from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
@@ -19,6 +21,7 @@ from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.tools import build_tools
+from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.capture import FirehoseSink, Spool
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
@@ -41,21 +44,30 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         client=bedrock, model_id=settings.embedding_model_id, region_name=settings.region
     )
     guardrails = build_engine(settings.guardrails, session, observers=[record_outcome, observe_guardrails])
-    authorizer = Authorizer(session.client("verifiedpermissions", config=FAST), settings.policy_store_id)
+    permissions = session.client("verifiedpermissions", config=FAST)
+    authorizer = Authorizer(
+        permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
+    )
     resolver = ClaimsDeskResolver(desk, settings.user_pool_id)
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
     pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
     sink = FirehoseSink(
         session.client("firehose", config=FAST), settings.delivery_stream, Spool(settings.spool_directory)
     )
+    runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
+    table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
     agent = build_agent(
         model=MeasuredChatBedrock(
             client=bedrock, model_id=settings.model_id, temperature=0, region_name=settings.region
         ),
-        tools=build_tools(desk, base, resolver.readable(authorizer)),
+        tools=build_tools(desk, base, resolver.readable(authorizer), guardrails),
         guardrails=guardrails,
-        authorization=AuthorizationMiddleware(authorizer, resolver),
+        authorization=AuthorizationMiddleware(
+            authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
+        ),
         recording=RecordingMiddleware(),
+        waiting=APPROVALS,
+        checkpointer=runs,
     )
     conversation = Conversation(
         agent=agent,
@@ -67,6 +79,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         model_id=settings.model_id,
         service=settings.service_name,
         environment=settings.environment,
+        waiting=WaitingRoom(table, runs),
     )
     cognito = session.client("cognito-idp", config=FAST)
     verifier = TokenVerifier(
@@ -80,7 +93,8 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
-        warm_up=[lambda: _greet(guardrails, base)],
+        approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
+        warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
         on_stop=stop_telemetry,
     )
 

@@ -42,20 +42,26 @@ class ClaimsDesk:
             "attribute_exists(id)",
         )
 
-    def pay_out(self, claim_id: str, amount: int, approver: str) -> int:
-        """Pay ``amount`` once and answer what stays open. Raises ``PayoutRefused``."""
+    def pay_out(self, claim_id: str, amount: int, approver: str, reference: str) -> int:
+        """Pay ``amount`` and answer what stays open; the same ``reference`` pays once. Raises ``PayoutRefused``."""
+        values = {":amount": amount, ":none": [], ":zero": 0, ":no": False, ":reference": {reference}}
+        values |= {":payout": [{"amount": amount, "approver": approver}], ":once": reference}
         try:
             answer = self._update(
                 claim_id,
-                "SET open_amount = open_amount - :amount, payouts = list_append(if_not_exists(payouts, :none), :payout)",
-                {":amount": amount, ":none": [], ":payout": [{"amount": amount, "approver": approver}]},
-                "attribute_exists(id) AND open_amount >= :amount AND :amount > :zero AND siu_hold = :no",
-                {":zero": 0, ":no": False},
+                "SET open_amount = open_amount - :amount, payouts = list_append(if_not_exists(payouts, :none), :payout)"
+                " ADD payout_references :reference",
+                values,
+                "attribute_exists(id) AND open_amount >= :amount AND :amount > :zero AND siu_hold = :no"
+                " AND NOT contains(payout_references, :once)",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+                raise
+            claim = self.claim(claim_id) or {}
+            if reference not in claim.get("payout_references", ()):
                 raise PayoutRefused(claim_id) from error
-            raise
+            return int(claim["open_amount"])
         return int(answer["open_amount"])
 
     def hold(self, claim_id: str, reason: str, author: str) -> None:
@@ -78,16 +84,13 @@ class ClaimsDesk:
         expression: str,
         values: Mapping[str, Any],
         condition: str,
-        more: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         answer = self._client.update_item(
             TableName=self._table,
             Key={"kind": {"S": "claim"}, "id": {"S": claim_id}},
             UpdateExpression=expression,
             ConditionExpression=condition,
-            ExpressionAttributeValues={
-                name: _serializer.serialize(value) for name, value in {**values, **(more or {})}.items()
-            },
+            ExpressionAttributeValues={name: _serializer.serialize(value) for name, value in values.items()},
             ReturnValues="ALL_NEW",
         )
         return _plain(answer["Attributes"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 from fmops.assistant.identity import Principal
 from fmops.authorization import ApprovedCall, Decision
+from fmops.authorization.middleware import call_key
 from fmops.guardrails import Outcome
 from fmops.interaction import AuthorizationDecision, GuardrailFinding, GuardrailOutcome, Interaction
 
@@ -29,6 +31,19 @@ class RequestContext:
     @property
     def identity_token(self) -> str:
         return self.principal.token
+
+    def note_approval(self, call_id: str, tool: str, arguments: dict[str, Any], approval_id: str) -> None:
+        """Name, on the decision that made a call wait, the approval it waits for."""
+        decision = self.decisions.get(call_key({"id": call_id, "name": tool, "args": arguments}))
+        for item in self.interaction.authorization:
+            if (
+                decision
+                and item.reason == "needs_approval"
+                and item.resource == str(decision.request.resource.uid)
+                and not item.approval_id
+            ):
+                item.approval_id = approval_id
+                return
 
     def record_decision(self, decision: Decision) -> None:
         self.interaction.authorization.append(

@@ -6,26 +6,39 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, Durability, Interrupt
 from opentelemetry import trace
 
 from fmops.assistant.agent import PROMPT_NAME, PROMPT_VERSION
+from fmops.assistant.checkpoints import INTERRUPT
 from fmops.assistant.context import RequestContext, current_interaction
 from fmops.assistant.identity import Principal, Pseudonyms
+from fmops.assistant.waiting import WaitingRoom
 from fmops.assistant.wire import ChatMessage
 from fmops.capture import FirehoseSink
-from fmops.guardrails import Action, Direction, GuardrailBlocked, GuardrailEngine
-from fmops.interaction import Embedding, Interaction
+from fmops.guardrails import (
+    Action,
+    Direction,
+    GuardrailBlocked,
+    GuardrailEngine,
+    begin_turn,
+    current_turn,
+)
+from fmops.interaction import Embedding, GuardrailOutcome, Interaction
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
 BLOCKED_INPUT = "I cannot help with this message."
 BLOCKED_ANSWER = "I cannot give this answer."
+WAITING = "This needs the approval of somebody else. It waits as {}."
 BLOCKED = {Direction.INPUT: BLOCKED_INPUT}
 
 _log = logging.getLogger(__name__)
@@ -51,7 +64,9 @@ class Conversation:
         model_id: str,
         service: str,
         environment: str,
+        waiting: WaitingRoom | None = None,
     ) -> None:
+        self._waiting = waiting
         self._agent = agent
         self._guardrails = guardrails
         self._embeddings = embeddings
@@ -84,16 +99,32 @@ class Conversation:
         span.set_attribute(names.USER_HASH, interaction.user)
         return interaction
 
-    async def answer(
+    def answer(
         self, principal: Principal, messages: Sequence[ChatMessage], interaction: Interaction
     ) -> AsyncIterator[str]:
         """The vetted pieces of the answer. Raises ``ModelUnavailableError``; a block is an answer, not an error."""
+        return self._recorded(interaction, self._turn(messages, RequestContext(principal, interaction)))
+
+    def resume(
+        self,
+        thread_id: str,
+        interrupt_id: str,
+        context: RequestContext,
+        verdict: Literal["approve", "reject"],
+    ) -> AsyncIterator[str]:
+        """What the agent says after a waiting call was decided: it runs as the approver's, and nothing else does."""
+        return self._recorded(
+            context.interaction, self._rest_of_turn(thread_id, interrupt_id, context, verdict)
+        )
+
+    async def _recorded(self, interaction: Interaction, answered: AsyncIterator[str]) -> AsyncIterator[str]:
         started = time.perf_counter()
         span = trace.get_current_span()
         token = current_interaction.set(interaction)
+        begin_turn()
         pieces: list[str] = []
         try:
-            async for piece in self._guarded(principal, messages, interaction):
+            async for piece in _guarded(answered, interaction):
                 if not pieces:
                     instruments().first_text.record(time.perf_counter() - started)
                 pieces.append(piece)
@@ -111,31 +142,53 @@ class Conversation:
             interaction.output = "".join(pieces)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             current_interaction.reset(token)
-            _tell(span, interaction)
-            self._capture(interaction)
+            self.record(interaction, span)
+
+    def record(self, interaction: Interaction, span: trace.Span | None = None) -> None:
+        """Count and capture an interaction that is over."""
+        _tell(span or trace.get_current_span(), interaction)
+        self._capture(interaction)
 
     async def close(self) -> None:
         """Wait for the captures under way, then deliver or spool what is left."""
         await asyncio.gather(*self._captures, return_exceptions=True)
         await asyncio.to_thread(self._sink.close)
 
-    async def _guarded(
-        self, principal: Principal, messages: Sequence[ChatMessage], interaction: Interaction
-    ) -> AsyncIterator[str]:
-        try:
-            history = await self._vetted(messages, interaction)
-            async for piece in self._run(history, RequestContext(principal, interaction)):
+    async def _turn(self, messages: Sequence[ChatMessage], context: RequestContext) -> AsyncIterator[str]:
+        state = {"messages": await self._vetted(messages, context.interaction)}
+        thread_id = context.interaction.interaction_id
+        if self._waiting is None:
+            async for piece in self._run(state, context, thread_id, []):
                 yield piece
-        except GuardrailBlocked as blocked:
-            interaction.finish_reason = "content_filter"
-            yield BLOCKED.get(blocked.outcome.direction, BLOCKED_ANSWER)
+            return
+        interrupts: list[Interrupt] = []
+        with self._waiting.turn(thread_id):
+            async for piece in self._run(state, context, thread_id, interrupts, durability="exit"):
+                yield piece
+        if interrupts:
+            approvals = await asyncio.to_thread(self._waiting.enter, interrupts, context)
+            yield WAITING.format(" and ".join(approvals))
+
+    async def _rest_of_turn(
+        self, thread_id: str, interrupt_id: str, context: RequestContext, verdict: str
+    ) -> AsyncIterator[str]:
+        thread: RunnableConfig = {"configurable": {"thread_id": thread_id}}
+        state = await self._agent.aget_state(thread)
+        if not state.next or context.approval is None:
+            return
+        waiting = {interrupt.id: interrupt.value["tool_call_id"] for interrupt in state.interrupts}
+        context.approval = replace(context.approval, waiting=frozenset(waiting.values()))
+        # A run that was cut off after the call goes on from where it was.
+        decided: Any = Command(resume={interrupt_id: {"type": verdict}}) if interrupt_id in waiting else None
+        async for piece in self._run(decided, context, thread_id, [], durability="sync"):
+            yield piece
 
     async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
         """The conversation as the agent may see it: earlier turns come from the client and are checked like the last."""
         directions = [Direction.INPUT if message.role == "user" else Direction.OUTPUT for message in messages]
         outcomes = await asyncio.gather(
             *(
-                self._guardrails.check(message.text, direction)
+                self._guardrails.check(message.text, direction, observe=message is messages[-1])
                 for message, direction in zip(messages, directions, strict=True)
             )
         )
@@ -148,15 +201,30 @@ class Conversation:
             for message, outcome in zip(messages, outcomes, strict=True)
         ]
 
-    async def _run(self, history: list[BaseMessage], context: RequestContext) -> AsyncIterator[str]:
+    async def _run(
+        self,
+        given: Any,
+        context: RequestContext,
+        thread_id: str,
+        interrupts: list[Interrupt],
+        durability: Durability | None = None,
+    ) -> AsyncIterator[str]:
+        """What the agent says; calls that wait are added to ``interrupts``."""
         stream = self._agent.astream(
-            {"messages": history},
+            given,
             context=context,
-            config={"metadata": {"session_id": context.interaction.session_id}},
-            stream_mode="messages",
+            config={
+                "configurable": {"thread_id": thread_id},
+                "metadata": {"session_id": context.interaction.session_id},
+            },
+            stream_mode=["messages", "updates"],
+            durability=durability,
         )
-        async for message, _ in stream:
-            if isinstance(message, AIMessageChunk | AIMessage) and (text := message.text):
+        part: Any
+        async for mode, part in stream:
+            if mode == "updates":
+                interrupts += part.get(INTERRUPT, ())
+            elif isinstance(part[0], AIMessageChunk | AIMessage) and (text := part[0].text):
                 yield text
 
     def _capture(self, interaction: Interaction) -> None:
@@ -167,6 +235,7 @@ class Conversation:
 
     def _embed_and_put(self, interaction: Interaction) -> None:
         with _tracer.start_as_current_span("capture") as span:
+            self._redact_disclosed(interaction)
             if interaction.input:
                 try:
                     vector = self._embeddings.embed_query(interaction.input)
@@ -179,6 +248,24 @@ class Conversation:
                         type(error).__name__,
                     )
             self._sink.put(interaction)
+
+    def _redact_disclosed(self, interaction: Interaction) -> None:
+        """What a tool disclosed was for the caller's eyes; the record is for others'."""
+        turn = current_turn()
+        if turn and turn.disclosed and interaction.output:
+            begin_turn()
+            outcome = self._guardrails.check_sync(interaction.output, Direction.OUTPUT, observe=False)
+            interaction.output = outcome.text
+
+
+async def _guarded(pieces: AsyncIterator[str], interaction: Interaction) -> AsyncIterator[str]:
+    """The pieces, and in the place of what guardrails block, a sentence that says so."""
+    try:
+        async for piece in pieces:
+            yield piece
+    except GuardrailBlocked as blocked:
+        interaction.finish_reason = "content_filter"
+        yield BLOCKED.get(blocked.outcome.direction, BLOCKED_ANSWER)
 
 
 def _tell(span: trace.Span, interaction: Interaction) -> None:
@@ -194,8 +281,14 @@ def _tell(span: trace.Span, interaction: Interaction) -> None:
             (Action(each.action) for each in interaction.guardrails), key=lambda each: each.severity
         )
         span.set_attribute(names.GUARDRAIL_ACTION, severest.value)
+        decided = {_decided(each) for each in interaction.guardrails if each.action != Action.ALLOW}
+        span.set_attribute(names.GUARDRAIL_DECISIONS, sorted(decided))
     if decisions := {each.decision for each in interaction.authorization}:
         span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if "DENY" in decisions else "ALLOW")
+
+
+def _decided(outcome: GuardrailOutcome) -> str:
+    return f"{outcome.direction} {outcome.action} {outcome.detector} {outcome.reason}"
 
 
 def _error_code(error: BotoCoreError | ClientError) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
 from langchain_core.messages import AIMessage, ToolMessage
+from langgraph.errors import GraphInterrupt
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
@@ -37,10 +38,13 @@ class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         started = time.perf_counter()
-        status: Literal["success", "error", "denied", "blocked"] = "error"
+        status: Literal["success", "error", "denied", "blocked", "waiting"] = "error"
         try:
             result = await handler(request)
             status = _status(result)
+        except GraphInterrupt:
+            status = "waiting"
+            raise
         finally:
             seconds = time.perf_counter() - started
             context: Any = request.runtime.context

@@ -8,9 +8,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI, Header, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 from opentelemetry import trace
@@ -18,8 +18,11 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fmops.assistant.approval_routes import add_approval_routes
+from fmops.assistant.approvals import Approvals
+from fmops.assistant.caller import Caller
 from fmops.assistant.conversation import Conversation, ModelUnavailableError
-from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms, TokenVerifier
+from fmops.assistant.identity import AuthenticationError, Pseudonyms, TokenVerifier
 from fmops.assistant.wire import MODEL, ChatRequest, FeedbackRequest, chunk, completion, error
 from fmops.capture import FirehoseSink
 from fmops.guardrails import Direction, GuardrailEngine
@@ -34,15 +37,6 @@ READY = "/readyz"
 _log = logging.getLogger(__name__)
 
 
-def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
-    """Who asks: the dependency of every route that needs to know."""
-    verifier: TokenVerifier = request.app.state.verifier
-    return verifier.verify(authorization)
-
-
-Caller = Annotated[Principal, Depends(caller)]
-
-
 def create_app(
     *,
     conversation: Conversation,
@@ -50,6 +44,7 @@ def create_app(
     sink: FirehoseSink,
     verifier: TokenVerifier,
     pseudonyms: Pseudonyms,
+    approvals: Approvals | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Callable[[], None] = lambda: None,
 ) -> FastAPI:
@@ -96,6 +91,9 @@ def create_app(
         sink.put(record)
         instruments().feedback.add(1, {names.FEEDBACK_RATING: body.rating})
         return {"feedback_id": record.feedback_id}
+
+    if approvals is not None:
+        add_approval_routes(app, approvals)
 
     @app.get("/v1/models")
     def models(_: Caller) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -25,6 +26,10 @@ class AssistantSettings(BaseSettings):
     policy_store_id: str = Field(min_length=1)
     delivery_stream: str = Field(min_length=1)
     claims_table: str = Field(min_length=1)
+    approvals_table: str = Field(
+        min_length=1, description="calls that wait for a human, and their checkpoints"
+    )
+    authorization_mode: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     spool_directory: Path
     pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
     guardrails: GuardrailSettings = GuardrailSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain.tools import ToolRuntime, tool
@@ -13,6 +14,7 @@ from opentelemetry import trace
 from fmops.assistant.claims import ClaimsDesk, PayoutRefused
 from fmops.assistant.context import RequestContext
 from fmops.assistant.knowledge import KnowledgeBase, KnowledgeDocument
+from fmops.guardrails import Direction, GuardrailEngine, disclose
 from fmops.interaction import RetrievedDocument
 from fmops.telemetry import attributes as names
 
@@ -28,8 +30,10 @@ Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
 """Which of the documents the caller may read, in order."""
 
 
-def build_tools(desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable) -> list[BaseTool]:
-    """The tools over a desk and a knowledge base."""
+def build_tools(
+    desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
+) -> list[BaseTool]:
+    """The tools over a desk and a knowledge base, whose documents are vetted one by one: a bad one spoils no other."""
 
     @tool
     def search_policy_docs(query: str, runtime: Runtime) -> str:
@@ -42,7 +46,13 @@ def build_tools(desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable) 
         with _tracer.start_as_current_span(f"retrieval {DATA_SOURCE}", attributes=RETRIEVAL) as span:
             found = knowledge.search(query)
             allowed = readable([document for document, _ in found], runtime.context)
-            hits = [hit for hit, permitted in zip(found, allowed, strict=True) if permitted]
+            permitted = [hit for hit, may_read in zip(found, allowed, strict=True) if may_read]
+            outcomes = guardrails.check_all_sync([item.text for item, _ in permitted], Direction.RETRIEVED)
+            hits = [
+                (replace(item, text=outcome.text), score)
+                for (item, score), outcome in zip(permitted, outcomes, strict=True)
+                if not outcome.blocked
+            ]
             span.set_attributes({names.RETRIEVAL_FOUND: len(found), names.RETRIEVAL_READABLE: len(hits)})
         runtime.context.interaction.retrieved += [
             RetrievedDocument(document_id=document.id, score=round(score, 4)) for document, score in hits
@@ -81,8 +91,10 @@ def build_tools(desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable) 
             claim_id: The claim's id, such as C-1001.
             amount_minor: The amount in minor units: 400000 for 4,000.00.
         """
+        reference = f"{runtime.config['configurable']['thread_id']}/{runtime.tool_call_id}"
+        approver = runtime.context.principal.username
         try:
-            open_amount = desk.pay_out(claim_id, amount_minor, runtime.context.principal.username)
+            open_amount = desk.pay_out(claim_id, amount_minor, approver, reference)
         except PayoutRefused:
             return f"Nothing was paid: {claim_id} has less open than that."
         return _json({"paid_minor": amount_minor, "claim_id": claim_id, "still_open_minor": open_amount})
@@ -98,7 +110,9 @@ def build_tools(desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable) 
         customer = desk.customer(customer_id)
         if customer is None:
             return f"There is no customer {customer_id}."
-        return _json({name: customer[name] for name in ("id", "name", "phone", "email") if name in customer})
+        contact = {name: customer[name] for name in ("id", "name", "phone", "email") if name in customer}
+        disclose(contact.get("phone", ""), contact.get("email", ""))
+        return _json(contact)
 
     @tool
     def escalate_to_siu(claim_id: str, reason: str, runtime: Runtime) -> str:

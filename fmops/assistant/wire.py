@@ -73,6 +73,14 @@ class FeedbackRequest(BaseModel):
     comment: str = Field(default="", max_length=4_000)
 
 
+class ApprovalRequest(BaseModel):
+    """The body of ``POST /v1/approvals/{id}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["approve", "reject"]
+
+
 def completion(interaction: Interaction, text: str) -> dict[str, Any]:
     """The answer as one object."""
     return {
@@ -116,6 +124,11 @@ def details(interaction: Interaction) -> dict[str, Any]:
             outcome.model_dump(include={"direction", "action", "detector", "reason", "degraded"})
             for outcome in interaction.guardrails
             if outcome.action != "allow"
+        ],
+        "approvals": [
+            {"id": decision.approval_id, "tool": decision.action}
+            for decision in interaction.authorization
+            if decision.reason == "needs_approval" and decision.approval_id
         ],
         "tools": [call.model_dump(include={"name", "status"}) for call in interaction.tool_calls],
         "trace_id": interaction.trace_id,

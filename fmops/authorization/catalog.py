@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -38,6 +39,7 @@ class PolicyCatalog:
         self._max_age = max_age
         self._lock = threading.Lock()
         self._policies: Mapping[str, PolicySummary] | None = None
+        self._groups: Mapping[str, set[str]] = {}
         self._listed_at = float("-inf")
 
     @property
@@ -52,8 +54,11 @@ class PolicyCatalog:
         try:
             self._listed_at = time.monotonic()
             pages = self._client.get_paginator("list_policies").paginate(policyStoreId=self._policy_store_id)
-            self._policies = {item["policyId"]: _summary(item) for page in pages for item in page["policies"]}
-        except (BotoCoreError, ClientError, KeyError, TypeError) as error:
+            policies = {item["policyId"]: _summary(item) for page in pages for item in page["policies"]}
+            schema = self._client.get_schema(policyStoreId=self._policy_store_id)["schema"]
+            self._groups = _action_groups(json.loads(schema))
+            self._policies = policies
+        except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
             _log.warning("policies could not be listed: %s", type(error).__name__)
         finally:
             self._lock.release()
@@ -65,23 +70,35 @@ class PolicyCatalog:
         policy = (self._policies or {}).get(policy_id)
         return policy.name if policy else policy_id
 
-    def may_allow(
-        self, actions: Collection[str], principals: Collection[str], tools: Collection[str]
-    ) -> bool:
+    def may_allow(self, actions: Collection[str], principals: Collection[str]) -> bool:
         """Whether any permit's scope covers one of these actions for one of these ids of a user and their groups.
 
-        It errs on the side of yes: conditions are not looked at, an action that is none of the ``tools`` is taken for a
-        group that holds all of them, and while the policies are not known everything may be allowed. A no is certain as of
-        the last listing: without a permit there is no path.
+        It errs on the side of yes: conditions are not looked at, and while the policies are not known everything may be
+        allowed. A no is certain as of the last listing: without a permit there is no path.
         """
         if self._policies is None:
             return True
+        covering = frozenset[str]().union(*(self._groups.get(action, {action}) for action in actions))
         return any(
             policy.effect == "Permit"
             and (policy.principal is None or policy.principal in principals)
-            and (not policy.actions or any(each in actions or each not in tools for each in policy.actions))
+            and (not policy.actions or not policy.actions.isdisjoint(covering))
             for policy in self._policies.values()
         )
+
+
+def _action_groups(schema: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Each action with itself and all groups of actions that it is in."""
+    parents = {
+        action: {group["id"] for group in declared.get("memberOf") or ()}
+        for namespace in schema.values()
+        for action, declared in namespace.get("actions", {}).items()
+    }
+    groups = {action: {action} for action in parents}
+    for action, found in groups.items():
+        while more := {group for each in found for group in parents.get(each, ())} - found:
+            groups[action] = found = found | more
+    return groups
 
 
 def _summary(item: Mapping[str, Any]) -> PolicySummary:

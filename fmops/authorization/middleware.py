@@ -128,19 +128,15 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return self._denial(request) or handler(request)
 
     def _offering(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The request with the tools that this user could be permitted; what follows an approval has none."""
-        context = cast(AuthorizationContext, request.runtime.context)
-        if context.approval is not None:
-            return request.override(tools=[])
+        """The request with the tools that this user could be permitted."""
         if self._principals is None or not self._authorizer.enforce:
             return request
         names = [_name(tool) for tool in request.tools]
-        actions = {*names, *self._approvals.values()}
-        holder = self._principals(context)
+        holder = self._principals(request.runtime.context)
         offered = [
             tool
             for tool, name in zip(request.tools, names, strict=True)
-            if self._authorizer.catalog.may_allow({name, self._approvals.get(name, name)}, holder, actions)
+            if self._authorizer.catalog.may_allow({name, self._approvals.get(name, name)}, holder)
         ]
         return request.override(tools=offered)
 

@@ -19,6 +19,7 @@ EXPECTATIONS: dict[str, type] = {
     "decision": str,
     "contains": str,
     "lacks": str,
+    "hides": str,
 }
 
 
@@ -40,12 +41,23 @@ def test_every_expectation_is_one_that_is_checked(entry: dict[str, Any]) -> None
         ({"guardrail": "input block"}, {"guardrails": [{"direction": "input", "action": "redact"}]}),
         ({"contains": "250.00"}, {"answer": "I do not know."}),
         ({"lacks": "secret"}, {"answer": "the secret"}),
+        ({"hides": "pay"}, {"tools": [{"name": "pay", "status": "denied"}]}),
     ],
 )
 def test_an_answer_that_is_not_as_expected_is_a_problem(
     expect: dict[str, Any], answer: dict[str, Any]
 ) -> None:
     step = Step(user="carla", ask="?", expect=expect, **answer)
+    step.check()
+    assert len(step.problems) == 1
+
+
+def test_where_denials_are_only_logged_what_they_would_have_stopped_is_not_expected() -> None:
+    step = Step(
+        user="carla", ask="?", expect={"tools": ["pay denied"]}, tools=[{"name": "pay", "status": "success"}]
+    )
+    step.check(enforced=False)
+    assert step.problems == []
     step.check()
     assert len(step.problems) == 1
 

@@ -105,11 +105,11 @@ def test_services_that_can_protect_data_do(assembly: Assembly) -> None:
     protected = assembly.profile == "prod"
     (pool,) = assembly.resources("AWS::Cognito::UserPool").values()
     (store,) = assembly.resources("AWS::VerifiedPermissions::PolicyStore").values()
-    (table,) = assembly.resources("AWS::DynamoDB::Table").values()
+    tables = assembly.resources("AWS::DynamoDB::Table").values()
     mode = "ACTIVE" if protected else "INACTIVE"
     assert pool["Properties"].get("DeletionProtection", "INACTIVE") == mode
     assert store["Properties"]["DeletionProtection"]["Mode"] == ("ENABLED" if protected else "DISABLED")
-    assert table["Properties"]["DeletionProtectionEnabled"] is protected
+    assert {table["Properties"]["DeletionProtectionEnabled"] for table in tables} == {protected}
 
 
 def test_only_actions_without_resources_are_allowed_on_everything(assembly: Assembly) -> None:

@@ -1,0 +1,53 @@
+"""The DynamoDB table of what waits for a human."""
+
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
+from constructs import Construct
+from constructs.data_lifetime import DataLifetime
+from constructs.table_access import grant_use
+
+
+class ApprovalsTable(Construct):
+    """Tool calls that wait for approval, and the checkpoints of their turns, by `PK` and `SK`. Paid per request.
+
+    The key names are those of `langgraph-checkpoint-aws`. Items expire by their `ttl`.
+
+    Args:
+        key: encrypts the table.
+        lifetime: `RETAINED` keeps the table and protects it from deletion.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        key: kms.Key,
+        lifetime: DataLifetime,
+    ) -> None:
+        super().__init__(scope, id)
+        self._key = key
+        self.table = self._build_table(lifetime)
+
+    def grant_use(self, role: iam.Role) -> None:
+        """Allows to read and write items, but neither to scan the table nor to delete from it."""
+        actions = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
+        grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))
+
+    def _build_table(self, lifetime: DataLifetime) -> dynamodb.Table:
+        return dynamodb.Table(
+            self,
+            "Table",
+            partition_key=dynamodb.Attribute(name="PK", type=dynamodb.AttributeType.STRING),
+            sort_key=dynamodb.Attribute(name="SK", type=dynamodb.AttributeType.STRING),
+            time_to_live_attribute="ttl",
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
+            encryption_key=self._key,
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=lifetime.protected,
+            removal_policy=lifetime.removal_policy,
+        )

@@ -1,0 +1,81 @@
+"""The authorization decisions of the captured records: as audit events, and as a report of what would have been denied.
+
+``python -m demo.audit --environment fmops-dev`` prints the report for a deployment in AWS.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Records = Iterable[Mapping[str, Any]]
+
+
+def events(records: Records, users: Mapping[str, str]) -> Table:
+    """One event of each kind of decision: who, tool, resource, outcome, policies, latency, trace."""
+    table = Table(title="Audit: one decision of each kind", expand=True)
+    for column in ("who", "action", "resource", "decision", "reason", "policies", "ms", "trace"):
+        table.add_column(column, overflow="fold")
+    seen = set()
+    for record, decision in _decisions(records):
+        policies = ", ".join(decision["determining_policies"])
+        kind = (decision["action"], decision["reason"], policies, bool(decision.get("approval_id")))
+        if kind in seen:
+            continue
+        seen.add(kind)
+        who = users.get(record["interaction_id"], record["user"][:8])
+        table.add_row(
+            who,
+            decision["action"],
+            decision["resource"].removeprefix("ClaimsDesk::"),
+            decision["decision"],
+            decision["reason"],
+            policies or "-",
+            f"{decision['duration_ms']:.0f}",
+            record["trace_id"][:8],
+        )
+    return table
+
+
+def denials(records: Records) -> Table:
+    """What was denied, and in ``LOG_ONLY`` what would have been: what to look at before enforcing new policies."""
+    table = Table(title="Denials by action, reason and policy", expand=True)
+    for column in ("action", "reason", "policies", "calls", "users", "stopped"):
+        table.add_column(column, overflow="fold")
+    counts: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for record, decision in _decisions(records):
+        if decision["decision"] == "DENY":
+            policies = ", ".join(decision["determining_policies"])
+            stopped = "yes" if decision["enforced"] else "no: would have been"
+            counts[decision["action"], decision["reason"], policies or "no permit", stopped].append(
+                record["user"]
+            )
+    for (action, reason, policies, stopped), users in sorted(counts.items()):
+        table.add_row(action, reason, policies, str(len(users)), str(len(set(users))), stopped)
+    return table
+
+
+def _decisions(records: Records) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    for record in records:
+        for decision in record["authorization"]:
+            yield record, decision
+
+
+def main() -> None:
+    from demo.__main__ import stack_outputs
+    from demo.evidence import Evidence
+
+    parser = argparse.ArgumentParser(prog="python -m demo.audit", description=denials.__doc__)
+    parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
+    arguments = parser.parse_args()
+    records = Evidence(stack_outputs(arguments.environment)).read_lake()
+    Console().print(denials(records.values()))
+
+
+if __name__ == "__main__":
+    main()

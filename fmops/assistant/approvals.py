@@ -1,0 +1,114 @@
+"""Who may see and decide the calls that wait: the policies say, of the call itself, with the facts of now."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.context import RequestContext
+from fmops.assistant.conversation import Conversation
+from fmops.assistant.identity import Principal
+from fmops.assistant.waiting import ApprovalTable, WaitingCall
+from fmops.authorization import ApprovedCall, Authorizer, Decision
+from fmops.interaction import Interaction
+
+
+class NotThereError(Exception):
+    """There is no such call for this person."""
+
+
+class NotPermittedError(Exception):
+    """This person may not decide this call."""
+
+
+class AlreadyDecidedError(Exception):
+    """Somebody has decided this call, or is about to."""
+
+
+class Approvals:
+    """Lists, shows and decides the calls that wait. Its authorizer enforces, in ``LOG_ONLY`` too."""
+
+    def __init__(
+        self,
+        table: ApprovalTable,
+        conversation: Conversation,
+        authorizer: Authorizer,
+        resolver: ClaimsDeskResolver,
+    ) -> None:
+        self._table = table
+        self._conversation = conversation
+        self._authorizer = authorizer
+        self._resolver = resolver
+
+    def listed(self, principal: Principal) -> list[WaitingCall]:
+        """What waits and this person requested or may decide."""
+        calls = self._table.undecided()
+        requests = [
+            self._resolver(call.tool, call.arguments, _approving(call, principal, Interaction()))
+            for call in calls
+        ]
+        decisions = self._authorizer.decide(principal.token, requests)
+        return [
+            call
+            for call, decision in zip(calls, decisions, strict=True)
+            if decision.allowed or call.requested_by == principal.subject
+        ]
+
+    def see(self, approval_id: str, principal: Principal) -> WaitingCall:
+        """One call and what became of it. Raises ``NotThereError`` for who neither requested it nor may decide it."""
+        call = self._call(approval_id)
+        if principal.subject not in (call.requested_by, call.decided_by):
+            _, decision = self._judged(call, principal, Interaction())
+            if not decision.allowed:
+                raise NotThereError
+        return call
+
+    async def decide(self, approval_id: str, principal: Principal, *, approve: bool) -> WaitingCall:
+        """Run the call as this person's, or have it refused.
+
+        Raises ``NotThereError``, ``NotPermittedError`` and ``AlreadyDecidedError``.
+        """
+        call = await asyncio.to_thread(self._call, approval_id)
+        if call.decided_by and principal.subject in (call.requested_by, call.decided_by):
+            raise AlreadyDecidedError
+        interaction = self._conversation.begin(principal, approval_id, streamed=False)
+        context, decision = await asyncio.to_thread(self._judged, call, principal, interaction)
+        if not decision.allowed:
+            context.record_decision(decision)
+            self._conversation.record(interaction)
+            raise NotPermittedError if call.requested_by == principal.subject else NotThereError
+        if not await asyncio.to_thread(self._table.claim, call):
+            raise AlreadyDecidedError
+        verdict: Literal["approve", "reject"] = "approve" if approve else "reject"
+        pieces = self._conversation.resume(call.thread_id, call.interrupt_id, context, verdict)
+        answer = "".join([piece async for piece in pieces])
+        outcome = {
+            "status": "approved" if approve else "rejected",
+            "decided_by": principal.subject,
+            "decided_by_name": principal.username,
+            "answer": answer,
+        }
+        decided = call.model_copy(update=outcome)
+        await asyncio.to_thread(self._table.finish, decided)
+        return decided
+
+    def _call(self, approval_id: str) -> WaitingCall:
+        call = self._table.get(approval_id)
+        if call is None:
+            raise NotThereError
+        return call
+
+    def _judged(
+        self, call: WaitingCall, principal: Principal, interaction: Interaction
+    ) -> tuple[RequestContext, Decision]:
+        context = _approving(call, principal, interaction)
+        request = self._resolver(call.tool, call.arguments, context)
+        return context, self._authorizer.decide(principal.token, [request])[0]
+
+
+def _approving(call: WaitingCall, principal: Principal, interaction: Interaction) -> RequestContext:
+    approval = ApprovedCall(
+        call.approval_id, call.tool_call_id, call.requested_by, frozenset({call.tool_call_id})
+    )
+    return RequestContext(principal, interaction, approval=approval)
