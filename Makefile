@@ -24,6 +24,10 @@ help: ## Explain every target
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
 	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(PORT),--context port=$(PORT))
 
+.PHONY: dashboards
+dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page (a preview, not Grafana)
+	@$(BIN)/python -m dashboards
+
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
 	@$(CDK) synth --quiet -c profile=$(PROFILE)

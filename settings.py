@@ -79,6 +79,8 @@ class Observability(_Section):
 
     grafana: bool = False
     """An Amazon Managed Grafana workspace: needs IAM Identity Center, and each editor is billed."""
+    metric_interval_seconds: Annotated[int, Field(ge=5, le=60)] = 30
+    """How often each task sends its metrics: Managed Prometheus bills by the sample."""
     metric_retention_days: Annotated[int, Field(ge=1, le=1095)] = 150
     alert_email: Annotated[str, Pattern(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
 

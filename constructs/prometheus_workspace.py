@@ -1,6 +1,7 @@
-"""The Amazon Managed Service for Prometheus workspace and its alerts."""
+"""The Amazon Managed Service for Prometheus workspace, its rules and its alerts."""
 
 import json
+from collections.abc import Mapping
 
 from aws_cdk import Stack
 from aws_cdk import aws_aps as aps
@@ -13,10 +14,13 @@ from constructs.data_lifetime import DataLifetime
 
 
 class PrometheusWorkspace(Construct):
-    """A workspace, its log group, and an alert manager that sends to an SNS topic.
+    """A workspace, its log group, its recording and alerting rules, and an alert manager that sends to an SNS topic.
+
+    Alerts carry the label `severity`: a `page` is repeated every hour, a `ticket` every day, until it is resolved.
 
     Args:
         alias: shown in the console; also ends the log group's name, which the service wants under `/aws/vendedlogs/`.
+        rules: rule files in Prometheus's format, by the ends of their namespaces' names, which begin with the alias.
         alert_email: subscribes to the topic, and has to be confirmed by its owner.
         metric_retention_days: 1 to 1095.
         lifetime: of the workspace.
@@ -29,6 +33,7 @@ class PrometheusWorkspace(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         alias: str,
+        rules: Mapping[str, str],
         alert_email: str | None,
         metric_retention_days: int,
         lifetime: DataLifetime,
@@ -38,6 +43,7 @@ class PrometheusWorkspace(Construct):
         self.alert_topic = self._build_alert_topic(alert_email)
         log_group = self._build_log_group(alias, log_retention)
         self.workspace = self._build_workspace(alias, metric_retention_days, log_group, lifetime)
+        self._build_rules(alias, rules)
         self._allow_alerts()
 
     @property
@@ -105,10 +111,23 @@ class PrometheusWorkspace(Construct):
                 }
             ],
         }
-        route = {"receiver": "alerts", "group_by": ["alertname"]}
+        route = {
+            "receiver": "alerts",
+            "group_by": ["alertname", "job"],
+            "group_wait": "30s",
+            "group_interval": "5m",
+            "repeat_interval": "1d",
+            "routes": [{"receiver": "alerts", "matchers": ["severity = page"], "repeat_interval": "1h"}],
+        }
         # JSON is YAML: nothing has to be indented around the tokens.
         configuration = json.dumps({"route": route, "receivers": [receiver]}, indent=2).replace("\n", "\n  ")
         return f"alertmanager_config: |\n  {configuration}\n"
+
+    def _build_rules(self, alias: str, rules: Mapping[str, str]) -> None:
+        for name, text in rules.items():
+            aps.CfnRuleGroupsNamespace(
+                self, f"{name.capitalize()}Rules", name=f"{alias}-{name}", data=text, workspace=self.arn
+            )
 
     def _allow_alerts(self) -> None:
         self.alert_topic.add_to_resource_policy(

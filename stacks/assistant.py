@@ -137,6 +137,7 @@ class Assistant(FmopsStack):
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",
+            "OTEL_METRIC_EXPORT_INTERVAL": str(1000 * self._settings.observability.metric_interval_seconds),
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{options.collector_port}",
         }
 

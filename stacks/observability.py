@@ -5,6 +5,7 @@ from constructs import Construct
 from constructs.grafana_workspace import GrafanaWorkspace
 from constructs.prometheus_workspace import PrometheusWorkspace
 
+from dashboards import rules
 from settings import Settings
 from stacks.base import FmopsStack
 
@@ -18,6 +19,7 @@ class Observability(FmopsStack):
             self,
             "Prometheus",
             alias=settings.environment_name,
+            rules=rules(),
             alert_email=settings.observability.alert_email,
             metric_retention_days=settings.observability.metric_retention_days,
             lifetime=self.lifetime,

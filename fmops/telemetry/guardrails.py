@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmops.guardrails import Outcome
+from fmops.guardrails import Action, Outcome
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
@@ -10,16 +10,11 @@ from fmops.telemetry.metrics import instruments
 def observe_guardrails(outcome: Outcome) -> None:
     """A guardrail observer: what was decided and by whom, how long the check took, and each question to a detector."""
     measure, summary = instruments(), outcome.summary()
-    measure.guardrail_decisions.add(
-        1,
-        {
-            names.GUARDRAIL_DIRECTION: summary["direction"],
-            names.GUARDRAIL_ACTION: summary["action"],
-            names.GUARDRAIL_DETECTOR: summary["detector"],
-            names.GUARDRAIL_CATEGORY: summary["category"],
-            names.GUARDRAIL_DEGRADED: outcome.degraded,
-        },
-    )
+    decided = {names.GUARDRAIL_DIRECTION: summary["direction"], names.GUARDRAIL_ACTION: summary["action"]}
+    measure.guardrail_decisions.add(1, decided)
+    if outcome.action is not Action.ALLOW:
+        why = {names.GUARDRAIL_DETECTOR: summary["detector"], names.GUARDRAIL_CATEGORY: summary["category"]}
+        measure.guardrail_interventions.add(1, decided | why)
     measure.guardrail_duration.record(
         outcome.duration_ms / 1000, {names.GUARDRAIL_DIRECTION: summary["direction"]}
     )

@@ -47,9 +47,12 @@ class Instruments:
 
     def _make_guardrails(self) -> None:
         self.guardrail_decisions = self._counter(
-            names.METRIC_GUARDRAIL_DECISIONS,
+            names.METRIC_GUARDRAIL_DECISIONS, "{decision}", "Guardrail decisions by direction and action"
+        )
+        self.guardrail_interventions = self._counter(
+            names.METRIC_GUARDRAIL_INTERVENTIONS,
             "{decision}",
-            "Guardrail decisions by direction, action, deciding detector and category",
+            "Guardrail decisions other than to allow, with the deciding detector and category",
         )
         self.guardrail_duration = self._duration(
             names.METRIC_GUARDRAIL_DURATION, "Duration of a guardrail check by direction"
@@ -107,6 +110,10 @@ class Instruments:
             self.feedback.add(0, {names.FEEDBACK_RATING: rating})
         for result in ("delivered", "retried", "spooled", "lost"):
             self.capture_records.add(0, {names.CAPTURE_RESULT: result})
+        for direction in ("input", "output", "tool_arguments", "tool_results", "retrieved"):
+            for action in ("allow", "flag", "redact", "block"):
+                decided = {names.GUARDRAIL_DIRECTION: direction, names.GUARDRAIL_ACTION: action}
+                self.guardrail_decisions.add(0, decided)
         for reason in ("policy_error", "unavailable"):
             self.authorization_errors.add(0, {names.AUTHORIZATION_REASON: reason})
 

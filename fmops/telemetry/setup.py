@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -22,10 +23,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from fmops.telemetry import attributes as names
 from fmops.telemetry.instrumentors import METERS, Instrumentor, instrument
-from fmops.telemetry.metrics import METER
+from fmops.telemetry.metrics import METER, instruments
 from fmops.telemetry.redaction import RedactingSpanExporter
 
-METRIC_INTERVAL_MS = 5_000
 EXPORT_SECONDS = 5
 """For one export with its retries. What then has not been taken is dropped, and counted."""
 
@@ -38,7 +38,7 @@ def start(
 ) -> Callable[[], None]:
     """Install the providers and instrument LangChain; answers the function that flushes and stops them.
 
-    Exporters read the standard ``OTEL_EXPORTER_OTLP_*`` variables. Every span is recorded, whatever a caller's header
+    Exporters and their intervals follow the standard ``OTEL_*`` variables. Every span is recorded, whatever a caller's header
     says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits for the collector;
     the SDK's own metrics (``otel.sdk.*``) count what was dropped.
     """
@@ -49,9 +49,7 @@ def start(
         # Without it the series of two tasks would be one series with two sources.
         resource = resource.merge(Resource({names.SERVICE_INSTANCE_ID: str(uuid4())}))
 
-    reader = reader or PeriodicExportingMetricReader(
-        OTLPMetricExporter(timeout=EXPORT_SECONDS), export_interval_millis=METRIC_INTERVAL_MS
-    )
+    reader = reader or PeriodicExportingMetricReader(OTLPMetricExporter(timeout=EXPORT_SECONDS))
     meter_provider = MeterProvider(resource=resource, metric_readers=[reader], views=views())
     metrics.set_meter_provider(meter_provider)
 
@@ -64,6 +62,9 @@ def start(
     # The load balancer sends X-Amzn-Trace-Id, other services send traceparent; the last one that is present wins.
     propagate.set_global_textmap(CompositePropagator([AwsXRayPropagator(), TraceContextTextMapPropagator()]))
     instrument(instrumentor, tracer_provider, meter_provider)
+    instruments()
+    # The zeros leave at once, and nobody waits for them: what counts from zero was there before the first request.
+    threading.Thread(target=meter_provider.force_flush, name="first-metrics", daemon=True).start()
 
     def stop() -> None:
         tracer_provider.shutdown()

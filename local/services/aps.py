@@ -9,9 +9,10 @@ import shutil
 import struct
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from local.api import FALL_THROUGH, Context, Params, ServiceState, operation
+from local.api import FALL_THROUGH, Context, Params, ServiceError, ServiceState, operation
 from local.cloud import Cloud, Route, check_port, install_routes
 from local.front import Response
 from local.processes import Process, base_environment
@@ -44,6 +45,10 @@ class Metrics(ServiceState):
     def url(self) -> str:
         return f"http://localhost:{self.cloud.prometheus_port}"
 
+    @property
+    def _rules(self) -> Path:
+        return self.cloud.directory / "prometheus" / "rules"
+
     def start(self) -> None:
         program = shutil.which("prometheus")
         if self.server or not self.cloud.run_servers:
@@ -57,16 +62,29 @@ class Metrics(ServiceState):
         data = self.cloud.directory / "prometheus"
         shutil.rmtree(data, ignore_errors=True)
         data.mkdir(parents=True)
-        (data / "prometheus.yml").write_text("global: {}\n")
+        self._rules.mkdir()
+        (data / "prometheus.yml").write_text(f"rule_files: ['{self._rules}/*.yaml']\n")
         command = [
             program,
             f"--config.file={data / 'prometheus.yml'}",
             f"--storage.tsdb.path={data / 'tsdb'}",
             f"--web.listen-address=localhost:{self.cloud.prometheus_port}",
             "--web.enable-remote-write-receiver",
+            "--web.enable-lifecycle",
         ]
         log_path = self.cloud.directory / "logs" / "prometheus.log"
         self.server = Process("Prometheus", command, environment=base_environment(), log=log_path)
+
+    def load_rules(self, name: str, text: str) -> None:
+        """Evaluate the rules of a namespace from now on."""
+        import urllib3
+
+        if self.server:
+            (self._rules / f"{name}.yaml").write_text(text)
+            self.wait()
+            answer = urllib3.request("POST", f"{self.url}/-/reload", retries=False, timeout=START_SECONDS)
+            if answer.status != 200:
+                raise ServiceError("ValidationException", f"rules {name}: {answer.data.decode()}")
 
     def wait(self) -> None:
         import urllib3
@@ -85,6 +103,12 @@ class Metrics(ServiceState):
         if self.server:
             self.server.stop()
             self.server = None
+
+
+@operation("amp", "CreateRuleGroupsNamespace")
+def create_rule_groups_namespace(params: Params, context: Context) -> Any:
+    context.state(Metrics).load_rules(params["name"], params["data"].decode())
+    return FALL_THROUGH
 
 
 @operation("amp", "CreateWorkspace")

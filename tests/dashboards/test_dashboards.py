@@ -1,0 +1,147 @@
+"""No panel and no rule names a metric that nobody emits; every alert is tested and explained."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dashboards import RULES, dashboards, rules
+from dashboards.preview import is_ours
+from tests.dashboards.metrics import FOREIGN, declared, named
+
+ROOT = Path(__file__).parents[2]
+BOARDS = dashboards()
+PANELS = [
+    pytest.param(panel, id=f"{uid}: {panel['title']}")
+    for uid, board in BOARDS.items()
+    for panel in board["panels"]
+    if panel["type"] != "row"
+]
+OURS = [each for each in PANELS if is_ours(each.values[0])]
+ALERTS = {
+    rule["alert"]: rule for group in yaml.safe_load(rules()["alerts"])["groups"] for rule in group["rules"]
+}
+RECORDED = {
+    rule["record"]: rule["expr"]
+    for group in yaml.safe_load(rules()["recording"])["groups"]
+    for rule in group["rules"]
+}
+needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on PATH")
+
+
+@pytest.mark.parametrize("panel", OURS)
+def test_a_panel_names_only_metrics_that_are_emitted(
+    panel: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emitted = declared(monkeypatch) | FOREIGN.keys()
+    used = {name for target in panel["targets"] for name in named(target["expr"])}
+    assert used
+    assert used - emitted == set()
+
+
+@pytest.mark.parametrize("expression", [*RECORDED.values(), *(rule["expr"] for rule in ALERTS.values())])
+def test_a_rule_names_only_metrics_that_are_emitted_or_recorded(
+    expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used = named(expression)
+    assert used
+    assert used - declared(monkeypatch) - FOREIGN.keys() - RECORDED.keys() == set()
+
+
+def test_a_metric_that_nobody_emits_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    misspelt = (
+        'sum by (job) (rate(fmops_interaction_total{job="x"}[$__rate_interval])) or y unless z offset 1h'
+    )
+    assert named(misspelt) == {"fmops_interaction_total", "y", "z"}
+    assert "fmops_interaction_total" not in declared(monkeypatch)
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_is_complete(panel: dict[str, Any]) -> None:
+    assert [target["refId"] for target in panel["targets"]] == [*"ABCDEF"][: len(panel["targets"])]
+    assert panel["datasource"]["uid"].startswith("fmops-")
+    if panel["type"] == "stat":
+        assert panel["options"]["reduceOptions"]["calcs"] == ["lastNotNull"]
+
+
+@pytest.mark.parametrize("panel", OURS)
+def test_labels_of_queries_hold_no_user_and_no_interaction(panel: dict[str, Any]) -> None:
+    text = " ".join(target["expr"] for target in panel["targets"])
+    assert not re.search(r"user|session|interaction_id|trace_id", text)
+
+
+def test_panels_that_need_an_account_are_the_reviewed_ones() -> None:
+    reviewed = yaml.safe_load((ROOT / "dashboards" / "aws_only.yaml").read_text())
+    found = {
+        uid: {p["title"] for p in board["panels"] if p["type"] != "row" and not is_ours(p)}
+        for uid, board in BOARDS.items()
+    }
+    assert {uid: titles for uid, titles in found.items() if titles} == {
+        uid: set(reasons) for uid, reasons in reviewed.items()
+    }
+
+
+def test_a_click_leads_to_the_traces_behind_a_number() -> None:
+    links = [link["url"] for each in PANELS for link in each.values[0].get("links") or []]
+    assert len(links) >= 4
+    assert all("fmops-x-ray" in url and "${__from}" in url and "${__to}" in url for url in links)
+
+
+def test_annotations_that_traces_are_found_by_are_indexed() -> None:
+    from collector.config import TEMPLATE, AwsXray, load
+
+    exporter = load(TEMPLATE.read_text()).exporters["awsxray"]
+    assert isinstance(exporter, AwsXray)
+    used = set(re.findall(r"annotation(?:\[|%5B)([\w.]+)", str(BOARDS)))
+    assert used == {
+        "fmops.interaction.finish_reason",
+        "fmops.guardrail.action",
+        "fmops.authorization.decision",
+    }
+    assert used <= set(exporter.indexed_attributes)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_has_a_severity_and_a_page_in_the_runbook(alert: str) -> None:
+    rule = ALERTS[alert]
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["runbook"] == f"docs/runbooks/{alert}.md"
+    page = (ROOT / rule["annotations"]["runbook"]).read_text()
+    assert page.startswith(f"# {alert}\n")
+    assert all(f"## {heading}\n" in page for heading in ("Means", "Look", "Do"))
+
+
+def test_no_page_is_of_an_alert_that_is_gone() -> None:
+    assert {path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md")} == set(ALERTS)
+
+
+@pytest.mark.parametrize("alert", ALERTS)
+def test_an_alert_is_shown_to_fire_and_not_to_fire(alert: str) -> None:
+    cases = [
+        case
+        for path in (RULES / "tests").glob("*.yaml")
+        for test in yaml.safe_load(path.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case["alertname"] == alert
+    ]
+    assert {bool(case["exp_alerts"]) for case in cases} == {True, False}
+
+
+@needs_promtool
+def test_promtool_accepts_the_rules() -> None:
+    files = [str(path) for path in sorted(RULES.glob("*.yaml"))]
+    result = subprocess.run(["promtool", "check", "rules", *files], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@needs_promtool
+@pytest.mark.parametrize("file", sorted((RULES / "tests").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_rules_pass_their_own_tests(file: Path) -> None:
+    result = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
