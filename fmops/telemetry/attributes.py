@@ -23,6 +23,8 @@ AUTHORIZATION_REASON: Final = "fmops.authorization.reason"
 
 GUARDRAIL_DIRECTION: Final = "fmops.guardrail.direction"
 GUARDRAIL_ACTION: Final = "fmops.guardrail.action"
+GUARDRAIL_DECISIONS: Final = "fmops.guardrail.decisions"
+"""On a request's span: direction, action, detector and reason of each decision that did something."""
 GUARDRAIL_DETECTOR: Final = "fmops.guardrail.detector"
 GUARDRAIL_CATEGORY: Final = "fmops.guardrail.category"
 GUARDRAIL_RESULT: Final = "fmops.guardrail.result"

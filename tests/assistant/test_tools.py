@@ -17,6 +17,7 @@ from fmops.assistant.identity import Principal
 from fmops.assistant.tools import build_tools
 from fmops.authorization import ApprovedCall, EntityUid
 from fmops.interaction import Interaction
+from tests.guardrails.fakes import engine
 
 CLAIMS = {
     "C-1": {"id": "C-1", "policyholder": "CU-1", "claimant": "s-1", "region": "north", "status": "open", "open_amount": 5, "siu_hold": True}
@@ -47,7 +48,7 @@ def test_no_tool_asks_the_model_who_the_user_is() -> None:
     base = knowledge.KnowledgeBase(knowledge.load(), DeterministicFakeEmbedding(size=8))
     arguments = {
         tool.name: set(cast(Any, tool.tool_call_schema).model_json_schema().get("properties", {}))
-        for tool in build_tools(Desk(), base, lambda documents, _: [True] * len(documents))
+        for tool in build_tools(Desk(), base, lambda documents, _: [True] * len(documents), engine())
     }
     assert arguments == {
         "search_policy_docs": {"query"},
