@@ -63,7 +63,12 @@ class Step:
     def shows_denial(self) -> bool:
         """Whether authorization is what the step is about: in LOG_ONLY nothing of it holds but the recorded decision."""
         tools = " ".join(self.expect.get("tools", ()))
-        return "denied" in tools or "waiting" in tools or "hides" in self.expect
+        return (
+            "denied" in tools
+            or "waiting" in tools
+            or "hides" in self.expect
+            or " DENY " in self.expect.get("decision", "")
+        )
 
     def check(self, *, enforced: bool = True) -> None:
         """Compare with what the step expects of the answer."""

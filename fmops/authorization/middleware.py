@@ -176,8 +176,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         denied = [
             decision
             for decision in decisions
-            if not decision.allowed
-            and decision.reason == "not_permitted"
+            if decision.reason == "not_permitted"
             and decision.request.action.id in self._approvals
             and context.approval is None
         ]
@@ -194,7 +193,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 decision, reason="needs_approval", determining_policies=answer.determining_policies
             )
             for decision, answer in zip(denied, answers, strict=True)
-            if answer.allowed
+            if answer.outcome == "ALLOW"
         }
 
     @staticmethod
@@ -218,7 +217,7 @@ def _waits(request: ToolCallRequest) -> bool:
     if context.approval is not None:
         return request.tool_call["id"] in context.approval.waiting
     decision = context.decisions.get(call_key(request.tool_call))
-    return decision is not None and decision.reason == "needs_approval"
+    return decision is not None and decision.reason == "needs_approval" and not decision.allowed
 
 
 def call_key(call: ToolCall) -> str:

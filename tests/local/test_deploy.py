@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -187,7 +188,8 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
     children = _descendants(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     output += process.communicate(timeout=90)[0]
-    assert len(children) >= 4, output  # collector, assistant, MLflow, Prometheus
+    servers = 3 + bool(shutil.which("prometheus"))  # collector, assistant, MLflow, Prometheus
+    assert len(children) >= servers, output
     assert "stopping" in output
     assert {pid for pid in children if _is_running(pid)} == set()
     assert _sessions() - before == set()

@@ -31,7 +31,11 @@ class Desk:
 
     def token(self, use: str = "id", *, app: str | None = None, seconds: int = 3600) -> str:
         pool = cognitoidp_backends[ACCOUNT]["us-east-1"].user_pools[self.pool]
-        groups = {"cognito:groups": ["adjusters", "handlers"], "custom:region": "eu", "custom:department": "claims"}
+        groups = {
+            "cognito:groups": ["adjusters", "handlers"],
+            "custom:region": "eu",
+            "custom:department": "claims",
+        }
         token, _ = pool.create_jwt(app or self.app, self.username, use, seconds, groups)
         return str(token)
 
