@@ -10,7 +10,8 @@ import boto3
 from rich.console import Console
 
 from demo import seed
-from demo.guide import run
+from demo.guide import guide
+from demo.visit import Visit
 
 STACKS = ("Identity", "Tracking", "Capture", "Assistant")
 
@@ -21,12 +22,8 @@ def main() -> int:
     parser.add_argument("--url", help="the assistant's address, by default the load balancer's")
     arguments = parser.parse_args()
     outputs = stack_outputs(arguments.environment)
-    held = run(
-        base_url=arguments.url or outputs["Assistant"]["AssistantUrl"],
-        outputs=outputs,
-        directory=seed.main(outputs),
-        console=Console(),
-    )
+    url = arguments.url or outputs["Assistant"]["AssistantUrl"]
+    held = guide(Visit(url, outputs, seed.main(outputs), Console()))
     return 0 if held else 1
 
 

@@ -1,49 +1,47 @@
-"""The demo after its seed: tour, evidence, report."""
+"""The demo after its seed: tour, evidence, report, and the chapters that follow."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import boto3
 from rich.console import Console
 
 from demo import audit, tracking
-from demo.accounts import Directory
 from demo.evidence import Evidence
 from demo.tour import Tour
+from demo.visit import Chapter, Visit
 
 PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
 
-Outputs = Mapping[str, Mapping[str, str]]
+CHAPTERS: tuple[Chapter, ...] = ()
+"""In the order in which each needs what the one before has made."""
 
 
-def run(
-    *,
-    base_url: str,
-    outputs: Outputs,
-    directory: Directory,
-    console: Console,
-    settle: Callable[[], None] | None = None,
-) -> bool:
-    """Send the tour and show what came of it; answers whether every expectation held.
+def run(**parts: Any) -> bool:
+    """``guide`` with the fields of a ``Visit``, for callers that know the demo by name only."""
+    return guide(Visit(**parts))
 
-    ``settle`` makes buffered records arrive at once, where the deployment has a way to do so.
-    """
+
+def guide(visit: Visit) -> bool:
+    """Send the tour, show what came of it, and go through the chapters; answers whether every expectation held."""
+    console = visit.console
     console.print("[bold]Sending the tour[/]")
-    tour = Tour(base_url, directory, console, enforced=authorization_mode(outputs["Assistant"]) == "ENFORCE")
+    enforced = authorization_mode(visit.outputs["Assistant"]) == "ENFORCE"
+    tour = Tour(visit.base_url, visit.directory, console, enforced=enforced)
     tour.run()
-    evidence = Evidence(outputs)
+    evidence = Evidence(visit.outputs)
     console.print("[bold]Reading the captured records and the traces[/]")
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(tracking.load)
-        if settle:
-            settle()
+        visit.settle()
         _wait(evidence, tour)
     evidence.gather(tour.steps)
-    run_id = tracking.log(outputs["Tracking"]["MlflowAppArn"], tour.steps)
+    run_id = tracking.log(visit.outputs["Tracking"]["MlflowAppArn"], tour.steps)
     console.print(tour.table())
     console.print(
         audit.events(evidence.records.values(), {step.interaction_id: step.user for step in tour.steps})
@@ -51,10 +49,18 @@ def run(
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
-    console.print("Chat in the browser:")
+    problems = [*evidence.problems, *(problem for chapter in CHAPTERS for problem in chapter(visit))]
+    for problem in problems:
+        console.print(f"[red]{problem}[/]")
+    _invite(visit)
+    return tour.held and not problems
+
+
+def _invite(visit: Visit) -> None:
+    visit.console.print("Chat in the browser:")
     for user in ("carla", "amir"):
-        console.print(f"  as {user}: {base_url}/#token={directory.id_token(user)}", soft_wrap=True)
-    return tour.held and not evidence.problems
+        link = f"{visit.base_url}/#token={visit.directory.id_token(user)}"
+        visit.console.print(f"  as {user}: {link}", soft_wrap=True)
 
 
 def authorization_mode(assistant: Mapping[str, str]) -> str:
@@ -84,5 +90,3 @@ def _summarize(tour: Tour, evidence: Evidence, console: Console) -> None:
         f"{len(evidence.records)} records in {len(evidence.objects)} objects; "
         f"{len(evidence.segments)} traces with {sum(map(len, evidence.segments.values()))} segments"
     )
-    for problem in evidence.problems:
-        console.print(f"[red]{problem}[/]")
