@@ -1,0 +1,1 @@
+"""Evaluation: datasets, judges, the gate between a candidate and production, and experiments."""
