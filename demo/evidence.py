@@ -111,9 +111,18 @@ class Evidence:
         phrases = [step.ask, step.answer] if len(step.answer) > 20 else [step.ask]
         if any(phrase[:40] in text for phrase in phrases):
             step.problems.append("the trace holds what was said")
+        expected = step.expect.get("guardrail")
+        if expected and not any(expected in told for document in documents for told in _decisions(document)):
+            step.problems.append(f"the trace does not tell of {expected}")
         ran = any(tool["status"] == "success" for tool in step.tools)
         if ran and not any("execute_tool" in document["name"] for document in documents):
             step.problems.append("the trace has no tool call")
+
+
+def _decisions(document: Mapping[str, Any]) -> list[str]:
+    """The guardrail decisions that a segment tells of."""
+    told: list[str] = document.get("metadata", {}).get("default", {}).get("fmops.guardrail.decisions", [])
+    return told
 
 
 def _has_root(documents: Sequence[Mapping[str, Any]], service: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from rich.console import Console
 
-from demo import audit, tracking
+from demo import audit, layers, tracking
 from demo.evidence import Evidence
 from demo.tour import Tour
 from demo.visit import Chapter, Visit
@@ -43,6 +43,7 @@ def guide(visit: Visit) -> bool:
     evidence.gather(tour.steps)
     run_id = tracking.log(visit.outputs["Tracking"]["MlflowAppArn"], tour.steps)
     console.print(tour.table())
+    console.print(layers.guardrails(evidence.records.values()))
     console.print(
         audit.events(evidence.records.values(), {step.interaction_id: step.user for step in tour.steps})
     )

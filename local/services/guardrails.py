@@ -29,7 +29,7 @@ CONTENT_LABELS = {
     "VIOLENCE": ("VIOLENCE_OR_THREAT", "GRAPHIC"),
     "HATE": ("HATE_SPEECH",),
     "SEXUAL": ("SEXUAL",),
-    "INSULTS": ("INSULT", "HARASSMENT_OR_ABUSE", "PROFANITY"),
+    "INSULTS": ("INSULT", "HARASSMENT_OR_ABUSE"),
 }
 # Where Bedrock's name of a kind of personal data differs from Comprehend's.
 PII_NAMES = {

@@ -119,7 +119,8 @@ def _intent(text: str) -> list[Call]:
         note = re.split(r"\bnote\b\s*(?:to|on|for)?\s*(?:claim\s*)?(?:C-\d+)?\s*[:,]?\s*", text, maxsplit=1)[
             -1
         ]
-        return [Call("add_claim_note", {"claim_id": claims[0], "text": note.strip() or text})]
+        note = _decoded(note) or note.strip() or text
+        return [Call("add_claim_note", {"claim_id": claims[0], "text": note})]
     if claims and re.search(r"\bescalate|special investigat|\bsiu\b", lowered):
         return [Call("escalate_to_siu", {"claim_id": claims[0], "reason": text})]
     if customers and re.search(r"contact|phone|reach|e-?mail|call\b|number", lowered):
