@@ -51,7 +51,7 @@ destroy: setup node_modules ## Remove PROFILE from the account; what it keeps is
 ##@ Work on it
 
 .PHONY: setup
-setup: .venv/installed .venvs/assistant/installed ## Install what everything needs (done by every target that needs it)
+setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Install what everything needs (done by every target that needs it)
 
 .PHONY: test
 test: setup node_modules ## Run every test
@@ -85,7 +85,7 @@ schema: setup node_modules ## Write the generated files again: the record's JSON
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
 	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
 	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
-	@cd requirements && for set in assistant local; do \
+	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 
 .PHONY: clean
@@ -106,11 +106,11 @@ clean: ## Remove everything that was built or installed here
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
 	@touch $@
 
-# The assistant runs with its image's packages and no others: what is missing there fails here.
-.venvs/assistant/installed: requirements-assistant.txt | .venv/uv
-	@echo "Installing requirements-assistant.txt"
-	@test -x .venvs/assistant/bin/python || $(UV) venv --quiet --python $(BIN)/python .venvs/assistant
-	@$(UV) pip sync --quiet --python .venvs/assistant/bin/python --require-hashes requirements-assistant.txt
+# The assistant and the jobs run with their images' packages and no others: what is missing there fails here.
+.venvs/%/installed: requirements-%.txt | .venv/uv
+	@echo "Installing $<"
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(@D)
+	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	@touch $@
 
 node_modules: package-lock.json | .venv/installed

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from aws_cdk import Duration, Stack, Token
 from aws_cdk import aws_bedrock as bedrock
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct, guardrail_settings
 from constructs.acknowledge import acknowledge
+from constructs.alarms import notify
 from constructs.guardrail_settings import GuardrailSettingsError
 
 Tier = Literal["CLASSIC", "STANDARD"]
@@ -247,21 +247,8 @@ class LayeredGuardrails(Construct):
             for metric, statistic, threshold, meaning in watched
         ]
         if topic is not None:
-            self._send(alarms, topic)
+            notify(alarms, topic)
         return alarms
-
-    def _send(self, alarms: Sequence[cloudwatch.Alarm], topic: sns.ITopic) -> None:
-        for alarm in alarms:
-            alarm.add_alarm_action(actions.SnsAction(topic))
-            alarm.add_ok_action(actions.SnsAction(topic))
-        topic.add_to_resource_policy(
-            iam.PolicyStatement(
-                principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
-                actions=["sns:Publish"],
-                resources=[topic.topic_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
-            )
-        )
 
     def _guardrail_arns(self) -> list[str]:
         named = (

@@ -50,6 +50,10 @@ class Process:
     def exit_code(self) -> int | None:
         return self._process.poll()
 
+    def wait(self) -> int:
+        """The exit code, when it has ended."""
+        return self._process.wait()
+
     def tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])

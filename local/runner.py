@@ -11,11 +11,11 @@ from pathlib import Path
 
 import urllib3
 
+from local import programs
 from local.cloud import Cloud, check_port
 from local.containers import Container, read_services
 from local.processes import Process, base_environment, stop_all
 
-ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 60
 LISTENS_ON = re.compile(r"^(?:0\.0\.0\.0|localhost|127\.0\.0\.1):(\d+)$")
 HEALTH_VARIABLE = (
@@ -91,7 +91,7 @@ class Runner:
             _command(container),
             environment={**environment, "HOME": str(self._home())},
             log=self._cloud.directory / "logs" / f"{container.name}.log",
-            directory=ROOT,
+            directory=programs.ROOT,
             stop_seconds=container.stop_seconds,
         )
 
@@ -105,8 +105,7 @@ class Runner:
 def _command(container: Container) -> list[str]:
     """The container's command with this machine's programs; the collector's image has only an entry point of its own."""
     if container.command:
-        program, *arguments = container.command
-        return [_python() if program in ("python", "python3") else program, *arguments]
+        return programs.command("assistant", container.command)
     if container.name == "collector":
         if real := shutil.which("aws-otel-collector"):
             return [real]
@@ -114,11 +113,6 @@ def _command(container: Container) -> list[str]:
             return [real, "--config=env:AOT_CONFIG_CONTENT"]
         return [sys.executable, "-m", "local.collector"]
     raise LookupError(f"container {container.name} has no command, and no program is known for it here")
-
-
-def _python() -> str:
-    exact = ROOT / ".venvs" / "assistant" / "bin" / "python"
-    return str(exact) if exact.exists() else sys.executable
 
 
 def listening_ports(container: Container) -> list[int]:

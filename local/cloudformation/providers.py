@@ -115,6 +115,11 @@ def _work_group(properties: Properties) -> Properties:
     }
 
 
+def _state_machine(properties: Properties) -> Properties:
+    names = {"DefinitionString": "definition", "StateMachineName": "name", "StateMachineType": "type"}
+    return {names.get(key, key): value for key, value in properties.items()}
+
+
 def _scaling_policy(properties: Properties) -> Properties:
     """ScalingTargetId is the target's Ref: resource|dimension|namespace."""
     prepared = dict(properties)
@@ -210,6 +215,21 @@ PROVIDERS: dict[str, Provider] = {
         *("ecs", "CreateService", "{a[service][serviceArn]}"),
         {"Name": "{a[service][serviceName]}", "ServiceArn": "{a[service][serviceArn]}"},
         name="serviceName",
+    ),
+    "AWS::CloudWatch::Alarm": Provider(
+        *("cloudwatch", "PutMetricAlarm", "{p[AlarmName]}"),
+        {"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{p[AlarmName]}"},
+        name="AlarmName",
+    ),
+    # moto's own resource is one that its interpreter does not know.
+    "AWS::StepFunctions::StateMachine": Provider(
+        *("stepfunctions", "CreateStateMachine", "{a[stateMachineArn]}"),
+        {"Arn": "{a[stateMachineArn]}", "Name": "{p[name]}"},
+        name="name",
+        prepare=_state_machine,
+    ),
+    "AWS::Scheduler::Schedule": Provider(
+        *("scheduler", "CreateSchedule", "{p[Name]}"), {"Arn": "{a[ScheduleArn]}"}, name="Name"
     ),
     "AWS::ApplicationAutoScaling::ScalableTarget": Provider(
         *(
