@@ -12,6 +12,7 @@ CDK = PATH="$(CURDIR)/$(BIN):$(NODE_HOME)/bin:$$PATH" node node_modules/aws-cdk/
 LOCK = $(CURDIR)/$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
        --no-emit-index-url --override overrides.txt --custom-compile-command "make lock"
 UV = $(BIN)/uv
+LOCAL_AWS = AWS_ENDPOINT_URL=http://localhost:4566 AWS_ACCESS_KEY_ID=AKIALOCALDEVELOPER00 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
 
 ##@ Use it
 
@@ -23,6 +24,11 @@ help: ## Explain every target
 .PHONY: run
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
 	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(PORT),--context port=$(PORT))
+
+.PHONY: forget
+forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it (LOCAL=1: in a running `make run`)
+	@$(if $(filter command line,$(origin USER)),,$(error Say whose records: make forget USER=name))
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.privacy --user "$(USER)" --environment fmops-$(PROFILE)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page (a preview, not Grafana)

@@ -91,6 +91,9 @@ class Capture(_Section):
     buffer_seconds: Annotated[int, Field(ge=0, le=900)] = 60
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Interactions hold redacted conversations: they expire after this many days."""
+    raw_text: bool = False
+    """Also keeps what was typed and answered before redaction, in the lake under `interactions-raw/`: personal data."""
+    raw_retention_days: Annotated[int, Field(ge=1, le=365)] = 7
 
 
 class BedrockGuardrail(_Section):

@@ -1,5 +1,7 @@
 """The encryption key, the data lake's bucket and the bucket for access logs."""
 
+from collections.abc import Mapping
+
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -13,8 +15,7 @@ class DataLake(Construct):
 
     Args:
         lifetime: `TEMPORARY` empties and deletes the buckets with the stack, and schedules the key's deletion.
-        interactions_prefix: key prefix of the interaction records.
-        interaction_retention_days: age in days at which they expire.
+        retention_days: age in days at which objects expire, by key prefix.
         log_retention_days: age in days at which access logs expire.
     """
 
@@ -27,15 +28,14 @@ class DataLake(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         lifetime: DataLifetime,
-        interactions_prefix: str,
-        interaction_retention_days: int,
+        retention_days: Mapping[str, int],
         log_retention_days: int,
     ) -> None:
         super().__init__(scope, id)
         self._lifetime = lifetime
         self.key = self._build_key()
         self.log_bucket = self._build_log_bucket(log_retention_days)
-        self.bucket = self._build_bucket(interactions_prefix, interaction_retention_days)
+        self.bucket = self._build_bucket(retention_days)
 
     def _build_key(self) -> kms.Key:
         return kms.Key(
@@ -70,7 +70,7 @@ class DataLake(Construct):
         )
         return bucket
 
-    def _build_bucket(self, interactions_prefix: str, interaction_retention_days: int) -> s3.Bucket:
+    def _build_bucket(self, retention_days: Mapping[str, int]) -> s3.Bucket:
         return s3.Bucket(
             self,
             "Bucket",
@@ -90,8 +90,9 @@ class DataLake(Construct):
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                     noncurrent_version_expiration=Duration.days(self.NONCURRENT_DAYS),
                 ),
-                s3.LifecycleRule(
-                    prefix=interactions_prefix, expiration=Duration.days(interaction_retention_days)
+                *(
+                    s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days))
+                    for prefix, days in retention_days.items()
                 ),
             ],
         )

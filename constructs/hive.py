@@ -15,6 +15,30 @@ def columns(schema: Mapping[str, Any]) -> dict[str, str]:
     return {name: _type(value, schema, name) for name, value in schema["properties"].items()}
 
 
+def presto(hive_type: str) -> str:
+    """A column type in the words of Presto, in which Athena writes a view's columns."""
+    name, bracket, rest = hive_type.partition("<")
+    if not bracket:
+        return "varchar" if hive_type == "string" else hive_type
+    parts = _split(rest[:-1])
+    if name == "struct":
+        fields = (part.partition(":") for part in parts)
+        return f"row({', '.join(f'{field} {presto(of)}' for field, _, of in fields)})"
+    return f"{name}({', '.join(map(presto, parts))})"
+
+
+def _split(types: str) -> list[str]:
+    """The parts between commas that stand outside of every bracket."""
+    parts, depth = [""], 0
+    for character in types:
+        depth += (character == "<") - (character == ">")
+        if character == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
 def _type(value: Mapping[str, Any], root: Mapping[str, Any], place: str) -> str:
     if "$ref" in value:
         return _type(root["$defs"][value["$ref"].removeprefix("#/$defs/")], root, place)

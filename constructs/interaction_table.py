@@ -38,9 +38,8 @@ class InteractionTable(Construct):
         super().__init__(scope, id)
         self.database_name = name.replace("-", "_")
         self.database = self._build_database()
-        self.table = self._build_table(
-            hive.columns(json.loads(schema.read_text())), bucket.s3_url_for_object(prefix)
-        )
+        self.columns = hive.columns(json.loads(schema.read_text()))
+        self.table = self._build_table(self.columns, bucket.s3_url_for_object(prefix))
         self.workgroup = self._build_workgroup(name, bucket, results_prefix)
 
     @property

@@ -154,6 +154,26 @@ class Feedback(Record):
         return self.model_dump_json().encode() + b"\n"
 
 
+class RawText(Record):
+    """What was typed and what was answered, before redaction: captured only where a deployer turned it on."""
+
+    record_type: Literal["raw"] = "raw"
+    schema_version: int = SCHEMA_VERSION
+    interaction_id: str
+    user: str = ""
+    started_at: str = Field(default_factory=lambda: timestamp())
+    input: str = Field(default="", description="the user's message as it was typed")
+    output: str = Field(default="", description="the answer as the user got it")
+    truncated: bool = False
+
+    def line(self) -> bytes:
+        """The record as one JSON line, newline included."""
+        return self.model_dump_json().encode() + b"\n"
+
+
+Captured = Interaction | Feedback | RawText
+
+
 def timestamp() -> str:
     """Now in UTC, ISO 8601 with microseconds: sorts as text."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -58,6 +58,7 @@ class Assistant(FmopsStack):
         CfnOutput(self, "ClaimsTableName", value=self.claims.table.table_name)
         CfnOutput(self, "ClusterName", value=self.app.cluster.cluster_name)
         CfnOutput(self, "ServiceName", value=self.app.service.service_name)
+        CfnOutput(self, "PseudonymKeyArn", value=self.pseudonym_key.secret_arn)
 
     def _build_guardrails(self) -> LayeredGuardrails:
         options = self._settings.assistant
@@ -77,7 +78,7 @@ class Assistant(FmopsStack):
 
     def _build_app(self) -> AgentService:
         options = self._settings.assistant
-        pseudonym_key = secretsmanager.Secret(
+        self.pseudonym_key = secretsmanager.Secret(
             self,
             "PseudonymKey",
             description="HMAC key that makes pseudonyms of user ids",
@@ -87,7 +88,7 @@ class Assistant(FmopsStack):
             removal_policy=self.lifetime.removal_policy,
         )
         acknowledge(
-            pseudonym_key,
+            self.pseudonym_key,
             "With another key a user would get another pseudonym, and records before and after could not be joined.",
             "AwsSolutions-SMG4",
         )
@@ -104,7 +105,7 @@ class Assistant(FmopsStack):
             port=options.port,
             health_path=self.HEALTH_PATH,
             environment=self._environment(),
-            secrets={"FMOPS_PSEUDONYM_KEY": ecs.Secret.from_secrets_manager(pseudonym_key)},
+            secrets={"FMOPS_PSEUDONYM_KEY": ecs.Secret.from_secrets_manager(self.pseudonym_key)},
             volumes={"spool": self.SPOOL_DIRECTORY, "tmp": "/tmp"},  # noqa: S108 - a volume of the task
             min_tasks=options.min_tasks,
             max_tasks=options.max_tasks,
@@ -129,6 +130,7 @@ class Assistant(FmopsStack):
             "FMOPS_OIDC_AUDIENCE": users.client.user_pool_client_id,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
+            **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
             "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
@@ -171,6 +173,8 @@ class Assistant(FmopsStack):
         self.guardrails.grant_use(role)
         self._identity.policies.grant_decisions(role)
         self._capture.stream.grant_put(role)
+        if self._capture.raw_stream is not None:
+            self._capture.raw_stream.grant_put(role)
         self.claims.grant_use(role)
         self.approvals.grant_use(role)
 

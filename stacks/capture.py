@@ -6,6 +6,7 @@ from aws_cdk import CfnOutput
 from constructs import Construct
 from constructs.interaction_stream import InteractionStream
 from constructs.interaction_table import InteractionTable
+from constructs.interaction_view import InteractionView
 
 from settings import Settings
 from stacks.base import FmopsStack
@@ -35,6 +36,7 @@ class Capture(FmopsStack):
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
+        self.raw_stream = self._build_raw_stream(settings, foundation)
         table = InteractionTable(
             self,
             "Lake",
@@ -44,7 +46,21 @@ class Capture(FmopsStack):
             prefix=Foundation.INTERACTIONS,
             results_prefix=Foundation.QUERY_RESULTS,
         )
+        InteractionView(self, "Dataset", table=table, query=ROOT / "fmops" / "capture" / "dataset.sql")
         CfnOutput(self, "LakeBucketName", value=foundation.lake.bucket.bucket_name)
         CfnOutput(self, "DeliveryStreamName", value=self.stream.name)
         CfnOutput(self, "GlueDatabaseName", value=table.database_name)
         CfnOutput(self, "GlueTableName", value=table.table_name)
+
+    def _build_raw_stream(self, settings: Settings, foundation: Foundation) -> InteractionStream | None:
+        if not settings.capture.raw_text:
+            return None
+        return InteractionStream(
+            self,
+            "RawText",
+            bucket=foundation.lake.bucket,
+            prefix=Foundation.RAW_TEXT,
+            buffer_seconds=settings.capture.buffer_seconds,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )

@@ -14,8 +14,10 @@ class Foundation(FmopsStack):
 
     # Key prefixes of the data lake.
     INTERACTIONS = "interactions"
+    RAW_TEXT = "interactions-raw"
     MLFLOW_ARTIFACTS = "mlflow"
     QUERY_RESULTS = "athena-results"
+    QUERY_RESULT_DAYS = 7
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: encryption key, data lake, network")
@@ -23,8 +25,13 @@ class Foundation(FmopsStack):
             self,
             "DataLake",
             lifetime=self.lifetime,
-            interactions_prefix=f"{self.INTERACTIONS}/",
-            interaction_retention_days=settings.capture.retention_days,
+            retention_days={
+                f"{self.INTERACTIONS}/": settings.capture.retention_days,
+                f"{self.INTERACTIONS}-errors/": settings.capture.retention_days,
+                f"{self.RAW_TEXT}/": settings.capture.raw_retention_days,
+                f"{self.RAW_TEXT}-errors/": settings.capture.raw_retention_days,
+                f"{self.QUERY_RESULTS}/": self.QUERY_RESULT_DAYS,
+            },
             log_retention_days=settings.log_retention_days,
         )
         self.network = Network(

@@ -51,8 +51,12 @@ def assemble(settings: AssistantSettings) -> FastAPI:
     resolver = ClaimsDeskResolver(desk, settings.user_pool_id)
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
     pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
-    sink = FirehoseSink(
-        session.client("firehose", config=FAST), settings.delivery_stream, Spool(settings.spool_directory)
+    firehose = session.client("firehose", config=FAST)
+    sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory))
+    raw_sink = (
+        FirehoseSink(firehose, settings.raw_delivery_stream, Spool(settings.spool_directory / "raw"))
+        if settings.raw_delivery_stream
+        else None
     )
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
@@ -80,6 +84,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         service=settings.service_name,
         environment=settings.environment,
         waiting=WaitingRoom(table, runs),
+        raw_sink=raw_sink,
     )
     cognito = session.client("cognito-idp", config=FAST)
     verifier = TokenVerifier(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -32,7 +32,7 @@ from fmops.guardrails import (
     begin_turn,
     current_turn,
 )
-from fmops.interaction import Embedding, GuardrailOutcome, Interaction
+from fmops.interaction import Embedding, GuardrailOutcome, Interaction, RawText
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
@@ -65,7 +65,9 @@ class Conversation:
         service: str,
         environment: str,
         waiting: WaitingRoom | None = None,
+        raw_sink: FirehoseSink | None = None,
     ) -> None:
+        self._raw_sink = raw_sink
         self._waiting = waiting
         self._agent = agent
         self._guardrails = guardrails
@@ -103,7 +105,8 @@ class Conversation:
         self, principal: Principal, messages: Sequence[ChatMessage], interaction: Interaction
     ) -> AsyncIterator[str]:
         """The vetted pieces of the answer. Raises ``ModelUnavailableError``; a block is an answer, not an error."""
-        return self._recorded(interaction, self._turn(messages, RequestContext(principal, interaction)))
+        turn = self._turn(messages, RequestContext(principal, interaction))
+        return self._recorded(interaction, turn, typed=messages[-1].text)
 
     def resume(
         self,
@@ -117,7 +120,9 @@ class Conversation:
             context.interaction, self._rest_of_turn(thread_id, interrupt_id, context, verdict)
         )
 
-    async def _recorded(self, interaction: Interaction, answered: AsyncIterator[str]) -> AsyncIterator[str]:
+    async def _recorded(
+        self, interaction: Interaction, answered: AsyncIterator[str], *, typed: str = ""
+    ) -> AsyncIterator[str]:
         started = time.perf_counter()
         span = trace.get_current_span()
         token = current_interaction.set(interaction)
@@ -142,6 +147,8 @@ class Conversation:
             interaction.output = "".join(pieces)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             current_interaction.reset(token)
+            if self._raw_sink is not None:
+                self._capture_raw(self._raw_sink, interaction, typed)
             self.record(interaction, span)
 
     def record(self, interaction: Interaction, span: trace.Span | None = None) -> None:
@@ -153,6 +160,8 @@ class Conversation:
         """Wait for the captures under way, then deliver or spool what is left."""
         await asyncio.gather(*self._captures, return_exceptions=True)
         await asyncio.to_thread(self._sink.close)
+        if self._raw_sink is not None:
+            await asyncio.to_thread(self._raw_sink.close)
 
     async def _turn(self, messages: Sequence[ChatMessage], context: RequestContext) -> AsyncIterator[str]:
         state = {"messages": await self._vetted(messages, context.interaction)}
@@ -229,7 +238,21 @@ class Conversation:
 
     def _capture(self, interaction: Interaction) -> None:
         """Off the request path: embed the question, then hand the record over."""
-        task = asyncio.create_task(asyncio.to_thread(self._embed_and_put, interaction))
+        self._aside(asyncio.to_thread(self._embed_and_put, interaction))
+
+    def _capture_raw(self, sink: FirehoseSink, interaction: Interaction, typed: str) -> None:
+        """What was said before anything was redacted, where a deployer wants it kept."""
+        record = RawText(
+            interaction_id=interaction.interaction_id,
+            user=interaction.user,
+            started_at=interaction.started_at,
+            input=typed,
+            output=interaction.output,
+        )
+        self._aside(asyncio.to_thread(sink.put, record))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._captures.add(task)
         task.add_done_callback(self._captures.discard)
 

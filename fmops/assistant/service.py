@@ -88,7 +88,8 @@ def create_app(
             rating=body.rating,
             comment=comment.text if comment else "",
         )
-        sink.put(record)
+        # In a thread: with memory full it writes to the disk.
+        await asyncio.to_thread(sink.put, record)
         instruments().feedback.add(1, {names.FEEDBACK_RATING: body.rating})
         return {"feedback_id": record.feedback_id}
 

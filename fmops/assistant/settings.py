@@ -25,6 +25,7 @@ class AssistantSettings(BaseSettings):
     oidc_audience: str = Field(min_length=1)
     policy_store_id: str = Field(min_length=1)
     delivery_stream: str = Field(min_length=1)
+    raw_delivery_stream: str = Field(default="", description="of texts before redaction; none when empty")
     claims_table: str = Field(min_length=1)
     approvals_table: str = Field(
         min_length=1, description="calls that wait for a human, and their checkpoints"

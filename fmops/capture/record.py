@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fmops.interaction import Feedback, Interaction
+from fmops.interaction import Captured, Feedback
 
 RECORD_LIMIT = 1_000 * 1024
 """Bytes of one Firehose record before base64 (quota of PutRecordBatch)."""
@@ -10,11 +10,11 @@ RECORD_LIMIT = 1_000 * 1024
 MARK = " [truncated]"
 
 
-def encode(record: Interaction | Feedback, limit: int = RECORD_LIMIT) -> bytes:
+def encode(record: Captured, limit: int = RECORD_LIMIT) -> bytes:
     """The record as one JSON line of at most ``limit`` bytes.
 
-    A longer interaction is cut at the end of its longer text, and says so in ``truncated``. Raises ``ValueError``
-    when even the record without its texts is too long.
+    A longer one is cut at the end of its longer text, and says so in ``truncated``. Raises ``ValueError`` when even the
+    record without its texts is too long.
     """
     line = record.line()
     if len(line) <= limit:

@@ -2,7 +2,8 @@
 
 A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again record
 by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost is only what
-finds neither memory nor spool, and what a SIGKILL catches in memory: at most ``memory_limit`` records, each counted.
+finds neither memory nor spool, each counted, and what a SIGKILL catches in memory, which nobody can count: at most
+``memory_limit`` records or ``memory_bytes``, and the one batch that is under way.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fmops.capture.record import encode
 from fmops.capture.spool import Spool, SpoolFullError
-from fmops.interaction import Feedback, Interaction
+from fmops.interaction import Captured
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
@@ -33,7 +34,8 @@ _log = logging.getLogger(__name__)
 class FirehoseSink:
     """Takes records from any thread and delivers them from one of its own.
 
-    ``linger`` and ``retry_after`` are seconds; ``attempts`` counts calls per batch before it goes to the spool.
+    ``linger`` and ``retry_after`` are seconds; ``attempts`` counts calls per batch before it goes to the spool. What
+    ``memory_limit`` records or ``memory_bytes`` bytes leave no room for goes to the spool at once.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class FirehoseSink:
         spool: Spool,
         *,
         memory_limit: int = 10_000,
+        memory_bytes: int = 64 * 1024 * 1024,
         linger: float = 0.5,
         attempts: int = 3,
         backoff: float = 0.1,
@@ -52,6 +55,8 @@ class FirehoseSink:
         self._delivery_stream = delivery_stream
         self._spool = spool
         self._memory_limit = memory_limit
+        self._memory_bytes = memory_bytes
+        self._queued_bytes = 0
         self._linger = linger
         self._attempts = attempts
         self._backoff = backoff
@@ -67,7 +72,7 @@ class FirehoseSink:
         self._worker = threading.Thread(target=self._run, name="capture", daemon=True)
         self._worker.start()
 
-    def put(self, record: Interaction | Feedback) -> None:
+    def put(self, record: Captured) -> None:
         """Take a record. Never waits for the network; never raises: what cannot be kept is counted as lost."""
         try:
             line = encode(record)
@@ -75,8 +80,12 @@ class FirehoseSink:
             self._lost(1, error)
             return
         with self._ready:
-            if len(self._queue) < self._memory_limit and not self._closing.is_set():
+            room = (
+                len(self._queue) < self._memory_limit and self._queued_bytes + len(line) <= self._memory_bytes
+            )
+            if room and not self._closing.is_set():
                 self._queue.append(line)
+                self._queued_bytes += len(line)
                 self._ready.notify()
                 return
         self._keep([line])
@@ -94,6 +103,7 @@ class FirehoseSink:
         with self._ready:
             rest = list(self._queue)
             self._queue.clear()
+            self._queued_bytes = 0
         if rest:
             self._keep(rest)
 
@@ -123,19 +133,31 @@ class FirehoseSink:
                     self._linger if self._queue else 0,
                 )
             batch = next(_batches(self._queue), [])
-            for _ in batch:
+            for line in batch:
                 self._queue.popleft()
+                self._queued_bytes -= len(line)
             self._in_flight = len(batch)
             return batch
 
     def _deliver(self, batch: list[bytes]) -> None:
-        if time.monotonic() < self._available_at:
-            self._keep(batch)
-            return
-        refused = self._send(batch)
-        if refused:
-            self._available_at = time.monotonic() + self._retry_after
-            self._keep(refused)
+        if time.monotonic() >= self._available_at:
+            batch = self._send(batch)
+            if batch:
+                self._available_at = time.monotonic() + self._retry_after
+        if batch and not self._spooled(batch):
+            self._put_back(batch)
+
+    def _put_back(self, batch: list[bytes]) -> None:
+        """With the stream away and the disk refusing, memory is the last place; it is as bounded as ever."""
+        if not self._closing.is_set():
+            with self._ready:
+                room = max(0, self._memory_limit - len(self._queue))
+                kept, batch = batch[:room], batch[room:]
+                self._queue.extendleft(reversed(kept))
+                self._queued_bytes += sum(map(len, kept))
+            self._closing.wait(max(0.0, self._available_at - time.monotonic()))
+        if batch:
+            self._lost(len(batch), SpoolFullError("neither memory nor the spool has room"))
 
     def _send(self, batch: Sequence[bytes]) -> list[bytes]:
         """Send a batch; answers what was still refused after the last attempt."""
@@ -164,12 +186,17 @@ class FirehoseSink:
 
     def _keep(self, lines: list[bytes]) -> None:
         for batch in _batches(lines):
-            try:
-                self._spool.write(batch)
-            except (SpoolFullError, OSError) as error:
-                self._lost(len(batch), error)
-            else:
-                _count("spooled", len(batch))
+            if not self._spooled(batch):
+                self._lost(len(batch), SpoolFullError("the spool has no room"))
+
+    def _spooled(self, batch: Sequence[bytes]) -> bool:
+        try:
+            self._spool.write(batch)
+        except (SpoolFullError, OSError) as error:
+            _log.error("spool: %s", error)
+            return False
+        _count("spooled", len(batch))
+        return True
 
     def _drain(self) -> None:
         """Deliver waiting segments, oldest first, until one is refused."""
@@ -178,14 +205,21 @@ class FirehoseSink:
         for segment in self._spool.segments():
             if self._closing.is_set() or len(self._queue) >= BATCH_RECORDS:
                 return
-            lines, broken = self._spool.read(segment)
-            if broken:
-                self._lost(broken, ValueError(f"{segment.name}: not a JSON line; kept beside it as .corrupt"))
-            refused = self._send(lines) if lines else []
-            if refused:
+            try:
+                lines, broken = self._spool.read(segment)
+                if broken:
+                    self._lost(
+                        broken, ValueError(f"{segment.name}: not a JSON line; kept beside it as .corrupt")
+                    )
+                if lines and self._send(lines):
+                    self._available_at = time.monotonic() + self._retry_after
+                    return
+                self._spool.remove(segment)
+            except OSError as error:
+                # A disk that fails must not end the thread that delivers what is in memory.
+                _log.error("spool segment %s: %s", segment.name, type(error).__name__)
                 self._available_at = time.monotonic() + self._retry_after
                 return
-            self._spool.remove(segment)
 
     def _lost(self, lines: int, error: Exception) -> None:
         _log.error("lost %d captured records: %s", lines, error)

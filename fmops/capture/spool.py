@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -62,9 +63,11 @@ class Spool:
 
     def read(self, segment: Path) -> tuple[list[bytes], int]:
         """The whole lines of a segment, and how many pieces of it are not lines and were set aside."""
-        data = segment.read_bytes()
-        lines = [line for line in data.splitlines(keepends=True) if _is_whole(line)]
-        broken = [line for line in data.splitlines(keepends=True) if not _is_whole(line) and line.strip()]
+        lines: list[bytes] = []
+        broken: list[bytes] = []
+        for line in segment.read_bytes().splitlines(keepends=True):
+            (lines if _is_whole(line) else broken).append(line)
+        broken = [line for line in broken if line.strip()]
         if broken:
             segment.with_suffix(CORRUPT).write_bytes(b"".join(broken))
             with self._lock:
@@ -88,9 +91,15 @@ class Spool:
 
 
 def _count_lines(segment: Path) -> int:
-    with segment.open("rb") as file:
-        return sum(1 for _ in file)
+    try:
+        with segment.open("rb") as file:
+            return sum(1 for _ in file)
+    except OSError:
+        return 0  # reading it again, later, reports what is wrong with it
 
 
 def _is_whole(line: bytes) -> bool:
-    return line.startswith(b"{") and line.rstrip().endswith(b"}") and line.endswith(b"\n")
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -37,7 +37,7 @@ from fmops.authorization import (
 )
 from fmops.guardrails import Category, Finding, GuardrailEngine
 from fmops.guardrails.detectors.base import Clients, Context, Detector
-from fmops.interaction import Feedback, Interaction
+from fmops.interaction import Captured, Feedback, Interaction, RawText
 
 BAD, SECRET = "grumblefish", "4111-1111"
 
@@ -96,9 +96,9 @@ class Sink:
     """Keeps what is captured."""
 
     def __init__(self) -> None:
-        self.records: list[Interaction | Feedback] = []
+        self.records: list[Captured] = []
 
-    def put(self, record: Interaction | Feedback) -> None:
+    def put(self, record: Captured) -> None:
         self.records.append(record)
 
     def close(self) -> None:
@@ -144,8 +144,8 @@ def delete(what: str) -> str:
 class Service:
     """The application with a script for its model."""
 
-    def __init__(self, script: Iterator[Any]) -> None:
-        self.sink = Sink()
+    def __init__(self, script: Iterator[Any], *, raw: bool = False) -> None:
+        self.sink, self.raw_sink = Sink(), Sink()
         pseudonyms = Pseudonyms("a key of sixteen characters")
         engine = GuardrailEngine(
             [Words("words", Clients(boto3.Session(), timeout=1, connections=1))], observers=[record_outcome]
@@ -172,6 +172,7 @@ class Service:
             model_id="scripted",
             service="assistant",
             environment="test",
+            raw_sink=self.raw_sink if raw else None,  # type: ignore[arg-type]
         )
         self.app = create_app(
             conversation=conversation,
@@ -274,6 +275,16 @@ def test_personal_data_is_gone_from_what_the_model_and_the_record_see() -> None:
     assert SECRET not in it.record.model_dump_json()
     assert it.record.finish_reason == "stop"
     assert {outcome.action for outcome in it.record.guardrails} >= {"redact"}
+
+
+def test_text_before_redaction_goes_to_its_own_sink_where_that_is_turned_on() -> None:
+    it = Service(iter([AIMessage(f"Your card {SECRET} is fine.")]), raw=True)
+    shown = it.ask(f"My card is {SECRET}, is it fine?").json()["choices"][0]["message"]["content"]
+    (raw,) = it.raw_sink.records
+    assert isinstance(raw, RawText)
+    assert (raw.input, raw.output) == (f"My card is {SECRET}, is it fine?", shown)
+    assert (raw.interaction_id, raw.user) == (it.record.interaction_id, it.record.user)
+    assert SECRET not in it.record.model_dump_json()
 
 
 def test_tools_are_decided_one_by_one() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,7 @@ from fmops.capture import FirehoseSink, Spool, encode
 from fmops.capture.record import RECORD_LIMIT
 from fmops.capture.sink import BATCH_RECORDS
 from fmops.capture.spool import SpoolFullError
-from fmops.interaction import Interaction
+from fmops.interaction import Interaction, RawText
 
 
 class Stream:
@@ -144,21 +149,102 @@ def test_put_never_waits_for_a_stream_that_hangs(tmp_path: Path) -> None:
     assert set(stream.ids()) == {record.interaction_id for record in sent}
 
 
-def test_a_full_disk_is_counted_as_lost_and_breaks_nothing(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_with_a_full_disk_records_wait_in_memory_and_lost_is_what_finds_no_room_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = Stream(*["away"] * 100)
-    taker = FirehoseSink(
-        stream, "stream", Spool(tmp_path, limit_bytes=10), linger=0.01, backoff=0.001, retry_after=60
-    )
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fmops.capture.spool.os.fsync", refuse)
+    stream = Stream(*["away"] * 3)
+    stream.open.clear()
+    taker = sink(stream, tmp_path, memory_limit=3)
+    sent = records(5)
+    for record in sent:
+        taker.put(record)
+    stream.open.set()
+    assert taker.flush()
+    taker.close()
+    lost = caplog.text.count("lost 1 captured records")
+    assert lost >= 1
+    assert len(stream.ids()) == 5 - lost
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_with_a_full_disk_a_stop_during_an_outage_counts_what_is_lost(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, limit_bytes=10)
+    taker = FirehoseSink(Stream(*["away"] * 99), "stream", spool, linger=0, backoff=0, retry_after=60)
     taker.put(Interaction(input="secret question"))
     taker.close()
     assert "lost 1 captured records" in caplog.text
     assert "secret question" not in caplog.text
 
 
-def test_a_record_over_the_limit_is_cut_with_a_mark() -> None:
-    line = encode(Interaction(input="why?", output="ä🙂" * RECORD_LIMIT))
+def test_a_spool_that_cannot_be_read_does_not_stop_the_delivery_of_new_records(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "0001-1-000000.jsonl").symlink_to("/proc/self/mem")  # reading it fails
+    stream = Stream()
+    taker = sink(stream, tmp_path)
+    wait_for(lambda: "spool segment 0001-1-000000.jsonl: OSError" in caplog.text)
+    taker.put(sent := Interaction())
+    taker.close()
+    assert sent.interaction_id in stream.ids() or Spool(tmp_path).waiting() == 1
+
+
+def test_memory_is_bounded_in_bytes_too(tmp_path: Path) -> None:
+    stream = Stream()
+    stream.open.clear()
+    taker = sink(stream, tmp_path, memory_bytes=10_000)
+    sent = [Interaction(input="x" * 4_000) for _ in range(10)]
+    for record in sent:
+        taker.put(record)
+    assert sum(map(len, taker._queue)) <= 10_000
+    assert Spool(tmp_path).waiting() >= 5
+    stream.open.set()
+    taker.close()
+    sink(stream, tmp_path).close()
+    assert len(stream.ids()) + Spool(tmp_path).waiting() == 10
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from botocore.exceptions import EndpointConnectionError
+from fmops.capture import FirehoseSink, Spool
+from fmops.interaction import Interaction, RawText
+
+class Away:
+    def put_record_batch(self, **_):
+        raise EndpointConnectionError(endpoint_url="http://stream")
+
+sink = FirehoseSink(Away(), "stream", Spool(Path(sys.argv[1])), linger=60, memory_limit=40, retry_after=60)
+for number in range(100):
+    sink.put(Interaction(interaction_id=f"int-{number:032d}"))
+print(sink.waiting(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_kill_loses_at_most_what_was_in_memory_and_the_spool_is_delivered_afterwards(
+    tmp_path: Path,
+) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path], capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert killed.stdout.decode().strip() == "{'memory': 40, 'spool': 60}"
+    stream = Stream()
+    taker = sink(stream, tmp_path)
+    wait_until_empty(tmp_path)
+    taker.close()
+    assert set(stream.ids()) == {f"int-{number:032d}" for number in range(40, 100)}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_record_over_the_limit_is_cut_with_a_mark(raw: bool) -> None:
+    texts = {"input": "why?", "output": "ä🙂" * RECORD_LIMIT}
+    line = encode(RawText(interaction_id="int-1", **texts) if raw else Interaction(**texts))
     record = json.loads(line)
     assert len(line) <= RECORD_LIMIT
     assert record["truncated"]
@@ -189,6 +275,15 @@ def test_the_spool_refuses_more_than_its_limit_and_keeps_what_it_has(tmp_path: P
     with pytest.raises(SpoolFullError):
         spool.write([b"{}\n"] * 20)
     assert spool.waiting() == 20
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(1_000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not come about")
 
 
 def wait_until_empty(directory: Path, *, at_first: bool = False) -> None:

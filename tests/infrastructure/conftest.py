@@ -22,6 +22,7 @@ EVERYTHING = {
     "permissions_boundary": "developer-boundary",
     "data_lifetime": "temporary",
     "network": {"egress": "nat", "zones": 3},
+    "capture": {"raw_text": True},
     "observability": {"grafana": True, "alert_email": "oncall@example.com"},
     "assistant": {
         "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0",

@@ -32,13 +32,14 @@ OUTPUTS = {
     "Tracking": {"MlflowAppArn"},
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
-    "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName"},
+    "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName", "PseudonymKeyArn"},
 }
 
 
 def test_assistant_gets_its_environment_and_nothing_else(assembly: Assembly) -> None:
     assistant = _container(assembly, "assistant")
-    assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT
+    raw = {"FMOPS_RAW_DELIVERY_STREAM"} if assembly.profile == "everything" else set()
+    assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | raw
     assert [secret["Name"] for secret in assistant["Secrets"]] == ["FMOPS_PSEUDONYM_KEY"]
     assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
 

@@ -1,0 +1,152 @@
+"""Deletion of one user's records from the data lake, for privacy requests: find, rewrite, and look again.
+
+The lake is versioned, so a rewritten object leaves its old version behind: those are deleted too, for good.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+INTERACTION_ID = re.compile(rb"int-[0-9a-f]{32}")
+OF_LINES = (".jsonl", ".jsonl.gz", ".gz", ".manifest")
+GZIP = b"\x1f\x8b"
+
+
+@dataclass
+class Forgotten:
+    """What was found and done, by key prefix."""
+
+    interactions: set[str] = field(default_factory=set)
+    """Ids of the user's interactions."""
+    lines: Counter[str] = field(default_factory=Counter)
+    """Lines removed from current objects."""
+    objects: Counter[str] = field(default_factory=Counter)
+    """Objects rewritten, or deleted when nothing was left of them."""
+    versions: Counter[str] = field(default_factory=Counter)
+    """Old versions deleted because they held the user's records."""
+    left: list[str] = field(default_factory=list)
+    """Keys that still mention the user when everything was done: empty, or somebody has to look."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of one object."""
+
+    key: str
+    id: str
+    current: bool
+
+
+def forget(
+    s3: Any,
+    bucket: str,
+    user: str,
+    prefixes: Sequence[str],
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Forgotten:
+    """Remove every line of the pseudonym ``user``, and every line about one of their interactions.
+
+    ``prefixes`` are those of the lake with records or what was made of them. Objects of JSON lines, gzipped or not,
+    are rewritten; any other object that names the user or an interaction is deleted whole.
+    """
+    result = Forgotten()
+    for prefix in prefixes:
+        progress(f"looking for the user's interactions under {prefix}")
+        for _, data in _objects(s3, bucket, prefix):
+            result.interactions |= {owned for line in _lines(data) if (owned := _owned(line, user))}
+    concerns = _matcher(user, result.interactions)
+    for prefix in prefixes:
+        progress(f"rewriting under {prefix}")
+        for version, data in _objects(s3, bucket, prefix):
+            if version.current and any(map(concerns, _lines(data))):
+                _rewrite(s3, bucket, version, data, concerns, prefix, result)
+        # Afterwards, so that what the rewriting has made old is among them.
+        for version, data in _objects(s3, bucket, prefix):
+            if not version.current and any(map(concerns, _lines(data))):
+                s3.delete_object(Bucket=bucket, Key=version.key, VersionId=version.id)
+                result.versions[prefix] += 1
+    progress("looking again")
+    for prefix in prefixes:
+        result.left += [
+            version.key for version, data in _objects(s3, bucket, prefix) if any(map(concerns, _lines(data)))
+        ]
+    return result
+
+
+def _owned(line: bytes, user: str) -> str:
+    """The id of the interaction that a line records, when it is this user's. Their feedback may be on another's."""
+    if user.encode() not in line:
+        return ""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return ""
+    mine = isinstance(record, dict) and record.get("user") == user and record.get("record_type") != "feedback"
+    return str(record.get("interaction_id", "")) if mine else ""
+
+
+def _matcher(user: str, interactions: set[str]) -> Callable[[bytes], bool]:
+    name, ids = user.encode(), {each.encode() for each in interactions}
+
+    def concerns(line: bytes) -> bool:
+        return name in line or any(found in ids for found in INTERACTION_ID.findall(line))
+
+    return concerns
+
+
+def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[Version, bytes]]:
+    """Every version of every object under the prefix, with its content. Delete markers have none."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Versions", []):
+            version = Version(item["Key"], item["VersionId"], item["IsLatest"])
+            body = s3.get_object(Bucket=bucket, Key=version.key, VersionId=version.id)["Body"].read()
+            yield version, body
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The lines of an object, as searched: what Firehose could not deliver holds its record in base64."""
+    try:
+        text = gzip.decompress(data) if data.startswith(GZIP) else data
+    except (OSError, EOFError):
+        text = data
+    return [_opened(line) for line in text.splitlines(keepends=True)]
+
+
+def _opened(line: bytes) -> bytes:
+    if b'"rawData"' not in line:
+        return line
+    try:
+        return base64.b64decode(json.loads(line)["rawData"])
+    except (ValueError, KeyError, TypeError):
+        return line
+
+
+def _rewrite(
+    s3: Any,
+    bucket: str,
+    version: Version,
+    data: bytes,
+    concerns: Callable[[bytes], bool],
+    prefix: str,
+    result: Forgotten,
+) -> None:
+    """Put the object without the lines that concern the user, or delete it."""
+    packed = data.startswith(GZIP)
+    text = gzip.decompress(data) if packed else data
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if not concerns(_opened(line))]
+    result.lines[prefix] += len(lines) - len(kept)
+    result.objects[prefix] += 1
+    if kept and (packed or version.key.endswith(OF_LINES)):
+        rest = b"".join(kept)
+        s3.put_object(Bucket=bucket, Key=version.key, Body=gzip.compress(rest) if packed else rest)
+    else:
+        s3.delete_object(Bucket=bucket, Key=version.key)

@@ -1,0 +1,144 @@
+"""Reading the captured interactions back: the lake's objects on a disk, and SQL over them."""
+
+# ruff: noqa: S608 - the SQL is made of paths and column names of our own
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from fmops.interaction import SCHEMA_VERSION, json_schema
+
+INTERACTIONS = "interactions"
+"""Key prefix of the records."""
+DATASET = Path(__file__).with_name("dataset.sql")
+SCALARS = {"string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN"}
+CHUNK = 1024 * 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class Reading:
+    """What was read, and what was not: named, so that somebody can look."""
+
+    objects: int = 0
+    corrupt: list[str] = field(default_factory=list)
+    """Keys of objects that are not whole gzip; nothing of them is read."""
+    foreign_lines: int = 0
+    """Lines that are no captured records."""
+    newer_records: int = 0
+    """Records of a later schema version than this code knows: deploy the newer code to read them."""
+
+
+def fetch(
+    s3: Any, bucket: str, directory: Path, *, first: date | None = None, last: date | None = None
+) -> Reading:
+    """Bring the objects of the days from ``first`` to ``last`` (UTC, both included) under ``directory``, one at a time."""
+    reading = Reading()
+    for key in _keys(s3, bucket, first, last):
+        path = directory / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _download(s3, bucket, key, path)
+        except (zlib.error, EOFError) as error:
+            path.unlink()
+            reading.corrupt.append(key)
+            _log.warning("s3://%s/%s is skipped: %s", bucket, key, error)
+        else:
+            reading.objects += 1
+    return reading
+
+
+def _keys(s3: Any, bucket: str, first: date | None, last: date | None) -> Iterator[str]:
+    prefix = f"{INTERACTIONS}/dt="
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page.get("Contents", []):
+            day = item["Key"][len(prefix) : len(prefix) + 10]
+            if (first is None or day >= first.isoformat()) and (last is None or day <= last.isoformat()):
+                yield item["Key"]
+
+
+def _download(s3: Any, bucket: str, key: str, path: Path) -> None:
+    """Copy an object and decompress it on the way, to see that it is whole."""
+    stream = zlib.decompressobj(wbits=31)
+    began = False
+    with path.open("wb") as file:
+        for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK):
+            file.write(chunk)
+            while chunk:
+                began = True
+                stream.decompress(chunk)
+                # An object may be several gzip members in a row.
+                chunk = stream.unused_data
+                if chunk:
+                    stream = zlib.decompressobj(wbits=31)
+    if not began or not stream.eof:
+        raise EOFError("the gzip data ends early")
+
+
+def connect(
+    directory: Path, *, memory: str = "512MB", threads: int | None = None
+) -> duckdb.DuckDBPyConnection:
+    """DuckDB with what ``fetch`` has brought as the view ``interactions``, whose columns are the record's.
+
+    ``memory`` bounds what DuckDB keeps; what does not fit is written beside the objects.
+    """
+    connection = duckdb.connect()
+    connection.execute(f"SET memory_limit = '{memory}'")
+    connection.execute(f"SET temp_directory = '{directory / 'duckdb'}'")
+    connection.execute("SET preserve_insertion_order = false")
+    if threads:
+        connection.execute(f"SET threads = {threads}")
+    columns = {name: _type(value, json_schema()) for name, value in json_schema()["properties"].items()}
+    if not any(directory.glob(f"{INTERACTIONS}/*/*/*")):
+        empty = ", ".join(f'NULL::{of} AS "{name}"' for name, of in columns.items())
+        connection.execute(
+            f"CREATE VIEW lines AS SELECT {empty}, NULL::VARCHAR AS dt, NULL::VARCHAR AS hour LIMIT 0"
+        )
+    else:
+        listed = ", ".join(f"'{name}': '{of}'" for name, of in columns.items())
+        connection.execute(
+            f"""CREATE VIEW lines AS SELECT * FROM read_json(
+                '{directory}/{INTERACTIONS}/*/*/*', format = 'newline_delimited', compression = 'gzip',
+                columns = {{{listed}}}, ignore_errors = true, maximum_object_size = 16777216,
+                hive_partitioning = true, hive_types = {{'dt': VARCHAR, 'hour': VARCHAR}})"""
+        )
+    connection.execute(
+        f"CREATE VIEW interactions AS SELECT * FROM lines WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION}"
+    )
+    return connection
+
+
+def count_unread(connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:
+    """Add to ``reading`` what the view ``interactions`` leaves out."""
+    [counts] = connection.execute(
+        f"""SELECT count(*) FILTER (interaction_id IS NULL), count(*) FILTER (schema_version > {SCHEMA_VERSION})
+            FROM lines"""
+    ).fetchall()
+    reading.foreign_lines, reading.newer_records = counts
+
+
+def dataset(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
+    """One row per interaction with its feedback: what the Athena view of the same name gives."""
+    return connection.sql(DATASET.read_text())
+
+
+def _type(value: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    if "$ref" in value:
+        return _type(root["$defs"][value["$ref"].removeprefix("#/$defs/")], root)
+    if "anyOf" in value:
+        return next(_type(option, root) for option in value["anyOf"] if option.get("type") != "null")
+    if value["type"] == "array":
+        return f"{_type(value['items'], root)}[]"
+    if value["type"] == "object":
+        fields = (f'"{name}" {_type(field, root)}' for name, field in value["properties"].items())
+        return f"STRUCT({', '.join(fields)})"
+    return SCALARS[value["type"]]

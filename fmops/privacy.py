@@ -1,0 +1,93 @@
+"""``python -m fmops.privacy --user carla``: deletes a user's records everywhere, and proves it (privacy requests).
+
+Works with the operator's AWS credentials on the stacks of one environment. The account in the user pool stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fmops.assistant.identity import Pseudonyms
+from fmops.capture.forget import Forgotten, forget
+
+PREFIXES = ("interactions", "review", "evaluation", "analysis", "athena-results")
+"""Key prefixes of the lake that hold records or what is made of them; each with what begins with it."""
+PSEUDONYM = re.compile(r"[0-9a-f]{32}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m fmops.privacy", description=__doc__)
+    parser.add_argument(
+        "--user", required=True, help="name in the user pool, `sub`, or a pseudonym from a record"
+    )
+    parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
+    arguments = parser.parse_args()
+    try:
+        outputs = _outputs(arguments.environment)
+        user = _pseudonym(arguments.user, outputs)
+        found = forget(boto3.client("s3"), outputs["LakeBucketName"], user, PREFIXES, progress=_say)
+    except (BotoCoreError, ClientError, LookupError) as error:
+        print(f"nothing is proven: {error}", file=sys.stderr)
+        return 2
+    return report(arguments.user, user, found)
+
+
+def report(name: str, user: str, found: Forgotten) -> int:
+    """Print what was done; 1 when something is left."""
+    print(f"{name} is {user} in the records, with {len(found.interactions)} interactions.")
+    print(f"{'prefix':24} {'lines removed':>14} {'objects changed':>16} {'old versions deleted':>21}")
+    for prefix in PREFIXES:
+        print(f"{prefix:24} {found.lines[prefix]:14} {found.objects[prefix]:16} {found.versions[prefix]:21}")
+    if found.left:
+        print(f"LEFT in {len(found.left)} objects: {', '.join(found.left[:5])}. Run this again.")
+        return 1
+    print("Looked again at every version of every object: nothing is left.")
+    print(
+        "Not covered: records that still wait in a task's spool or in Firehose (run this again after their buffer time);"
+        " approvals, which expire after three days; traces, which hold the pseudonym only."
+    )
+    return 0
+
+
+def _pseudonym(user: str, outputs: Mapping[str, str]) -> str:
+    if PSEUDONYM.fullmatch(user):
+        return user
+    key = boto3.client("secretsmanager").get_secret_value(SecretId=outputs["PseudonymKeyArn"])["SecretString"]
+    cognito = boto3.client("cognito-idp")
+    found = cognito.list_users(UserPoolId=outputs["UserPoolId"], Filter=f'sub = "{user}"', Limit=1)["Users"]
+    try:
+        account = (
+            found[0] if found else cognito.admin_get_user(UserPoolId=outputs["UserPoolId"], Username=user)
+        )
+    except cognito.exceptions.UserNotFoundException:
+        raise LookupError(
+            f"there is no user {user!r} in the pool: give a deleted user's pseudonym from a record instead"
+        ) from None
+    attributes = account.get("Attributes", account.get("UserAttributes", ()))
+    subject = next(each["Value"] for each in attributes if each["Name"] == "sub")
+    return Pseudonyms(key).user(subject)
+
+
+def _outputs(environment: str) -> dict[str, str]:
+    cloudformation = boto3.client("cloudformation")
+    outputs: dict[str, str] = {}
+    for stack in ("Identity", "Capture", "Assistant"):
+        answer: Any = cloudformation.describe_stacks(StackName=f"{environment}-{stack}")
+        outputs |= {item["OutputKey"]: item["OutputValue"] for item in answer["Stacks"][0]["Outputs"]}
+    return outputs
+
+
+def _say(message: str) -> None:
+    if sys.stderr.isatty():
+        print(message, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

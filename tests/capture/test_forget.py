@@ -1,0 +1,94 @@
+"""A privacy request leaves nothing of the user in any version of any object, and everything of everybody else."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+
+import pytest
+
+from fmops import privacy as command
+from fmops.capture.forget import forget
+from fmops.interaction import Feedback, Interaction, RawText
+from local.cloud import Cloud
+
+ME, OTHER = "a" * 32, "b" * 32
+DAY = "interactions/dt=2026-11-20/hour=09/"
+
+
+@pytest.fixture
+def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+    name = f"lake-{abs(hash(request.node.name))}"
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    return name
+
+
+def every_byte(s3: Any, bucket: str) -> bytes:
+    """All versions of all objects, unpacked, together."""
+    found = b""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+        for item in page.get("Versions", []):
+            body = s3.get_object(Bucket=bucket, Key=item["Key"], VersionId=item["VersionId"])["Body"].read()
+            found += gzip.decompress(body) if body.startswith(b"\x1f\x8b") else body
+    return found
+
+
+def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str) -> None:
+    s3 = cloud.client("s3")
+    mine, theirs = Interaction(user=ME, input="my secret"), Interaction(user=OTHER, input="their words")
+    lost = Interaction(user=ME)
+    mine_on_theirs = Feedback(interaction_id=theirs.interaction_id, user=ME, rating="up")
+    theirs_on_mine = Feedback(interaction_id=mine.interaction_id, user=OTHER, rating="down")
+    undelivered = json.dumps({"rawData": base64.b64encode(lost.line()).decode()}).encode() + b"\n"
+    kept = [theirs.line(), Feedback(interaction_id=theirs.interaction_id, user=OTHER, rating="up").line()]
+    objects = {
+        f"{DAY}mixed": gzip.compress(b"".join([mine.line(), *kept, mine_on_theirs.line(), b"garbage\n"])),
+        f"{DAY}only-mine": gzip.compress(mine.line()),
+        f"{DAY}only-theirs": gzip.compress(theirs.line()),
+        "interactions/dt=2026-11-21/hour=00/late": gzip.compress(theirs_on_mine.line()),
+        "interactions-raw/dt=2026-11-20/hour=09/x": gzip.compress(
+            RawText(interaction_id=mine.interaction_id, user=ME, input="4111 1111").line()
+        ),
+        "interactions-errors/failed": undelivered,
+        "review/tasks.jsonl": json.dumps({"interaction_id": mine.interaction_id}).encode()
+        + b'\n{"interaction_id": "x"}\n',
+        "athena-results/1.csv": f'"{theirs.interaction_id}"\n"{mine.interaction_id}"\n'.encode(),
+    }
+    for key, body in objects.items():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    s3.put_object(Bucket=bucket, Key=f"{DAY}only-theirs", Body=gzip.compress(theirs.line()))
+    s3.delete_object(Bucket=bucket, Key=f"{DAY}only-mine")  # its old version is still there
+
+    found = forget(s3, bucket, ME, command.PREFIXES)
+
+    rest = every_byte(s3, bucket)
+    assert not found.left
+    assert found.interactions == {mine.interaction_id, lost.interaction_id}
+    for gone in (ME, mine.interaction_id, lost.interaction_id, "my secret", "4111"):
+        assert gone.encode() not in rest
+    for line in [*kept, b"garbage\n", b'{"interaction_id": "x"}\n']:
+        assert line in rest
+    assert rest.count(theirs.line()) == 3
+    keys = {item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert keys == {f"{DAY}mixed", f"{DAY}only-theirs", "review/tasks.jsonl"}
+    assert command.report("me", ME, found) == 0
+
+    again = forget(s3, bucket, ME, command.PREFIXES)
+    assert not again.interactions and not again.objects
+
+
+def test_an_unknown_user_is_refused_with_a_remedy(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = cloud.client("cognito-idp").create_user_pool(PoolName="p")["UserPool"]["Id"]
+    secret = cloud.client("secretsmanager").create_secret(Name="k", SecretString="k" * 64)["ARN"]
+    outputs = {"UserPoolId": pool, "PseudonymKeyArn": secret, "LakeBucketName": "none"}
+    monkeypatch.setattr(command, "_outputs", lambda _: outputs)
+    monkeypatch.setattr(command.boto3, "client", cloud.client)
+    monkeypatch.setattr("sys.argv", ["forget", "--user", "nobody"])
+    assert command.main() == 2
+    assert "there is no user 'nobody'" in capsys.readouterr().err
