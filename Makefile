@@ -13,13 +13,16 @@ LOCK = $(CURDIR)/$(BIN)/uv pip compile --quiet --universal --python-version 3.11
        --no-emit-index-url --override overrides.txt --custom-compile-command "make lock"
 UV = $(BIN)/uv
 LOCAL_AWS = AWS_ENDPOINT_URL=http://localhost:4566 AWS_ACCESS_KEY_ID=AKIALOCALDEVELOPER00 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
+# LOCAL=1 turns a command to the local AWS of `make run`, with its keys, which open nothing else.
+EVALUATION = $(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
+             $(BIN)/python -m fmops.evaluation --environment fmops-$(PROFILE)
 
 ##@ Use it
 
 .PHONY: help
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: PROFILE=dev|prod  ONCE=1 (make run: stop after the report)  PORT=8080 (make run: the assistant'"'"'s port)\n'
+	@printf '\nVariables: PROFILE=dev|prod  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  PORT=8080 (make run: the assistant'"'"'s port)\n'
 
 .PHONY: run
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
@@ -33,6 +36,22 @@ forget: setup ## Delete the records of USER=name everywhere in the deployment's 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page (a preview, not Grafana)
 	@$(BIN)/python -m dashboards
+
+.PHONY: mlflow
+mlflow: setup ## Open MLflow's UI of PROFILE by a presigned address (LOCAL=1: of the local run that is serving)
+	@$(EVALUATION) ui
+
+.PHONY: prompt
+prompt: setup ## Register the packaged prompt, or FILE=, as a new version; the first one serves at once
+	@$(EVALUATION) register $(FILE) $(if $(MESSAGE),--message '$(MESSAGE)')
+
+.PHONY: rollback
+rollback: setup ## Let serve the prompt version that served before the last promotion; it is recorded
+	@$(EVALUATION) rollback
+
+.PHONY: prompts
+prompts: setup ## Show the prompt's versions, which one serves, and who let it
+	@$(EVALUATION) history
 
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI

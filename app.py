@@ -28,7 +28,7 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
 
     foundation = Foundation(app, "Foundation", settings=profile)
     identity = Identity(app, "Identity", settings=profile)
-    Tracking(app, "Tracking", settings=profile, foundation=foundation)
+    tracking = Tracking(app, "Tracking", settings=profile, foundation=foundation)
     observability = Observability(app, "Observability", settings=profile)
     capture = Capture(app, "Capture", settings=profile, foundation=foundation)
     Assistant(
@@ -39,6 +39,7 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         identity=identity,
         observability=observability,
         capture=capture,
+        tracking=tracking,
     )
     if context.get("nag") == "true":
         check(app)

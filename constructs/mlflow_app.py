@@ -41,6 +41,10 @@ class MlflowApp(Construct):
         """ARN of the App: MLflow's tracking URI."""
         return self.app.attr_arn
 
+    def grant_use(self, role: iam.Role) -> None:
+        """Lets a role call the App. Its API is one action in IAM: to read only cannot be granted."""
+        role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:CallMlflowAppApi"], resources=[self.arn]))
+
     def _build_role(self, bucket: s3.Bucket, artifact_prefix: str) -> iam.Role:
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("sagemaker.amazonaws.com"))
         role.add_to_policy(

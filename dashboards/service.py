@@ -152,6 +152,25 @@ def _saturation(board: Dashboard) -> None:
         ),
         lines("Captured records", [rate("fmops_capture_records_total", "fmops_capture_result")], unit="cps"),
         lines(
+            "Prompt version that serves",
+            [
+                (
+                    f"max by (fmops_prompt_name) (fmops_prompt_served_version{{{SERVICE}}})",
+                    "{{fmops_prompt_name}}, newest",
+                ),
+                (
+                    f"min by (fmops_prompt_name) (fmops_prompt_served_version{{{SERVICE}}})",
+                    "{{fmops_prompt_name}}, oldest",
+                ),
+            ],
+            description="0 is the packaged prompt. Two lines: tasks differ for as long as one refresh takes.",
+        ),
+        lines(
+            "Looks at the prompt registry",
+            [rate("fmops_prompt_refreshes_total", "fmops_prompt_result")],
+            unit="cps",
+        ),
+        lines(
             "Spans dropped",
             [
                 (f"sum({dropped}) or vector(0)", "queue full"),

@@ -23,6 +23,7 @@ from stacks.capture import Capture
 from stacks.foundation import Foundation
 from stacks.identity import Identity
 from stacks.observability import Observability
+from stacks.tracking import Tracking
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,11 +44,12 @@ class Assistant(FmopsStack):
         identity: Identity,
         observability: Observability,
         capture: Capture,
+        tracking: Tracking,
     ) -> None:
         super().__init__(scope, id, settings, description="FMOps: the assistant")
         self._settings = settings
         self._foundation, self._identity = foundation, identity
-        self._observability, self._capture = observability, capture
+        self._observability, self._capture, self._tracking = observability, capture, tracking
         self.claims = ClaimsTable(self, "Claims", key=foundation.lake.key, lifetime=self.lifetime)
         self.approvals = ApprovalsTable(self, "Approvals", key=foundation.lake.key, lifetime=self.lifetime)
         self.guardrails = self._build_guardrails()
@@ -136,6 +138,11 @@ class Assistant(FmopsStack):
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
+            "FMOPS_PROMPT_REFRESH_SECONDS": str(options.prompt_refresh_seconds),
+            "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",
@@ -175,6 +182,7 @@ class Assistant(FmopsStack):
         self._capture.stream.grant_put(role)
         if self._capture.raw_stream is not None:
             self._capture.raw_stream.grant_put(role)
+        self._tracking.mlflow.grant_use(role)
         self.claims.grant_use(role)
         self.approvals.grant_use(role)
 

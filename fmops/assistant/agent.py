@@ -14,14 +14,20 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from fmops.assistant.context import RequestContext
+from fmops.assistant.prompting import PromptMiddleware
 from fmops.authorization import AuthorizationMiddleware, human_approval
 from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
+from fmops.prompts import PromptSource, packaged
 
 PROMPT_NAME = "claims-desk"
-PROMPT_VERSION = "packaged"
 MODEL_CALLS = 8
 """Of one turn: an agent that has not answered by then goes in circles."""
 PROMPT = Path(__file__).with_name("prompts") / "system.md"
+
+
+def packaged_prompts() -> PromptSource:
+    """The packaged prompt, for ever."""
+    return PromptSource(packaged(PROMPT_NAME, PROMPT))
 
 
 def build_agent(
@@ -31,20 +37,21 @@ def build_agent(
     guardrails: GuardrailEngine,
     authorization: AuthorizationMiddleware,
     recording: AgentMiddleware[Any, Any],
+    prompts: PromptSource | None = None,
     waiting: Collection[str] = (),
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[Any, RequestContext, Any, Any]:
     """An agent whose every tool call is recorded, guarded and authorized, from the outside in.
 
     Authorization comes last, so that it decides on the arguments that run, and again after a human has approved the call
-    of a tool in ``waiting``, for which a ``checkpointer`` is needed.
+    of a tool in ``waiting``, for which a ``checkpointer`` is needed. The packaged prompt serves without ``prompts``.
     """
     return create_agent(
         GuardedChatModel(model=model, engine=guardrails),
         tools,
-        system_prompt=PROMPT.read_text(),
         middleware=[
             recording,
+            PromptMiddleware(prompts or packaged_prompts()),
             GuardrailMiddleware(guardrails),
             *([human_approval(waiting)] if waiting else []),
             authorization,

@@ -9,7 +9,7 @@ from langchain_aws import BedrockEmbeddings
 from opentelemetry import trace
 
 from fmops.assistant import knowledge
-from fmops.assistant.agent import build_agent
+from fmops.assistant.agent import PROMPT, PROMPT_NAME, build_agent
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.authorization import APPROVALS, ClaimsDeskResolver
 from fmops.assistant.checkpoints import WaitingRuns
@@ -25,6 +25,7 @@ from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.capture import FirehoseSink, Spool
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
+from fmops.prompts import PromptSource, from_mlflow, packaged
 from fmops.telemetry.guardrails import observe_guardrails
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
@@ -60,6 +61,13 @@ def assemble(settings: AssistantSettings) -> FastAPI:
     )
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
+    prompts = PromptSource(
+        packaged(PROMPT_NAME, PROMPT),
+        from_mlflow(settings.tracking_uri) if settings.tracking_uri else None,
+        alias=settings.prompt_alias,
+        seconds=settings.prompt_refresh_seconds,
+    )
+    prompts.start()
     agent = build_agent(
         model=MeasuredChatBedrock(
             client=bedrock, model_id=settings.model_id, temperature=0, region_name=settings.region
@@ -70,6 +78,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
             authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
         ),
         recording=RecordingMiddleware(),
+        prompts=prompts,
         waiting=APPROVALS,
         checkpointer=runs,
     )
@@ -83,6 +92,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         model_id=settings.model_id,
         service=settings.service_name,
         environment=settings.environment,
+        prompts=prompts,
         waiting=WaitingRoom(table, runs),
         raw_sink=raw_sink,
     )
@@ -100,7 +110,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         pseudonyms=pseudonyms,
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
-        on_stop=stop_telemetry,
+        on_stop=[prompts.stop, stop_telemetry],
     )
 
 

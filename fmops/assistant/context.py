@@ -11,6 +11,7 @@ from fmops.authorization import ApprovedCall, Decision
 from fmops.authorization.middleware import call_key
 from fmops.guardrails import Outcome
 from fmops.interaction import AuthorizationDecision, GuardrailFinding, GuardrailOutcome, Interaction
+from fmops.prompts import Prompt
 
 CHANNEL = "chat"
 
@@ -27,6 +28,8 @@ class RequestContext:
     decisions: dict[str, Decision] = field(default_factory=dict)
     approval: ApprovedCall | None = None
     """Set while an approved call runs, for its approver."""
+    prompt: Prompt | None = None
+    """Of this turn, from its first model call on."""
 
     @property
     def identity_token(self) -> str:

@@ -17,7 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Durability, Interrupt
 from opentelemetry import trace
 
-from fmops.assistant.agent import PROMPT_NAME, PROMPT_VERSION
+from fmops.assistant.agent import packaged_prompts
 from fmops.assistant.checkpoints import INTERRUPT
 from fmops.assistant.context import RequestContext, current_interaction
 from fmops.assistant.identity import Principal, Pseudonyms
@@ -33,6 +33,7 @@ from fmops.guardrails import (
     current_turn,
 )
 from fmops.interaction import Embedding, GuardrailOutcome, Interaction, RawText
+from fmops.prompts import PromptSource
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
@@ -64,6 +65,7 @@ class Conversation:
         model_id: str,
         service: str,
         environment: str,
+        prompts: PromptSource | None = None,
         waiting: WaitingRoom | None = None,
         raw_sink: FirehoseSink | None = None,
     ) -> None:
@@ -78,19 +80,21 @@ class Conversation:
         self._model_id = model_id
         self._service = service
         self._environment = environment
+        self._prompts = prompts or packaged_prompts()
         self._captures: set[asyncio.Task[None]] = set()
 
     def begin(self, principal: Principal, session: str, *, streamed: bool) -> Interaction:
         """A new interaction of this caller, bound to the current trace."""
         span = trace.get_current_span()
+        prompt = self._prompts.current
         interaction = Interaction(
             trace_id=trace.format_trace_id(span.get_span_context().trace_id),
             user=self._pseudonyms.user(principal.subject),
             service=self._service,
             environment=self._environment,
             model_id=self._model_id,
-            prompt_name=PROMPT_NAME,
-            prompt_version=PROMPT_VERSION,
+            prompt_name=prompt.name,
+            prompt_version=prompt.version,
             streamed=streamed,
         )
         interaction.session_id = self._pseudonyms.session(
@@ -299,6 +303,8 @@ def _tell(span: trace.Span, interaction: Interaction) -> None:
         span.set_status(trace.StatusCode.ERROR)
     instruments().interactions.add(1, labels)
     span.set_attributes(labels)
+    span.set_attribute(names.PROMPT_NAME, interaction.prompt_name)
+    span.set_attribute(names.PROMPT_VERSION, interaction.prompt_version)
     if interaction.guardrails:
         severest = max(
             (Action(each.action) for each in interaction.guardrails), key=lambda each: each.severity

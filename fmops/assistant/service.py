@@ -46,7 +46,7 @@ def create_app(
     pseudonyms: Pseudonyms,
     approvals: Approvals | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
-    on_stop: Callable[[], None] = lambda: None,
+    on_stop: Sequence[Callable[[], None]] = (),
 ) -> FastAPI:
     """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it."""
 
@@ -55,7 +55,8 @@ def create_app(
         await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
         yield
         await conversation.close()
-        on_stop()
+        for stop in on_stop:
+            stop()
 
     app = FastAPI(title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(LastResort)

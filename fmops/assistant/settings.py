@@ -35,6 +35,13 @@ class AssistantSettings(BaseSettings):
     pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
     guardrails: GuardrailSettings = GuardrailSettings()
     instrumentor: Instrumentor = "openllmetry"
+    tracking_uri: str = Field(
+        default="",
+        validation_alias="MLFLOW_TRACKING_URI",
+        description="ARN of the MLflow App with the prompt registry; the packaged prompt serves without one",
+    )
+    prompt_alias: str = Field(default="production", min_length=1)
+    prompt_refresh_seconds: float = Field(default=30, gt=0, description="between two looks at the registry")
     region: str = Field(min_length=1, validation_alias="AWS_REGION")
     service_name: str = Field(default="assistant", validation_alias="OTEL_SERVICE_NAME")
     resource_attributes: str = Field(default="", validation_alias="OTEL_RESOURCE_ATTRIBUTES")

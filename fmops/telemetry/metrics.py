@@ -23,6 +23,14 @@ class Waiting(Protocol):
         ...
 
 
+class Prompts(Protocol):
+    """Something that says which prompt serves."""
+
+    def serving(self) -> tuple[str, bool, int]:
+        """Name, whether the packaged fallback serves, and the registry's version number."""
+        ...
+
+
 class Instruments:
     """All instruments, made once per process from the global meter provider."""
 
@@ -39,11 +47,16 @@ class Instruments:
         self._make_authorization()
         self._make_capture()
         self._make_models()
+        self._make_prompts()
         self._begin_at_zero()
 
     def watch(self, place: Waiting) -> None:
         """Observe how many records wait there, for as long as it lives."""
         self._places.add(place)
+
+    def watch_prompts(self, prompts: Prompts) -> None:
+        """Observe which prompt serves, for as long as it lives."""
+        self._prompts.add(prompts)
 
     def _make_guardrails(self) -> None:
         self.guardrail_decisions = self._counter(
@@ -102,6 +115,24 @@ class Instruments:
             names.METRIC_UNPRICED, "{call}", "Model calls whose model is not in the price file"
         )
 
+    def _make_prompts(self) -> None:
+        self._prompts: WeakSet[Prompts] = WeakSet()
+        self._meter.create_observable_gauge(
+            names.METRIC_PROMPT_FALLBACK,
+            callbacks=[self._observe_fallback],
+            unit="{prompt}",
+            description="1 while the packaged prompt serves instead of the registry's",
+        )
+        self._meter.create_observable_gauge(
+            names.METRIC_PROMPT_VERSION,
+            callbacks=[self._observe_version],
+            unit="{version}",
+            description="The registry's version that serves, 0 for the packaged prompt",
+        )
+        self.prompt_refreshes = self._counter(
+            names.METRIC_PROMPT_REFRESHES, "{refresh}", "Looks at the prompt registry by what came of them"
+        )
+
     def _begin_at_zero(self) -> None:
         """A counter that first appears at one has never increased: what alerts watch is there from the start."""
         for reason in ("stop", "content_filter", "error"):
@@ -114,8 +145,18 @@ class Instruments:
             for action in ("allow", "flag", "redact", "block"):
                 decided = {names.GUARDRAIL_DIRECTION: direction, names.GUARDRAIL_ACTION: action}
                 self.guardrail_decisions.add(0, decided)
+        for result in ("loaded", "unchanged", "not_found", "invalid", "unavailable"):
+            self.prompt_refreshes.add(0, {names.PROMPT_RESULT: result})
         for reason in ("policy_error", "unavailable"):
             self.authorization_errors.add(0, {names.AUTHORIZATION_REASON: reason})
+
+    def _observe_fallback(self, _: CallbackOptions) -> Iterable[Observation]:
+        serving = [prompts.serving() for prompts in list(self._prompts)]
+        return [Observation(int(fallback), {names.PROMPT_NAME: name}) for name, fallback, _ in serving]
+
+    def _observe_version(self, _: CallbackOptions) -> Iterable[Observation]:
+        serving = [prompts.serving() for prompts in list(self._prompts)]
+        return [Observation(version, {names.PROMPT_NAME: name}) for name, _, version in serving]
 
     def _observe_waiting(self, _: CallbackOptions) -> Iterable[Observation]:
         total: dict[str, int] = {}

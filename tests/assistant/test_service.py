@@ -38,6 +38,7 @@ from fmops.authorization import (
 from fmops.guardrails import Category, Finding, GuardrailEngine
 from fmops.guardrails.detectors.base import Clients, Context, Detector
 from fmops.interaction import Captured, Feedback, Interaction, RawText
+from fmops.prompts import PromptSource
 
 BAD, SECRET = "grumblefish", "4111-1111"
 
@@ -144,14 +145,22 @@ def delete(what: str) -> str:
 class Service:
     """The application with a script for its model."""
 
-    def __init__(self, script: Iterator[Any], *, raw: bool = False) -> None:
+    def __init__(
+        self,
+        script: Iterator[Any],
+        *,
+        raw: bool = False,
+        model: Model | None = None,
+        prompts: PromptSource | None = None,
+    ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
         pseudonyms = Pseudonyms("a key of sixteen characters")
         engine = GuardrailEngine(
             [Words("words", Clients(boto3.Session(), timeout=1, connections=1))], observers=[record_outcome]
         )
         agent = build_agent(
-            model=Model(script=script),
+            model=model or Model(script=script),
+            prompts=prompts,
             tools=[look_up, delete],
             guardrails=engine,
             authorization=AuthorizationMiddleware(
@@ -173,6 +182,7 @@ class Service:
             service="assistant",
             environment="test",
             raw_sink=self.raw_sink if raw else None,  # type: ignore[arg-type]
+            prompts=prompts,
         )
         self.app = create_app(
             conversation=conversation,

@@ -1,0 +1,69 @@
+"""What an operator's commands need to know of a deployment, read from the deployment itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+
+class DeploymentError(Exception):
+    """There is no such deployment, or it lacks something; the message says what to do."""
+
+
+class Deployment:
+    """A deployment by its environment name, ``<prefix>-<profile>``, with the operator's credentials."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._outputs: dict[str, dict[str, str]] = {}
+
+    def output(self, stack: str, key: str) -> str:
+        """An output of one of its stacks. Raises ``DeploymentError``."""
+        if stack not in self._outputs:
+            self._outputs[stack] = self._read(stack)
+        try:
+            return self._outputs[stack][key]
+        except KeyError:
+            raise DeploymentError(
+                f"The stack {self.name}-{stack} has no output {key}: deploy it again."
+            ) from None
+
+    def assistant_environment(self) -> dict[str, str]:
+        """The variables of the assistant that runs, from its task definition."""
+        ecs = boto3.client("ecs")
+        cluster, service = self.output("Assistant", "ClusterName"), self.output("Assistant", "ServiceName")
+        (found,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        task = ecs.describe_task_definition(taskDefinition=found["taskDefinition"])["taskDefinition"]
+        containers: list[Mapping[str, Any]] = task["containerDefinitions"]
+        return {
+            pair["name"]: pair["value"]
+            for container in containers
+            if container["name"] == "assistant"
+            for pair in container["environment"]
+        }
+
+    def adopt(self) -> None:
+        """Set this process's variables to the assistant's, so that what is evaluated is what is deployed."""
+        for name, value in self.assistant_environment().items():
+            if name.startswith(("FMOPS_", "MLFLOW_", "AWS_REGION")):
+                os.environ.setdefault(name, value)
+
+    def _read(self, stack: str) -> dict[str, str]:
+        try:
+            answer = boto3.client("cloudformation").describe_stacks(StackName=f"{self.name}-{stack}")
+        except ClientError as error:
+            message = error.response["Error"]["Message"]
+            raise DeploymentError(
+                f"The deployment {self.name} was not found ({message}): name it with --environment <prefix>-<profile>; "
+                "for a local run that is serving, add LOCAL=1 to make."
+            ) from error
+        return {each["OutputKey"]: each["OutputValue"] for each in answer["Stacks"][0].get("Outputs", [])}
+
+
+def operator() -> str:
+    """Who runs this, as AWS knows them."""
+    return str(boto3.client("sts").get_caller_identity()["Arn"])

@@ -1,0 +1,179 @@
+"""Prompts of the MLflow prompt registry, served by their alias: no request ever waits for MLflow.
+
+A thread asks the registry. Until it first answers, and wherever it never does, the packaged prompt serves; after that
+the last version that was loaded does.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+PRODUCTION = "production"
+"""The alias of the version that serves."""
+PACKAGED = "packaged"
+"""The version of the prompt that comes with the code."""
+VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
+"""MLflow's notation."""
+
+Result = Literal["loaded", "unchanged", "not_found", "invalid", "unavailable"]
+
+_log = logging.getLogger(__name__)
+
+VALUES: Mapping[str, Callable[[], str]] = {"today": lambda: datetime.now(UTC).date().isoformat()}
+"""What a prompt's variables become. A prompt with another one is refused."""
+
+
+class PromptError(ValueError):
+    """A prompt cannot serve; the message names the prompt, what is wrong and the remedy."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One version of a prompt. ``version`` is the registry's number, or ``packaged``."""
+
+    name: str
+    version: str
+    template: str
+
+    def checked(self) -> Prompt:
+        """Itself, if it can serve. Raises ``PromptError``."""
+        if not self.template.strip():
+            raise PromptError(f"prompt {self.name} version {self.version} is empty: give it a text")
+        if unknown := {str(match[1]) for match in VARIABLE.finditer(self.template)} - VALUES.keys():
+            wrong = " and ".join(f"{{{{{variable}}}}}" for variable in sorted(unknown))
+            known = " and ".join(f"{{{{{variable}}}}}" for variable in sorted(VALUES))
+            raise PromptError(
+                f"prompt {self.name} version {self.version} has the unknown variable {wrong}: known is {known}"
+            )
+        return self
+
+    def render(self) -> str:
+        """The text, with its variables' values of now."""
+        return VARIABLE.sub(lambda match: VALUES[match[1]](), self.template)
+
+
+def packaged(name: str, path: Path) -> Prompt:
+    """The prompt that comes with the code."""
+    return Prompt(name, PACKAGED, path.read_text()).checked()
+
+
+Load = Callable[[str, str], Prompt | None]
+"""From name and alias to the version that the registry has there, ``None`` for none. Raises whatever is wrong."""
+
+
+class PromptSource:
+    """Which prompt serves now.
+
+    Args:
+        fallback: serves until the registry has answered.
+        load: asks the registry; without it the fallback serves for ever.
+        alias: of the version to serve.
+        seconds: between two looks at the registry.
+    """
+
+    def __init__(
+        self, fallback: Prompt, load: Load | None = None, *, alias: str = PRODUCTION, seconds: float = 30
+    ) -> None:
+        self._load = load
+        self._alias = alias
+        self._seconds = seconds
+        self._current = self._fallback = fallback
+        self._last: Result | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="prompts", daemon=True)
+        instruments().watch_prompts(self)
+
+    @property
+    def current(self) -> Prompt:
+        """The prompt to use for a turn that begins now: at once, from memory."""
+        return self._current
+
+    def serving(self) -> tuple[str, bool, int]:
+        """Name, whether the fallback serves, and the registry's version number (0 for the fallback)."""
+        prompt = self._current
+        return prompt.name, prompt is self._fallback, int(prompt.version) if prompt.version.isdigit() else 0
+
+    def start(self) -> None:
+        """Begin to look at the registry, in a thread."""
+        if self._load is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a look that is under way is not waited for."""
+        self._stopped.set()
+
+    def refresh(self) -> Result:
+        """Look at the registry once. What cannot serve changes nothing but the log and a metric."""
+        result, detail = self._look()
+        instruments().prompt_refreshes.add(1, {names.PROMPT_RESULT: result})
+        if result != self._last and result not in ("loaded", "unchanged"):
+            _log.warning(
+                "prompt %s@%s: %s; version %s serves",
+                self._fallback.name,
+                self._alias,
+                detail,
+                self._current.version,
+            )
+        self._last = result
+        return result
+
+    def _look(self) -> tuple[Result, str]:
+        if self._load is None:
+            return "unavailable", "there is no registry"
+        try:
+            found = self._load(self._fallback.name, self._alias)
+        except PromptError as error:
+            return "invalid", str(error)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the registry, the assistant serves
+            return "unavailable", f"the registry did not answer ({type(error).__name__})"
+        if found is None:
+            return "not_found", "the registry has no such prompt: `make prompt` registers the packaged one"
+        if found == self._current:
+            return "unchanged", ""
+        self._current = found
+        _log.info("prompt %s@%s: version %s serves", found.name, self._alias, found.version)
+        return "loaded", ""
+
+    def _watch(self) -> None:
+        while not self._stopped.is_set():
+            self.refresh()
+            self._stopped.wait(self._seconds)
+
+
+def from_mlflow(tracking_uri: str) -> Load:
+    """Asks the prompt registry of an MLflow App, by its ARN, or of any MLflow server, by its address.
+
+    Time-outs and retries follow MLflow's own variables, such as ``MLFLOW_HTTP_REQUEST_TIMEOUT``.
+    """
+    clients: list[Any] = []
+
+    def load(name: str, alias: str) -> Prompt | None:
+        # Imported here, in the thread: it takes seconds and no request needs it.
+        from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
+
+        if not clients:
+            clients.append(MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri))
+        try:
+            found = clients[0].get_prompt_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+        if found is None:
+            return None
+        if not isinstance(found.template, str):
+            raise PromptError(f"prompt {name} version {found.version} is a chat prompt: register a text")
+        return Prompt(name, str(found.version), found.template).checked()
+
+    return load
