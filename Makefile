@@ -53,6 +53,10 @@ rollback: setup ## Let serve the prompt version that served before the last prom
 prompts: setup ## Show the prompt's versions, which one serves, and who let it
 	@$(EVALUATION) history
 
+.PHONY: who-can
+who-can: setup ## Who of the demo's users may do ACTION on RESOURCE (AMOUNT=minor units, PURPOSE=...), by the policy files
+	@$(BIN)/python -m demo.who_can --action "$(ACTION)" --resource "$(RESOURCE)" $(if $(AMOUNT),--amount "$(AMOUNT)") $(if $(PURPOSE),--purpose "$(PURPOSE)")
+
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
 	@$(CDK) synth --quiet -c profile=$(PROFILE)

@@ -48,18 +48,15 @@ class PolicyCatalog:
         return time.monotonic() - self._listed_at > self._max_age
 
     def refresh(self) -> None:
-        """List the policies again if it is time. When that fails, what was known stays."""
-        if not self.stale or not self._lock.acquire(blocking=False):
+        """List the policies again if it is time. When that fails, what was known stays.
+
+        While another thread lists them, only who knows nothing yet waits for it.
+        """
+        if not self.stale or not self._lock.acquire(blocking=self._policies is None):
             return
         try:
-            self._listed_at = time.monotonic()
-            pages = self._client.get_paginator("list_policies").paginate(policyStoreId=self._policy_store_id)
-            policies = {item["policyId"]: _summary(item) for page in pages for item in page["policies"]}
-            schema = self._client.get_schema(policyStoreId=self._policy_store_id)["schema"]
-            self._groups = _action_groups(json.loads(schema))
-            self._policies = policies
-        except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
-            _log.warning("policies could not be listed: %s", type(error).__name__)
+            if self.stale:
+                self._list()
         finally:
             self._lock.release()
 
@@ -85,6 +82,18 @@ class PolicyCatalog:
             and (not policy.actions or not policy.actions.isdisjoint(covering))
             for policy in self._policies.values()
         )
+
+    def _list(self) -> None:
+        try:
+            pages = self._client.get_paginator("list_policies").paginate(policyStoreId=self._policy_store_id)
+            policies = {item["policyId"]: _summary(item) for page in pages for item in page["policies"]}
+            schema = self._client.get_schema(policyStoreId=self._policy_store_id)["schema"]
+            self._groups = _action_groups(json.loads(schema))
+            self._policies = policies
+        except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
+            _log.warning("policies could not be listed: %s", type(error).__name__)
+        finally:
+            self._listed_at = time.monotonic()
 
 
 def _action_groups(schema: Mapping[str, Any]) -> dict[str, set[str]]:

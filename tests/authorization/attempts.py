@@ -1,0 +1,125 @@
+"""What everybody tries with every tool, and what the desk's rules say of it, in plain Python and not in Cedar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from demo.accounts import load
+
+Fate = Literal["runs", "waits", "denied"]
+
+DATA = load()
+PEOPLE: dict[str, dict[str, Any]] = DATA["users"]
+CLAIMS: dict[str, dict[str, Any]] = DATA["claims"]
+CUSTOMERS: dict[str, dict[str, Any]] = DATA["customers"]
+GRANTS = {(grant["user"], grant["claim"]) for grant in DATA["grants"]}
+
+TRICKS = ('C-1001" || true || "', "C-1001\u200b", "\uff23-1001", "c-1001", "../C-1001", "C-9999", " ")
+"""Ids that are no claim's, some of which look like one's."""
+AMOUNTS: tuple[Any, ...] = (
+    10_000,
+    500_000,
+    500_001,
+    5_000_001,
+    0,
+    -10_000,
+    2**63,
+    100.5,
+    "10000",
+    None,
+    True,
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A call that somebody talks the model into."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+def attempts() -> Iterator[Attempt]:
+    """The same for everybody."""
+    for claim in (*CLAIMS, *TRICKS):
+        yield Attempt("get_claim", {"claim_id": claim})
+        yield Attempt("add_claim_note", {"claim_id": claim, "text": "tried"})
+        yield Attempt("approve_payout", {"claim_id": claim, "amount_minor": 10_000})
+    for amount in AMOUNTS:
+        yield Attempt("approve_payout", {"claim_id": "C-1001", "amount_minor": amount})
+    for customer in (*CUSTOMERS, "CU-999"):
+        for purpose in ("claim_followup", "birthday", ""):
+            yield Attempt("get_customer_contact", {"customer_id": customer, "purpose": purpose})
+    for claim in CLAIMS:
+        yield Attempt("escalate_to_siu", {"claim_id": claim, "reason": "tried"})
+    yield Attempt("delete_claim", {"claim_id": "C-1001"})
+    yield Attempt("request_payout_approval", {"claim_id": "C-1001", "amount_minor": 10_000})
+
+
+def fate(user: str, attempt: Attempt) -> Fate:
+    """By the rules as the desk's handbook would say them."""
+    person, arguments = PEOPLE[user], attempt.arguments
+    if person.get("suspended"):
+        return "denied"
+    claim_id = arguments.get("claim_id", "")
+    match attempt.tool:
+        case "get_claim":
+            return _if(bool(claim_id.strip()) and _may_read(user, claim_id))
+        case "add_claim_note" | "escalate_to_siu":
+            return _if(_may_change(user, claim_id, investigators=attempt.tool == "add_claim_note"))
+        case "approve_payout":
+            return _payout(user, CLAIMS.get(claim_id), arguments["amount_minor"])
+        case "get_customer_contact":
+            customer = CUSTOMERS.get(arguments["customer_id"])
+            handles = "handlers" in person["groups"] and customer is not None
+            good = arguments["purpose"] == "claim_followup"
+            return _if(bool(handles and good and customer and customer["region"] == person["region"]))
+    return "denied"
+
+
+def _may_read(user: str, claim_id: str) -> bool:
+    person, claim = PEOPLE[user], CLAIMS.get(claim_id)
+    if "auditors" in person["groups"]:
+        return True
+    if claim is None:
+        return False
+    own = "customers" in person["groups"] and claim["claimant"] == user
+    held = "siu" in person["groups"] and claim.get("siu_hold", False)
+    substitute = (user, claim_id) in GRANTS and person.get("mfa", False)
+    return own or held or substitute or _handles(person, claim)
+
+
+def _may_change(user: str, claim_id: str, *, investigators: bool) -> bool:
+    person, claim = PEOPLE[user], CLAIMS.get(claim_id)
+    if claim is None or claim["claimant"] == user:
+        return False
+    held = investigators and "siu" in person["groups"] and claim.get("siu_hold", False)
+    return held or _handles(person, claim)
+
+
+def _payout(user: str, claim: Mapping[str, Any] | None, amount: Any) -> Fate:
+    person = PEOPLE[user]
+    if claim is None or isinstance(amount, bool) or not isinstance(amount, int):
+        return "denied"
+    moves = person.get("mfa") and not claim.get("siu_hold") and claim["claimant"] != user
+    if not moves or claim["region"] != person["region"] or not 0 < amount <= claim["open_amount"]:
+        return "denied"
+    if "supervisors" in person["groups"]:
+        return _if(amount <= 5_000_000)
+    if "adjusters" in person["groups"]:
+        return "runs" if amount <= 500_000 else "waits" if amount <= 5_000_000 else "denied"
+    return "denied"
+
+
+def _handles(person: Mapping[str, Any], claim: Mapping[str, Any]) -> bool:
+    return (
+        "handlers" in person["groups"]
+        and person.get("department") == "claims"
+        and claim["region"] == person["region"]
+    )
+
+
+def _if(permitted: bool) -> Fate:
+    return "runs" if permitted else "denied"
