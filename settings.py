@@ -58,12 +58,33 @@ class Network(_Section):
     zones: Annotated[int, Field(ge=2, le=3)] = 2
 
 
+class Oidc(_Section):
+    """An OpenID Connect issuer of yours, whose users sign in elsewhere."""
+
+    issuer: Annotated[str, Pattern(pattern=r"^https://[^\s?#]+[^\s?#/]$")]
+    """As its tokens name it; its keys are found by `/.well-known/openid-configuration` under it."""
+    audience: Annotated[str, Pattern(pattern=r"^\S+$")]
+    """The client id that the ID tokens are issued to."""
+    group_claim: Annotated[str, Pattern(pattern=r"^\S+$")] = "groups"
+    """The claim that lists a user's groups, by the names that `policies/` have."""
+
+
 class Identity(_Section):
     """Who may sign in, and how."""
 
+    oidc: Oidc | None = None
+    """Instead of a Cognito user pool, which is made when this is not set; the two settings below are that pool's."""
     mfa: Literal["optional", "required"] = "required"
     admin_password_sign_in: bool = False
     """Allows `ADMIN_USER_PASSWORD_AUTH`, which the demo's tour signs in with."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Identity:
+        if self.oidc and self.admin_password_sign_in:
+            raise ValueError(
+                "admin_password_sign_in is true, but with oidc there is no user pool to sign in to: leave one of them out"
+            )
+        return self
 
 
 class Tracking(_Section):

@@ -29,6 +29,11 @@ class CognitoIdentity:
 
     pool: cognito.IUserPool
     client: cognito.IUserPoolClient
+    group_claim: str = "cognito:groups"
+
+    @property
+    def audience(self) -> str:
+        return self.client.user_pool_client_id
 
     @property
     def entity_prefix(self) -> str:

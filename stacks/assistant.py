@@ -120,16 +120,13 @@ class Assistant(FmopsStack):
         return f"{self._settings.environment_name}-assistant"
 
     def _environment(self) -> dict[str, str]:
-        options, users = self._settings.assistant, self._identity.users
-        pool_id = users.pool.user_pool_id
+        options = self._settings.assistant
         return {
             "AWS_REGION": self.region,
             "FMOPS_PORT": str(options.port),
             "FMOPS_MODEL_ID": options.model_id,
             "FMOPS_EMBEDDING_MODEL_ID": options.embedding_model_id,
-            "FMOPS_USER_POOL_ID": pool_id,
-            "FMOPS_OIDC_ISSUER": f"https://cognito-idp.{self.region}.amazonaws.com/{pool_id}",
-            "FMOPS_OIDC_AUDIENCE": users.client.user_pool_client_id,
+            **self._identity.token_environment,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),

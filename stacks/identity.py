@@ -4,7 +4,7 @@ from pathlib import Path
 
 from aws_cdk import CfnOutput
 from constructs import Construct
-from constructs.tool_authorization import CognitoIdentity, ToolAuthorization
+from constructs.tool_authorization import CognitoIdentity, OidcIdentity, ToolAuthorization
 from constructs.user_directory import UserDirectory
 
 from settings import Settings
@@ -15,13 +15,46 @@ POLICIES = ROOT / "policies"
 
 
 class Identity(FmopsStack):
-    """Cognito user pool and Verified Permissions policy store."""
+    """Verified Permissions policy store, and the Cognito user pool whose users it knows, unless they sign in elsewhere."""
 
     GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff")
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: users, groups and Cedar policies")
-        self.users = UserDirectory(
+        oidc = settings.identity.oidc
+        self.provider = (
+            OidcIdentity(oidc.issuer, oidc.audience, oidc.group_claim)
+            if oidc
+            else self._build_users(settings)
+        )
+        self.policies = ToolAuthorization(
+            self,
+            "Policies",
+            policies=POLICIES,
+            identity=self.provider,
+            groups=self.GROUPS,
+            lifetime=self.lifetime,
+            alias=settings.environment_name,
+        )
+        CfnOutput(self, "PolicyStoreId", value=self.policies.store_id)
+
+    @property
+    def token_environment(self) -> dict[str, str]:
+        """What a service needs to know to accept the users' tokens."""
+        provider = self.provider
+        variables = {
+            "FMOPS_OIDC_AUDIENCE": provider.audience,
+            "FMOPS_OIDC_GROUP_CLAIM": provider.group_claim,
+            "FMOPS_PRINCIPAL_PREFIX": provider.entity_prefix,
+        }
+        if isinstance(provider, OidcIdentity):
+            return {**variables, "FMOPS_OIDC_ISSUER": provider.issuer}
+        pool = provider.pool.user_pool_id
+        issuer = f"https://cognito-idp.{self.region}.amazonaws.com/{pool}"
+        return {**variables, "FMOPS_OIDC_ISSUER": issuer, "FMOPS_USER_POOL_ID": pool}
+
+    def _build_users(self, settings: Settings) -> CognitoIdentity:
+        users = UserDirectory(
             self,
             "Users",
             groups=self.GROUPS,
@@ -31,15 +64,6 @@ class Identity(FmopsStack):
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
-        self.policies = ToolAuthorization(
-            self,
-            "Policies",
-            policies=POLICIES,
-            identity=CognitoIdentity(self.users.pool, self.users.client),
-            groups=self.GROUPS,
-            lifetime=self.lifetime,
-            alias=settings.environment_name,
-        )
-        CfnOutput(self, "UserPoolId", value=self.users.pool.user_pool_id)
-        CfnOutput(self, "UserPoolClientId", value=self.users.client.user_pool_client_id)
-        CfnOutput(self, "PolicyStoreId", value=self.policies.store_id)
+        CfnOutput(self, "UserPoolId", value=users.pool.user_pool_id)
+        CfnOutput(self, "UserPoolClientId", value=users.client.user_pool_client_id)
+        return CognitoIdentity(users.pool, users.client)

@@ -49,7 +49,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
     authorizer = Authorizer(
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
-    resolver = ClaimsDeskResolver(desk, settings.user_pool_id)
+    resolver = ClaimsDeskResolver(desk, settings.principal_prefix)
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
     pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
     firehose = session.client("firehose", config=FAST)
@@ -96,11 +96,11 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         waiting=WaitingRoom(table, runs),
         raw_sink=raw_sink,
     )
-    cognito = session.client("cognito-idp", config=FAST)
     verifier = TokenVerifier(
-        jwks_url=f"{cognito.meta.endpoint_url}/{settings.user_pool_id}/.well-known/jwks.json",
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
+        jwks_url=_user_pool_keys(session, settings.user_pool_id),
+        group_claim=settings.oidc_group_claim,
     )
     return create_app(
         conversation=conversation,
@@ -112,6 +112,12 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
         on_stop=[prompts.stop, stop_telemetry],
     )
+
+
+def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:
+    """Where Cognito publishes a pool's keys: at its API's endpoint, which a VPC endpoint may be. Empty without a pool."""
+    cognito = session.client("cognito-idp", config=FAST)
+    return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/jwks.json" if user_pool_id else ""
 
 
 def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:

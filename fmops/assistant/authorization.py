@@ -21,12 +21,13 @@ APPROVALS = {"approve_payout": "request_payout_approval"}
 class ClaimsDeskResolver:
     """Answers the ``AuthorizationRequest`` of a tool call.
 
-    ``user_pool_id`` is the prefix that Verified Permissions gives to the ids of a Cognito pool's users.
+    ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one that
+    the identity source of another issuer was given.
     """
 
-    def __init__(self, desk: ClaimsDesk, user_pool_id: str) -> None:
+    def __init__(self, desk: ClaimsDesk, prefix: str) -> None:
         self._desk = desk
-        self._user_pool_id = user_pool_id
+        self._prefix = prefix
 
     def __call__(
         self, tool: str, arguments: Mapping[str, Any], context: RequestContext
@@ -52,7 +53,7 @@ class ClaimsDeskResolver:
     def principals(self, context: RequestContext) -> set[str]:
         """The ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}
-        return {f"{self._user_pool_id}|{name}" for name in names}
+        return {f"{self._prefix}|{name}" for name in names}
 
     def readable(self, authorizer: Authorizer) -> Readable:
         """Which of some documents the caller may read, decided in as few calls as possible."""
@@ -89,7 +90,7 @@ class ClaimsDeskResolver:
         }
 
     def _user(self, subject: str) -> EntityUid:
-        return _uid("User", f"{self._user_pool_id}|{subject}")
+        return _uid("User", f"{self._prefix}|{subject}")
 
     def _claim(self, claim_id: str) -> Entity:
         # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +40,20 @@ class TokenVerifier:
     ``key_cooldown`` seconds, so that forged ids cannot make us flood the issuer.
     """
 
-    def __init__(self, *, jwks_url: str, issuer: str, audience: str, key_cooldown: float = 30) -> None:
-        self._keys = jwt.PyJWKClient(jwks_url, lifespan=300, timeout=5, cooldown_duration=key_cooldown)
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        jwks_url: str = "",
+        group_claim: str = "cognito:groups",
+        key_cooldown: float = 30,
+    ) -> None:
+        """Without a ``jwks_url`` the issuer's discovery document says where its keys are."""
+        self._keys = _IssuerKeys(issuer, jwks_url, key_cooldown)
         self._issuer = issuer
         self._audience = audience
+        self._group_claim = group_claim
 
     def verify(self, authorization: str | None) -> Principal:
         """The principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
@@ -79,13 +91,46 @@ class TokenVerifier:
             raise AuthenticationError("This is an access token: send the ID token.")
         return Principal(
             subject=claims["sub"],
-            username=str(claims.get("cognito:username", claims["sub"])),
-            groups=frozenset(claims.get("cognito:groups", ())),
-            mfa=str(claims.get("mfa", "false")).lower() == "true",
+            username=str(claims.get("cognito:username") or claims.get("preferred_username") or claims["sub"]),
+            groups=_groups(claims.get(self._group_claim)),
+            mfa=_second_factor(claims),
             token=token,
             claims=claims,
             signed_in_at=_seconds(claims.get("auth_time")),
         )
+
+
+class _IssuerKeys(jwt.PyJWKClient):
+    """An issuer's published keys, found when they are first needed."""
+
+    def __init__(self, issuer: str, jwks_url: str, cooldown: float) -> None:
+        self._discovery_url = f"{issuer}/.well-known/openid-configuration"
+        where = jwks_url or self._discovery_url
+        super().__init__(where, lifespan=300, timeout=5, cooldown_duration=cooldown)
+
+    def fetch_data(self) -> Any:
+        if self.uri == self._discovery_url:
+            self.uri = self._discover()
+        return super().fetch_data()
+
+    def _discover(self) -> str:
+        try:
+            with urllib.request.urlopen(self._discovery_url, timeout=self.timeout) as answer:  # noqa: S310 - the issuer's, from settings
+                return str(json.load(answer)["jwks_uri"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise jwt.PyJWKClientConnectionError("the issuer's discovery document cannot be read") from error
+
+
+def _groups(claim: Any) -> frozenset[str]:
+    return frozenset(str(group) for group in claim) if isinstance(claim, list) else frozenset()
+
+
+def _second_factor(claims: dict[str, Any]) -> bool:
+    """By the claim that the user pool's trigger adds, or by RFC 8176's ``amr``."""
+    methods = claims.get("amr")
+    return str(claims.get("mfa", "false")).lower() == "true" or (
+        isinstance(methods, list) and "mfa" in methods
+    )
 
 
 def _seconds(claim: Any) -> int:

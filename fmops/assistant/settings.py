@@ -20,9 +20,13 @@ class AssistantSettings(BaseSettings):
     port: int = Field(default=8080, ge=1, le=65535)
     model_id: str = Field(min_length=1, description="Bedrock model or inference profile")
     embedding_model_id: str = Field(min_length=1)
-    user_pool_id: str = Field(min_length=1)
     oidc_issuer: str = Field(min_length=1)
     oidc_audience: str = Field(min_length=1)
+    oidc_group_claim: str = Field(default="groups", min_length=1)
+    user_pool_id: str = Field(default="", description="Cognito user pool that is the issuer, if one is")
+    principal_prefix: str = Field(
+        min_length=1, description="what the policy store puts before the ids of users and groups"
+    )
     policy_store_id: str = Field(min_length=1)
     delivery_stream: str = Field(min_length=1)
     raw_delivery_stream: str = Field(default="", description="of texts before redaction; none when empty")

@@ -33,7 +33,9 @@ class Issuer:
                     {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": kid}
                     for kid, key in issuer.keys.items()
                 ]
-                body = json.dumps({"keys": keys}).encode()
+                discovery = {"issuer": issuer.base, "jwks_uri": issuer.url}
+                found = discovery if self.path.endswith("/openid-configuration") else {"keys": keys}
+                body = json.dumps(found).encode()
                 self.send_response(200)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
@@ -44,7 +46,8 @@ class Issuer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks.json"
+        self.base = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"{self.base}/jwks.json"
 
     def rotate(self, kid: str) -> None:
         self.keys = {kid: rsa.generate_private_key(65537, 2048)}
@@ -156,3 +159,18 @@ def test_pseudonyms_are_stable_keyed_and_apart() -> None:
     assert one.user("s") == one.user("s") != other.user("s")
     assert one.session("alice", "1") != one.session("bob", "1")
     assert one.user("s") != "s"
+
+
+def test_another_issuers_keys_are_discovered_and_its_claims_are_read(issuer: Issuer) -> None:
+    verifier = TokenVerifier(issuer=issuer.base, audience=AUDIENCE, group_claim="roles")
+    claims = {"roles": ["adjusters"], "preferred_username": "ada", "amr": ["pwd", "mfa"]}
+    principal = verifier.verify(f"Bearer {issuer.token(iss=issuer.base, **claims)}")
+    assert (principal.username, principal.groups, principal.mfa) == ("ada", {"adjusters"}, True)
+    plain = verifier.verify(f"Bearer {issuer.token(iss=issuer.base, roles='adjusters')}")
+    assert (plain.groups, plain.mfa) == (frozenset(), False)
+
+
+def test_an_issuer_whose_discovery_fails_refuses_with_a_reason() -> None:
+    verifier = TokenVerifier(issuer="http://127.0.0.1:9", audience=AUDIENCE)
+    with pytest.raises(AuthenticationError, match="keys cannot be read"):
+        verifier.verify(f"Bearer {Issuer().token()}")
