@@ -16,6 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fmops.assistant.identity import Pseudonyms
 from fmops.capture.forget import Forgotten, forget
+from fmops.review.backend import ReviewUnavailableError
+from fmops.review.mlflow_review import MlflowReview
 
 PREFIXES = ("interactions", "review", "evaluation", "analysis", "athena-results")
 """Key prefixes of the lake that hold records or what is made of them; each with what begins with it."""
@@ -33,9 +35,12 @@ def main() -> int:
         outputs = _outputs(arguments.environment)
         user = _pseudonym(arguments.user, outputs)
         found = forget(boto3.client("s3"), outputs["LakeBucketName"], user, PREFIXES, progress=_say)
-    except (BotoCoreError, ClientError, LookupError) as error:
+        _say("deleting the traces of review in MLflow")
+        traces = MlflowReview(outputs["MlflowAppArn"]).forget(user)
+    except (BotoCoreError, ClientError, LookupError, ReviewUnavailableError) as error:
         print(f"nothing is proven: {error}", file=sys.stderr)
         return 2
+    print(f"{traces} traces of review, with their labels, deleted from MLflow.")
     return report(arguments.user, user, found)
 
 
@@ -78,7 +83,7 @@ def _pseudonym(user: str, outputs: Mapping[str, str]) -> str:
 def _outputs(environment: str) -> dict[str, str]:
     cloudformation = boto3.client("cloudformation")
     outputs: dict[str, str] = {}
-    for stack in ("Identity", "Capture", "Assistant"):
+    for stack in ("Identity", "Tracking", "Capture", "Assistant"):
         answer: Any = cloudformation.describe_stacks(StackName=f"{environment}-{stack}")
         outputs |= {item["OutputKey"]: item["OutputValue"] for item in answer["Stacks"][0]["Outputs"]}
     return outputs

@@ -180,6 +180,7 @@ class Assistant(FmopsStack):
         if self._capture.raw_stream is not None:
             self._capture.raw_stream.grant_put(role)
         self._tracking.mlflow.grant_use(role)
+        self._tracking.mlflow.grant_read_artifacts(role)
         self.claims.grant_use(role)
         self.approvals.grant_use(role)
 

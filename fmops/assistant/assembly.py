@@ -18,6 +18,7 @@ from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.identity import Pseudonyms, TokenVerifier
 from fmops.assistant.recording import RecordingMiddleware
+from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.tools import build_tools
@@ -26,6 +27,7 @@ from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.capture import FirehoseSink, Spool
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.prompts import PromptSource, from_mlflow, packaged
+from fmops.review.mlflow_review import MlflowReview
 from fmops.telemetry.guardrails import observe_guardrails
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
@@ -102,12 +104,25 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         jwks_url=_user_pool_keys(session, settings.user_pool_id),
         group_claim=settings.oidc_group_claim,
     )
+    review = (
+        ReviewDesk(
+            MlflowReview(settings.tracking_uri),
+            authorizer=Authorizer(permissions, settings.policy_store_id),
+            resolver=resolver,
+            documents=knowledge.load(),
+            guardrails=guardrails,
+            pseudonyms=pseudonyms,
+        )
+        if settings.tracking_uri
+        else None
+    )
     return create_app(
         conversation=conversation,
         guardrails=guardrails,
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
+        review=review,
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
         on_stop=[prompts.stop, stop_telemetry],

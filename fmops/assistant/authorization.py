@@ -50,6 +50,10 @@ class ClaimsDeskResolver:
                     f"no policy decides the tool {tool!r}: add an action to the schema and a case here"
                 )
 
+    def review(self, action: str, context: RequestContext) -> AuthorizationRequest:
+        """For what people do on the review page."""
+        return self._request(action, Entity(_uid("ReviewQueue", "review")), context)
+
     def principals(self, context: RequestContext) -> set[str]:
         """The ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}

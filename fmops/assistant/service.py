@@ -23,6 +23,8 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
 from fmops.assistant.conversation import Conversation, ModelUnavailableError
 from fmops.assistant.identity import AuthenticationError, Pseudonyms, TokenVerifier
+from fmops.assistant.review_desk import ReviewDesk
+from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.wire import MODEL, ChatRequest, FeedbackRequest, chunk, completion, error
 from fmops.capture import FirehoseSink
 from fmops.guardrails import Direction, GuardrailEngine
@@ -45,6 +47,7 @@ def create_app(
     verifier: TokenVerifier,
     pseudonyms: Pseudonyms,
     approvals: Approvals | None = None,
+    review: ReviewDesk | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
 ) -> FastAPI:
@@ -96,6 +99,8 @@ def create_app(
 
     if approvals is not None:
         add_approval_routes(app, approvals)
+    if review is not None:
+        add_review_routes(app, review)
 
     @app.get("/v1/models")
     def models(_: Caller) -> dict[str, Any]:

@@ -128,11 +128,16 @@ class Label(_Line):
 
     @model_validator(mode="after")
     def _consistent(self) -> Label:
-        if self.verdict == "bad" and self.category is None:
-            raise ValueError(f"category is missing: say what is bad, one of {', '.join(CRITERIA)}")
-        if self.verdict == "good" and self.category is not None:
-            raise ValueError("category is for bad answers: leave it out of a good one")
+        check(self.verdict, self.category)
         return self
+
+
+def check(verdict: Verdict, category: Criterion | None) -> None:
+    """Raises ``ValueError`` when the two contradict each other."""
+    if verdict == "bad" and category is None:
+        raise ValueError(f"category is missing: say what is bad, one of {', '.join(CRITERIA)}")
+    if verdict == "good" and category is not None:
+        raise ValueError("category is for bad answers: leave it out of a good one")
 
 
 Line = TypeVar("Line", bound=_Line)

@@ -20,8 +20,9 @@ NS = "ClaimsDesk"
 ME = "me"
 GRANTED = "C-7"
 """The claim that the template-linked policy of every engine grants to ME."""
-GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff")
+GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")
 PAY, REQUEST = "approve_payout", "request_payout_approval"
+REVIEW = ("review_interactions", "adjudicate_reviews")
 CLAIM_TOOLS = ("get_claim", "add_claim_note", "escalate_to_siu")
 
 Choice = TypeVar("Choice")
@@ -157,6 +158,10 @@ def knowledge_base() -> dict[str, Any]:
     return {"uid": _euid("KnowledgeBase", "policy-documents"), "attrs": {}, "parents": []}
 
 
+def review_queue() -> dict[str, Any]:
+    return {"uid": _euid("ReviewQueue", "review"), "attrs": {}, "parents": []}
+
+
 def uid(kind: str, name: str) -> dict[str, Any]:
     return {"__entity": _euid(kind, name)}
 
@@ -189,8 +194,19 @@ def any_person(choose: Choose) -> Person:
 def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
     """A request that the schema permits; ``number`` makes its resource's id its own."""
     action = choose(
-        ("search_policy_docs", "read_document", "get_customer_contact", PAY, PAY, REQUEST, *CLAIM_TOOLS)
+        (
+            *REVIEW,
+            "search_policy_docs",
+            "read_document",
+            "get_customer_contact",
+            PAY,
+            PAY,
+            REQUEST,
+            *CLAIM_TOOLS,
+        )
     )
+    if action in REVIEW:
+        return Case(person, action, review_queue())
     if action == "search_policy_docs":
         return Case(person, action, knowledge_base())
     if action == "read_document":

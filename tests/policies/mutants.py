@@ -20,7 +20,7 @@ COMPARISONS = {
     ">": (">=", "<"),
     ">=": (">",),
 }
-GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff")
+GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")
 
 
 @dataclass(frozen=True)

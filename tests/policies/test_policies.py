@@ -27,6 +27,7 @@ from tests.policies.desk import (
     document,
     engine,
     knowledge_base,
+    review_queue,
     uid,
 )
 
@@ -34,6 +35,7 @@ CARLA = Person(("customers",))
 AMIR = Person(("staff", "handlers", "adjusters"), department="claims")
 SOFIA = Person(("staff", "handlers", "supervisors"), department="claims")
 INES = Person(("staff", "siu"), region="south", department="investigations")
+RITA = Person(("staff", "reviewers"))
 OTTO = Person(("staff", "auditors"), region="south", department="audit")
 
 CASES = {
@@ -137,6 +139,18 @@ CASES = {
     "suspended with a grant": Case(Person(("staff",), suspended=True), "get_claim", claim(GRANTED), because=("forbid-suspended",)),
     "suspended searches nothing": Case(Person(("customers",), suspended=True), "search_policy_docs", knowledge_base(), because=("forbid-suspended",)),
     "suspended pays nothing": Case(Person(("adjusters",), suspended=True), PAY, claim(), {"amount": 5}, because=("forbid-suspended",)),
+    "reviewers review": Case(RITA, "review_interactions", review_queue(), expected="Allow", because=("reviewers-review",)),
+    "staff alone do not review": Case(AMIR, "review_interactions", review_queue()),
+    "supervisors alone do not review": Case(SOFIA, "review_interactions", review_queue()),
+    "customers do not review": Case(CARLA, "review_interactions", review_queue()),
+    "reviewers do not adjudicate": Case(RITA, "adjudicate_reviews", review_queue()),
+    "supervisors alone do not adjudicate": Case(SOFIA, "adjudicate_reviews", review_queue()),
+    "reviewing supervisors adjudicate": Case(Person(("staff", "supervisors", "reviewers")), "adjudicate_reviews", review_queue(), expected="Allow", because=("supervisors-adjudicate",)),
+    "reviewing adjusters do not adjudicate": Case(Person(("staff", "adjusters", "auditors", "siu", "customers", "handlers", "reviewers")), "adjudicate_reviews", review_queue()),
+    "reviewers search like everyone": Case(RITA, "search_policy_docs", knowledge_base(), expected="Allow", because=("knowledge-base-search",)),
+    "reviewers read no claims": Case(RITA, "get_claim", claim()),
+    "reviewing supervisors pay no more": Case(Person(("supervisors", "reviewers")), PAY, claim(), {"amount": 5_000_001}),
+    "suspended reviewers see nothing": Case(Person(("reviewers",), suspended=True), "review_interactions", review_queue(), because=("forbid-suspended",)),
 }  # fmt: skip
 
 

@@ -1,0 +1,192 @@
+"""What a reviewer may see and say: tasks of the queue, with documents that they may read, and their labels."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.context import RequestContext
+from fmops.assistant.identity import Principal, Pseudonyms
+from fmops.assistant.knowledge import KnowledgeDocument
+from fmops.authorization import Authorizer
+from fmops.guardrails import Direction, GuardrailEngine
+from fmops.interaction import Interaction
+from fmops.review.backend import NoSuchTaskError, ReviewQueue
+from fmops.review.labels import Reviewed, State, agreement
+from fmops.review.model import Label
+
+REVIEW, ADJUDICATE = "review_interactions", "adjudicate_reviews"
+NOT_READABLE = "You may not read this document."
+GONE = "The knowledge base no longer has this document."
+
+
+class NotAReviewerError(Exception):
+    """The policies do not let this person review."""
+
+
+class BlockedTextError(Exception):
+    """Guardrails do not let a reviewer's text through."""
+
+
+@dataclass(frozen=True)
+class Reviewer:
+    """Somebody who may review, and whether they may settle disagreements."""
+
+    pseudonym: str
+    adjudicates: bool
+    context: RequestContext
+
+
+class ReviewDesk:
+    """Reviewers see what was captured, after redaction, and neither why it was chosen nor what others said of it.
+
+    Nobody reviews their own interactions. Its authorizer enforces, in ``LOG_ONLY`` too.
+    """
+
+    def __init__(
+        self,
+        queue: ReviewQueue,
+        *,
+        authorizer: Authorizer,
+        resolver: ClaimsDeskResolver,
+        documents: Sequence[KnowledgeDocument],
+        guardrails: GuardrailEngine,
+        pseudonyms: Pseudonyms,
+    ) -> None:
+        self._queue = queue
+        self._authorizer = authorizer
+        self._resolver = resolver
+        self._readable = resolver.readable(authorizer)
+        self._documents = {document.id: document for document in documents}
+        self._guardrails = guardrails
+        self._pseudonyms = pseudonyms
+
+    def admit(self, principal: Principal) -> Reviewer:
+        """Raises ``NotAReviewerError``."""
+        context = RequestContext(principal, Interaction())
+        requests = [self._resolver.review(action, context) for action in (REVIEW, ADJUDICATE)]
+        review, adjudicate = self._authorizer.decide(principal.token, requests)
+        if not review.allowed:
+            raise NotAReviewerError
+        return Reviewer(self._pseudonyms.user(principal.subject), adjudicate.allowed, context)
+
+    def queue(self, reviewer: Reviewer) -> dict[str, Any]:
+        """What is left for this person, in an order of their own, and how far everybody is."""
+        reviewed = self._queue.reviewed()
+        left = [each for each in reviewed if _is_for(reviewer, each)]
+        left.sort(key=lambda each: (each.state is State.OPEN, -len(each.votes), _order(reviewer, each)))
+        states = [each.state for each in reviewed]
+        alpha = agreement(reviewed)
+        return {
+            "tasks": [
+                {"task_id": each.task.task_id, "adjudicates": _settles(reviewer, each)} for each in left
+            ],
+            "progress": {
+                "mine": sum(
+                    any(vote.reviewer == reviewer.pseudonym for vote in each.labels) for each in reviewed
+                ),
+                "left": len(left),
+                **{state.value: states.count(state) for state in State},
+                "agreement": None if alpha is None else round(alpha, 3),
+            },
+        }
+
+    def task(self, task_id: str, reviewer: Reviewer) -> dict[str, Any]:
+        """Everything about a task that its reviewer needs. Raises ``NoSuchTaskError`` for tasks that are not theirs."""
+        reviewed = self._mine(task_id, reviewer)
+        task, adjudicates = reviewed.task, _settles(reviewer, reviewed)
+        shown = {
+            "task_id": task.task_id,
+            "question": task.question,
+            "answer": task.answer,
+            "retrieved": self._retrieved(reviewed, reviewer.context),
+            "guardrails": [
+                outcome.model_dump(include={"direction", "action", "detector", "reason"})
+                for outcome in task.guardrails
+                if outcome.action != "allow"
+            ],
+            "tools": [call.model_dump(include={"name", "status"}) for call in task.tool_calls],
+            "model_id": task.model_id,
+            "prompt_version": task.prompt_version,
+            "started_at": task.started_at,
+            "adjudicates": adjudicates,
+        }
+        if adjudicates:
+            shown["labels"] = [
+                label.model_dump(include={"verdict", "category", "corrected_answer", "comment"})
+                for label in reviewed.votes
+            ]
+        return shown
+
+    async def label(self, task_id: str, said: Mapping[str, Any], reviewer: Reviewer) -> Reviewed:
+        """Record what a reviewer said, redacted like everything that is kept.
+
+        Raises ``NoSuchTaskError`` and ``BlockedTextError``.
+        """
+        reviewed = await asyncio.to_thread(self._mine, task_id, reviewer)
+        label = Label(
+            task_id=task_id,
+            reviewer=reviewer.pseudonym,
+            adjudicates=_settles(reviewer, reviewed),
+            **said,
+        )
+        texts = {
+            "corrected_answer": await self._vetted(label.corrected_answer, Direction.OUTPUT),
+            "comment": await self._vetted(label.comment, Direction.INPUT),
+        }
+        return await asyncio.to_thread(self._queue.label, label.model_copy(update=texts))
+
+    def _mine(self, task_id: str, reviewer: Reviewer) -> Reviewed:
+        reviewed = self._queue.task(task_id)
+        if reviewed.task.user == reviewer.pseudonym:
+            raise NoSuchTaskError(task_id)
+        return reviewed
+
+    def _retrieved(self, reviewed: Reviewed, context: RequestContext) -> list[dict[str, Any]]:
+        found = reviewed.task.retrieved
+        known = [self._documents[each.document_id] for each in found if each.document_id in self._documents]
+        readable = dict(zip((each.id for each in known), self._readable(known, context), strict=True))
+        shown = []
+        for each in found:
+            document = self._documents.get(each.document_id)
+            text = GONE if document is None else document.text if readable[document.id] else NOT_READABLE
+            title = document.title if document and readable[document.id] else each.document_id
+            shown.append(
+                {
+                    "document_id": each.document_id,
+                    "title": title,
+                    "text": text,
+                    "score": round(each.score, 3),
+                }
+            )
+        return shown
+
+    async def _vetted(self, text: str, direction: Direction) -> str:
+        if not text:
+            return text
+        outcome = await self._guardrails.check(text, direction)
+        if outcome.blocked:
+            raise BlockedTextError
+        return outcome.text
+
+
+def _is_for(reviewer: Reviewer, each: Reviewed) -> bool:
+    if each.task.user == reviewer.pseudonym or each.state is State.SETTLED:
+        return False
+    said = any(label.reviewer == reviewer.pseudonym for label in each.labels)
+    return not said and (each.state is State.OPEN or reviewer.adjudicates)
+
+
+def _settles(reviewer: Reviewer, each: Reviewed) -> bool:
+    """An adjudicator is somebody else than those who disagree."""
+    said = any(vote.reviewer == reviewer.pseudonym for vote in each.votes)
+    return reviewer.adjudicates and each.state is State.DISAGREED and not said
+
+
+def _order(reviewer: Reviewer, each: Reviewed) -> str:
+    """At random, and for each reviewer in another order: what comes last is not the same for all."""
+    return hashlib.sha256(f"{reviewer.pseudonym}{each.task.task_id}".encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""The HTTP routes of human review, and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fmops.assistant.caller import Caller
+from fmops.assistant.review_desk import BlockedTextError, NotAReviewerError, ReviewDesk, Reviewer
+from fmops.assistant.wire import error
+from fmops.evaluation.cases import Criterion
+from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
+from fmops.review.model import LONGEST_ANSWER, Verdict, check
+
+PAGE = Path(__file__).with_name("review.html")
+
+
+class LabelRequest(BaseModel):
+    """What a reviewer says of an answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verdict: Verdict
+    category: Criterion | None = None
+    corrected_answer: str = Field(default="", max_length=LONGEST_ANSWER)
+    comment: str = Field(default="", max_length=2_000)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LabelRequest:
+        check(self.verdict, self.category)
+        return self
+
+
+def reviewer(request: Request, principal: Caller) -> Reviewer:
+    """The caller, when they may review; ``NotAReviewerError`` else."""
+    desk: ReviewDesk = request.app.state.review_desk
+    return desk.admit(principal)
+
+
+Admitted = Annotated[Reviewer, Depends(reviewer)]
+
+
+def add_review_routes(app: FastAPI, desk: ReviewDesk) -> None:
+    """List, see and label tasks. What is not a reviewer's to see is not there."""
+
+    app.state.review_desk = desk
+
+    @app.get("/review", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(PAGE)
+
+    @app.get("/v1/review/tasks")
+    def listed(admitted: Admitted) -> dict[str, Any]:
+        return desk.queue(admitted)
+
+    @app.get("/v1/review/tasks/{task_id}")
+    def seen(task_id: str, admitted: Admitted) -> dict[str, Any]:
+        return desk.task(task_id, admitted)
+
+    @app.post("/v1/review/tasks/{task_id}/labels", status_code=201)
+    async def label(task_id: str, body: LabelRequest, admitted: Admitted) -> dict[str, Any]:
+        reviewed = await desk.label(task_id, body.model_dump(), admitted)
+        return {"task_id": task_id, "state": reviewed.state.value}
+
+    @app.exception_handler(NotAReviewerError)
+    async def not_permitted(_: Request, __: NotAReviewerError) -> JSONResponse:
+        message = "You may not review: ask an administrator for the group reviewers."
+        return JSONResponse(error(message, "permission_error", code="review_not_permitted"), 403)
+
+    @app.exception_handler(NoSuchTaskError)
+    async def not_there(_: Request, __: NoSuchTaskError) -> JSONResponse:
+        message = "There is no such task, or it is not yours to review."
+        return JSONResponse(error(message, "invalid_request_error", code="review_task_not_found"), 404)
+
+    @app.exception_handler(BlockedTextError)
+    async def blocked(_: Request, __: BlockedTextError) -> JSONResponse:
+        message = "Guardrails block this text: say it in other words."
+        return JSONResponse(error(message, "invalid_request_error", code="content_filter"), 422)
+
+    @app.exception_handler(ReviewUnavailableError)
+    async def away(_: Request, failure: ReviewUnavailableError) -> JSONResponse:
+        return JSONResponse(error(str(failure), "server_error", code="review_unavailable"), 503)

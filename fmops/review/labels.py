@@ -1,0 +1,87 @@
+"""What several people's labels of a task come to, and how far people agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import krippendorff
+import numpy as np
+
+from fmops.evaluation.cases import Criterion
+from fmops.review.model import Label, ReviewTask, Verdict
+
+
+class State(StrEnum):
+    """Of a task: labels are missing, people disagree, or it is settled."""
+
+    OPEN = "open"
+    DISAGREED = "disagreed"
+    SETTLED = "settled"
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """A task and what people said of it, oldest label first."""
+
+    task: ReviewTask
+    labels: Sequence[Label] = field(default_factory=list)
+
+    @property
+    def votes(self) -> list[Label]:
+        """The last label of each reviewer, adjudications left out."""
+        last = {label.reviewer: label for label in self.labels if not label.adjudicates}
+        return list(last.values())
+
+    @property
+    def adjudication(self) -> Label | None:
+        """The last word of an adjudicator."""
+        return next((label for label in reversed(self.labels) if label.adjudicates), None)
+
+    @property
+    def state(self) -> State:
+        if self.adjudication:
+            return State.SETTLED
+        if len(self.votes) < self.task.reviewers:
+            return State.OPEN
+        return State.SETTLED if len({label.verdict for label in self.votes}) == 1 else State.DISAGREED
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Of a settled task."""
+        if self.state is not State.SETTLED:
+            return None
+        return (self.adjudication or self.votes[0]).verdict
+
+    @property
+    def category(self) -> Criterion | None:
+        """What is bad: the adjudicator's word, or what most say, the first of them in a tie."""
+        said = [self.adjudication] if self.adjudication else self.votes
+        named = Counter(label.category for label in said if label.category)
+        return named.most_common(1)[0][0] if self.verdict == "bad" and named else None
+
+    @property
+    def corrected_answer(self) -> str:
+        """The adjudicator's correction, or the last one given."""
+        said = [*self.votes, *([self.adjudication] if self.adjudication else [])]
+        return next((label.corrected_answer for label in reversed(said) if label.corrected_answer), "")
+
+
+def agreement(reviewed: Iterable[Reviewed]) -> float | None:
+    """Krippendorff's alpha of the verdicts (nominal), before adjudication: 1 is perfect, 0 is chance.
+
+    ``None`` when no two people labelled the same task, or all of them said the same of everything, since chance
+    agreement cannot be told then.
+    """
+    counts = np.array(
+        [
+            [sum(label.verdict == verdict for label in each.votes) for verdict in ("good", "bad")]
+            for each in reviewed
+            if len(each.votes) > 1
+        ]
+    )
+    if not counts.size or np.count_nonzero(counts.sum(axis=0)) < 2:
+        return None
+    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))

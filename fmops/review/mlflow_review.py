@@ -1,0 +1,254 @@
+"""Review in MLflow: each task is a trace made from the captured record, each label an assessment of it.
+
+The trace is ours, so that it does not matter by which route, or whether, the service's own traces reach MLflow; it
+carries the interaction's id and X-Ray's trace id as tags.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from fmops.interaction import timestamp
+from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
+from fmops.review.labels import Reviewed
+from fmops.review.model import Label, ReviewTask
+
+EXPERIMENT = "review"
+VERDICT, CORRECTION = "verdict", "expected_response"
+"""Names of the assessments: what is thought of the answer, and what it should have been."""
+INTERACTION, STRATUM, DAY, STATE = (
+    "fmops.interaction.id",
+    "fmops.review.stratum",
+    "fmops.review.day",
+    "fmops.review.state",
+)
+TASK = "fmops.review.task"
+PAGE = 200
+
+
+class MlflowReview:
+    """A ``ReviewBackend`` and a ``ReviewQueue``. ``days`` bounds how old the tasks are that it lists.
+
+    ``tracking_uri`` is an App's ARN or a server's address; it becomes the process's, which has one MLflow.
+    """
+
+    def __init__(self, tracking_uri: str, *, days: int = 30) -> None:
+        self._uri = tracking_uri
+        self._days = days
+        self._lock = threading.Lock()
+        self._experiment = ""
+        self._tasks: dict[str, tuple[str, ReviewTask]] = {}
+
+    def submit(self, tasks: Sequence[ReviewTask]) -> int:
+        """Make the traces of tasks that have none. Raises ``ReviewUnavailableError`` when one did not arrive."""
+        # A span's end writes it: what did not arrive is known below.
+        os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
+        with self._mlflow() as mlflow:
+            known = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
+            new = [task for task in tasks if task.interaction_id not in known]
+            for task in new:
+                self._trace(mlflow, task)
+            there = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
+        if missing := [task.task_id for task in new if task.interaction_id not in there]:
+            raise ReviewUnavailableError(
+                f"{len(missing)} of {len(new)} tasks did not arrive in MLflow, such as {missing[0]}: run the job again"
+            )
+        return len(new)
+
+    def reviewed(self) -> list[Reviewed]:
+        with self._mlflow() as mlflow:
+            found = [(trace, self._task_of(mlflow, trace)) for trace in self._search(mlflow, spans=False)]
+        return [Reviewed(task, _labels(trace.info, task)) for trace, task in found if task]
+
+    def task(self, task_id: str) -> Reviewed:
+        with self._mlflow() as mlflow:
+            trace_id, task = self._find(mlflow, task_id)
+            return Reviewed(task, _labels(mlflow.get_trace(trace_id).info, task))
+
+    def label(self, label: Label) -> Reviewed:
+        """The correction first: the verdict makes a label of it."""
+        from mlflow.entities import AssessmentSource
+
+        with self._mlflow() as mlflow:
+            trace_id, _ = self._find(mlflow, label.task_id)
+            source = AssessmentSource(source_type="HUMAN", source_id=label.reviewer)
+            if label.corrected_answer:
+                mlflow.log_expectation(
+                    trace_id=trace_id, name=CORRECTION, value=label.corrected_answer, source=source
+                )
+            details = {"adjudicates": str(label.adjudicates).lower(), "labelled_at": label.labelled_at}
+            mlflow.log_feedback(
+                trace_id=trace_id,
+                name=VERDICT,
+                value=label.verdict,
+                source=source,
+                rationale=label.comment or None,
+                metadata=details | ({"category": label.category} if label.category else {}),
+            )
+            now = self.task(label.task_id)
+            mlflow.set_trace_tag(trace_id, STATE, now.state.value)
+        return now
+
+    def forget(self, user: str) -> int:
+        """Delete the traces, with their labels, of a user's interactions; answers how many."""
+        from mlflow import MlflowClient
+
+        with self._mlflow() as mlflow:
+            mine = [
+                trace.info.trace_id
+                for trace in self._search(mlflow, spans=False, days=None)
+                if trace.info.trace_metadata.get("mlflow.trace.user") == user
+            ]
+            for start in range(0, len(mine), 100):
+                MlflowClient(self._uri).delete_traces(self._experiment, trace_ids=mine[start : start + 100])
+        return len(mine)
+
+    @contextmanager
+    def _mlflow(self) -> Iterator[Any]:
+        """MLflow, with the experiment there; what it raises becomes ``ReviewUnavailableError``."""
+        # Imported here: it takes seconds, which nobody who does not review should wait for.
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        try:
+            with self._lock:
+                if not self._experiment:
+                    mlflow.set_tracking_uri(self._uri)
+                    self._experiment = _experiment(mlflow)
+            yield mlflow
+        except MlflowException as error:
+            raise ReviewUnavailableError(
+                f"MLflow did not answer ({error.error_code}): try again, and look at the tracking server"
+            ) from error
+
+    def _search(self, mlflow: Any, *, spans: bool, days: int | None = -1) -> Iterator[Any]:
+        limit = self._days if days == -1 else days
+        since = "" if limit is None else f"timestamp_ms > {int((time.time() - limit * 86_400) * 1000)}"
+        client, token = mlflow.MlflowClient(), None
+        while True:
+            page = client.search_traces(
+                locations=[self._experiment],
+                filter_string=since or None,
+                max_results=PAGE,
+                page_token=token,
+                include_spans=spans,
+            )
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _find(self, mlflow: Any, task_id: str) -> tuple[str, ReviewTask]:
+        if task_id not in self._tasks:
+            for trace in self._search(mlflow, spans=False):
+                if trace.info.tags.get(INTERACTION) == task_id:
+                    self._task_of(mlflow, trace)
+        if task_id not in self._tasks:
+            raise NoSuchTaskError(task_id)
+        return self._tasks[task_id]
+
+    def _task_of(self, mlflow: Any, trace: Any) -> ReviewTask | None:
+        """The task that a trace was made from; it never changes, and is read once."""
+        task_id = trace.info.tags.get(INTERACTION, "")
+        if task_id not in self._tasks:
+            spans = mlflow.get_trace(trace.info.trace_id).data.spans
+            given = next((span.attributes[TASK] for span in spans if TASK in span.attributes), None)
+            try:
+                task = ReviewTask.model_validate(given)
+            except ValidationError:
+                return None  # somebody else's trace in our experiment
+            self._tasks[task_id] = (trace.info.trace_id, task)
+        return self._tasks[task_id][1]
+
+    def _trace(self, mlflow: Any, task: ReviewTask) -> None:
+        began = _nanoseconds(task.started_at)
+        root = mlflow.start_span_no_context(
+            "interaction",
+            span_type="AGENT",
+            inputs={"messages": [{"role": "user", "content": task.question}]},
+            attributes={TASK: task.model_dump(mode="json")},
+            tags={
+                INTERACTION: task.interaction_id,
+                "fmops.trace_id": task.trace_id,
+                STRATUM: task.stratum.value,
+                DAY: task.day,
+                STATE: "open",
+            },
+            metadata={"mlflow.trace.user": task.user},
+            experiment_id=self._experiment,
+            start_time_ns=began,
+        )
+        for number, (name, kind, outputs) in enumerate(_steps(task), 1):
+            # A microsecond apart: only their order is known.
+            at = began + number * 1_000
+            child = mlflow.start_span_no_context(name, span_type=kind, parent_span=root, start_time_ns=at)
+            child.set_outputs(outputs)
+            child.end(end_time_ns=at)
+        root.set_outputs({"role": "assistant", "content": task.answer})
+        root.end(end_time_ns=began + 1_000_000)
+
+
+def _steps(task: ReviewTask) -> Iterator[tuple[str, str, Any]]:
+    if task.retrieved:
+        yield "retrieved", "RETRIEVER", [document.model_dump() for document in task.retrieved]
+    for call in task.tool_calls:
+        yield call.name, "TOOL", {"status": call.status}
+    if task.guardrails:
+        yield "guardrails", "UNKNOWN", [outcome.model_dump() for outcome in task.guardrails]
+
+
+def _labels(info: Any, task: ReviewTask) -> list[Label]:
+    """The labels among a trace's assessments, oldest first. Others, such as judges', are not ours."""
+    human = [each for each in info.assessments if each.source.source_type == "HUMAN"]
+    corrections = {
+        each.source.source_id: str(each.expectation.value)
+        for each in sorted(human, key=lambda each: each.create_time_ms or 0)
+        if each.name == CORRECTION and each.expectation
+    }
+    labels = []
+    for each in human:
+        if each.name != VERDICT or not each.feedback:
+            continue
+        details = each.metadata or {}
+        try:
+            label = Label(
+                task_id=task.task_id,
+                reviewer=each.source.source_id,
+                verdict=each.feedback.value,
+                category=details.get("category"),
+                corrected_answer=corrections.get(each.source.source_id, ""),
+                comment=each.rationale or "",
+                adjudicates=details.get("adjudicates") == "true",
+                labelled_at=details.get("labelled_at") or timestamp(),
+            )
+        except ValidationError:
+            continue  # given by hand in MLflow, with other values than ours
+        labels.append(label)
+    return sorted(labels, key=lambda label: label.labelled_at)
+
+
+def _experiment(mlflow: Any) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = mlflow.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return str(found.experiment_id)
+    try:
+        return str(mlflow.create_experiment(EXPERIMENT))
+    except MlflowException:  # another process was faster
+        return str(mlflow.get_experiment_by_name(EXPERIMENT).experiment_id)
+
+
+def _nanoseconds(moment: str) -> int:
+    try:
+        return int(datetime.fromisoformat(moment).timestamp() * 1e9)
+    except ValueError:
+        return int(datetime.now(UTC).timestamp() * 1e9)

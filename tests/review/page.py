@@ -1,0 +1,106 @@
+"""The review page's service on MLflow's real store and the project's policies, for people whose token is their name."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import uvicorn
+from fastapi import FastAPI
+
+from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms
+from fmops.assistant.knowledge import load
+from fmops.assistant.review_desk import ReviewDesk
+from fmops.assistant.review_routes import add_review_routes
+from fmops.assistant.service import _add_error_handlers
+from fmops.authorization import AuthorizationRequest, Authorizer, Decision
+from fmops.guardrails import GuardrailEngine
+from fmops.guardrails.detectors.base import Clients
+from fmops.review.backend import ReviewQueue
+from tests.assistant.test_service import Words
+from tests.policies.desk import Case, Person, document, engine, review_queue
+
+PEOPLE = {
+    "rita": Person(("staff", "reviewers")),
+    "ravi": Person(("staff", "reviewers"), region="south"),
+    "sofia": Person(("staff", "supervisors", "reviewers")),
+    "carla": Person(("customers",)),
+    "sam": Person(("staff", "reviewers"), suspended=True),
+}
+PSEUDONYMS = Pseudonyms("a key of sixteen characters")
+
+
+class Verifier:
+    """Takes a person's name for their token."""
+
+    def verify(self, authorization: str | None) -> Principal:
+        name = (authorization or "").removeprefix("Bearer ").rpartition(".")[2]
+        if name not in PEOPLE:
+            raise AuthenticationError("No token: sign in.")
+        return Principal(name, name, frozenset(PEOPLE[name].groups), True, name, {})
+
+
+class Rules(Authorizer):
+    """Decides by the project's policies on the Cedar engine."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "ps")
+        self._engine = engine()
+
+    def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
+        return [self._decide(PEOPLE[identity_token], request) for request in requests]
+
+    def _decide(self, person: Person, request: AuthorizationRequest) -> Decision:
+        attributes: Any = request.resource.attributes
+        resource = (
+            document(request.resource.uid.id, **attributes)
+            if request.resource.uid.type.endswith("Document")
+            else review_queue()
+        )
+        (answer,) = self._engine.decide(Case(person, request.action.id, resource))
+        return Decision(request, "ALLOW" if answer.allowed else "DENY", "decided")
+
+
+class Desk:
+    """Suspends whom PEOPLE says."""
+
+    def is_suspended(self, subject: str) -> bool:
+        return PEOPLE[subject].suspended
+
+
+def make_app(queue: ReviewQueue) -> FastAPI:
+    app = FastAPI()
+    app.state.verifier = Verifier()
+    _add_error_handlers(app)
+    rules = Rules()
+    add_review_routes(
+        app,
+        ReviewDesk(
+            queue,
+            authorizer=rules,
+            resolver=ClaimsDeskResolver(Desk(), "pool"),  # type: ignore[arg-type]
+            documents=load(),
+            guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
+            pseudonyms=PSEUDONYMS,
+        ),
+    )
+    return app
+
+
+@contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """The address under which the application answers."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://localhost:{port}"
+    server.should_exit = True
+    thread.join(10)
