@@ -18,6 +18,7 @@ from stacks.capture import Capture
 from stacks.foundation import Foundation
 from stacks.identity import Identity
 from stacks.observability import Observability
+from stacks.review import Review
 from stacks.tracking import Tracking
 
 
@@ -40,6 +41,14 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         observability=observability,
         capture=capture,
         tracking=tracking,
+    )
+    Review(
+        app,
+        "Review",
+        settings=profile,
+        foundation=foundation,
+        tracking=tracking,
+        observability=observability,
     )
     if context.get("nag") == "true":
         check(app)

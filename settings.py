@@ -194,6 +194,23 @@ class Assistant(_Section):
         return self
 
 
+class Review(_Section):
+    """Human review of answers."""
+
+    budget: Annotated[int, Field(ge=12, le=10_000)] = 40
+    """Interactions that people look at per day; at least two of each of the six strata."""
+    random_share: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Of the budget, chosen from the interactions that nothing speaks for."""
+    reviewers: Annotated[int, Field(ge=1, le=9)] = 2
+    """People who label each interaction."""
+    days: Annotated[int, Field(ge=1, le=365)] = 30
+    """How old tasks may be to be reviewed, collected and estimated from."""
+    schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(0 3 * * ? *)"
+    """When a day's tasks are chosen (EventBridge Scheduler, UTC)."""
+    instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
+    volume_gib: Annotated[int, Field(ge=10, le=1024)] = 30
+
+
 class Settings(_Section):
     """One environment."""
 
@@ -215,6 +232,7 @@ class Settings(_Section):
     observability: Observability = Observability()
     capture: Capture = Capture()
     assistant: Assistant = Assistant()
+    review: Review = Review()
 
     @property
     def environment_name(self) -> str:

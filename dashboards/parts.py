@@ -140,12 +140,21 @@ def number(
 
 
 def cloudwatch_lines(
-    title: str, namespace: str, metrics: Sequence[str], *, statistic: str, unit: str = "short", span: int = 8
+    title: str,
+    namespace: str,
+    metrics: Sequence[str],
+    *,
+    statistic: str,
+    unit: str = "short",
+    span: int = 8,
+    period: int = 60,
 ) -> timeseries.Panel:
-    """Metrics that AWS's services write, of every resource of the account: search expressions need no ids."""
+    """Metrics in CloudWatch, of every resource of the account: search expressions need no ids. ``period`` in seconds."""
     panel = timeseries.Panel().title(title).datasource(CLOUDWATCH).unit(unit).min(0).span(span).height(8)
     for ref, metric in zip("ABCD", metrics, strict=False):
-        search = f"SEARCH('{{{namespace}}} MetricName=\"{metric.rpartition(':')[2]}\"', '{statistic}', 60)"
+        search = (
+            f"SEARCH('{{{namespace}}} MetricName=\"{metric.rpartition(':')[2]}\"', '{statistic}', {period})"
+        )
         panel.with_target(
             cloudwatch.MetricsQuery()
             .ref_id(ref)

@@ -2,9 +2,10 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from dashboards.parts import RATE, SERVICE, dashboard, lines, number, rate, row
+from dashboards.parts import RATE, SERVICE, cloudwatch_lines, dashboard, lines, number, rate, row
 
 INTERACTIONS = f"sum(increase(fmops_interactions_total{{{SERVICE}}}[$__range]))"
+REVIEW_METRICS = "FMOps/Review,Environment"
 COST = f"sum(increase(fmops_cost_USD_total{{{SERVICE}}}[$__range]))"
 
 
@@ -12,6 +13,7 @@ def build() -> Dashboard:
     board = dashboard("fmops-quality", "FMOps / Quality and cost", "Are the answers worth their price?")
     _summary(board)
     _quality(board)
+    _review(board)
     _cost(board)
     return board
 
@@ -62,6 +64,23 @@ def _quality(board: Dashboard) -> None:
         ),
     ):
         board.with_panel(panel)
+
+
+def _review(board: Dashboard) -> None:
+    """What people say of the answers, weighted back to all of them: once a day, by the review job."""
+    board.with_row(row("Review by people"))
+    for title, metrics, unit in (
+        (
+            "Bad answers of all, with its 95 % interval",
+            ["BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh"],
+            "percentunit",
+        ),
+        ("Agreement of reviewers (Krippendorff's alpha)", ["Agreement"], "short"),
+        ("Review tasks", ["TasksOpen", "TasksDisagreed", "TasksSettled"], "short"),
+    ):
+        board.with_panel(
+            cloudwatch_lines(title, REVIEW_METRICS, metrics, statistic="Average", unit=unit, period=3600)
+        )
 
 
 def _cost(board: Dashboard) -> None:

@@ -16,6 +16,8 @@ class Foundation(FmopsStack):
     INTERACTIONS = "interactions"
     RAW_TEXT = "interactions-raw"
     MLFLOW_ARTIFACTS = "mlflow"
+    REVIEW = "review"
+    EVALUATION = "evaluation"
     QUERY_RESULTS = "athena-results"
     QUERY_RESULT_DAYS = 7
 
@@ -28,6 +30,8 @@ class Foundation(FmopsStack):
             retention_days={
                 f"{self.INTERACTIONS}/": settings.capture.retention_days,
                 f"{self.INTERACTIONS}-errors/": settings.capture.retention_days,
+                # What people were shown; what they said of it lives on in MLflow and in the evaluation cases.
+                f"{self.REVIEW}/": settings.capture.retention_days,
                 f"{self.RAW_TEXT}/": settings.capture.raw_retention_days,
                 f"{self.RAW_TEXT}-errors/": settings.capture.raw_retention_days,
                 f"{self.QUERY_RESULTS}/": self.QUERY_RESULT_DAYS,

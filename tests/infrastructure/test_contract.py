@@ -39,6 +39,7 @@ OUTPUTS = {
     "Tracking": {"MlflowAppArn"},
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
+    "Review": {"StateMachineArn"},
     "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName", "PseudonymKeyArn"},
 }
 

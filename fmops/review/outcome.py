@@ -1,0 +1,109 @@
+"""What follows from labels: reviewed evaluation cases, and the rates of the whole traffic with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from fmops.evaluation.cases import Criterion, ReviewedCase
+from fmops.evaluation.cases import Label as CaseLabel
+from fmops.review.estimate import Estimate, NotEnoughLabelsError, StratumCount, weighted
+from fmops.review.labels import Reviewed, State, agreement
+from fmops.review.model import Label, Stratum
+
+
+def case(reviewed: Reviewed, documents: Mapping[str, str]) -> ReviewedCase | None:
+    """The evaluation case of a settled task; ``None`` for others. ``documents`` are the knowledge base's texts by id.
+
+    A good answer meets every criterion that applies to it; of a bad one the named criterion is known, and no other.
+    An adjudicator's word stands alone: judges are compared with what was settled.
+    """
+    task = reviewed.task
+    if reviewed.state is not State.SETTLED or not task.question.strip() or not task.answer.strip():
+        return None
+    said = [reviewed.adjudication] if reviewed.adjudication else reviewed.votes
+    return ReviewedCase(
+        case_id=task.interaction_id,
+        trace_id=task.trace_id,
+        question=task.question,
+        answer=task.answer,
+        retrieved=[documents[each.document_id] for each in task.retrieved if each.document_id in documents],
+        corrected_answer=reviewed.corrected_answer if reviewed.verdict == "bad" else "",
+        labels=[
+            CaseLabel(criterion=criterion, value=value, reviewer=label.reviewer, comment=label.comment)
+            for label in said
+            for criterion, value in _criteria(
+                label, retrieved=bool(task.retrieved), tools=bool(task.tool_calls)
+            )
+        ],
+        model_id=task.model_id,
+        prompt_version=task.prompt_version,
+        reviewed_at=max(label.labelled_at for label in said),
+    )
+
+
+def _criteria(label: Label, *, retrieved: bool, tools: bool) -> Iterable[tuple[Criterion, bool]]:
+    if label.verdict == "bad":
+        return [(label.category, False)] if label.category else []
+    met: list[Criterion] = ["correctness", "relevance", "safety"]
+    met += ["groundedness"] if retrieved else []
+    met += ["tool_calls"] if tools else []
+    return [(criterion, True) for criterion in met]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the labels of the last days say of all answers of these days."""
+
+    bad: Estimate | None
+    """Share of bad answers; ``None`` while a stratum has no settled task."""
+    by_category: Mapping[Criterion, Estimate] = field(default_factory=dict)
+    agreement: float | None = None
+    tasks: Mapping[State, int] = field(default_factory=dict)
+    missing: str = ""
+    """Why there is no estimate."""
+
+    def metrics(self) -> dict[str, float]:
+        """By the names that CloudWatch has."""
+        found: dict[str, float] = {
+            f"Tasks{state.value.capitalize()}": count for state, count in self.tasks.items()
+        }
+        if self.bad:
+            found |= {
+                "BadAnswerRate": self.bad.rate,
+                "BadAnswerRateLow": self.bad.low,
+                "BadAnswerRateHigh": self.bad.high,
+                "Labelled": self.bad.labelled,
+            }
+        if self.agreement is not None:
+            found["Agreement"] = self.agreement
+        return found
+
+
+def quality(reviewed: Iterable[Reviewed]) -> Quality:
+    """Weighted over all strata of all days: a day that nobody has begun to label is not part of it."""
+    given = list(reviewed)
+    settled = [each for each in given if each.state is State.SETTLED]
+    days = {each.task.day for each in settled}
+    strata: dict[tuple[str, Stratum], list[Reviewed]] = {}
+    for each in given:
+        if each.task.day in days:
+            strata.setdefault((each.task.day, each.task.stratum), []).append(each)
+    states = [each.state for each in given]
+    alpha, tasks = agreement(given), {state: states.count(state) for state in State}
+    try:
+        bad = weighted({f"{day} {stratum}": _count(each) for (day, stratum), each in strata.items()})
+    except NotEnoughLabelsError as error:
+        return Quality(None, agreement=alpha, tasks=tasks, missing=str(error))
+    named: set[Criterion] = {each.category for each in settled if each.category}
+    by_category = {
+        criterion: weighted({str(key): _count(each, criterion) for key, each in strata.items()})
+        for criterion in sorted(named)
+    }
+    return Quality(bad, by_category, alpha, tasks)
+
+
+def _count(tasks: list[Reviewed], category: Criterion | None = None) -> StratumCount:
+    settled = [each for each in tasks if each.state is State.SETTLED]
+    found = sum(each.verdict == "bad" and (category is None or each.category == category) for each in settled)
+    return StratumCount(tasks[0].task.population, len(settled), found)

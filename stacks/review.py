@@ -1,0 +1,116 @@
+"""Review: which answers people look at, and what becomes of their labels. Changes with the job."""
+
+import json
+from pathlib import Path
+
+from aws_cdk import CfnOutput, Duration
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_ssm as ssm
+from constructs import Construct
+from constructs.acknowledge import acknowledge_keys
+from constructs.processing_job import ProcessingJob
+
+from settings import Settings
+from stacks.base import FmopsStack
+from stacks.foundation import Foundation
+from stacks.observability import Observability
+from stacks.tracking import Tracking
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "FMOps/Review"
+
+
+class Review(FmopsStack):
+    """The review job: a scheduled job on SageMaker Processing that samples, and brings labels back."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        settings: Settings,
+        foundation: Foundation,
+        tracking: Tracking,
+        observability: Observability,
+    ) -> None:
+        super().__init__(scope, id, settings, description="FMOps: human review")
+        self._settings = settings
+        self._foundation, self._tracking, self._observability = foundation, tracking, observability
+        # A job's variables hold 256 characters each: too few for these.
+        self._guardrails = ssm.StringParameter(
+            self,
+            "Guardrails",
+            description="The assistant's guardrail settings, whose thresholds sampling knows",
+            string_value=json.dumps(settings.assistant.guardrails),
+        )
+        self.job = self._build_job()
+        self._grant()
+        CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
+
+    def _build_job(self) -> ProcessingJob:
+        options = self._settings.review
+        sampling = {
+            "budget": options.budget,
+            "random_share": options.random_share,
+            "reviewers": options.reviewers,
+        }
+        return ProcessingJob(
+            self,
+            "Job",
+            name=f"{self._settings.environment_name}-review",
+            image=ROOT,
+            dockerfile="Dockerfile.jobs",
+            module="fmops.jobs.review",
+            environment={
+                "FMOPS_ENVIRONMENT": self._settings.environment_name,
+                "FMOPS_LAKE_BUCKET": self._foundation.lake.bucket.bucket_name,
+                "FMOPS_TRACKING_URI": self._tracking.mlflow.arn,
+                "FMOPS_GUARDRAILS_PARAMETER": self._guardrails.parameter_name,
+                "FMOPS_SAMPLING": json.dumps(sampling),
+                "FMOPS_DAYS": str(options.days),
+            },
+            instance_type=options.instance_type,
+            volume_gib=options.volume_gib,
+            max_runtime=Duration.hours(1),
+            schedule=options.schedule,
+            scheduled_input={"arguments": ["--scheduled", "<aws.scheduler.scheduled-time>"]},
+            key=self._foundation.lake.key,
+            alarm_topic=self._observability.prometheus.alert_topic,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+
+    def _grant(self) -> None:
+        role, bucket = self.job.role, self._foundation.lake.bucket
+        read = (f"{Foundation.INTERACTIONS}/*", "analysis/content/review/*")
+        write = (f"{Foundation.REVIEW}/*", f"{Foundation.EVALUATION}/*")
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"], resources=[bucket.arn_for_objects(keys) for keys in (*read, *write)]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:PutObject"], resources=[bucket.arn_for_objects(keys) for keys in write]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [*read, *write]}},
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
+            )
+        )
+        self._guardrails.grant_read(role)
+        self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        self._tracking.mlflow.grant_use(role)
+        self._tracking.mlflow.grant_write_artifacts(role)
+        reason = "Days get new objects all the time: the job reads interactions and signals, and writes below its own prefixes."
+        acknowledge_keys(role, reason, bucket, *read, *write)

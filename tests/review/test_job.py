@@ -1,0 +1,169 @@
+"""The job from the lake to MLflow and back, on the local AWS's S3, SSM and CloudWatch."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fmops.evaluation.cases import ReviewedCase, parse
+from fmops.interaction import Feedback, Interaction
+from fmops.jobs import review as job
+from fmops.review.mlflow_review import MlflowReview
+from fmops.review.model import Label
+from local.cloud import Cloud
+
+DAY = datetime.now(UTC).date() - timedelta(days=5)
+NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    directory: Path = tmp_path_factory.mktemp("cloud")
+    with Cloud(port=0, directory=directory, run_servers=False) as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
+    name = f"lake-{abs(hash(request.node.name))}"
+    cloud.client("s3").create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def run(cloud: Cloud, bucket: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    cloud.client("ssm").put_parameter(
+        Name="guardrails",
+        Type="String",
+        Overwrite=True,
+        Value=json.dumps({"rules": [{"categories": ["insult"], "action": "block", "threshold": 0.9}]}),
+    )
+    environment = {
+        "ENVIRONMENT": "test",
+        "LAKE_BUCKET": bucket,
+        "TRACKING_URI": uri,
+        "GUARDRAILS_PARAMETER": "guardrails",
+        "SAMPLING": '{"budget": 12}',
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(f"FMOPS_{name}", value)
+    monkeypatch.setattr(job.boto3, "client", cloud.client)
+    yield lambda *arguments: job.main(list(arguments))
+    job.logging.getLogger("mlflow").setLevel(logging.INFO)
+
+
+def interaction(number: int) -> Interaction:
+    return Interaction(
+        interaction_id=f"int-{number:032x}",
+        user="u1",
+        started_at=f"{DAY}T09:00:00Z",
+        input=f"question {number}",
+        output=f"answer {number}",
+        finish_reason="stop",
+    )
+
+
+def put(cloud: Cloud, bucket: str, key: str, *lines: bytes) -> None:
+    cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=gzip.compress(b"".join(lines)))
+
+
+def read(cloud: Cloud, bucket: str, key: str) -> str:
+    return str(cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+
+
+def test_tasks_go_to_people_and_labels_become_cases_and_metrics(
+    cloud: Cloud, bucket: str, uri: str, run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    records = [interaction(number) for number in range(30)]
+    rated = Feedback(interaction_id=records[0].interaction_id, user="u1", rating="down")
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", *(each.line() for each in records))
+    put(cloud, bucket, f"interactions/dt={NEXT}/hour=00/late", rated.line(), b"garbage\n")
+    cloud.client("s3").put_object(Bucket=bucket, Key=f"interactions/dt={DAY}/hour=09/cut", Body=b"cut")
+    signal = json.dumps({"interaction_id": records[1].interaction_id, "kind": "new_topic", "detail": "hail"})
+    cloud.client("s3").put_object(
+        Bucket=bucket, Key=f"analysis/content/review/{DAY}.jsonl", Body=f"{signal}\nforeign\n"
+    )
+    assert run("--day", str(DAY)) == 0
+    assert "2 objects, 1 corrupt, 1 foreign lines, 0 newer records" in caplog.text
+    assert "1 lines of judges and of the analysis are not understood" in caplog.text
+    tasks = [
+        json.loads(line) for line in read(cloud, bucket, f"review/tasks/dt={DAY}/tasks.jsonl").splitlines()
+    ]
+    assert len(tasks) == 12
+    assert {task["stratum"]: task["population"] for task in tasks} == {
+        "low_feedback": 1,
+        "drift": 1,
+        "random": 28,
+    }
+
+    queue = MlflowReview(uri)
+    for each in queue.reviewed():
+        for reviewer in ("r1", "r2"):
+            bad = each.task.question == "question 0"
+            said = (
+                {"verdict": "bad", "category": "correctness", "corrected_answer": "right"}
+                if bad
+                else {"verdict": "good"}
+            )
+            queue.label(Label.model_validate({"task_id": each.task.task_id, "reviewer": reviewer, **said}))
+    caplog.clear()
+    assert run("--day", str(DAY)) == 0
+    assert "12 tasks were chosen before" in caplog.text
+    assert "0 of 12 tasks submitted" in caplog.text
+    assert "12 settled; agreement (Krippendorff's alpha) 1.00; 12 cases added" in caplog.text
+    assert "bad answers: 3.3 % (95 % interval 3.3 to" in caplog.text
+
+    cases = parse(read(cloud, bucket, job.REVIEWED_CASES), ReviewedCase, name="reviewed")
+    assert {each.case_id for each in cases} == {task["interaction_id"] for task in tasks}
+    wrong = next(each for each in cases if each.question == "question 0")
+    assert (wrong.corrected_answer, wrong.label("correctness")) == ("right", False)
+    labels = read(cloud, bucket, f"review/labels/dt={DAY}/labels.jsonl").splitlines()
+    assert len(labels) == 24
+    metrics = cloud.client("cloudwatch").list_metrics(Namespace="FMOps/Review")["Metrics"]
+    assert {"BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh", "Agreement", "TasksOpen"} <= {
+        each["MetricName"] for each in metrics
+    }
+    caplog.clear()
+    assert run("--collect") == 0
+    assert "0 cases added" in caplog.text
+
+
+def test_a_day_without_records_is_no_error(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert run("--day", "2026-11-01") == 0
+    assert "0 of 0 tasks submitted" in caplog.text
+    assert "no estimate: no labels yet in any stratum" in caplog.text
+
+
+def test_mlflow_away_fails_the_run_and_the_next_one_submits_what_was_chosen(
+    cloud: Cloud,
+    bucket: str,
+    uri: str,
+    run: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", interaction(1).line())
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("FMOPS_TRACKING_URI", "http://localhost:9")
+    assert run("--day", str(DAY)) == 2
+    assert "MLflow did not answer" in caplog.text
+    monkeypatch.setenv("FMOPS_TRACKING_URI", uri)
+    assert run("--day", str(DAY)) == 0
+    assert "1 tasks were chosen before" in caplog.text
+    assert "1 of 1 tasks submitted" in caplog.text
+
+
+def test_a_day_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        job.main(["--day", "yesterday"])
+    assert "'yesterday' is not a day, such as 2026-11-24" in capsys.readouterr().err
