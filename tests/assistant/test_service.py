@@ -37,6 +37,7 @@ from fmops.authorization import (
 )
 from fmops.guardrails import Category, Finding, GuardrailEngine
 from fmops.guardrails.detectors.base import Clients, Context, Detector
+from fmops.guardrails.engine import Observer
 from fmops.interaction import Captured, Feedback, Interaction, RawText
 from fmops.prompts import PromptSource
 
@@ -152,11 +153,13 @@ class Service:
         raw: bool = False,
         model: Model | None = None,
         prompts: PromptSource | None = None,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
         pseudonyms = Pseudonyms("a key of sixteen characters")
         engine = GuardrailEngine(
-            [Words("words", Clients(boto3.Session(), timeout=1, connections=1))], observers=[record_outcome]
+            [Words("words", Clients(boto3.Session(), timeout=1, connections=1))],
+            observers=[record_outcome, *observers],
         )
         agent = build_agent(
             model=model or Model(script=script),
@@ -199,10 +202,11 @@ class Service:
             "stream": stream,
             **body,
         }
+        return self.post("/v1/chat/completions", request, token=token)
+
+    def post(self, path: str, body: dict[str, Any], *, token: str = "good") -> Any:
         with TestClient(self.app, raise_server_exceptions=False) as client:
-            return client.post(
-                "/v1/chat/completions", json=request, headers={"authorization": f"Bearer {token}"}
-            )
+            return client.post(path, json=body, headers={"authorization": f"Bearer {token}"})
 
     @property
     def record(self) -> Interaction:
