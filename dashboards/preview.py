@@ -74,6 +74,16 @@ def series(panel: dict[str, Any], prometheus: Prometheus) -> list[tuple[str, Poi
     return found
 
 
+def without_data(dashboards: Sequence[dict[str, Any]], prometheus: Prometheus) -> list[str]:
+    """Dashboard and title of every panel of ours that has nothing to draw."""
+    return [
+        f"{board['title']}: {panel['title']}"
+        for board in dashboards
+        for panel in board["panels"]
+        if is_ours(panel) and not series(panel, prometheus)
+    ]
+
+
 def is_ours(panel: dict[str, Any]) -> bool:
     """Whether a panel reads Prometheus, and not a service of AWS."""
     return panel["type"] != "row" and "prometheus" in panel["datasource"]["type"]

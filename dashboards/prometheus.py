@@ -11,8 +11,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,17 @@ class NoMetricsError(Exception):
 class Prometheus:
     """Its HTTP API, and how Grafana's variables read in the time range of a run."""
 
-    def __init__(self, url: str, *, service: str = ".*") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        service: str = ".*",
+        sign: Callable[[str], Mapping[str, str]] = lambda _: {},
+    ) -> None:
+        """``sign`` answers the headers for a URL: Managed Prometheus wants each request signed."""
         self._url = url.rstrip("/")
         self._service = service
+        self._sign = sign
         self.begin, self.end = self._extent()
 
     @property
@@ -80,9 +89,12 @@ class Prometheus:
     def _request(self, path: str, parameters: dict[str, Any]) -> dict[str, Any]:
         url = f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - the user's own Prometheus
+            request = urllib.request.Request(url, headers=dict(self._sign(url)))  # noqa: S310 - the user's own
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - the user's own Prometheus
                 body: dict[str, Any] = json.load(answer)
         except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.NOT_IMPLEMENTED:
+                raise NoMetricsError(json.load(error)["message"]) from error
             raise ValueError(f"{parameters.get('query')}: {error.read().decode()}") from error
         except OSError as error:
             raise NoMetricsError(

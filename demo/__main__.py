@@ -13,7 +13,7 @@ from demo import seed
 from demo.guide import guide
 from demo.visit import Visit
 
-STACKS = ("Identity", "Tracking", "Capture", "Assistant", "Review")
+STACKS = ("Identity", "Tracking", "Observability", "Capture", "Assistant", "Review")
 
 
 def main() -> int:

@@ -1,0 +1,54 @@
+"""What the dashboards show of the visit: every panel that reads Prometheus has something to draw."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import boto3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+
+from dashboards import dashboards
+from dashboards.preview import is_ours, page, without_data
+from dashboards.prometheus import NoMetricsError, Prometheus
+from demo.visit import Visit
+
+PREVIEW = Path("build/dashboards/preview.html")
+PATIENCE = 30
+"""Seconds that the last metrics may take to arrive: they are sent every ten to thirty."""
+
+
+def look(visit: Visit) -> list[str]:
+    """Draw every dashboard from the deployment's Managed Prometheus, and name the panels without data."""
+    built = list(dashboards().values())
+    panels = sum(is_ours(panel) for board in built for panel in board["panels"])
+    try:
+        empty = _wait(built, visit.outputs["Observability"]["PrometheusEndpoint"])
+    except NoMetricsError as error:
+        visit.console.print(f"[yellow]-[/] dashboards: not drawn. {error}")
+        return []
+    visit.console.print(
+        f"{panels - len(empty)} of {panels} dashboard panels have data: {PREVIEW}", soft_wrap=True
+    )
+    return [f"a panel has no data: {panel}" for panel in empty]
+
+
+def _wait(built: list[dict[str, object]], endpoint: str) -> list[str]:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        prometheus = Prometheus(endpoint, sign=_signed)
+        empty = without_data(built, prometheus)
+        if not empty or time.monotonic() > deadline:
+            PREVIEW.parent.mkdir(parents=True, exist_ok=True)
+            PREVIEW.write_text(page(built, prometheus))
+            return empty
+        time.sleep(1)
+
+
+def _signed(url: str) -> Mapping[str, str]:
+    session = boto3.Session()
+    request = AWSRequest("GET", url)
+    SigV4Auth(session.get_credentials(), "aps", session.region_name).add_auth(request)
+    return dict(request.headers)
