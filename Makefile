@@ -87,7 +87,7 @@ test: setup node_modules ## Run every test
 	@$(BIN)/python -m pytest
 
 .PHONY: bench
-bench: setup ## Measure everything beside its peers or its floor; writes build/bench.json
+bench: setup .venvs/bench/installed ## Measure everything beside its peers or its floor; writes build/bench.json
 	@$(BIN)/python -m bench
 
 .PHONY: lint
@@ -114,6 +114,7 @@ schema: setup node_modules ## Write the generated files again: the record's JSON
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
 	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
 	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
+	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
@@ -209,4 +210,4 @@ def _text(value: float, unit: str) -> str:
 def _legend(form: str, labels: dict[str, str]) -> str:
     for name, value in labels.items():
         form = form.replace(f"{{{{{name}}}}}", value)
-    return form
+    return re.sub(r"\{\{.*?\}\}", "", form).strip() or "all"

@@ -73,7 +73,11 @@ class Prometheus:
 
     def _extent(self) -> tuple[float, float]:
         now = time.time()
-        found = self._get("query", query=f"min(min_over_time(timestamp({MARK})[7d:1m]))", time=now)
+        # The second part alone would not see a run that is younger than a minute.
+        first = (
+            f"min(min_over_time(timestamp({MARK})[1h:5s])) or min(min_over_time(timestamp({MARK})[7d:1m]))"
+        )
+        found = self._get("query", query=first, time=now)
         if not found:
             raise NoMetricsError(
                 f"{self._url} has no metrics of the last seven days: run `make run ONCE=1` first"

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
-from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import NonRecordingSpan, Span, Tracer, TracerProvider
 
 Instrumentor = Literal["openllmetry", "otel"]
-"""``openllmetry``: Traceloop's package. ``otel``: OpenTelemetry's own, beta, with fewer spans per request."""
-
-METERS = ("opentelemetry.instrumentation.langchain", "opentelemetry.instrumentation.genai.langchain")
-"""Names of the meters of both."""
+"""``openllmetry``: Traceloop's package. ``otel``: OpenTelemetry's own, beta."""
 
 
-def instrument(kind: Instrumentor, tracer_provider: TracerProvider, meter_provider: MeterProvider) -> None:
-    """Instrument LangChain, once in a process, without content."""
+def instrument(kind: Instrumentor, tracer_provider: TracerProvider) -> None:
+    """Instrument LangChain, once in a process, without content.
+
+    The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``, which changes the
+    metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever instruments LangChain.
+    """
     os.environ["TRACELOOP_TRACE_CONTENT"] = "false"
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "NO_CONTENT"
     instrumentor = _openllmetry() if kind == "openllmetry" else _opentelemetry()
     if not instrumentor.is_instrumented_by_opentelemetry:
-        instrumentor.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
+        instrumentor.instrument(
+            tracer_provider=WithoutSteps(tracer_provider), meter_provider=NoOpMeterProvider()
+        )
 
 
 def _openllmetry() -> Any:
-    from opentelemetry.instrumentation.langchain import LangchainInstrumentor
+    from opentelemetry.instrumentation.langchain import LangchainInstrumentor, langgraph_utils
+
+    langgraph_utils.extract_graph_structure = _once_per_graph(langgraph_utils.extract_graph_structure)
 
     class OpenLLMetry(LangchainInstrumentor):
         def _wrap_middleware_hooks(self, tracer: object) -> None:
@@ -34,8 +44,59 @@ def _openllmetry() -> Any:
     return OpenLLMetry()
 
 
+def _once_per_graph(extract: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """OpenLLMetry draws the graph's structure anew for every request, and it never changes."""
+    known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+
+    def structure(graph: Any) -> Any:
+        if graph not in known:
+            known[graph] = extract(graph)
+        return known[graph]
+
+    return structure
+
+
 def _opentelemetry() -> Any:
     from opentelemetry.instrumentation.genai import langchain
 
     made: Any = langchain.LangChainInstrumentor
     return made()
+
+
+class WithoutSteps(TracerProvider):
+    """Tracers that leave out the steps of the agent's graph: a third of a trace's spans, which say what the code says.
+
+    What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span.
+    """
+
+    def __init__(self, provider: TracerProvider) -> None:
+        self._provider = provider
+
+    def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
+        return _Tracer(self._provider.get_tracer(*args, **kwargs))
+
+
+class _Tracer(Tracer):
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def start_span(self, name: str, context: Context | None = None, *args: Any, **kwargs: Any) -> Span:
+        if _is_step(name):
+            return _Step(trace.get_current_span(context).get_span_context())
+        return self._tracer.start_span(name, context, *args, **kwargs)
+
+    @contextmanager
+    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Iterator[Span]:
+        with self._tracer.start_as_current_span(name, *args, **kwargs) as span:
+            yield span
+
+
+class _Step(NonRecordingSpan):
+    """Stands for its parent: what begins under it is the parent's child."""
+
+    end_time = 0
+    """OpenLLMetry asks whether the span has ended."""
+
+
+def _is_step(name: str) -> bool:
+    return name.startswith("execute_task ") or name.endswith(".workflow")

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from langchain_core.messages.ai import UsageMetadata
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 FILE = Path(__file__).with_name("prices.toml")
 PROFILE = re.compile(r"^(?P<scope>global|[a-z]{2,4}(?:-gov)?)\.(?=[a-z0-9-]+\.)")
@@ -44,9 +44,15 @@ class Prices(BaseModel):
     as_of: date
     source: str
     models: dict[str, Price]
+    _known: dict[str, Price | None] = PrivateAttr(default_factory=dict)
 
     def price(self, model_id: str) -> Price | None:
         """The price of a model or inference profile, ``None`` when the file does not know it."""
+        if model_id not in self._known:
+            self._known[model_id] = self._price(model_id)
+        return self._known[model_id]
+
+    def _price(self, model_id: str) -> Price | None:
         profile = PROFILE.match(model_id)
         found = self.models.get(model_id[profile.end() :] if profile else model_id)
         if found is None or profile is None or profile["scope"] == "global":

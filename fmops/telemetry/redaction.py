@@ -7,6 +7,7 @@ no redaction processor, so the exporter cleans whatever the instrumentation did.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
@@ -57,7 +58,12 @@ def redacted(span: ReadableSpan) -> ReadableSpan:
 
 
 def _without_content(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (attributes or {}).items() if not CONTENT.match(key)}
+    return {key: value for key, value in (attributes or {}).items() if not _is_content(key)}
+
+
+@lru_cache(maxsize=1024)
+def _is_content(attribute: str) -> bool:
+    return CONTENT.match(attribute) is not None
 
 
 def _exception_type(event: Event) -> str | None:

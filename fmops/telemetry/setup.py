@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from fmops.telemetry import attributes as names
-from fmops.telemetry.instrumentors import METERS, Instrumentor, instrument
+from fmops.telemetry.instrumentors import Instrumentor, instrument
 from fmops.telemetry.metrics import METER, instruments
 from fmops.telemetry.redaction import RedactingSpanExporter
 
@@ -53,15 +53,16 @@ def start(
     meter_provider = MeterProvider(resource=resource, metric_readers=[reader], views=views())
     metrics.set_meter_provider(meter_provider)
 
-    tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON)
-    tracer_provider.add_span_processor(
-        BatchSpanProcessor(RedactingSpanExporter(exporter or OTLPSpanExporter(timeout=EXPORT_SECONDS)))
-    )
+    # Of the SDK's own metrics those of the processor and the exporter are kept; counting each span would cost a request more.
+    uncounted = metrics.NoOpMeterProvider()
+    tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, meter_provider=uncounted)
+    redacting = RedactingSpanExporter(exporter or OTLPSpanExporter(timeout=EXPORT_SECONDS))
+    tracer_provider.add_span_processor(BatchSpanProcessor(redacting, meter_provider=meter_provider))
     trace.set_tracer_provider(tracer_provider)
 
     # The load balancer sends X-Amzn-Trace-Id, other services send traceparent; the last one that is present wins.
     propagate.set_global_textmap(CompositePropagator([AwsXRayPropagator(), TraceContextTextMapPropagator()]))
-    instrument(instrumentor, tracer_provider, meter_provider)
+    instrument(instrumentor, tracer_provider)
     instruments()
     # The zeros leave at once, and nobody waits for them: what counts from zero was there before the first request.
     threading.Thread(target=meter_provider.force_flush, name="first-metrics", daemon=True).start()
@@ -74,16 +75,11 @@ def start(
 
 
 def views() -> list[View]:
-    """Histograms with the conventions' boundaries: the SDK's defaults begin at five seconds.
-
-    The instrumentations' own GenAI metrics are dropped: OpenLLMetry's miss failed calls and declare the unit ``token``,
-    which changes the metric's name in Prometheus. Ours follow the conventions whatever instruments LangChain.
-    """
+    """Histograms with the conventions' boundaries: the SDK's defaults begin at five seconds."""
     duration = ExplicitBucketHistogramAggregation(names.DURATION_BUCKETS)
     tokens = ExplicitBucketHistogramAggregation(names.TOKEN_BUCKETS)
     dropped = DropAggregation()
     return [
-        *(View(meter_name=meter, instrument_name="*", aggregation=dropped) for meter in METERS),
         View(instrument_name="*duration", meter_name=METER, aggregation=duration),
         View(instrument_name="*.time_to_first_*", meter_name=METER, aggregation=duration),
         View(instrument_name=names.METRIC_TOKEN_USAGE, meter_name=METER, aggregation=tokens),
@@ -92,5 +88,4 @@ def views() -> list[View]:
         View(instrument_name="otel.sdk.metric_reader.*", aggregation=dropped),
         View(instrument_name="otel.sdk.exporter.operation.duration", aggregation=dropped),
         View(instrument_name="otel.sdk.exporter.metric_data_point.*", aggregation=dropped),
-        View(instrument_name="otel.sdk.span.*", aggregation=dropped),
     ]
