@@ -146,18 +146,17 @@ def _redaction_us() -> float:
 
 def _without_collector() -> float:
     """Median ratio of p50: an agent whose collector is gone over one whose collector answers, round by round."""
-    with sink() as (endpoint, _):
-        with sink() as (lost, server):
-            alive, orphan = Contender("ours", endpoint), Contender("ours", lost)
-            alive.ask(*ALONE), orphan.ask(*ALONE)
-            server.shutdown()
-            server.server_close()
-            ratios = []
-            for _ in range(ROUNDS):
-                good, bad = alive.ask(*ALONE), orphan.ask(*ALONE)
-                ratios.append(bad["p50_ms"] / good["p50_ms"])
-            alive.stop()
-            orphan.stop()
+    with sink() as (endpoint, _), sink() as (lost, server):
+        alive, orphan = Contender("ours", endpoint), Contender("ours", lost)
+        alive.ask(*ALONE), orphan.ask(*ALONE)
+        server.shutdown()
+        server.server_close()
+        ratios = []
+        for _ in range(ROUNDS):
+            good, bad = alive.ask(*ALONE), orphan.ask(*ALONE)
+            ratios.append(bad["p50_ms"] / good["p50_ms"])
+        alive.stop()
+        orphan.stop()
     return statistics.median(ratios)
 
 
