@@ -49,6 +49,9 @@ def _wait(built: list[dict[str, object]], endpoint: str) -> list[str]:
 
 def _signed(url: str) -> Mapping[str, str]:
     session = boto3.Session()
+    credentials = session.get_credentials()
+    if credentials is None:
+        raise NoMetricsError("there are no AWS credentials to ask Managed Prometheus with: sign in first")
     request = AWSRequest("GET", url)
-    SigV4Auth(session.get_credentials(), "aps", session.region_name).add_auth(request)
+    SigV4Auth(credentials, "aps", session.region_name).add_auth(request)
     return dict(request.headers)

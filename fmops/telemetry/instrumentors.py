@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -44,7 +42,7 @@ def _openllmetry() -> Any:
     return OpenLLMetry()
 
 
-def _once_per_graph(extract: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _once_per_graph(extract: Any) -> Any:
     """OpenLLMetry draws the graph's structure anew for every request, and it never changes."""
     known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -85,10 +83,8 @@ class _Tracer(Tracer):
             return _Step(trace.get_current_span(context).get_span_context())
         return self._tracer.start_span(name, context, *args, **kwargs)
 
-    @contextmanager
-    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Iterator[Span]:
-        with self._tracer.start_as_current_span(name, *args, **kwargs) as span:
-            yield span
+    def start_as_current_span(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        return self._tracer.start_as_current_span(name, *args, **kwargs)
 
 
 class _Step(NonRecordingSpan):
