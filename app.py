@@ -13,6 +13,7 @@ from constructs.guardrail_settings import GuardrailSettingsError
 from constructs.hive import SchemaError
 
 import settings
+from stacks.analysis import Analysis
 from stacks.assistant import Assistant
 from stacks.capture import Capture
 from stacks.foundation import Foundation
@@ -45,6 +46,14 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
     Review(
         app,
         "Review",
+        settings=profile,
+        foundation=foundation,
+        tracking=tracking,
+        observability=observability,
+    )
+    Analysis(
+        app,
+        "Analysis",
         settings=profile,
         foundation=foundation,
         tracking=tracking,

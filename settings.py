@@ -211,6 +211,33 @@ class Review(_Section):
     volume_gib: Annotated[int, Field(ge=10, le=1024)] = 30
 
 
+class Analysis(_Section):
+    """The embedding analysis (docs/analysis.md)."""
+
+    schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(20 1 * * ? *)"
+    """When EventBridge Scheduler starts the job, in UTC. Each run analyses the window that had ended."""
+    window_hours: Annotated[int, Field(ge=1, le=168)] = 24
+    """Of interactions that are looked at together: whole days, or a part of one that divides it."""
+    baseline_windows: Annotated[int, Field(ge=1, le=366)] = 14
+    """The first baseline is fitted when so many windows in a row have interactions. From 14 on, days are compared with how
+    days usually differ."""
+    alarm_windows: Annotated[int, Field(ge=10, le=100_000)] = 500
+    """Without drift, an alarm comes once in so many windows."""
+    description_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] | None = None
+    """Says in two sentences what changed when there is an alarm; it reads redacted questions. None by default."""
+    instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
+    volume_gib: Annotated[int, Field(ge=5, le=16384)] = 30
+    max_hours: Annotated[int, Field(ge=1, le=24)] = 4
+
+    @model_validator(mode="after")
+    def _check(self) -> Analysis:
+        if self.window_hours % 24 and 24 % self.window_hours:
+            raise ValueError(
+                f"window_hours is {self.window_hours}, but must divide 24 or be a multiple of it"
+            )
+        return self
+
+
 class Settings(_Section):
     """One environment."""
 
@@ -233,6 +260,7 @@ class Settings(_Section):
     capture: Capture = Capture()
     assistant: Assistant = Assistant()
     review: Review = Review()
+    analysis: Analysis = Analysis()
 
     @property
     def environment_name(self) -> str:

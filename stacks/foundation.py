@@ -18,6 +18,8 @@ class Foundation(FmopsStack):
     MLFLOW_ARTIFACTS = "mlflow"
     REVIEW = "review"
     EVALUATION = "evaluation"
+    ANALYSIS = "analysis"
+    ANALYSIS_CONTENT = "analysis/content"
     QUERY_RESULTS = "athena-results"
     QUERY_RESULT_DAYS = 7
 
@@ -34,6 +36,8 @@ class Foundation(FmopsStack):
                 f"{self.REVIEW}/": settings.capture.retention_days,
                 f"{self.RAW_TEXT}/": settings.capture.raw_retention_days,
                 f"{self.RAW_TEXT}-errors/": settings.capture.raw_retention_days,
+                # What it quotes lives no longer than the interactions; the numbers are for long comparisons.
+                f"{self.ANALYSIS_CONTENT}/": settings.capture.retention_days,
                 f"{self.QUERY_RESULTS}/": self.QUERY_RESULT_DAYS,
             },
             log_retention_days=settings.log_retention_days,

@@ -39,6 +39,7 @@ OUTPUTS = {
     "Tracking": {"MlflowAppArn"},
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
+    "Analysis": {"StateMachineArn"},
     "Review": {"StateMachineArn"},
     "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName", "PseudonymKeyArn"},
 }

@@ -11,7 +11,16 @@ from aws_cdk import aws_s3 as s3
 import app
 from tests.infrastructure.conftest import Assembly
 
-STACKS = {"Assistant", "Capture", "Foundation", "Identity", "Observability", "Review", "Tracking"}
+STACKS = {
+    "Analysis",
+    "Assistant",
+    "Capture",
+    "Foundation",
+    "Identity",
+    "Observability",
+    "Review",
+    "Tracking",
+}
 
 # With data that someone would miss.
 STATEFUL = {

@@ -62,6 +62,7 @@ def test_every_stack_is_complete_and_every_output_is_there(deployed: Deployed) -
         "Tracking": {"MlflowAppArn"},
         "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
         "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
+        "Analysis": {"StateMachineArn"},
         "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName"},
     }
     for stack, names in wanted.items():

@@ -1,0 +1,72 @@
+"""The embedding analysis of what was captured, by the deployed state machine, as its schedule would start it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+
+from demo.visit import Visit
+from fmops.jobs.__main__ import JobError, follow
+
+LINK_SECONDS = 12 * 3600
+
+
+def chapter(visit: Visit) -> list[str]:
+    """Analyse today, and say what the report says."""
+    visit.console.print("[bold]Analysing what people ask[/]")
+    visit.settle()
+    states = boto3.client("stepfunctions")
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    given = {"arguments": ["--from", today, "--again"]}
+    execution = states.start_execution(
+        stateMachineArn=visit.outputs["Analysis"]["StateMachineArn"], input=json.dumps(given)
+    )["executionArn"]
+    try:
+        run = follow(execution)
+    except JobError as error:
+        return [f"embedding analysis: {error}"]
+    bucket = visit.outputs["Capture"]["LakeBucketName"]
+    s3 = boto3.client("s3")
+    results = s3.list_objects_v2(Bucket=bucket, Prefix="analysis/content/results/").get("Contents", [])
+    if not results:
+        return ["embedding analysis: it has written no result"]
+    result = json.loads(s3.get_object(Bucket=bucket, Key=results[-1]["Key"])["Body"].read())
+    _show(visit, run, result, _link(s3, bucket))
+    return _problems(result)
+
+
+def _show(visit: Visit, run: str, result: dict[str, Any], link: str) -> None:
+    findings = result["findings"]
+    visit.console.print(f"  {result['sentence']} [dim]{result['reason']}[/]", highlight=False)
+    for gap in findings["gaps"][:3]:
+        quote = gap["examples"][0]["text"]
+        similarity = f" (similarity {gap['similarity']:.2f})" if gap["similarity"] is not None else ""
+        visit.console.print(f"  far from every document{similarity}: “{quote[:90]}”", highlight=False)
+    visit.console.print(
+        f"  {len(result['for_review'])} interactions handed to review; run {run}, {result['seconds']:.1f} s",
+        highlight=False,
+    )
+    visit.console.print(f"  report: {link}", highlight=False, soft_wrap=True)
+
+
+def _link(s3: Any, bucket: str) -> str:
+    """Opens in a browser: signed, for twelve hours."""
+    return str(
+        s3.generate_presigned_url(
+            "get_object",
+            Params={"Bucket": bucket, "Key": "analysis/content/reports/latest.html"},
+            ExpiresIn=LINK_SECONDS,
+        )
+    )
+
+
+def _problems(result: dict[str, Any]) -> list[str]:
+    problems = []
+    if not result["rows"]:
+        problems.append("embedding analysis: no captured interaction had an embedding")
+    if result["bad_objects"]:
+        problems.append(f"embedding analysis: could not read {', '.join(result['bad_objects'])}")
+    return problems

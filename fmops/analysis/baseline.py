@@ -1,0 +1,176 @@
+"""The baseline: the reference, the state of what is usual, and how much usual windows differ from each other."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from fmops.analysis.reference import Array, Reference
+from fmops.analysis.state import State, merge
+from fmops.analysis.statistics import MIN_WINDOWS, PARTS, Comparer, Comparison, Part, not_enough
+
+SIGNED = ("novelty", "coverage")
+"""Parts that may be negative: compared on a linear scale, the others on a logarithmic one (drift study, trap 7)."""
+
+
+@dataclass
+class Baseline:
+    """``spread``: statistics of each window against all others, shape ``[w, 6]``; ``noise``: what chance alone makes of them."""
+
+    reference: Reference
+    state: State
+    window_ids: list[str]
+    spread: Array  # [w, 6]
+    noise: Array  # [w, 6]
+    shares: Array  # [w, k], of the topics
+    rows: Array  # [w]
+
+    def __post_init__(self) -> None:
+        self.comparer = Comparer(self.reference, self.state)
+
+    @property
+    def version(self) -> str:
+        return self.reference.version
+
+    def compare(self, window: State) -> Comparison:
+        """Against the variation between baseline windows; with fewer than 14 of them, against that between sessions."""
+        if len(self.spread) < MIN_WINDOWS or not_enough(window):
+            return self.comparer.compare(window)
+        ours = self.comparer.features(window)
+        usual = self.comparer.features(self.state)
+        observed = self.comparer.statistics(ours.mean - usual.mean)
+        noise = self.comparer.resample(ours, usual).mean(axis=0)
+        values = self._p_values(observed, noise)
+        # Sidak's correction for looking at six parts.
+        adjusted = 1 - (1 - values) ** len(PARTS)
+        parts = {
+            name: Part(float(observed[index]), float(values[index]), float(adjusted[index]))
+            for index, name in enumerate(PARTS)
+        }
+        return Comparison(float(adjusted.min()), parts, "windows")
+
+    def _p_values(self, observed: Array, noise: Array) -> Array:
+        """From a t-distribution of how usual windows differ, each part relative to noise and usual variation together."""
+        variation = np.maximum(self.spread - self.noise, 0).mean(axis=0)
+        scale, own_scale = self.noise + variation + 1e-12, noise + variation + 1e-12
+        signed = np.array([name in SIGNED for name in PARTS])
+        usual = np.where(signed, self.spread / scale, np.log(np.maximum(self.spread / scale, 1e-6)))
+        own = np.where(signed, observed / own_scale, np.log(np.maximum(observed / own_scale, 1e-6)))
+        count = len(usual)
+        deviation = np.maximum(usual.std(axis=0, ddof=1), 1e-9) * np.sqrt(1 + 1 / count)
+        values: Array = stats.t.sf((own - usual.mean(axis=0)) / deviation, count - 1)
+        # A part that nothing was known of in the baseline (no similarities) says nothing.
+        return np.where(self.spread.any(axis=0), values, 1.0)
+
+    def topic_p_values(self, window: State) -> Array:
+        """Of each topic's share, two-sided, shape ``[k]``."""
+        own = _stable(window.shares)
+        if len(self.shares) >= MIN_WINDOWS:
+            usual = _stable(self.shares)
+            count = len(usual)
+            least = 1 / window.count + 1 / max(self.rows.mean(), 1)  # variance of counting alone
+            deviation = np.sqrt(np.maximum(usual.var(axis=0, ddof=1), least) * (1 + 1 / count))
+            return np.asarray(2 * stats.t.sf(np.abs(own - usual.mean(axis=0)) / deviation, count - 1))
+        return self._pooled_p_values(window)
+
+    def _pooled_p_values(self, window: State) -> Array:
+        """Signed root of the deviance: exact enough for rare topics, where normal approximations alarm (drift study, trap 3)."""
+        counts, usual = window.topics.sum(axis=0), self.state.topics.sum(axis=0)
+        n, m = window.count, self.state.count
+        pooled = (counts + usual) / (n + m)
+        deviance = 2 * (_entropy(counts, n * pooled, n) + _entropy(usual, m * pooled, m))
+        where = self.comparer.slices["topics"]
+        ours, others = self.comparer.features(window), self.comparer.features(self.state)
+        variance = (ours.noise[:, where] ** 2).sum() + (others.noise[:, where] ** 2).sum()
+        counted = (pooled * (1 - pooled) * (1 / n + 1 / m)).sum()
+        effect = max(1.0, float(variance / counted))  # of sessions, whose queries are alike
+        return np.asarray(2 * stats.norm.sf(np.sqrt(np.maximum(deviance, 0) / effect)))
+
+    def to_bytes(self) -> bytes:
+        """Everything but the texts of examples."""
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            reference=np.frombuffer(self.reference.to_bytes(), np.uint8),
+            state=np.frombuffer(self.state.to_bytes(), np.uint8),
+            window_ids=np.array(json.dumps(self.window_ids)),
+            spread=self.spread,
+            noise=self.noise,
+            shares=self.shares,
+            rows=self.rows,
+        )
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, texts: dict[str, str] | None = None) -> Baseline:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return cls(
+                reference=Reference.from_bytes(stored["reference"].tobytes()),
+                state=State.from_bytes(stored["state"].tobytes(), texts),
+                window_ids=json.loads(str(stored["window_ids"])),
+                spread=stored["spread"],
+                noise=stored["noise"],
+                shares=stored["shares"],
+                rows=stored["rows"],
+            )
+
+
+def build(reference: Reference, states: Sequence[tuple[str, State]]) -> Baseline:
+    """From the states of usual windows, by their ids. Windows with too few rows count in the state, not in the spread."""
+    everything = merge(state for _, state in states)
+    enough = [(name, state) for name, state in states if not not_enough(state)]
+    spread, noise = [], []
+    if len(enough) >= MIN_WINDOWS:
+        for name, state in enough:
+            others = merge(other for other_name, other in states if other_name != name)
+            comparer = Comparer(reference, others)
+            ours, rest = comparer.features(state), comparer.features(others)
+            spread.append(comparer.statistics(ours.mean - rest.mean))
+            noise.append(comparer.resample(ours, rest).mean(axis=0))
+    return Baseline(
+        reference=reference,
+        state=everything,
+        window_ids=[name for name, _ in states],
+        spread=np.array(spread).reshape(-1, len(PARTS)),
+        noise=np.array(noise).reshape(-1, len(PARTS)),
+        shares=np.array([state.shares for _, state in enough]).reshape(-1, reference.topics),
+        rows=np.array([state.count for _, state in enough]),
+    )
+
+
+def false_discovery_rates(values: Any) -> Array:
+    """Benjamini and Hochberg's q-values, shape ``[k]``."""
+    return np.asarray(stats.false_discovery_control(values)) if len(values) else np.zeros(0)
+
+
+def evidence(p_value: float) -> float:
+    """An e-value from a p-value: the average over all power calibrators (Vovk and Wang 2021, section 2)."""
+    p = min(max(p_value, 1e-12), 1 - 1e-9)
+    logarithm = np.log(p)
+    return float((1 - p + p * logarithm) / (p * logarithm**2))
+
+
+def accumulate(before: float, p_value: float | None) -> float:
+    """The running evidence after one more window (e-CUSUM; Shin, Ramdas and Rinaldo 2024).
+
+    An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks.
+    """
+    return max(1.0, before) * evidence(p_value) if p_value is not None else before
+
+
+def _stable(shares: Array) -> Array:
+    """Shares on a scale where counting makes the same variance everywhere, ``1 / n``."""
+    return np.asarray(2 * np.arcsin(np.sqrt(np.clip(shares, 0, 1))))
+
+
+def _entropy(counts: Array, expected: Array, total: int) -> Array:
+    inside = counts * np.log(np.maximum(counts, 1e-12) / np.maximum(expected, 1e-12))
+    rest, rest_expected = total - counts, total - expected
+    outside = rest * np.log(np.maximum(rest, 1e-12) / np.maximum(rest_expected, 1e-12))
+    return np.asarray(inside + outside)

@@ -1,0 +1,157 @@
+"""The embedded engine: objects of a window to its state, on all cores, in memory that does not grow with the window."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import numpy as np
+
+from fmops.analysis.kernel import Batch, Kernel, session_hash
+from fmops.analysis.lake import CorruptObjectError, Lake, Reader, Window
+from fmops.analysis.reference import Array, Reference
+from fmops.analysis.state import State, empty, merge
+
+Progress = Callable[[int, int], None]
+"""Told how many of how many bytes have been read."""
+
+ALONE_BYTES = 16 * 2**20
+"""Less than this is read in this process: to start others takes longer."""
+TASK_BYTES = 32 * 2**20
+FIT_SHARE = 3
+"""One session in so many is for fitting a baseline, and not in the states of its windows."""
+
+
+def profile(
+    lake: Lake,
+    keys: Sequence[tuple[str, int]],
+    window: Window,
+    reference: Reference,
+    *,
+    without_fitted: bool = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> State:
+    """The window's state. An object that cannot be read is left out as a whole, counted and named.
+
+    ``without_fitted`` leaves out the sessions that ``fitting_rows`` takes: a baseline's windows must not hold the rows that
+    it was fitted to.
+    """
+    total = sum(size for _, size in keys)
+    tasks = list(_tasks(keys))
+    count = min(workers or os.cpu_count() or 1, len(tasks))
+    arguments = [(lake, task, window, reference, without_fitted) for task in tasks]
+    done, states = 0, [empty(reference)]
+    if count <= 1 or total < ALONE_BYTES:
+        results: Iterator[State] = map(_profile_task, arguments)
+        for task, state in zip(tasks, results, strict=True):
+            states = [merge([*states, state])]
+            done += sum(size for _, size in task)
+            if progress:
+                progress(done, total)
+        return states[0]
+    # One BLAS thread in each process: more would fight for the cores (drift study, trap 10).
+    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        for task, state in zip(tasks, pool.map(_profile_task, arguments), strict=True):
+            states = [merge([*states, state])]
+            done += sum(size for _, size in task)
+            if progress:
+                progress(done, total)
+    return states[0]
+
+
+def _tasks(keys: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+    task: list[tuple[str, int]] = []
+    for key in keys:
+        task.append(key)
+        if sum(size for _, size in task) >= TASK_BYTES:
+            yield task
+            task = []
+    if task:
+        yield task
+
+
+def _profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, bool]) -> State:
+    from threadpoolctl import threadpool_limits
+
+    lake, keys, window, reference, without_fitted = task
+    with threadpool_limits(1):
+        return merge(
+            [
+                empty(reference),
+                *(profile_object(lake, key, window, reference, without_fitted) for key, _ in keys),
+            ]
+        )
+
+
+def profile_object(
+    lake: Lake, key: str, window: Window, reference: Reference, without_fitted: bool = False
+) -> State:
+    """The state of one object's rows of the window; of none, with the object's name, when it cannot be read."""
+    reader = Reader(window, reference.model_id, reference.dimension)
+    kernel = Kernel(reference)
+    try:
+        for batch in reader.read(lake, key):
+            kernel.add(_not_fitted(batch) if without_fitted else batch)
+    except CorruptObjectError as error:
+        state = empty(reference)
+        state.checks["corrupt_objects"] += 1
+        state.bad_objects.append(str(error))
+        return state
+    state = kernel.result()
+    state.checks.update({"objects": 1, **reader.checks})
+    state.models.update(reader.models)
+    return state
+
+
+def fitting_rows(
+    lake: Lake, keys: Sequence[tuple[str, int]], window: Window, *, limit: int, model_id: str | None = None
+) -> tuple[Array, Array, str | None, Counter[str]]:
+    """Up to ``limit`` vectors ``[n, d]`` of a window's sessions that are for fitting, their similarities, and the model.
+
+    The model is the one asked for, or that of the first row.
+    """
+    reader = Reader(window, model_id)
+    vectors, similarities, count = [], [], 0
+    for key, _ in keys:
+        try:
+            for batch in reader.read(lake, key):
+                chosen = _is_for_fit(batch)
+                rows = batch.vectors[chosen]
+                sums = np.einsum("ij,ij->i", rows, rows)
+                usable = np.isfinite(sums) & (sums > 0)
+                vectors.append(rows[usable])
+                similarities.append(batch.similarities[chosen][usable])
+                count += int(usable.sum())
+        except CorruptObjectError:
+            continue
+        if count >= limit:
+            break
+    if not vectors:
+        return np.zeros((0, 0), np.float32), np.zeros(0, np.float32), reader.model_id, reader.models
+    return (
+        np.concatenate(vectors)[:limit],
+        np.concatenate(similarities)[:limit],
+        reader.model_id,
+        reader.models,
+    )
+
+
+def _is_for_fit(batch: Batch) -> Array:
+    chosen: Array = session_hash(batch.sessions) % np.uint64(FIT_SHARE) == 0
+    return chosen
+
+
+def _not_fitted(batch: Batch) -> Batch:
+    rows = np.flatnonzero(~_is_for_fit(batch)).tolist()
+    return Batch(
+        batch.vectors[rows],
+        [batch.ids[row] for row in rows],
+        [batch.sessions[row] for row in rows],
+        [batch.texts[row] for row in rows],
+        batch.similarities[rows],
+    )

@@ -1,0 +1,262 @@
+"""Reading captured interactions: from the data lake's objects to batches of rows, with what was wrong with them."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fmops.analysis.kernel import Batch
+from fmops.analysis.reference import Array
+
+ROWS = 8192
+LATE = timedelta(hours=1)
+"""A record may be delivered so long after its interaction: Firehose buffers for 15 minutes at most, and retries."""
+DATE_KEY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/")
+
+COLUMNS = (
+    "{record_type: 'VARCHAR', interaction_id: 'VARCHAR', session_id: 'VARCHAR', user: 'VARCHAR', started_at: 'VARCHAR', "
+    "input: 'VARCHAR', retrieved: 'STRUCT(score DOUBLE)[]', "
+    "embedding: 'STRUCT(model_id VARCHAR, dimension INTEGER, vector VARCHAR)'}"
+)
+# "user" is quoted: it is a keyword of SQL.
+SELECT = """
+SELECT record_type, interaction_id, coalesce(nullif(session_id, ''), nullif("user", ''), interaction_id) AS session,
+  started_at, coalesce(input, '') AS input, embedding.model_id AS model, embedding.dimension AS dimension,
+  try(from_base64(embedding.vector)) AS vector, list_max([item.score FOR item IN retrieved]) AS similarity
+FROM {source}
+"""
+
+
+class Lake(Protocol):
+    """Where objects are: the data lake's bucket, or a directory."""
+
+    def list(self, prefix: str) -> list[tuple[str, int]]:
+        """Keys below the prefix and their sizes in bytes, in order."""
+
+    def read(self, key: str) -> bytes | None:
+        """The object, or None when there is none."""
+
+    def write(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        """Replaces the object."""
+
+
+@dataclass
+class S3Lake:
+    """A bucket. Picklable: each process makes a client of its own."""
+
+    bucket: str
+    _client: Any = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"bucket": self.bucket, "_client": None}
+
+    @property
+    def client(self) -> Any:
+        if self._client is None:
+            import boto3
+
+            self._client = boto3.client("s3")
+        return self._client
+
+    def list(self, prefix: str) -> list[tuple[str, int]]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [(item["Key"], item["Size"]) for page in pages for item in page.get("Contents", [])]
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            body: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        except self.client.exceptions.NoSuchKey:
+            return None
+        return body
+
+    def write(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type)
+
+
+@dataclass
+class DirectoryLake:
+    """A directory with the lake's keys as paths: for tests, benchmarks and a copy of the lake."""
+
+    root: Path
+
+    def list(self, prefix: str) -> list[tuple[str, int]]:
+        files = sorted(path for path in self.root.rglob("*") if path.is_file())
+        keys = [(path.relative_to(self.root).as_posix(), path.stat().st_size) for path in files]
+        return [(key, size) for key, size in keys if key.startswith(prefix)]
+
+    def read(self, key: str) -> bytes | None:
+        path = self.root / key
+        return path.read_bytes() if path.is_file() else None
+
+    def write(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:  # noqa: ARG002
+        path = self.root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time that interactions are looked at together in. Times in UTC."""
+
+    start: datetime
+    end: datetime
+
+    @property
+    def id(self) -> str:
+        """The day, or the day and hour when it does not begin at midnight or is no whole number of days."""
+        whole = self.start.hour == 0 and (self.end - self.start) % timedelta(days=1) == timedelta(0)
+        return self.start.strftime("%Y-%m-%d" if whole else "%Y-%m-%dT%H")
+
+    def holds(self, started_at: str) -> bool:
+        return _text(self.start) <= started_at < _text(self.end)
+
+    def keys(self, lake: Lake, prefix: str) -> list[tuple[str, int]]:
+        """Objects that may hold its interactions: those delivered in it, and shortly after."""
+        days = [self.start.date() + timedelta(days=n) for n in range((self.end + LATE - self.start).days + 2)]
+        found = [item for day in days for item in lake.list(f"{prefix}/dt={day}/")]
+        return [(key, size) for key, size in found if self._delivers(key)]
+
+    def _delivers(self, key: str) -> bool:
+        match = DATE_KEY.search(key)
+        if match is None:
+            return True
+        hour = datetime.fromisoformat(f"{match[1]}T{match[2]}:00:00+00:00")
+        return self.start <= hour + timedelta(minutes=59) and hour < self.end + LATE
+
+
+def windows(start: datetime, end: datetime, *, hours: int) -> list[Window]:
+    """The windows of a range, the last of which may end after it. ValueError when the range is empty."""
+    if end <= start:
+        raise ValueError(
+            f"the range from {start:%Y-%m-%d} to {end:%Y-%m-%d} is empty: FROM must be before TO"
+        )
+    step = timedelta(hours=hours)
+    count = -(-(end - start) // step)
+    return [Window(start + n * step, start + (n + 1) * step) for n in range(count)]
+
+
+def parse_time(text: str) -> datetime:
+    """A date or time in ISO 8601; UTC when it names no offset. ValueError that says what is allowed."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 2026-11-12 or 2026-11-12T06:00") from None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class CorruptObjectError(Exception):
+    """An object cannot be read to its end."""
+
+
+@dataclass
+class Reader:
+    """Reads the rows of a window. ``checks`` and ``models`` count what was met, over all objects."""
+
+    window: Window
+    model_id: str | None = None
+    dimension: int | None = None
+    checks: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+
+    def read(self, lake: Lake, key: str) -> Iterator[Batch]:
+        """The object's rows of the reader's model. CorruptObjectError when it ends early or is not what its name says."""
+        data = lake.read(key)
+        if data is None:
+            raise CorruptObjectError(f"{key} is gone")
+        suffix = ".parquet" if data[:4] == b"PAR1" else ".jsonl.gz" if data[:2] == b"\x1f\x8b" else ".jsonl"
+        with tempfile.NamedTemporaryFile(suffix=suffix) as file:
+            file.write(data)
+            file.flush()
+            del data
+            yield from self.read_file(Path(file.name), key)
+
+    def read_file(self, path: Path, name: str) -> Iterator[Batch]:
+        import duckdb
+
+        source = (
+            f"read_parquet('{path}')"
+            if path.suffix == ".parquet"
+            else f"read_json('{path}', format='newline_delimited', ignore_errors=true, columns={COLUMNS})"
+        )
+        seen: set[str] = set()
+        with duckdb.connect(config={"threads": 1}) as connection:
+            try:
+                for record_batch in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
+                    yield self.batch(pa.Table.from_batches([record_batch]), seen)
+            except (duckdb.Error, pa.ArrowException) as error:
+                raise CorruptObjectError(f"{name}: {str(error).splitlines()[0]}") from error
+
+    def batch(self, table: pa.Table, seen: set[str]) -> Batch:
+        """The rows that can be measured; the others are counted by what is wrong with them."""
+        table = self._of_the_window(table, seen)
+        self.checks["interactions"] += len(table)
+        has = pc.is_valid(table["vector"])
+        self.checks["no_embedding"] += len(table) - (pc.sum(has).as_py() or 0)
+        table = table.filter(has)
+        self.models.update(table["model"].to_pylist())
+        if self.model_id is None and len(table):
+            self.model_id, self.dimension = table["model"][0].as_py(), table["dimension"][0].as_py()
+        same = pc.equal(table["model"], self.model_id)
+        self.checks["other_model"] += len(table) - (pc.sum(same).as_py() or 0)
+        table = table.filter(same)
+        size = 2 * (self.dimension or 0)
+        fits = pc.equal(pc.binary_length(table["vector"]), size)
+        self.checks["other_dimension"] += len(table) - (pc.sum(fits).as_py() or 0)
+        table = table.filter(fits).combine_chunks()
+        return Batch(
+            vectors=_vectors(table["vector"], self.dimension or 0),
+            ids=table["interaction_id"].to_pylist(),
+            sessions=table["session"].to_pylist(),
+            texts=table["input"].to_pylist(),
+            similarities=table["similarity"].to_numpy().astype(np.float32),
+        )
+
+    def _of_the_window(self, table: pa.Table, seen: set[str]) -> pa.Table:
+        known = pc.and_(pc.is_valid(table["interaction_id"]), pc.is_valid(table["started_at"]))
+        self.checks["unreadable"] += len(table) - (pc.sum(known).as_py() or 0)
+        table = table.filter(known)
+        table = table.filter(pc.equal(pc.fill_null(table["record_type"], "interaction"), "interaction"))
+        started = table["started_at"]
+        inside = pc.and_(
+            pc.greater_equal(started, _text(self.window.start)), pc.less(started, _text(self.window.end))
+        )
+        near = pc.and_(
+            pc.greater_equal(started, _text(self.window.start - LATE)),
+            pc.less(started, _text(self.window.end + LATE)),
+        )
+        # A neighbour's are its own affair; what is farther off than a delivery takes was stamped by a wrong clock.
+        self.checks["wrong_clock"] += len(table) - (pc.sum(near).as_py() or 0)
+        table = table.filter(inside)
+        ids = table["interaction_id"].to_pylist()
+        first = [identifier not in seen and not seen.add(identifier) for identifier in ids]  # type: ignore[func-returns-value]
+        if not all(first):
+            self.checks["repeated"] += len(ids) - sum(first)
+            table = table.filter(pa.array(first))
+        return table
+
+
+def _vectors(column: pa.ChunkedArray, dimension: int) -> Array:
+    if not len(column):
+        return np.zeros((0, dimension), np.float32)
+    chunks = []
+    for chunk in column.chunks:
+        offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+        packed = np.frombuffer(chunk.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+        chunks.append(packed.view("<f2").reshape(len(chunk), dimension))
+    stacked: Array = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
+    return stacked.astype(np.float32)
+
+
+def _text(moment: datetime) -> str:
+    """As records write their times, which sorts."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

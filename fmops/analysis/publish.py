@@ -1,0 +1,89 @@
+"""Where results go beside the lake: CloudWatch, which alarms look at, and an MLflow run."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fmops.analysis.baseline import Baseline
+from fmops.analysis.result import WindowResult
+
+NAMESPACE = "FMOps/Analysis"
+OLDEST = timedelta(days=13)
+"""CloudWatch takes points of the last two weeks."""
+
+
+def to_cloudwatch(client: Any, result: WindowResult, *, environment: str, now: datetime) -> bool:
+    """One point per metric at the window's end. False, and none, when CloudWatch would not take it any more."""
+    end = min(datetime.fromisoformat(result.end), now)
+    if now - end > OLDEST:
+        return False
+    data = [
+        {
+            "MetricName": name,
+            "Dimensions": [{"Name": "Environment", "Value": environment}],
+            "Timestamp": end.astimezone(UTC),
+            "Value": value,
+        }
+        for name, value in result.metrics().items()
+    ]
+    client.put_metric_data(Namespace=NAMESPACE, MetricData=data)
+    return True
+
+
+def mlflow_module() -> Any:
+    """MLflow without its own telemetry and announcements."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    import mlflow
+
+    return mlflow
+
+
+class Experiment:
+    """The runs of the analysis in a tracking server, by its URI or the ARN of an MLflow App."""
+
+    NAME = "embedding-analysis"
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._mlflow = mlflow_module()
+        self._mlflow.set_tracking_uri(tracking_uri)
+        self._mlflow.set_experiment(self.NAME)
+
+    def log_result(self, result: WindowResult, html: str) -> str:
+        """A run with the window's numbers and its report; its id."""
+        with self._mlflow.start_run(run_name=f"window {result.window}") as run:
+            self._mlflow.log_params(
+                {
+                    "window": result.window,
+                    "baseline": result.baseline or "none",
+                    "embedding_model": result.model_id,
+                    "engine": result.engine,
+                    "verdict": result.verdict,
+                }
+            )
+            self._mlflow.log_metrics(result.metrics())
+            self._mlflow.log_text(html, "report.html")
+        return str(run.info.run_id)
+
+    def log_baseline(self, baseline: Baseline) -> str:
+        """A run that says what a baseline was fitted to: its id."""
+        with self._mlflow.start_run(run_name=f"baseline {baseline.version}") as run:
+            self._mlflow.log_params(
+                {
+                    "baseline": baseline.version,
+                    "embedding_model": baseline.reference.model_id,
+                    "first_window": baseline.window_ids[0],
+                    "last_window": baseline.window_ids[-1],
+                    "topics": baseline.reference.topics,
+                    "documents": len(baseline.reference.corpus),
+                }
+            )
+            self._mlflow.log_metrics(
+                {
+                    "Rows": baseline.state.count,
+                    "Windows": len(baseline.window_ids),
+                    "NovelShare": baseline.state.novel_share,
+                }
+            )
+        return str(run.info.run_id)

@@ -1,0 +1,72 @@
+"""The report of a window: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from fmops.analysis import charts, wording
+from fmops.analysis.findings import MAX_SHOWN
+from fmops.analysis.result import WindowResult
+
+CHECKS = {
+    "unreadable": "lines that are no records",
+    "repeated": "records delivered more than once (counted once)",
+    "wrong_clock": "records stamped outside the window by more than an hour",
+    "no_embedding": "interactions without an embedding",
+    "other_model": "embeddings of another model",
+    "other_dimension": "embeddings of another dimension",
+    "not_finite": "embeddings with values that are not numbers",
+    "zero": "embeddings that are zero",
+    "without_similarity": "queries without a similarity to the knowledge base",
+    "corrupt_objects": "objects that could not be read",
+}
+PARTS = {
+    "mean": "what queries are about on average",
+    "covariance": "how queries vary",
+    "mmd": "the distribution as a whole (maximum mean discrepancy)",
+    "topics": "shares of topics",
+    "novelty": "queries far from every topic",
+    "coverage": "queries far from every document",
+}
+
+
+def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
+    """The page for a window, with the windows up to it, oldest first."""
+    past = [item for item in history if item.window <= result.window and item.rows]
+    found = result.findings
+    compared = result.p_value is not None
+    changed = [topic for topic in found.topics if topic.changed] if compared else []
+    largest = [topic for topic in found.topics if topic not in changed and topic.share > 0]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": wording.percent, "named": wording.named, "day": wording.day}
+    return environment.get_template("report.html.j2").render(
+        result=result,
+        found=found,
+        compared=compared,
+        changed=changed,
+        topics=[*sorted(changed, key=lambda topic: -abs(topic.share - topic.usual)), *largest][
+            : 4 * MAX_SHOWN
+        ],
+        gaps=found.gaps[:MAX_SHOWN],
+        checks={text: result.checks[name] for name, text in CHECKS.items() if result.checks.get(name)},
+        parts={PARTS[name]: part for name, part in result.parts.items()},
+        novelty=charts.trend(
+            past,
+            [item.findings.novel_share for item in past],
+            found.usual_novel_share,
+            "Share of queries far from every topic",
+        ),
+        coverage=charts.trend(
+            past,
+            [item.findings.gap_share for item in past],
+            found.usual_gap_share,
+            "Share of queries far from every document",
+        ),
+        map=charts.topic_map(found.topics, found.new_topics, compared=compared),
+        windows=len(past),
+    )

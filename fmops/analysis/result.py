@@ -1,0 +1,91 @@
+"""What the analysis answers for one window: the file behind the report, versioned."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmops.analysis.findings import Findings
+
+SCHEMA_VERSION = 1
+Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class PartResult(_Part):
+    """One kind of difference from the baseline."""
+
+    statistic: float
+    p_value: float
+    adjusted: float
+
+
+class ReviewSignal(_Part):
+    """An interaction for people to look at; review sampling reads these lines (`fmops.review.model.DriftSignal`)."""
+
+    interaction_id: str
+    kind: Literal["outlier", "new_topic", "coverage_gap"]
+    detail: str = ""
+
+
+class WindowResult(_Part):
+    """One window against the baseline and the window before.
+
+    ``p_value`` is None when nothing can be said; ``reason`` says why. ``evidence`` runs over windows: an alarm at the
+    threshold comes once in so many windows without drift, however often one looks.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    window: str
+    start: str
+    end: str
+    partial: bool = Field(default=False, description="the window had not ended when it was analysed")
+    baseline: str = ""
+    model_id: str = ""
+    engine: str = "embedded"
+    verdict: Verdict
+    alert: bool = False
+    sentence: str
+    reason: str = ""
+    description: str = Field(default="", description="by a language model, if one was asked")
+    rows: int = 0
+    p_value: float | None = None
+    previous_p_value: float | None = None
+    null: str = ""
+    evidence: float = 1.0
+    parts: dict[str, PartResult] = {}
+    findings: Findings = Findings()
+    mmd2: float = 0.0
+    cosine_distance: float = Field(default=0.0, description="of the mean vectors")
+    checks: dict[str, int] = {}
+    models: dict[str, int] = {}
+    bad_objects: list[str] = []
+    duplicate_share: float = 0.0
+    objects: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+    for_review: list[ReviewSignal] = []
+
+    def metrics(self) -> dict[str, float]:
+        """Numbers by the names that CloudWatch and MLflow have them under."""
+        found = self.findings
+        numbers: dict[str, float | None] = {
+            "Rows": self.rows,
+            "Drift": float(self.alert),
+            "DriftEvidence": self.evidence,
+            "DriftPValue": self.p_value,
+            "NovelShare": found.novel_share,
+            "CoverageGapShare": found.gap_share,
+            "TopicTotalVariation": found.total_variation,
+            "MeanCosineDistance": self.cosine_distance,
+            "Mmd2": self.mmd2,
+            "NewTopics": len(found.new_topics),
+            "Incomparable": float(self.verdict == "incomparable"),
+            "DuplicateShare": self.duplicate_share,
+            "CorruptObjects": self.checks.get("corrupt_objects", 0),
+        }
+        return {name: float(value) for name, value in numbers.items() if value is not None}

@@ -1,0 +1,350 @@
+"""The analysis of windows, one after the other: what is known already is not done again."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from fmops.analysis import baseline as baselines
+from fmops.analysis import wording
+from fmops.analysis.baseline import Baseline
+from fmops.analysis.engine import fitting_rows, profile
+from fmops.analysis.findings import Findings, find
+from fmops.analysis.lake import Lake, Window, windows
+from fmops.analysis.reference import FIT_ROWS, Array, BaselineError, Reference, fit
+from fmops.analysis.result import PartResult, ReviewSignal, Verdict, WindowResult
+from fmops.analysis.state import State
+from fmops.analysis.statistics import MIN_WINDOWS, Comparison
+from fmops.analysis.store import Store
+
+log = logging.getLogger("fmops.analysis")
+
+Profiler = Callable[[Sequence[tuple[str, int]], Window, Reference, bool], State]
+"""An engine: (objects, window, reference, whether to leave out fitted sessions) to the window's state."""
+
+EARLIER = 14
+"""Windows before, in which the beginning of a new topic is looked for."""
+FIRST_LOOK_ROWS = 10
+
+
+@dataclass
+class Analysis:
+    """One deployment's analysis.
+
+    ``corpus``: vectors of the knowledge base, shape ``[c, d]``, made when a baseline is fitted. ``alarm_windows``: without
+    drift an alarm comes once in so many windows. ``describe`` asks a language model to say what changed.
+    """
+
+    lake: Lake
+    interactions: str = "interactions"
+    hours: int = 24
+    baseline_windows: int = MIN_WINDOWS
+    alarm_windows: int = 500
+    corpus: Callable[[str], Array | None] = lambda _: None
+    describe: Callable[[WindowResult], str] | None = None
+    profiler: Profiler | None = None
+    engine: str = "embedded"
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def __post_init__(self) -> None:
+        self.store = Store(self.lake)
+        if self.profiler is None:
+            self.profiler = self._embedded
+
+    def _embedded(
+        self, keys: Sequence[tuple[str, int]], window: Window, reference: Reference, without_fitted: bool
+    ) -> State:
+        def progress(done: int, total: int) -> None:
+            log.info("window %s: read %d of %d MiB", window.id, done >> 20, total >> 20)
+
+        return profile(self.lake, keys, window, reference, without_fitted=without_fitted, progress=progress)
+
+    def fit(self, start: datetime, end: datetime, *, version: str | None = None) -> Baseline:
+        """Fit a baseline on a range, and put it in use. BaselineError when there is not enough to fit."""
+        spans = windows(start, end, hours=self.hours)
+        vectors, similarities, model_id = self._fitting_sample(spans)
+        corpus = self.corpus(model_id)
+        version = version or f"b{self.now():%Y%m%dT%H%M%SZ}"
+        log.info("fit baseline %s: %d rows of %d dimensions", version, *vectors.shape)
+        reference = fit(vectors, version=version, model_id=model_id, corpus=corpus, similarities=similarities)
+        assert self.profiler is not None  # noqa: S101 - set on creation
+        states = [
+            (span.id, self.profiler(keys, span, reference, True))
+            for span in spans
+            if (keys := span.keys(self.lake, self.interactions))
+        ]
+        baseline = baselines.build(reference, states)
+        self.store.save_baseline(baseline)
+        log.info("baseline %s: %d rows in %d windows", version, baseline.state.count, len(states))
+        return baseline
+
+    def _fitting_sample(self, spans: Sequence[Window]) -> tuple[Array, Array, str]:
+        vectors, similarities, model_id = [], [], None
+        for span in spans:
+            rows, scores, model, models = fitting_rows(
+                self.lake,
+                span.keys(self.lake, self.interactions),
+                span,
+                limit=max(FIT_ROWS // len(spans), 200),
+                model_id=model_id,
+            )
+            if len(models) > 1 or (model_id and models and model_id not in models):
+                raise BaselineError(
+                    f"the baseline's range has embeddings of {', '.join(sorted(models))}: choose days with one of them"
+                )
+            model_id = model_id or model
+            if len(rows):
+                vectors.append(rows)
+                similarities.append(scores)
+        if not vectors or model_id is None:
+            raise BaselineError(
+                f"no interaction with an embedding between {spans[0].start:%Y-%m-%d} and {spans[-1].end:%Y-%m-%d}: "
+                "choose other days for the baseline"
+            )
+        return np.concatenate(vectors), np.concatenate(similarities), model_id
+
+    def ensure_baseline(self, before: datetime) -> Baseline | None:
+        """The baseline in use; else one of the windows before, once there are enough of them; else none."""
+        known = self.store.baseline()
+        if known is not None:
+            return known
+        start = before - timedelta(hours=self.hours * self.baseline_windows)
+        spans = windows(start, before, hours=self.hours)
+        if not all(span.keys(self.lake, self.interactions) for span in spans):
+            return None
+        return self.fit(start, before)
+
+    def analyse(self, window: Window, *, again: bool = False) -> tuple[WindowResult, bool]:
+        """The window's result, and whether it is new: one whose objects are the same as before is not analysed again."""
+        began = time.monotonic()
+        keys = window.keys(self.lake, self.interactions)
+        baseline = self.ensure_baseline(window.start)
+        version = baseline.version if baseline else "none"
+        known = self.store.result(version, window.id)
+        size = sum(size for _, size in keys)
+        if known and not again and (known.objects, known.bytes) == (len(keys), size) and not known.partial:
+            log.info("window %s: known already", window.id)
+            return known, False
+        result = self._first_look(window, keys) if baseline is None else self._compare(window, keys, baseline)
+        result = result.model_copy(
+            update={
+                "partial": window.end > self.now(),
+                "objects": len(keys),
+                "bytes": size,
+                "engine": self.engine,
+                "seconds": round(time.monotonic() - began, 3),
+            }
+        )
+        if self.describe and result.alert:
+            result = result.model_copy(update={"description": self.describe(result)})
+        self.store.save_result(version, result)
+        self.store.save_for_review(result)
+        return result, True
+
+    def _compare(self, window: Window, keys: Sequence[tuple[str, int]], baseline: Baseline) -> WindowResult:
+        assert self.profiler is not None  # noqa: S101 - set on creation
+        version = baseline.version
+        state = self.profiler(keys, window, baseline.reference, window.id in baseline.window_ids)
+        self.store.save_state(version, window.id, state)
+        before = self._before(window, version)
+        previous = before[-1] if before else None
+        if incomparable := _other_model(state, baseline.reference):
+            return self._result(
+                window,
+                state,
+                baseline,
+                "incomparable",
+                incomparable,
+                evidence=_evidence(previous),
+                alert=True,
+            )
+        comparison = baseline.compare(state)
+        evidence = baselines.accumulate(_evidence(previous), comparison.p_value)
+        if comparison.p_value is None:
+            words = f"Not enough data to speak of drift: {comparison.reason}."
+            findings = find(baseline, state, window.id) if state.count else Findings()
+            return self._result(
+                window,
+                state,
+                baseline,
+                "not enough data",
+                words,
+                comparison,
+                evidence=evidence,
+                findings=findings,
+            )
+        earlier = [
+            (result.window, known)
+            for result in before[-EARLIER:]
+            if (known := self.store.state(version, result.window)) is not None
+        ]
+        findings = find(baseline, state, window.id, earlier)
+        alert = evidence >= self.alarm_windows and findings.matter
+        unusual = comparison.p_value <= 0.01
+        verdict: Verdict = "drift" if alert else "unusual" if unusual else "usual"
+        shown = findings if alert or unusual else Findings()
+        words = wording.sentence(shown, alert=alert, unusual=unusual)
+        previous_p = baseline.comparer.compare(state, with_=earlier[-1][1]).p_value if earlier else None
+        return self._result(
+            window,
+            state,
+            baseline,
+            verdict,
+            words,
+            comparison,
+            evidence=evidence,
+            alert=alert,
+            findings=findings,
+            previous_p_value=previous_p,
+        )
+
+    def _before(self, window: Window, version: str) -> list[WindowResult]:
+        """Results of earlier windows, as far as they follow each other up to this one."""
+        results = []
+        for number in range(1, EARLIER + 1):
+            start = window.start - number * timedelta(hours=self.hours)
+            result = self.store.result(version, Window(start, start + timedelta(hours=self.hours)).id)
+            if result is None:
+                break
+            results.append(result)
+        return results[::-1]
+
+    def _first_look(self, window: Window, keys: Sequence[tuple[str, int]]) -> WindowResult:
+        """Without a baseline: what people ask, measured with what the window itself looks like. Nothing is compared."""
+        assert self.profiler is not None  # noqa: S101 - set on creation
+        needed = (
+            f"There is no baseline yet: it is fitted once {self.baseline_windows} windows in a row have interactions, "
+            "or by make analyse FIT=1 FROM= TO=."
+        )
+        try:
+            vectors, similarities, model_id = self._fitting_sample([window])
+            if len(vectors) < 2:
+                raise BaselineError(needed)
+            reference = fit(
+                vectors,
+                version="none",
+                model_id=model_id,
+                corpus=self.corpus(model_id),
+                similarities=similarities,
+                gap_quantile=0.2,
+                topics=max(1, len(vectors) // 4) if len(vectors) < 200 else None,
+            )
+        except BaselineError:
+            return self._result(
+                window, None, None, "no baseline", f"No interaction has an embedding. {needed}"
+            )
+        state = self.profiler(keys, window, reference, False)
+        itself = baselines.build(reference, [(window.id, state)])
+        findings = find(itself, state, window.id) if state.count >= FIRST_LOOK_ROWS else Findings()
+        findings.new_topics = []
+        words = f"{state.count} queries, and nothing yet to compare them with."
+        result = self._result(window, state, itself, "no baseline", words, findings=findings)
+        return result.model_copy(update={"reason": needed, "baseline": ""})
+
+    def _result(
+        self,
+        window: Window,
+        state: State | None,
+        baseline: Baseline | None,
+        verdict: Verdict,
+        words: str,
+        comparison: Comparison | None = None,
+        *,
+        evidence: float = 1.0,
+        alert: bool = False,
+        findings: Findings | None = None,
+        previous_p_value: float | None = None,
+    ) -> WindowResult:
+        result = WindowResult(
+            window=window.id,
+            start=window.start.isoformat(),
+            end=window.end.isoformat(),
+            baseline=baseline.version if baseline else "",
+            model_id=baseline.reference.model_id if baseline else "",
+            verdict=verdict,
+            alert=alert,
+            sentence=words,
+            evidence=evidence,
+            findings=findings or Findings(),
+            previous_p_value=previous_p_value,
+        )
+        if comparison:
+            parts = {
+                name: PartResult(statistic=part.statistic, p_value=part.p_value, adjusted=part.adjusted)
+                for name, part in comparison.parts.items()
+            }
+            result = result.model_copy(
+                update={
+                    "p_value": comparison.p_value,
+                    "null": comparison.null,
+                    "reason": comparison.reason,
+                    "parts": parts,
+                }
+            )
+        if state is not None and baseline is not None:
+            result = result.model_copy(update=_described(state, baseline))
+            result = result.model_copy(update={"for_review": _for_review(state, result.findings)})
+        return result
+
+
+def _described(state: State, baseline: Baseline) -> dict[str, object]:
+    usual = baseline.state
+    ours, others = state.vectors.sum(axis=0), usual.vectors.sum(axis=0)
+    lengths = np.linalg.norm(ours) * np.linalg.norm(others)
+    waves = state.waves.sum(axis=0) / max(state.count, 1) - usual.waves.sum(axis=0) / max(usual.count, 1)
+    return {
+        "rows": state.count,
+        "cosine_distance": float(1 - ours @ others / lengths) if lengths else 0.0,
+        "mmd2": float((waves**2).sum() / (len(waves) / 2)),
+        "checks": {name: count for name, count in sorted(state.checks.items()) if count},
+        "models": dict(state.models),
+        "bad_objects": state.bad_objects,
+        "duplicate_share": state.duplicate_share,
+    }
+
+
+def _other_model(state: State, reference: Reference) -> str:
+    """The sentence that refuses a window whose embeddings are of another model; empty when they are of the reference's."""
+    others = {model: count for model, count in state.models.items() if model != reference.model_id}
+    if sum(others.values()) + state.checks["other_dimension"] <= state.count:
+        return ""
+    model = max(others, key=others.__getitem__) if others else reference.model_id
+    what = f"of {model}" if others else f"of another dimension than {reference.dimension}"
+    return (
+        f"The embeddings are {what}, the baseline's are of {reference.model_id}: they cannot be compared. "
+        "Fit a baseline of windows with the new model: make analyse FIT=1 FROM= TO=."
+    )
+
+
+def _evidence(previous: WindowResult | None) -> float:
+    return previous.evidence if previous else 1.0
+
+
+def _for_review(state: State, findings: Findings) -> list[ReviewSignal]:
+    """What is new, what is not covered, and the farthest outliers: each interaction once, for its first reason."""
+    signals: dict[str, ReviewSignal] = {}
+    for cluster in findings.new_topics:
+        for quote in cluster.examples:
+            signals.setdefault(
+                quote.interaction_id,
+                ReviewSignal(
+                    interaction_id=quote.interaction_id, kind="new_topic", detail=", ".join(cluster.terms)
+                ),
+            )
+    for row in state.examples["gap"]:
+        detail = f"similarity {row.similarity:.2f} to the nearest document"
+        signals.setdefault(
+            row.interaction_id,
+            ReviewSignal(interaction_id=row.interaction_id, kind="coverage_gap", detail=detail),
+        )
+    for row in state.examples["farthest"]:
+        detail = f"{row.novelty:.2f} times the squared radius of its topic"
+        signals.setdefault(
+            row.interaction_id, ReviewSignal(interaction_id=row.interaction_id, kind="outlier", detail=detail)
+        )
+    return list(signals.values())

@@ -1,0 +1,221 @@
+"""A window's state: of fixed size whatever the window's, and mergeable in any order."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fmops.analysis.reference import FREQUENCIES, Array, Reference
+
+FORMAT = 1
+BLOCKS = 32
+"""Sessions are hashed into these; the blocks, not the rows, are what the tests take for independent."""
+BINS = 400
+NOVELTY_RANGE = 2.0
+"""Of the histogram of squared distance over the topic's squared radius; what is farther is in the last bin."""
+DISTINCT = 1024
+"""Least hashes kept, from which the number of distinct vectors is estimated (Bar-Yossef et al. 2002)."""
+KEPT = {"all": 512, "novel": 256, "farthest": 64, "gap": 128, "topic": 4}
+"""Rows kept as examples: least hashes among all, among the novel, among the uncovered and of each topic; the farthest."""
+WITH_VECTORS = ("novel", "farthest", "gap")
+"""Kinds of examples that are clustered, and for it keep their vectors."""
+
+
+class StateError(ValueError):
+    """States cannot be merged or read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A row that was kept. ``order`` decides who stays: the least ones do."""
+
+    order: float
+    interaction_id: str
+    text: str
+    topic: int
+    novelty: float
+    similarity: float
+    vector: Array  # [d], float16; [0] for kinds that are not clustered
+
+    def key(self) -> tuple[float, str]:
+        return self.order, self.interaction_id
+
+
+@dataclass
+class State:
+    """Sums per block of sessions, shapes ``[BLOCKS, ...]``, and what is kept of single rows."""
+
+    reference: str
+    rows: Array  # [b]
+    vectors: Array  # [b, d]
+    moments: Array  # [b, m (m + 1) / 2], products of whitened components, upper triangle
+    waves: Array  # [b, 2 r], cosines and sines
+    topics: Array  # [b, k]
+    novelty: Array  # [b, BINS]
+    similarity: Array  # [b, BINS], over [-1, 1]; rows without one are in none
+    distinct: Array  # up to DISTINCT least hashes of vectors
+    checks: Counter[str] = field(default_factory=Counter)
+    models: Counter[str] = field(default_factory=Counter)
+    bad_objects: list[str] = field(default_factory=list)
+    examples: dict[str, list[Example]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        return int(self.rows.sum())
+
+    @property
+    def shares(self) -> Array:
+        """Of the topics, shape ``[k]``."""
+        return np.asarray(self.topics.sum(axis=0) / max(self.count, 1))
+
+    @property
+    def novel_share(self) -> float:
+        """Of rows beyond their topic's radius."""
+        return float(self.novelty[:, int(BINS / NOVELTY_RANGE) :].sum() / max(self.count, 1))
+
+    def gap_share(self, similarity: float) -> float:
+        """Of rows less similar to every document, among those with a similarity; 0 when there are none."""
+        edge = similarity_bin(similarity)
+        known = self.similarity.sum()
+        return float(self.similarity[:, :edge].sum() / known) if known else 0.0
+
+    @property
+    def duplicate_share(self) -> float:
+        """Estimated share of vectors that another row had too."""
+        if len(self.distinct) < DISTINCT:
+            distinct = float(len(self.distinct))
+        else:
+            distinct = (DISTINCT - 1) / (float(self.distinct[-1]) / 2.0**64)
+        return max(0.0, 1.0 - distinct / max(self.count, 1)) if self.count else 0.0
+
+    def to_bytes(self) -> bytes:
+        """Without the texts of the examples, which ``texts`` has: they live no longer than the interactions."""
+        arrays = {name: getattr(self, name) for name in ARRAYS}
+        rows = [(kind, row) for kind, kept in self.examples.items() for row in kept]
+        meta = {
+            "format": FORMAT,
+            "reference": self.reference,
+            "checks": dict(self.checks),
+            "models": dict(self.models),
+            "bad_objects": self.bad_objects,
+            "examples": [
+                (kind, row.order, row.interaction_id, row.topic, row.novelty, row.similarity)
+                for kind, row in rows
+            ],
+        }
+        clustered = [row.vector for kind, row in rows if kind in WITH_VECTORS]
+        kept = np.array(clustered, np.float16).reshape(len(clustered), self.vectors.shape[1])
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), kept=kept, **arrays)
+        return buffer.getvalue()
+
+    def texts(self) -> dict[str, str]:
+        """Text by interaction id of every example."""
+        return {row.interaction_id: row.text for kept in self.examples.values() for row in kept}
+
+    @classmethod
+    def from_bytes(cls, data: bytes, texts: dict[str, str] | None = None) -> State:
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            meta = json.loads(str(stored["meta"]))
+            if meta["format"] != FORMAT:
+                raise StateError(f"the state has format {meta['format']}, this version reads {FORMAT}")
+            arrays = {name: stored[name] for name in ARRAYS}
+            kept = stored["kept"]
+        examples: dict[str, list[Example]] = {kind: [] for kind in KEPT}
+        vectors = iter(kept)
+        for kind, order, identifier, topic, novelty, similarity in meta["examples"]:
+            vector = next(vectors) if kind in WITH_VECTORS else NO_VECTOR
+            text = (texts or {}).get(identifier, "")
+            examples[kind].append(Example(order, identifier, text, topic, novelty, similarity, vector))
+        return cls(
+            reference=meta["reference"],
+            checks=Counter(meta["checks"]),
+            models=Counter(meta["models"]),
+            bad_objects=meta["bad_objects"],
+            examples=examples,
+            **arrays,
+        )
+
+
+NO_VECTOR = np.zeros(0, np.float16)
+ARRAYS = ("rows", "vectors", "moments", "waves", "topics", "novelty", "similarity", "distinct")
+
+
+def empty(reference: Reference) -> State:
+    """The state of no rows."""
+    components = reference.component_count
+    return State(
+        reference=reference.version,
+        rows=np.zeros(BLOCKS, np.int64),
+        vectors=np.zeros((BLOCKS, reference.dimension)),
+        moments=np.zeros((BLOCKS, components * (components + 1) // 2)),
+        waves=np.zeros((BLOCKS, 2 * FREQUENCIES)),
+        topics=np.zeros((BLOCKS, reference.topics), np.int64),
+        novelty=np.zeros((BLOCKS, BINS), np.int64),
+        similarity=np.zeros((BLOCKS, BINS), np.int64),
+        distinct=np.zeros(0, np.uint64),
+        examples={kind: [] for kind in KEPT},
+    )
+
+
+def merge(states: Iterable[State]) -> State:
+    """The state of all rows. StateError when they were measured with different references, or there are none."""
+    total: State | None = None
+    for state in states:
+        total = _add(total, state) if total is not None else _copy(state)
+    if total is None:
+        raise StateError("there is no state to merge")
+    return total
+
+
+def _add(left: State, right: State) -> State:
+    if left.reference != right.reference:
+        raise StateError(
+            f"states of the baselines {left.reference} and {right.reference} are incomparable: analyse the window again"
+        )
+    for name in ("rows", "vectors", "moments", "waves", "topics", "novelty", "similarity"):
+        getattr(left, name).__iadd__(getattr(right, name))
+    left.distinct = least_distinct(left.distinct, right.distinct)
+    left.checks.update(right.checks)
+    left.models.update(right.models)
+    left.bad_objects = sorted({*left.bad_objects, *right.bad_objects})
+    for kind in KEPT:
+        left.examples[kind] = keep(kind, [*left.examples[kind], *right.examples[kind]])
+    return left
+
+
+def _copy(state: State) -> State:
+    arrays = {name: getattr(state, name).copy() for name in ARRAYS}
+    return State(
+        reference=state.reference,
+        checks=Counter(state.checks),
+        models=Counter(state.models),
+        bad_objects=list(state.bad_objects),
+        examples={kind: list(state.examples.get(kind, [])) for kind in KEPT},
+        **arrays,
+    )
+
+
+def keep(kind: str, rows: Sequence[Example]) -> list[Example]:
+    """The rows that stay, least first; for ``topic`` as many of each topic."""
+    kept: dict[int, list[Example]] = {}
+    ids = set()
+    for row in sorted(rows, key=Example.key):
+        group = kept.setdefault(row.topic if kind == "topic" else 0, [])
+        if len(group) < KEPT[kind] and row.interaction_id not in ids:
+            group.append(row)
+            ids.add(row.interaction_id)
+    return [row for topic in sorted(kept) for row in kept[topic]]
+
+
+def least_distinct(left: Array, right: Array) -> Array:
+    return np.union1d(left, right)[:DISTINCT]
+
+
+def similarity_bin(similarity: float) -> int:
+    return int(np.clip((similarity + 1) * BINS / 2, 0, BINS - 1))

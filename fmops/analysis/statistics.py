@@ -1,0 +1,200 @@
+"""What differs between two states, and whether that is more than chance or than days usually differ.
+
+Every part is a function of the difference of two mean vectors. Its distribution without drift is found from the states
+alone: sums of blocks of sessions, centred, with random signs (multiplier bootstrap; compare Domingo-Enrich, Dwivedi and
+Mackey 2025, "Cheap permutation testing"), or from how baseline windows differ from the other baseline windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmops.analysis.reference import Array, Reference
+from fmops.analysis.state import BINS, NOVELTY_RANGE, State, similarity_bin
+
+PARTS = ("mean", "covariance", "mmd", "topics", "novelty", "coverage")
+RESAMPLES = 1999
+"""The least p-value is 1 / 2000, small enough for six parts (drift study, trap 4)."""
+MIN_ROWS = 100
+MIN_BLOCKS = 12
+"""Blocks with sessions in them: fewer than about as many sessions say nothing about others."""
+ALIKE = 1.1
+"""Up to this ratio of rows two windows are of like size."""
+MIN_WINDOWS = 14
+"""Baseline windows from which on their own differences are what a window is compared with."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of difference: its size, and the chance of one as large without drift."""
+
+    statistic: float
+    p_value: float
+    adjusted: float  # for all parts looked at
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answer of a test. ``p_value`` is None when there is not enough data, and ``reason`` says of what."""
+
+    p_value: float | None
+    parts: Mapping[str, Part]
+    null: str  # "windows" or "sessions": what chance was estimated from
+    reason: str = ""
+
+
+@dataclass
+class Features:
+    """Means of a state in comparable coordinates: ``sums`` has shape ``[b, p]``, in the order of ``slices``."""
+
+    rows: Array
+    sums: Array
+
+    @property
+    def mean(self) -> Array:
+        return np.asarray(self.sums.sum(axis=0) / max(self.rows.sum(), 1))
+
+    @property
+    def noise(self) -> Array:
+        """Centred sums of blocks over the number of rows: with random signs they sum to what chance makes of the mean."""
+        filled = max(int((self.rows > 0).sum()), 2)
+        centred = self.sums - self.rows[:, None] * self.mean
+        return np.asarray(centred * np.sqrt(filled / (filled - 1)) / max(self.rows.sum(), 1))
+
+
+class Comparer:
+    """Compares states with a baseline: the reference and the state of the rows that are usual."""
+
+    def __init__(self, reference: Reference, baseline: State, *, seed: int = 0) -> None:
+        self.reference, self.baseline = reference, baseline
+        self._seed = seed
+        self._scales = np.sqrt(reference.variances.astype(np.float64) + reference.ridge)
+        self._novelty_bins = np.unique(
+            np.minimum(reference.novelty_points * BINS / NOVELTY_RANGE, BINS - 1).astype(int)
+        )
+        self._similarity_bins = np.unique(
+            [similarity_bin(float(point)) for point in reference.similarity_points]
+        ).astype(int)
+        sizes = {
+            "mean": reference.dimension,
+            "covariance": len(reference.moment_scales),
+            "mmd": baseline.waves.shape[1],
+            "topics": reference.topics,
+            "novelty": len(self._novelty_bins),
+            "coverage": len(self._similarity_bins),
+        }
+        ends = np.cumsum(list(sizes.values()))
+        self.slices = {
+            name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)
+        }
+        self._baseline = self.features(baseline)
+        mean = self._baseline.mean
+        self._topic_scale = np.sqrt(reference.shares.astype(np.float64))
+        self._tail_scales = {
+            name: np.sqrt(np.maximum(mean[self.slices[name]] * (1 - mean[self.slices[name]]), 1e-6))
+            for name in ("novelty", "coverage")
+        }
+
+    def features(self, state: State) -> Features:
+        """The state's block sums, shape ``[b, p]``: vectors along principal axes, products, waves, topics and tails."""
+        centred = state.vectors - state.rows[:, None] * self.reference.mean.astype(np.float64)
+        beyond = np.cumsum(state.novelty[:, ::-1], axis=1)[:, ::-1][:, self._novelty_bins]
+        below = np.cumsum(state.similarity, axis=1)[:, self._similarity_bins]
+        sums = np.hstack(
+            [
+                centred @ self.reference.rotation / self._scales,
+                state.moments / self.reference.moment_scales,
+                state.waves,
+                state.topics,
+                beyond,
+                below,
+            ]
+        )
+        return Features(state.rows.astype(np.float64), sums)
+
+    def statistics(self, differences: Array) -> Array:
+        """Shape ``[..., p]`` to ``[..., 6]``, in the order of ``PARTS``; only growth counts in the tails."""
+        parts = {name: differences[..., where] for name, where in self.slices.items()}
+        values = [
+            (parts["mean"] ** 2).sum(axis=-1),
+            (parts["covariance"] ** 2).sum(axis=-1),
+            (parts["mmd"] ** 2).sum(axis=-1),
+            ((parts["topics"] / self._topic_scale) ** 2).sum(axis=-1),
+            _largest(parts["novelty"] / self._tail_scales["novelty"]),
+            _largest(parts["coverage"] / self._tail_scales["coverage"]),
+        ]
+        return np.stack(values, axis=-1)
+
+    def compare(self, state: State, *, with_: State | None = None) -> Comparison:
+        """Two samples: whether blocks of sessions, relabelled by chance, would differ as much. 8 ms, whatever the rows."""
+        if reason := not_enough(state) or not_enough(with_ or self.baseline):
+            return Comparison(None, {}, "sessions", reason)
+        ours = self.features(state)
+        others = self.features(with_) if with_ is not None else self._baseline
+        observed = self.statistics(ours.mean - others.mean)
+        resampled = self.resample(ours, others)
+        return _min_p(observed, resampled)
+
+    def resample(self, ours: Features, others: Features) -> Array:
+        """Statistics without drift, shape ``[RESAMPLES, 6]``.
+
+        Blocks of windows of like size are exchangeable: then labels are permuted, which is exact. Else their centred sums get
+        random signs.
+        """
+        generator = np.random.default_rng(self._seed)
+        if 1 / ALIKE <= ours.rows.sum() / max(others.rows.sum(), 1) <= ALIKE:
+            return self.statistics(_permuted(generator, ours, others))
+        signs = generator.choice([-1.0, 1.0], (RESAMPLES, len(ours.rows) + len(others.rows)))
+        return self.statistics(signs @ np.vstack([ours.noise, others.noise]))
+
+
+def _permuted(generator: np.random.Generator, ours: Features, others: Features) -> Array:
+    rows, sums = np.concatenate([ours.rows, others.rows]), np.vstack([ours.sums, others.sums])
+    blocks = len(rows)
+    order = generator.permuted(np.tile(np.arange(blocks), (RESAMPLES, 1)), axis=1)
+    first = (order < len(ours.rows)).astype(np.float64)
+    counts = np.maximum(first @ rows, 1)
+    inside, total = first @ sums, sums.sum(axis=0)
+    return np.asarray(
+        inside / counts[:, None] - (total - inside) / np.maximum(rows.sum() - counts, 1)[:, None]
+    )
+
+
+def _min_p(observed: Array, resampled: Array) -> Comparison:
+    """The least p-value of the parts, with the distribution that it has among the resamples (Westfall and Young 1993)."""
+    every = np.vstack([observed, resampled])
+    total = len(every)
+    # The share that is at least as large, per part; ties count against a finding.
+    order = np.sort(every, axis=0)
+    larger = np.stack(
+        [
+            total - np.searchsorted(order[:, part], every[:, part], side="left")
+            for part in range(every.shape[1])
+        ],
+        axis=1,
+    )
+    values = larger / total
+    least = values.min(axis=1)
+    p_value = float((least <= least[0]).mean())
+    parts = {
+        name: Part(float(observed[index]), float(values[0, index]), float((least <= values[0, index]).mean()))
+        for index, name in enumerate(PARTS)
+    }
+    return Comparison(p_value, parts, "sessions")
+
+
+def not_enough(state: State) -> str:
+    """Why nothing can be said of the state; empty when something can."""
+    if state.count < MIN_ROWS:
+        return f"{state.count} usable rows, of at least {MIN_ROWS}"
+    filled = int((state.rows > 0).sum())
+    if filled < MIN_BLOCKS:
+        return f"too few sessions: they fill {filled} of {len(state.rows)} blocks, of at least {MIN_BLOCKS}"
+    return ""
+
+
+def _largest(values: Array) -> Array:
+    return values.max(axis=-1) if values.shape[-1] else np.zeros(values.shape[:-1])

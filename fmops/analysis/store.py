@@ -1,0 +1,98 @@
+"""Where the analysis keeps what it knows, in the data lake.
+
+Below the prefix (`analysis`): `baseline.json` names the baseline in use, `baselines/` and `states/` hold numbers and the vectors
+of examples. `content/` holds what quotes people: reports, texts and results, which expire as interactions do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass
+
+from fmops.analysis.baseline import Baseline
+from fmops.analysis.lake import Lake
+from fmops.analysis.result import WindowResult
+from fmops.analysis.state import State
+
+HTML = "text/html; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Store:
+    """One deployment's analysis."""
+
+    lake: Lake
+    prefix: str = "analysis"
+
+    def baseline(self) -> Baseline | None:
+        """The baseline in use. BaselineError when its format is another version's."""
+        pointer = self.lake.read(self._key("baseline.json"))
+        if pointer is None:
+            return None
+        version = json.loads(pointer)["version"]
+        data = self.lake.read(self._key("baselines", f"{version}.npz"))
+        if data is None:
+            return None
+        return Baseline.from_bytes(data, self._texts("baseline", version))
+
+    def save_baseline(self, baseline: Baseline) -> None:
+        """Keeps it, and puts it in use."""
+        version = baseline.version
+        self.lake.write(self._key("baselines", f"{version}.npz"), baseline.to_bytes())
+        self._save_texts("baseline", version, baseline.state)
+        pointer = {
+            "version": version,
+            "model_id": baseline.reference.model_id,
+            "windows": baseline.window_ids,
+        }
+        self.lake.write(
+            self._key("baseline.json"), json.dumps(pointer).encode(), content_type="application/json"
+        )
+
+    def state(self, version: str, window_id: str) -> State | None:
+        data = self.lake.read(self._key("states", version, f"{window_id}.npz"))
+        return State.from_bytes(data, self._texts(version, window_id)) if data else None
+
+    def save_state(self, version: str, window_id: str, state: State) -> None:
+        self.lake.write(self._key("states", version, f"{window_id}.npz"), state.to_bytes())
+        self._save_texts(version, window_id, state)
+
+    def result(self, version: str, window_id: str) -> WindowResult | None:
+        data = self.lake.read(self._key("content", "results", version, f"{window_id}.json"))
+        return WindowResult.model_validate_json(data) if data else None
+
+    def results(self, version: str) -> list[WindowResult]:
+        """Of the baseline, oldest first."""
+        keys = sorted(key for key, _ in self.lake.list(self._key("content", "results", f"{version}/")))
+        return [WindowResult.model_validate_json(data) for key in keys if (data := self.lake.read(key))]
+
+    def save_result(self, version: str, result: WindowResult) -> None:
+        key = self._key("content", "results", version, f"{result.window}.json")
+        self.lake.write(key, result.model_dump_json(indent=1).encode(), content_type="application/json")
+
+    def save_report(self, window_id: str, html: str) -> str:
+        """The report's key."""
+        key = self._key("content", "reports", f"{window_id}.html")
+        self.lake.write(key, html.encode(), content_type=HTML)
+        self.lake.write(self._key("content", "reports", "latest.html"), html.encode(), content_type=HTML)
+        return key
+
+    def save_for_review(self, result: WindowResult) -> str:
+        """The interactions that people should look at, as JSON lines of `interaction_id`, `kind` and `detail`; the key."""
+        key = self._key("content", "review", f"{result.window}.jsonl")
+        lines = "".join(item.model_dump_json() + "\n" for item in result.for_review)
+        self.lake.write(key, lines.encode(), content_type="application/x-ndjson")
+        return key
+
+    def _texts(self, version: str, name: str) -> dict[str, str]:
+        data = self.lake.read(self._key("content", "texts", version, f"{name}.json.gz"))
+        texts: dict[str, str] = json.loads(gzip.decompress(data)) if data else {}
+        return texts
+
+    def _save_texts(self, version: str, name: str, state: State) -> None:
+        packed = gzip.compress(json.dumps(state.texts()).encode(), mtime=0)
+        self.lake.write(self._key("content", "texts", version, f"{name}.json.gz"), packed)
+
+    def _key(self, *parts: str) -> str:
+        return "/".join([self.prefix, *parts])

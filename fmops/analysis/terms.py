@@ -1,0 +1,70 @@
+"""Words that tell a group of texts from all others."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+MAX_TERMS = 4
+CLAUSES = re.compile(r"[.,;:!?()\"\n]+")
+WORDS = re.compile(r"[^\W\d_]+")
+OWN_WORDS = frozenset(
+    "please thank thanks hello hi want need know tell help question ask asking like does did can could would will".split()
+)
+
+
+class Terms:
+    """Class-based TF-IDF over words and pairs of words (as BERTopic, Grootendorst 2022): in how many texts, not how often."""
+
+    def __init__(self, background: Iterable[str]) -> None:
+        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+        self._stop_words = ENGLISH_STOP_WORDS | OWN_WORDS
+        self._documents = 0
+        self._frequencies: Counter[str] = Counter()
+        for text in background:
+            self._documents += 1
+            self._frequencies.update(self._analyze(text))
+
+    def of(self, texts: Sequence[str]) -> list[str]:
+        """Up to four terms, the most telling first; a word is not repeated in another term."""
+        own: Counter[str] = Counter()
+        for text in texts:
+            own.update(self._analyze(text))
+        enough = 2 if len(texts) > 2 else 1
+        scored = sorted(
+            ((self._score(term, count, len(texts)), term) for term, count in own.items() if count >= enough),
+            key=lambda item: (-item[0], item[1]),
+        )
+        chosen: list[str] = []
+        used: set[str] = set()
+        for _, term in scored:
+            words = set(term.split())
+            if not words & used:
+                chosen.append(term)
+                used |= words
+            if len(chosen) == MAX_TERMS:
+                break
+        return chosen
+
+    def _analyze(self, text: str) -> set[str]:
+        """Words of three letters and more, and pairs of them that stand side by side, with no stop word or comma between."""
+        found: set[str] = set()
+        for clause in CLAUSES.split(text.lower()):
+            before = ""
+            for word in WORDS.findall(clause):
+                if len(word) < 3 or word in self._stop_words:
+                    before = ""
+                    continue
+                found.add(word)
+                if before:
+                    found.add(f"{before} {word}")
+                before = word
+        return found
+
+    def _score(self, term: str, count: int, texts: int) -> float:
+        rarity = math.log(1 + (self._documents + 1) / (self._frequencies[term] + 1))
+        # A pair says more than its words, when it is about as frequent.
+        return count / texts * rarity * (1.3 if " " in term else 1.0)

@@ -1,0 +1,75 @@
+"""The plain sentence that a report begins with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from fmops.analysis.findings import Cluster, Findings, TopicChange
+
+
+def sentence(findings: Findings, *, alert: bool, unusual: bool) -> str:
+    """The most important finding of a window that could be compared."""
+    if findings.new_topics:
+        return _new_topic(findings.new_topics[0], len(findings.new_topics) - 1)
+    changed = [topic for topic in findings.topics if topic.changed]
+    if findings.gap_grew:
+        lead = findings.gaps[0].terms if findings.gaps else []
+        about = f", first of all {named(lead)}" if lead else ""
+        return (
+            f"{percent(findings.gap_share)} of the queries are far from every document, "
+            f"{percent(findings.usual_gap_share)} usually are{about}."
+        )
+    if changed:
+        return _changed(max(changed, key=lambda topic: abs(topic.share - topic.usual)), len(changed) - 1)
+    if alert or unusual:
+        return "The queries differ from what is usual by more than days differ, but no topic grew by enough to name it."
+    return "The queries are what they usually are."
+
+
+def _new_topic(topic: Cluster, others: int) -> str:
+    covered = {
+        True: ", which a document is near to",
+        False: ", and no document covers it",
+        None: "",
+    }[topic.covered]
+    since = f"Since {day(topic.since)} people" if topic.since else "People"
+    more = f" {_count(others)} more." if others else ""
+    return (
+        f"{since} ask about {named(topic.terms)}: {percent(topic.share)} of the queries, new{covered}.{more}"
+    )
+
+
+def _count(others: int) -> str:
+    return "There is one new topic" if others == 1 else f"There are {others} new topics"
+
+
+def _changed(topic: TopicChange, others: int) -> str:
+    direction = "more" if topic.share > topic.usual else "less"
+    more = (
+        f" {others} other topics changed too."
+        if others > 1
+        else " One other topic changed too."
+        if others
+        else ""
+    )
+    return (
+        f"People ask {direction} about {named(topic.terms)}: {percent(topic.share)} of the queries, "
+        f"{percent(topic.usual)} usually.{more}"
+    )
+
+
+def named(terms: list[str]) -> str:
+    """A topic by its terms."""
+    return ", ".join(terms[:3]) if terms else "something without common words"
+
+
+def percent(share: float) -> str:
+    """As people read it: 0.3 %, 6 %."""
+    value = 100 * share
+    return f"{value:.1f} %" if 0 < value < 3 else f"{value:.0f} %"
+
+
+def day(window_id: str) -> str:
+    """12 Nov, or 12 Nov 06:00."""
+    moment = datetime.fromisoformat(window_id if "T" not in window_id else f"{window_id}:00")
+    return f"{moment.day} {moment:%b}" + (f" {moment:%H:%M}" if "T" in window_id else "")

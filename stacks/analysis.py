@@ -1,0 +1,135 @@
+"""Analysis: what people ask, day by day, and whether it changes. Changes with the job."""
+
+from pathlib import Path
+
+from aws_cdk import CfnOutput, Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+from constructs.acknowledge import acknowledge_keys
+from constructs.alarms import notify
+from constructs.bedrock_access import grant_invoke
+from constructs.processing_job import ProcessingJob
+
+from settings import Settings
+from stacks.base import FmopsStack
+from stacks.foundation import Foundation
+from stacks.observability import Observability
+from stacks.tracking import Tracking
+
+ROOT = Path(__file__).parents[1]
+NAMESPACE = "FMOps/Analysis"
+
+
+class Analysis(FmopsStack):
+    """The embedding analysis: a scheduled job on SageMaker Processing, and alarms on what it finds."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        settings: Settings,
+        foundation: Foundation,
+        tracking: Tracking,
+        observability: Observability,
+    ) -> None:
+        super().__init__(scope, id, settings, description="FMOps: embedding analysis")
+        self._settings = settings
+        self._foundation, self._tracking, self._observability = foundation, tracking, observability
+        self.job = self._build_job()
+        self._grant()
+        self._build_alarms()
+        CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
+
+    def _build_job(self) -> ProcessingJob:
+        options = self._settings.analysis
+        return ProcessingJob(
+            self,
+            "Job",
+            name=f"{self._settings.environment_name}-analyse",
+            image=ROOT,
+            dockerfile="Dockerfile.jobs",
+            module="fmops.jobs.analyse",
+            environment={
+                "FMOPS_ENVIRONMENT": self._settings.environment_name,
+                "FMOPS_LAKE_BUCKET": self._foundation.lake.bucket.bucket_name,
+                "FMOPS_INTERACTIONS_PREFIX": Foundation.INTERACTIONS,
+                "FMOPS_TRACKING_URI": self._tracking.mlflow.arn,
+                "FMOPS_EMBEDDING_MODEL_ID": self._settings.assistant.embedding_model_id,
+                "FMOPS_DESCRIPTION_MODEL_ID": options.description_model_id or "",
+                "FMOPS_WINDOW_HOURS": str(options.window_hours),
+                "FMOPS_BASELINE_WINDOWS": str(options.baseline_windows),
+                "FMOPS_ALARM_WINDOWS": str(options.alarm_windows),
+            },
+            instance_type=options.instance_type,
+            volume_gib=options.volume_gib,
+            max_runtime=Duration.hours(options.max_hours),
+            schedule=options.schedule,
+            scheduled_input={"arguments": ["--scheduled", "<aws.scheduler.scheduled-time>"]},
+            key=self._foundation.lake.key,
+            alarm_topic=self._observability.prometheus.alert_topic,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+
+    def _grant(self) -> None:
+        role, bucket, options = self.job.role, self._foundation.lake.bucket, self._settings.analysis
+        read, write = f"{Foundation.INTERACTIONS}/*", f"{Foundation.ANALYSIS}/*"
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"],
+                resources=[bucket.arn_for_objects(read), bucket.arn_for_objects(write)],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects(write)])
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [read, write]}},
+            )
+        )
+        self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
+            )
+        )
+        grant_invoke(role, self._settings.assistant.embedding_model_id)
+        if options.description_model_id:
+            grant_invoke(role, options.description_model_id)
+        self._tracking.mlflow.grant_use(role)
+        reason = "Windows get new objects all the time: the job reads interactions, and writes below its own prefix."
+        acknowledge_keys(role, reason, bucket, read, write)
+
+    def _build_alarms(self) -> None:
+        watched = [
+            ("Drift", "What people ask has changed: the report says how (docs/analysis.md)."),
+            ("Incomparable", "The embedding model has changed: fit a new baseline (docs/analysis.md)."),
+        ]
+        alarms = [
+            cloudwatch.Alarm(
+                self,
+                metric,
+                alarm_description=meaning,
+                metric=cloudwatch.Metric(
+                    namespace=NAMESPACE,
+                    metric_name=metric,
+                    dimensions_map={"Environment": self._settings.environment_name},
+                    statistic="Maximum",
+                    period=Duration.hours(min(self._settings.analysis.window_hours, 24)),
+                ),
+                threshold=1,
+                evaluation_periods=1,
+                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                # Between windows the state stays: a drift is not over because nobody looked.
+                treat_missing_data=cloudwatch.TreatMissingData.IGNORE,
+            )
+            for metric, meaning in watched
+        ]
+        notify(alarms, self._observability.prometheus.alert_topic)

@@ -1,0 +1,168 @@
+"""What is read from the lake, and what is said of what could not be."""
+
+from __future__ import annotations
+
+import gzip
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fmops.analysis.engine import profile, profile_object
+from fmops.analysis.lake import COLUMNS, CorruptObjectError, DirectoryLake, Reader, parse_time, windows
+from fmops.analysis.reference import fit
+from fmops.interaction import Embedding, Feedback
+from tests.analysis.traffic import MODEL, START, day, fill, interaction, put
+
+VECTOR = [0.5, -0.25, 1.0, 0.125]
+
+
+def read(lake: DirectoryLake, key: str) -> tuple[Reader, list[str]]:
+    reader = Reader(day(0))
+    ids = [identifier for batch in reader.read(lake, key) for identifier in batch.ids]
+    return reader, ids
+
+
+def test_a_record_is_read_as_it_was_captured(tmp_path: Path) -> None:
+    lake = DirectoryLake(tmp_path)
+    key = put(
+        lake,
+        day(0),
+        [
+            interaction(
+                day(0),
+                1,
+                VECTOR,
+                "What is covered?",
+                retrieved=[{"document_id": "d", "score": 0.5}, {"document_id": "e", "score": 0.75}],
+            )
+        ],
+    )
+    (batch,) = Reader(day(0)).read(lake, key)
+    np.testing.assert_array_equal(batch.vectors, [VECTOR])
+    assert (batch.texts, batch.sessions, batch.similarities.tolist()) == (
+        ["What is covered?"],
+        ["2026-09-01-0"],
+        [0.75],
+    )
+
+
+def test_what_is_no_measurable_interaction_is_counted(tmp_path: Path) -> None:
+    lake, window = DirectoryLake(tmp_path), day(0)
+    good = interaction(window, 1, VECTOR)
+    lines = [
+        good.line(),
+        good.line(),  # delivered twice
+        Feedback(interaction_id="int-1", rating="up").line(),
+        interaction(window, 2, None).line(),
+        interaction(window, 3, VECTOR, embedding=Embedding.encode("other", VECTOR)).line(),
+        interaction(window, 4, [1.0, 2.0]).line(),
+        interaction(window, 5, VECTOR, embedding=Embedding(model_id=MODEL, dimension=4, vector="!")).line(),
+        interaction(window, 6, VECTOR, started_at="2031-01-01T00:00:00.000000Z").line(),
+        interaction(window, 7, VECTOR, started_at="2026-08-31T23:59:00.000000Z").line(),
+        b"{ this is no JSON\n",
+        b"\n",
+    ]
+    key = "interactions/dt=2026-09-01/hour=00/a.gz"
+    lake.write(key, gzip.compress(b"".join(lines)))
+    reader, ids = read(lake, key)
+    assert ids == [good.interaction_id]
+    assert {name: count for name, count in reader.checks.items() if count} == {
+        "unreadable": 1,
+        "wrong_clock": 1,
+        "repeated": 1,
+        "interactions": 5,
+        "no_embedding": 2,
+        "other_model": 1,
+        "other_dimension": 1,
+    }
+    assert reader.models == {MODEL: 2, "other": 1}
+
+
+def test_a_corrupt_object_in_the_middle_is_left_out_counted_and_named(tmp_path: Path) -> None:
+    lake, window = DirectoryLake(tmp_path), day(0)
+    rows = np.random.default_rng(1).standard_normal((300, 8)).astype(np.float32)
+    put(lake, window, [interaction(window, n, row) for n, row in enumerate(rows[:100])], "a")
+    cut = put(lake, window, [interaction(window, n + 100, row) for n, row in enumerate(rows[100:200])], "b")
+    put(lake, window, [interaction(window, n + 200, row) for n, row in enumerate(rows[200:])], "c")
+    data = lake.read(cut) or b""
+    lake.write(cut, data[: len(data) // 2])
+    reference = fit(rows, version="b", model_id=MODEL)
+    state = profile(lake, window.keys(lake, "interactions"), window, reference)
+    assert (state.count, state.checks["corrupt_objects"], state.checks["objects"]) == (200, 1, 2)
+    (named,) = state.bad_objects
+    assert named.startswith(cut)
+    with pytest.raises(CorruptObjectError, match="is gone"):
+        read(lake, "interactions/none")
+    assert profile_object(lake, cut, window, reference).count == 0
+
+
+def test_an_empty_object_has_no_rows(tmp_path: Path) -> None:
+    lake = DirectoryLake(tmp_path)
+    lake.write("interactions/dt=2026-09-01/hour=00/a.gz", gzip.compress(b""))
+    assert read(lake, "interactions/dt=2026-09-01/hour=00/a.gz")[1] == []
+
+
+def test_parquet_is_read_like_json_lines(tmp_path: Path) -> None:
+    import duckdb
+
+    lake, window = DirectoryLake(tmp_path), day(0)
+    rows = np.random.default_rng(1).standard_normal((50, 8)).astype(np.float32)
+    ((key, _),) = fill(lake, window, rows)
+    target = tmp_path / "interactions/dt=2026-09-01/hour=01/b.parquet"
+    target.parent.mkdir(parents=True)
+    duckdb.sql(
+        f"COPY (SELECT * FROM read_json('{tmp_path / key}', columns={COLUMNS})) TO '{target}' (FORMAT parquet)"
+    )
+    reference = fit(rows, version="b", model_id=MODEL)
+    states = [
+        profile_object(lake, name, window, reference) for name in (key, str(target.relative_to(tmp_path)))
+    ]
+    np.testing.assert_array_equal(states[0].vectors, states[1].vectors)
+    assert states[0].texts() == states[1].texts()
+
+
+def test_several_processes_find_what_one_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, window = DirectoryLake(tmp_path), day(0)
+    rows = np.random.default_rng(1).standard_normal((200, 8)).astype(np.float32)
+    for name in "abcd":
+        put(
+            lake,
+            window,
+            [
+                interaction(window, n, row, session_id=f"{name}{n}", interaction_id=f"{name}{n}")
+                for n, row in enumerate(rows)
+            ],
+            name,
+        )
+    reference = fit(rows, version="b", model_id=MODEL)
+    keys = window.keys(lake, "interactions")
+    alone = profile(lake, keys, window, reference)
+    monkeypatch.setattr("fmops.analysis.engine.ALONE_BYTES", 0)
+    monkeypatch.setattr("fmops.analysis.engine.TASK_BYTES", 1)
+    seen: list[tuple[int, int]] = []
+    together = profile(lake, keys, window, reference, workers=2, progress=lambda *done: seen.append(done))
+    np.testing.assert_array_equal(alone.topics, together.topics)
+    np.testing.assert_allclose(alone.waves, together.waves)
+    assert len(seen) == 4 and seen[-1][0] == seen[-1][1]
+
+
+def test_a_window_reads_what_was_delivered_shortly_after_it(tmp_path: Path) -> None:
+    lake, window = DirectoryLake(tmp_path), day(0)
+    late = interaction(window, 1, VECTOR, started_at="2026-09-01T23:59:59.000000Z")
+    put(lake, day(1), [late, interaction(day(1), 2, VECTOR)])
+    ((key, _),) = window.keys(lake, "interactions")
+    assert read(lake, key)[1] == [late.interaction_id]
+    assert window.keys(lake, "other") == []
+
+
+def test_ranges_and_times() -> None:
+    spans = windows(START, START + timedelta(days=2), hours=24)
+    assert [span.id for span in spans] == ["2026-09-01", "2026-09-02"]
+    assert windows(START, START + timedelta(hours=2), hours=1)[1].id == "2026-09-01T01"
+    assert parse_time("2026-09-01") == parse_time("2026-09-01T02:00+02:00") == START
+    with pytest.raises(ValueError, match="FROM must be before TO"):
+        windows(START, START, hours=24)
+    with pytest.raises(ValueError, match="'yesterday' is no time: write 2026-11-12"):
+        parse_time("yesterday")

@@ -1,0 +1,203 @@
+"""Windows analysed one after the other: what is found, what is refused, and what is not done twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.drift_world import World
+from fmops.analysis.baseline import accumulate, evidence
+from fmops.analysis.lake import DirectoryLake
+from fmops.analysis.reference import BaselineError
+from fmops.analysis.report import render
+from fmops.analysis.run import Analysis
+from fmops.interaction import Embedding
+from fmops.review.model import DriftSignal
+from tests.analysis.traffic import START, day, fill, interaction, put, usual_days
+
+DAYS = 16
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
+    """A lake of 16 usual days with a baseline of them."""
+    root = tmp_path_factory.mktemp("lake")
+    lake, world = usual_days(root, DAYS)
+    Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(
+        START, START + timedelta(days=DAYS), version="b1"
+    )
+    return root, world
+
+
+@pytest.fixture
+def analysis(known: tuple[Path, World], tmp_path: Path) -> Analysis:
+    import shutil
+
+    shutil.copytree(known[0], tmp_path / "lake")
+    return Analysis(DirectoryLake(tmp_path / "lake"), now=lambda: LATER)
+
+
+@pytest.fixture
+def world(known: tuple[Path, World]) -> World:
+    return known[1]
+
+
+def test_a_usual_day_is_usual(analysis: Analysis, world: World) -> None:
+    fill(analysis.lake, day(20), world.sample(300, np.random.default_rng(20), jitter=0.15))
+    result, is_new = analysis.analyse(day(20))
+    assert (result.verdict, result.alert, result.null, is_new) == ("usual", False, "windows", True)
+    assert result.sentence == "The queries are what they usually are."
+
+
+def test_a_new_topic_is_found_named_dated_and_handed_to_review(analysis: Analysis, world: World) -> None:
+    generator = np.random.default_rng(21)
+    for number in (20, 21, 22):
+        usual = world.sample(300, generator, jitter=0.15)
+        new = world.sample(24 if number > 20 else 0, generator, new=1.0)
+        texts = [f"question {n}" for n in range(300)] + [
+            f"My car has hail damage, dent {n}" for n in range(len(new))
+        ]
+        fill(analysis.lake, day(number), np.vstack([usual, new]), texts)
+        result, _ = analysis.analyse(day(number))
+    assert (result.verdict, result.alert) == ("drift", True)
+    (topic,) = result.findings.new_topics
+    # Those of its rows that are within the radius of a usual topic are not counted: 24 of 324 in all.
+    assert 0.03 < topic.share < 0.09
+    assert topic.since == "2026-09-22"
+    assert topic.terms == ["hail damage", "car", "dent"]
+    assert result.sentence.startswith("Since 22 Sep people ask about ")
+    assert all("hail" in quote.text for quote in topic.examples)
+    kinds = {signal.kind for signal in result.for_review}
+    assert "new_topic" in kinds
+    lines = (analysis.lake.read("analysis/content/review/2026-09-23.jsonl") or b"").decode().splitlines()
+    assert [DriftSignal.model_validate_json(line).kind for line in lines] == [
+        item.kind for item in result.for_review
+    ]
+    html = render(result, analysis.store.results("b1"))
+    assert result.sentence in html
+    assert "hail damage, car, dent" in html
+    assert "http://" not in html and "https://" not in html
+
+
+def test_texts_in_a_report_are_escaped(analysis: Analysis, world: World) -> None:
+    rows = world.sample(300, np.random.default_rng(20), new=0.3)
+    fill(analysis.lake, day(20), rows, ["<script>alert(1)</script> dents"] * 300)
+    result, _ = analysis.analyse(day(20))
+    assert "<script>" not in render(result, [result])
+
+
+def test_a_window_is_not_analysed_twice_unless_it_changed_or_one_insists(
+    analysis: Analysis, world: World
+) -> None:
+    fill(analysis.lake, day(20), world.sample(300, np.random.default_rng(20)))
+    first, _ = analysis.analyse(day(20))
+    again, is_new = analysis.analyse(day(20))
+    assert (again, is_new) == (first, False)
+    assert analysis.analyse(day(20), again=True)[1]
+    put(
+        analysis.lake,
+        day(20),
+        [interaction(day(20), 900, world.sample(1, np.random.default_rng(1))[0])],
+        "late",
+    )
+    later, is_new = analysis.analyse(day(20))
+    assert (later.rows, is_new) == (301, True)
+
+
+def test_a_window_that_is_not_over_is_analysed_again(analysis: Analysis, world: World) -> None:
+    fill(analysis.lake, day(20), world.sample(300, np.random.default_rng(20)))
+    analysis.now = lambda: day(20).start + timedelta(hours=3)
+    assert analysis.analyse(day(20))[0].partial
+    assert analysis.analyse(day(20))[1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "session", "reason"),
+    [
+        (0, None, "0 usable rows, of at least 100"),
+        (1, None, "1 usable rows, of at least 100"),
+        (300, "one user", "too few sessions: they fill 1 of 32 blocks"),
+    ],
+)
+def test_too_little_is_said_to_be_too_little(
+    analysis: Analysis, world: World, rows: int, session: str | None, reason: str
+) -> None:
+    changes = {"session_id": session} if session else {}
+    fill(analysis.lake, day(20), world.sample(rows, np.random.default_rng(20), new=0.5), **changes)
+    result, _ = analysis.analyse(day(20))
+    assert (result.verdict, result.p_value, result.alert) == ("not enough data", None, False)
+    assert reason in result.sentence
+    assert "Not enough data" in render(result, [result])
+
+
+def test_another_embedding_model_is_incomparable_and_no_drift(analysis: Analysis, world: World) -> None:
+    rows = world.sample(300, np.random.default_rng(20))
+    put(
+        analysis.lake,
+        day(20),
+        [
+            interaction(day(20), n, row, embedding=Embedding.encode("new-model", row))
+            for n, row in enumerate(rows)
+        ],
+    )
+    result, _ = analysis.analyse(day(20))
+    assert (result.verdict, result.p_value, result.alert) == ("incomparable", None, True)
+    assert "of new-model, the baseline's are of titan: they cannot be compared" in result.sentence
+    assert result.metrics()["Incomparable"] == 1
+
+
+def test_a_few_rows_of_another_model_are_only_counted(analysis: Analysis, world: World) -> None:
+    rows = world.sample(310, np.random.default_rng(20))
+    records = [
+        interaction(day(20), n, row, **({"embedding": Embedding.encode("other", row)} if n < 10 else {}))
+        for n, row in enumerate(rows)
+    ]
+    put(analysis.lake, day(20), records)
+    result, _ = analysis.analyse(day(20))
+    assert (result.rows, result.checks["other_model"]) == (300, 10)
+    assert "embeddings of another model" in render(result, [result])
+
+
+def test_a_baseline_of_mixed_models_is_refused(tmp_path: Path) -> None:
+    lake, world = usual_days(tmp_path, 2)
+    rows = world.sample(50, np.random.default_rng(1))
+    put(
+        lake,
+        day(1),
+        [interaction(day(1), n, row, embedding=Embedding.encode("other", row)) for n, row in enumerate(rows)],
+        "b",
+    )
+    with pytest.raises(BaselineError, match="has embeddings of other, titan: choose days with one of them"):
+        Analysis(lake).fit(START, START + timedelta(days=2))
+    with pytest.raises(BaselineError, match="no interaction with an embedding between 2027-01-01"):
+        Analysis(lake).fit(LATER, LATER + timedelta(days=1))
+
+
+def test_without_a_baseline_it_says_what_is_asked_and_when_there_will_be_one(tmp_path: Path) -> None:
+    lake, _ = usual_days(tmp_path, 3, rows=60)
+    result, _ = Analysis(lake, now=lambda: LATER).analyse(day(2))
+    assert (result.verdict, result.rows, result.p_value) == ("no baseline", 60, None)
+    assert "fitted once 14 windows in a row have interactions" in result.reason
+    assert "nothing yet to compare" in render(result, [result])
+
+
+def test_the_first_baseline_is_fitted_when_there_is_enough(tmp_path: Path) -> None:
+    lake, _ = usual_days(tmp_path, 5)
+    analysis = Analysis(lake, baseline_windows=4, now=lambda: LATER)
+    result, _ = analysis.analyse(day(4))
+    fitted = analysis.store.baseline()
+    assert fitted is not None
+    assert (result.baseline, result.null) == (fitted.version, "sessions")
+    assert fitted.window_ids == [day(n).id for n in range(4)]
+
+
+def test_evidence_grows_with_surprise_and_falls_back_to_one() -> None:
+    assert evidence(0.5) < 1 < evidence(0.01) < evidence(0.001)
+    assert accumulate(50.0, None) == 50.0
+    assert accumulate(0.01, 0.9) == evidence(0.9)
+    generator = np.random.default_rng(1)
+    assert np.mean([evidence(p) for p in generator.random(200_000)]) < 1.3
