@@ -1,13 +1,19 @@
 """Observability: metrics, alerts and dashboards. Changes with the dashboards."""
 
+from pathlib import Path
+
 from aws_cdk import CfnOutput
 from constructs import Construct
+from constructs.grafana_dashboards import DataSource, GrafanaDashboards
 from constructs.grafana_workspace import GrafanaWorkspace
 from constructs.prometheus_workspace import PrometheusWorkspace
 
-from dashboards import rules
+from dashboards import dashboards, rules
+from dashboards.parts import CLOUDWATCH, PROMETHEUS, XRAY
 from settings import Settings
 from stacks.base import FmopsStack
+
+ROOT = Path(__file__).parents[1]
 
 
 class Observability(FmopsStack):
@@ -31,4 +37,23 @@ class Observability(FmopsStack):
             grafana = GrafanaWorkspace(
                 self, "Grafana", name=settings.environment_name, prometheus_arn=self.prometheus.arn
             )
+            self._build_dashboards(grafana)
             CfnOutput(self, "GrafanaWorkspaceEndpoint", value=grafana.endpoint)
+
+    def _build_dashboards(self, workspace: GrafanaWorkspace) -> None:
+        prometheus, traces = PROMETHEUS.type_val, XRAY.type_val
+        GrafanaDashboards(
+            self,
+            "Dashboards",
+            workspace=workspace,
+            code=ROOT / "lambdas" / "grafana_provisioner",
+            dashboards=dashboards(),
+            data_sources=(
+                DataSource(str(PROMETHEUS.uid), str(prometheus), self.prometheus.endpoint),
+                DataSource(str(XRAY.uid), str(traces)),
+                DataSource(str(CLOUDWATCH.uid), str(CLOUDWATCH.type_val)),
+            ),
+            plugins=(str(prometheus), str(traces)),
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )

@@ -36,7 +36,8 @@ def run_app(outdir: Path, *arguments: str, **environment: str) -> subprocess.Com
 
 def test_needs_no_node_on_the_path(tmp_path: Path) -> None:
     result = run_app(tmp_path, CDK_CONTEXT_JSON='{"profile": "prod", "port": "8090"}')
-    assert (result.returncode, result.stderr) == (0, "")
+    said = [line for line in result.stderr.splitlines() if not line.startswith("Bundling asset ")]
+    assert (result.returncode, said) == (0, [])
     template = (tmp_path / "Assistant.template.json").read_text()
     assert '"Value": "8090"' in template
     assert "http://localhost:8090/healthz" in template
