@@ -78,11 +78,8 @@ class Lake:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout
-    )
-    for noisy in ("botocore", "urllib3", "alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
+    logging.getLogger("fmops").setLevel(logging.INFO)
     settings = ReviewSettings()
     objects = Lake(boto3.client("s3"), settings.lake_bucket)
     backend = MlflowReview(settings.tracking_uri, days=settings.days)

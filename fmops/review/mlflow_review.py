@@ -7,10 +7,12 @@ carries the interaction's id and X-Ray's trace id as tags.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +33,10 @@ INTERACTION, STRATUM, DAY, STATE = (
     "fmops.review.state",
 )
 TASK = "fmops.review.task"
+TASK_ID = re.compile(r"[\w-]{1,100}")
 PAGE = 200
+WORKERS = 8
+"""Traces that are written at once."""
 
 
 class MlflowReview:
@@ -45,7 +50,7 @@ class MlflowReview:
         self._days = days
         self._lock = threading.Lock()
         self._experiment = ""
-        self._tasks: dict[str, tuple[str, ReviewTask]] = {}
+        self._tasks: dict[str, ReviewTask] = {}
 
     def submit(self, tasks: Sequence[ReviewTask]) -> int:
         """Make the traces of tasks that have none. Raises ``ReviewUnavailableError`` when one did not arrive."""
@@ -54,8 +59,8 @@ class MlflowReview:
         with self._mlflow() as mlflow:
             known = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
             new = [task for task in tasks if task.interaction_id not in known]
-            for task in new:
-                self._trace(mlflow, task)
+            with ThreadPoolExecutor(WORKERS) as pool:
+                list(pool.map(lambda task: self._trace(mlflow, task), new))
             there = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
         if missing := [task.task_id for task in new if task.interaction_id not in there]:
             raise ReviewUnavailableError(
@@ -65,20 +70,23 @@ class MlflowReview:
 
     def reviewed(self) -> list[Reviewed]:
         with self._mlflow() as mlflow:
-            found = [(trace, self._task_of(mlflow, trace)) for trace in self._search(mlflow, spans=False)]
-        return [Reviewed(task, _labels(trace.info, task)) for trace, task in found if task]
+            traces = list(self._search(mlflow, spans=False))
+            if any(trace.info.tags.get(INTERACTION, "") not in self._tasks for trace in traces):
+                traces = list(self._search(mlflow, spans=True))
+                self._learn(traces)
+        known = ((trace, self._tasks.get(trace.info.tags.get(INTERACTION, ""))) for trace in traces)
+        return [Reviewed(task, _labels(trace.info, task)) for trace, task in known if task]
 
     def task(self, task_id: str) -> Reviewed:
         with self._mlflow() as mlflow:
-            trace_id, task = self._find(mlflow, task_id)
-            return Reviewed(task, _labels(mlflow.get_trace(trace_id).info, task))
+            return self._find(mlflow, task_id)[1]
 
     def label(self, label: Label) -> Reviewed:
         """The correction first: the verdict makes a label of it."""
         from mlflow.entities import AssessmentSource
 
         with self._mlflow() as mlflow:
-            trace_id, _ = self._find(mlflow, label.task_id)
+            trace_id, before = self._find(mlflow, label.task_id)
             source = AssessmentSource(source_type="HUMAN", source_id=label.reviewer)
             if label.corrected_answer:
                 mlflow.log_expectation(
@@ -93,8 +101,10 @@ class MlflowReview:
                 rationale=label.comment or None,
                 metadata=details | ({"category": label.category} if label.category else {}),
             )
-            now = self.task(label.task_id)
-            mlflow.set_trace_tag(trace_id, STATE, now.state.value)
+            # Looked up again: somebody else may have labelled it in the meantime.
+            _, now = self._find(mlflow, label.task_id)
+            if now.state is not before.state:
+                mlflow.set_trace_tag(trace_id, STATE, now.state.value)
         return now
 
     def forget(self, user: str) -> int:
@@ -129,14 +139,15 @@ class MlflowReview:
                 f"MLflow did not answer ({error.error_code}): try again, and look at the tracking server"
             ) from error
 
-    def _search(self, mlflow: Any, *, spans: bool, days: int | None = -1) -> Iterator[Any]:
+    def _search(self, mlflow: Any, *, spans: bool, days: int | None = -1, task_id: str = "") -> Iterator[Any]:
         limit = self._days if days == -1 else days
-        since = "" if limit is None else f"timestamp_ms > {int((time.time() - limit * 86_400) * 1000)}"
+        conditions = [f"timestamp_ms > {int((time.time() - limit * 86_400) * 1000)}"] if limit else []
+        conditions += [f"tags.`{INTERACTION}` = '{task_id}'"] if task_id else []
         client, token = mlflow.MlflowClient(), None
         while True:
             page = client.search_traces(
                 locations=[self._experiment],
-                filter_string=since or None,
+                filter_string=" AND ".join(conditions) or None,
                 max_results=PAGE,
                 page_token=token,
                 include_spans=spans,
@@ -146,27 +157,27 @@ class MlflowReview:
             if not token:
                 return
 
-    def _find(self, mlflow: Any, task_id: str) -> tuple[str, ReviewTask]:
-        if task_id not in self._tasks:
-            for trace in self._search(mlflow, spans=False):
-                if trace.info.tags.get(INTERACTION) == task_id:
-                    self._task_of(mlflow, trace)
-        if task_id not in self._tasks:
+    def _find(self, mlflow: Any, task_id: str) -> tuple[str, Reviewed]:
+        """The trace's id, and the task with its labels of this moment. Raises ``NoSuchTaskError``."""
+        if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
-        return self._tasks[task_id]
+        known = task_id in self._tasks
+        traces = list(self._search(mlflow, spans=not known, task_id=task_id))
+        if not known:
+            self._learn(traces)
+        if not traces or task_id not in self._tasks:
+            raise NoSuchTaskError(task_id)
+        task = self._tasks[task_id]
+        return str(traces[0].info.trace_id), Reviewed(task, _labels(traces[0].info, task))
 
-    def _task_of(self, mlflow: Any, trace: Any) -> ReviewTask | None:
-        """The task that a trace was made from; it never changes, and is read once."""
-        task_id = trace.info.tags.get(INTERACTION, "")
-        if task_id not in self._tasks:
-            spans = mlflow.get_trace(trace.info.trace_id).data.spans
-            given = next((span.attributes[TASK] for span in spans if TASK in span.attributes), None)
-            try:
-                task = ReviewTask.model_validate(given)
-            except ValidationError:
-                return None  # somebody else's trace in our experiment
-            self._tasks[task_id] = (trace.info.trace_id, task)
-        return self._tasks[task_id][1]
+    def _learn(self, traces: Sequence[Any]) -> None:
+        """The tasks that traces were made from: they never change. Others may have traces in our experiment."""
+        for trace in traces:
+            given = next(
+                (span.attributes[TASK] for span in trace.data.spans if TASK in span.attributes), None
+            )
+            with suppress(ValidationError):
+                self._tasks[trace.info.tags[INTERACTION]] = ReviewTask.model_validate(given)
 
     def _trace(self, mlflow: Any, task: ReviewTask) -> None:
         began = _nanoseconds(task.started_at)

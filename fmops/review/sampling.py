@@ -65,7 +65,7 @@ def draw(
     """Choose tasks from the interactions of ``day`` (UTC) that ``lake.connect`` gives.
 
     The choice depends on the day and on the interactions' ids only: drawing again gives the same tasks. Interactions
-    without an answer are not in the population. Signals about interactions that are not there are ignored.
+    without an answer are not in the population, nor are blocked questions, whose text is not kept. Signals about interactions that are not there are ignored.
     """
     _load_signals(connection, guardrails or GuardrailSettings(), judges, drift)
     connection.execute(_READ_ONCE)
@@ -203,7 +203,7 @@ _READ_ONCE = """
 CREATE OR REPLACE TEMP TABLE read_once AS
 SELECT
   record_type, interaction_id, "user", started_at, rating, guardrails,
-  output <> '' AND finish_reason <> 'error' AS answered
+  input <> '' AND output <> '' AND finish_reason <> 'error' AS answered
 FROM interactions
 """
 _CANDIDATES = Path(__file__).with_name("candidates.sql").read_text()

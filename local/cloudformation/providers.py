@@ -222,6 +222,9 @@ PROVIDERS: dict[str, Provider] = {
         name="AlarmName",
     ),
     # moto's own resource is one that its interpreter does not know.
+    "AWS::SSM::Parameter": Provider(  # moto gives it no name
+        "ssm", "PutParameter", "{p[Name]}", {"Type": "{p[Type]}", "Value": "{p[Value]}"}, name="Name"
+    ),
     "AWS::StepFunctions::StateMachine": Provider(
         *("stepfunctions", "CreateStateMachine", "{a[stateMachineArn]}"),
         {"Arn": "{a[stateMachineArn]}", "Name": "{p[name]}"},

@@ -14,12 +14,17 @@ from demo.who_can import UnknownError, who_can
         ("approve_payout", "C-1001", {"amount": 500_000}, {"amir", "sofia"}),
         ("approve_payout", "C-1001", {"amount": 500_001}, {"sofia"}),
         ("get_customer_contact", "CU-100", {"purpose": "claim_followup"}, {"amir", "noor", "sofia"}),
-        ("read_document", "payout-authority", {}, {"amir", "noor", "sofia", "ines", "otto", "rita", "ravi"}),
+        (
+            "read_document",
+            "payout-authority",
+            {},
+            {"amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils"},
+        ),
         (
             "search_policy_docs",
             "policy-documents",
             {},
-            {"carla", "ben", "amir", "noor", "sofia", "ines", "otto", "rita", "ravi"},
+            {"carla", "ben", "amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils"},
         ),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def run(cloud: Cloud, bucket: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def run(cloud: Cloud, bucket: str, uri: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     cloud.client("ssm").put_parameter(
         Name="guardrails",
         Type="String",
@@ -55,8 +55,7 @@ def run(cloud: Cloud, bucket: str, uri: str, monkeypatch: pytest.MonkeyPatch) ->
     for name, value in environment.items():
         monkeypatch.setenv(f"FMOPS_{name}", value)
     monkeypatch.setattr(job.boto3, "client", cloud.client)
-    yield lambda *arguments: job.main(list(arguments))
-    job.logging.getLogger("mlflow").setLevel(logging.INFO)
+    return lambda *arguments: job.main(list(arguments))
 
 
 def interaction(number: int) -> Interaction:

@@ -95,6 +95,7 @@ def test_only_answers_of_the_day_are_in_the_population_each_once(tmp_path: Path)
     good = interaction(1)
     others = [
         interaction(2, output=""),
+        interaction(5, input="", finish_reason="content_filter"),
         interaction(3, finish_reason="error"),
         interaction(4, started_at="2026-11-19T23:59:59Z"),
     ]

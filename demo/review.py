@@ -1,0 +1,305 @@
+"""Review: what the tour captured goes before two reviewers, their labels come back as evaluation cases.
+
+The reviewers follow the script below. The tasks, the page, the labels, the agreement and the estimate are real.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import boto3
+import httpx
+from rich.table import Table
+
+from demo import browser
+from demo.visit import Visit
+
+REVIEWERS, ADJUDICATOR = ("rita", "ravi"), "nils"
+UNHELPFUL = ("carla", "Is a stolen bicycle covered, and what is the deductible for water damage?")
+"""Somebody asks this, and says that the answer did not help."""
+CORRECTION = (
+    "The deductible for water damage is 250.00. Whether a stolen bicycle is covered depends on the policy."
+)
+PATIENCE = 120
+"""Seconds that one run of the job may take: in AWS an instance has to start for it."""
+
+Said = Mapping[str, str]
+
+
+def review(visit: Visit) -> list[str]:
+    """The chapter."""
+    console = visit.console
+    console.print("[bold]People review what was captured[/]")
+    _ask_and_complain(visit)
+    bucket = visit.outputs["Capture"]["LakeBucketName"]
+    day = datetime.now(UTC).date().isoformat()
+    with ThreadPoolExecutor() as meanwhile:
+        tokens = {
+            name: meanwhile.submit(visit.directory.id_token, name) for name in (*REVIEWERS, ADJUDICATOR)
+        }
+        _run_job(visit, "--day", day)
+    tasks = _lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
+    console.print(_table_of(tasks))
+    with _pages(visit, console) as pages:
+        _work({name: pages(tokens[name].result()) for name in REVIEWERS})
+        _work({ADJUDICATOR: pages(tokens[ADJUDICATOR].result())})
+        progress = _progress(visit, tokens[ADJUDICATOR].result())
+    _run_job(visit, "--collect")
+    cases = _lines(bucket, "evaluation/reviewed.jsonl")
+    metrics = _metrics()
+    _say(visit, progress, cases, metrics)
+    return list(_problems(tasks, progress, cases, metrics))
+
+
+def opinion(name: str, question: str, answer: str) -> Said:
+    """What a reviewer says of an answer. The second one is stricter with about every fifth."""
+    if question == UNHELPFUL[1]:
+        wrong = {"verdict": "bad", "category": "correctness"}
+        return wrong | ({"corrected_answer": CORRECTION} if name == REVIEWERS[0] else {})
+    strict = zlib.crc32(f"{question}{answer}".encode()) % 5 == 0
+    if name == REVIEWERS[1] and strict:
+        return {"verdict": "bad", "category": "relevance"}
+    return {"verdict": "good"}
+
+
+class Page(Protocol):
+    """The review page as one person sees it."""
+
+    def next(self) -> tuple[str, str] | None:
+        """Question and answer of the task that is shown; ``None`` when nothing is left."""
+        ...
+
+    def say(self, said: Said) -> None: ...
+
+
+def _work(pages: Mapping[str, Page]) -> None:
+    """Each person in turn labels one task, until nothing is left for anybody."""
+    busy = dict(pages)
+    while busy:
+        for name, page in list(busy.items()):
+            if shown := page.next():
+                page.say(opinion(name, *shown))
+            else:
+                del busy[name]
+
+
+@contextmanager
+def _pages(visit: Visit, console: Any) -> Iterator[Any]:
+    path = browser.find()
+    if path is None:
+        console.print(
+            f"[yellow]-[/] no browser here: labels go through the page's HTTP API; {browser.REMEDY}"
+        )
+        yield lambda token: HttpPage(visit.base_url, token)
+        return
+    with browser.opened(path) as opened:
+        yield lambda token: BrowserPage(opened, visit.base_url, token)
+
+
+class BrowserPage:
+    """The page in a real browser, driven with its keyboard shortcuts."""
+
+    def __init__(self, opened: Any, base_url: str, token: str) -> None:
+        self._page = opened.new_page()
+        self._page.goto(f"{base_url}/review#token={token}")
+        self._shown = ""
+
+    def next(self) -> tuple[str, str] | None:
+        self._page.wait_for_function(
+            """shown => !document.querySelector("#done").hidden
+                || (document.querySelector("#task").dataset.id ?? shown) !== shown""",
+            arg=self._shown,
+        )
+        if self._page.is_visible("#done"):
+            message = self._page.inner_text("#done")
+            self._page.close()
+            if "Nothing is left" not in message:
+                raise RuntimeError(f"the review page says: {message}")
+            return None
+        self._shown = self._page.get_attribute("#task", "data-id")
+        return self._page.inner_text("#question"), self._page.inner_text("#answer")
+
+    def say(self, said: Said) -> None:
+        keys = self._page.keyboard
+        if said["verdict"] == "good":
+            keys.press("g")
+        else:
+            keys.press("b")
+            categories = ("correctness", "groundedness", "relevance", "safety", "tool_calls")
+            keys.press(str(1 + categories.index(said["category"])))
+        if correction := said.get("corrected_answer"):
+            keys.press("e")
+            keys.insert_text(correction)
+        keys.press("Control+Enter")
+
+
+class HttpPage:
+    """What the page does, without a browser."""
+
+    def __init__(self, base_url: str, token: str) -> None:
+        self._client = httpx.Client(
+            base_url=f"{base_url}/v1/review/tasks", headers={"authorization": f"Bearer {token}"}, timeout=60
+        )
+        self._left: list[str] = [each["task_id"] for each in self._get("")["tasks"]]
+        self._task = ""
+
+    def next(self) -> tuple[str, str] | None:
+        if not self._left:
+            return None
+        self._task = self._left.pop(0)
+        task = self._get(f"/{self._task}")
+        return task["question"], task["answer"]
+
+    def say(self, said: Said) -> None:
+        self._client.post(f"/{self._task}/labels", json=dict(said)).raise_for_status()
+
+    def _get(self, path: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.get(path).raise_for_status().json()
+        return found
+
+
+def _ask_and_complain(visit: Visit) -> None:
+    user, question = UNHELPFUL
+    headers = {"authorization": f"Bearer {visit.directory.id_token(user)}"}
+    with httpx.Client(base_url=visit.base_url, headers=headers, timeout=60) as client:
+        body = {"model": "claims-desk", "messages": [{"role": "user", "content": question}]}
+        answer = client.post("/v1/chat/completions", json=body).raise_for_status().json()
+        rating = {"interaction_id": answer["id"], "rating": "down", "comment": "It does not say."}
+        client.post("/v1/feedback", json=rating).raise_for_status()
+        bucket, found = visit.outputs["Capture"]["LakeBucketName"], False
+    deadline = time.monotonic() + PATIENCE
+    while not found and time.monotonic() < deadline:
+        visit.settle()
+        found = _captured(bucket, answer["id"]) >= 2
+        if not found:
+            time.sleep(0.3)
+
+
+def _captured(bucket: str, interaction_id: str) -> int:
+    """How many records of an interaction, feedback included, are in today's newest objects."""
+    s3 = boto3.client("s3")
+    prefix = f"interactions/dt={datetime.now(UTC).date()}/"
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    newest = sorted(
+        (item for page in pages for item in page.get("Contents", [])), key=lambda item: item["LastModified"]
+    )[-8:]
+    bodies = (s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in newest)
+    lines = {line for body in bodies for line in gzip.decompress(body).splitlines()}
+    return sum(interaction_id.encode() in line for line in lines)
+
+
+def _run_job(visit: Visit, *arguments: str) -> None:
+    client, machine = boto3.client("stepfunctions"), visit.outputs["Review"]["StateMachineArn"]
+    started = client.start_execution(
+        stateMachineArn=machine, input=json.dumps({"arguments": list(arguments)})
+    )["executionArn"]
+    deadline = time.monotonic() + 10 * PATIENCE
+    while (found := client.describe_execution(executionArn=started))["status"] == "RUNNING":
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the review job does not end: {started}")
+        time.sleep(0.2)
+    if found["status"] != "SUCCEEDED":
+        raise RuntimeError(f"the review job {found['status']}: {found.get('cause', '')}")
+
+
+def _lines(bucket: str, key: str) -> list[dict[str, Any]]:
+    s3 = boto3.client("s3")
+    try:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return []
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def _progress(visit: Visit, token: str) -> dict[str, Any]:
+    answer = httpx.get(
+        f"{visit.base_url}/v1/review/tasks", headers={"authorization": f"Bearer {token}"}, timeout=60
+    )
+    progress: dict[str, Any] = answer.raise_for_status().json()["progress"]
+    return progress
+
+
+def _metrics() -> dict[str, float]:
+    """The last value of each of the job's metrics."""
+    client, now = boto3.client("cloudwatch"), datetime.now(UTC)
+    names = ("BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh", "Labelled")
+    known = client.list_metrics(Namespace="FMOps/Review", MetricName=names[0])["Metrics"]
+    dimensions: list[Any] = known[0]["Dimensions"] if known else []
+    found = {}
+    for name in names:
+        points = client.get_metric_statistics(
+            Namespace="FMOps/Review",
+            MetricName=name,
+            Dimensions=dimensions,
+            StartTime=now.replace(hour=0, minute=0, second=0, microsecond=0),
+            EndTime=now.replace(hour=23, minute=59, second=59),
+            Period=86_400,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        if points:
+            found[name] = points[-1]["Maximum"]
+    return found
+
+
+def _table_of(tasks: list[dict[str, Any]]) -> Table:
+    table = Table(title="Review tasks of today", title_justify="left")
+    for column in ("stratum", "interactions", "chosen", "inclusion probability"):
+        table.add_column(column, justify="left" if column == "stratum" else "right")
+    for stratum, population, sampled in sorted(
+        {(task["stratum"], task["population"], task["sampled"]) for task in tasks}
+    ):
+        table.add_row(stratum, str(population), str(sampled), f"{sampled / population:.2f}")
+    return table
+
+
+def _say(
+    visit: Visit, progress: Mapping[str, Any], cases: list[dict[str, Any]], metrics: Mapping[str, float]
+) -> None:
+    console, alpha = visit.console, progress["agreement"]
+    settled = (
+        f"{progress['settled']} tasks settled by {' and '.join(REVIEWERS)}, disagreements by {ADJUDICATOR}"
+    )
+    console.print(
+        f"{settled}; agreement (Krippendorff's alpha) {'not known' if alpha is None else f'{alpha:.2f}'}"
+    )
+    if "BadAnswerRate" in metrics:
+        rate, low, high = (
+            100 * metrics[name] for name in ("BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh")
+        )
+        console.print(
+            f"bad answers among all of today, weighted: {rate:.1f} % (95 % interval {low:.1f} to {high:.1f})"
+        )
+    corrected = sum(bool(each.get("corrected_answer")) for each in cases)
+    console.print(f"{len(cases)} reviewed evaluation cases, {corrected} with a corrected answer")
+    link = f"{visit.base_url}/review#token={visit.directory.id_token(REVIEWERS[0])}"
+    console.print(f"The review page, as {REVIEWERS[0]}: {link}", soft_wrap=True)
+
+
+def _problems(
+    tasks: list[dict[str, Any]],
+    progress: Mapping[str, Any],
+    cases: list[dict[str, Any]],
+    metrics: Mapping[str, float],
+) -> Iterator[str]:
+    strata = Counter(task["stratum"] for task in tasks)
+    if not strata["low_feedback"]:
+        yield "review: the answer that was rated down is not among the tasks"
+    if progress["open"] or progress["disagreed"]:
+        yield f"review: {progress['open']} tasks are open and {progress['disagreed']} disputed after everybody's work"
+    if progress["agreement"] is None:
+        yield "review: no agreement was computed"
+    if {each["case_id"] for each in cases} != {task["interaction_id"] for task in tasks}:
+        yield f"review: {len(tasks)} tasks became {len(cases)} evaluation cases"
+    if not any(each.get("corrected_answer") == CORRECTION for each in cases):
+        yield "review: the corrected answer is in no evaluation case"
+    if "BadAnswerRate" not in metrics:
+        yield "review: no rate was estimated"
