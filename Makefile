@@ -66,6 +66,18 @@ analyse: setup ## Run the deployed embedding analysis over FROM= TO= (dates; yes
 review: setup ## Run the deployed review job: choose the tasks of DAY= (yesterday by default), and bring labels back; COLLECT=1 for labels only
 	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs review --environment $(ENVIRONMENT) $(if $(DAY),--day $(DAY)) $(if $(COLLECT),--collect)
 
+.PHONY: evaluate
+evaluate: setup ## Put the prompt VERSION (default: the newest) and production to the same cases; promote it, or say why not
+	@$(EVALUATION) evaluate --candidate $(or $(VERSION),latest)
+
+.PHONY: experiment
+experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --prompt 2 --documents 2 --documents 4"
+	@$(EVALUATION) experiment $(ARGS)
+
+.PHONY: agreement
+agreement: setup ## Measure how far the judge agrees with people's labels: Cohen's kappa with its interval
+	@$(EVALUATION) agreement
+
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
 	@$(CDK) synth --quiet -c profile=$(PROFILE)
