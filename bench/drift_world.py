@@ -6,7 +6,7 @@ axes hold about a quarter, as measured on all-MiniLM-L6-v2 (drift study, section
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class World:
         new: float = 0.0,
         shift: float = 0.0,
         rotate: float = 0.0,
+        rotate_within: float = 0.0,
         boost: float = 1.0,
         jitter: float = 0.0,
         per_session: int = 1,
@@ -60,7 +61,8 @@ class World:
         """Rows, shape ``[count, d]``.
 
         ``new``: share of a topic that was never seen. ``shift``: length of a shift of every row, of length one.
-        ``rotate``: degrees by which each topic's own variation turns in planes of two axes. ``boost``: factor of
+        ``rotate``: degrees by which the rows turn about their mean, in planes of two
+        axes; ``rotate_within``: by which each topic's own variation does. ``boost``: factor of
         the shares of three topics. ``jitter``: sigma of the log of factors of all shares, drawn anew. ``per_session``: rows in
         sequence that share a topic and half of their variation.
         """
@@ -76,11 +78,14 @@ class World:
         if per_session > 1:
             shared = np.repeat(self._draw(generator, sessions), per_session, axis=0)[:count]
             noise = (noise + shared) * np.float32(np.sqrt(0.5))
-        if rotate:
-            noise = _turn(noise, np.radians(rotate))
+        if rotate_within:
+            noise = _turn(noise, np.radians(rotate_within))
         rows = self.centres[topics] + noise * np.float32(np.sqrt(1 - BETWEEN))
         fresh = generator.random(count) < new
         rows[fresh] += self.unseen - self.centres[topics[fresh]]
+        if rotate:
+            middle = self.shares @ self.centres
+            rows = _turn(rows - middle, np.radians(rotate)) + middle.astype(np.float32)
         rows += self.offset
         rows /= np.linalg.norm(rows, axis=1)[:, None]
         if shift:
@@ -99,14 +104,33 @@ SCENARIOS: dict[str, dict[str, float]] = {
 }
 """The five that the goals are about."""
 
-Sampler = Callable[..., Array]
+HARDER: dict[str, dict[str, float]] = {
+    "rotation within topics": {"rotate_within": 45.0},
+    "three topics twice": {"boost": 2.0},
+}
+NULLS: dict[str, dict[str, float]] = {"none": {}, "none, 5 per session": {"per_session": 5}}
 
 
-def _turn(noise: Array, angle: float) -> Array:
-    """Turns the planes of axes 0 and 63, 1 and 62, and so on to 31 and 32."""
-    turned = noise.copy()
+def pair(seed: int, changes: Mapping[str, float], rows: int) -> tuple[Array, Array, Array]:
+    """History to fit on ``[5000, d]``, and two windows ``[rows, d]``, the second with the changes. The same for every contender.
+
+    ``per_session`` holds for all of them: it is no change.
+    """
+    world, generator = World(seed), np.random.default_rng([seed, 2])
+    usual = {"per_session": int(changes.get("per_session", 1))}
+    history = world.sample(5000, generator)
+    return (
+        history,
+        world.sample(rows, generator, **usual),
+        world.sample(rows, generator, **{**changes, **usual}),
+    )
+
+
+def _turn(rows: Array, angle: float) -> Array:
+    """Turns the planes of axes 0 and 32, 1 and 33, and so on to 31 and 63; lengths stay."""
+    turned = rows.copy()
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    first, second = noise[:, :32], noise[:, 63:31:-1]
+    first, second = rows[:, :32], rows[:, 32:64]
     turned[:, :32] = cosine * first - sine * second
-    turned[:, 63:31:-1] = sine * first + cosine * second
+    turned[:, 32:64] = sine * first + cosine * second
     return turned

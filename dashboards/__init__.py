@@ -11,9 +11,9 @@ from typing import Any
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards import quality, safety, service
+from dashboards import drift, quality, safety, service
 
-BUILDERS = (service.build, safety.build, quality.build)
+BUILDERS = (service.build, safety.build, quality.build, drift.build)
 RULES = Path(__file__).with_name("rules")
 
 

@@ -156,12 +156,13 @@ def evidence(p_value: float) -> float:
     return float((1 - p + p * logarithm) / (p * logarithm**2))
 
 
-def accumulate(before: float, p_value: float | None) -> float:
+def accumulate(before: float, p_value: float | None, *, most: float = np.inf) -> float:
     """The running evidence after one more window (e-CUSUM; Shin, Ramdas and Rinaldo 2024).
 
-    An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks.
+    An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks. ``most``
+    bounds it, so that it is over soon after the drift is.
     """
-    return max(1.0, before) * evidence(p_value) if p_value is not None else before
+    return min(most, max(1.0, before) * evidence(p_value)) if p_value is not None else before
 
 
 def _stable(shares: Array) -> Array:

@@ -10,6 +10,7 @@ from fmops.analysis.result import WindowResult
 from fmops.analysis.wording import day, named, percent
 
 WIDTH, HEIGHT = 760, 190
+MAX_LABELS = 14
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 26
 
 
@@ -78,22 +79,36 @@ def topic_map(topics: Sequence[TopicChange], new: Sequence[Cluster], *, compared
             f", usually {percent(topic.usual)}" if compared else ""
         )
         circles.append((radius, _circle(x, y, radius, kind, title)))
-    labels = "".join(
-        _label(*place(topic.x, topic.y), named(topic.terms[:2]))
-        for topic in sorted(topics, key=lambda topic: (-topic.changed if compared else 0, -topic.share))[:8]
+    fresh = "".join(
+        _circle(
+            *place(cluster.x, cluster.y),
+            3 + 60 * cluster.share**0.5,
+            "new",
+            f"new: {named(cluster.terms)}, {percent(cluster.share)}",
+        )
+        for cluster in new
     )
-    fresh = ""
-    for cluster in new:
-        x, y = place(cluster.x, cluster.y)
-        radius = 3 + 60 * cluster.share**0.5
-        fresh += _circle(x, y, radius, "new", f"new: {named(cluster.terms)}, {percent(cluster.share)}")
-        fresh += _label(x, y, f"new: {named(cluster.terms[:2])}")
+    wanted = [(*place(cluster.x, cluster.y), f"new: {named(cluster.terms[:2])}") for cluster in new]
+    wanted += [
+        (*place(topic.x, topic.y), named(topic.terms[:2]))
+        for topic in sorted(topics, key=lambda topic: (-topic.changed if compared else 0, -topic.share))
+    ]
+    labels = "".join(_label(*item) for item in _apart(wanted)[:MAX_LABELS])
     drawn = "".join(circle for _, circle in sorted(circles, key=lambda item: -item[0]))
     return f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="Map of topics">{drawn}{fresh}{labels}</svg>'
 
 
 def _circle(x: float, y: float, radius: float, kind: str, title: str) -> str:
     return f'<circle class="{kind}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"><title>{escape(title)}</title></circle>'
+
+
+def _apart(labels: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
+    """Those that cover no other before them; a letter is about six units wide."""
+    kept: list[tuple[float, float, str]] = []
+    for x, y, text in labels:
+        if all(abs(y - b) > 15 or abs(x - a) > 3.3 * (len(text) + len(other)) for a, b, other in kept):
+            kept.append((x, y, text))
+    return kept
 
 
 def _label(x: float, y: float, text: str) -> str:

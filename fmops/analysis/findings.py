@@ -9,7 +9,7 @@ import numpy as np
 
 from fmops.analysis.baseline import Baseline, false_discovery_rates
 from fmops.analysis.reference import Array
-from fmops.analysis.state import Example, State
+from fmops.analysis.state import Example, State, similarity_bin
 from fmops.analysis.terms import Terms
 
 MAX_SHOWN = 5
@@ -56,7 +56,7 @@ class TopicChange:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
     """Queries that are like each other and unlike what was usual, or unlike every document.
 
@@ -103,9 +103,13 @@ class Findings:
 
 
 def find(
-    baseline: Baseline, window: State, window_id: str, earlier: Sequence[tuple[str, State]] = ()
+    baseline: Baseline,
+    window: State,
+    window_id: str,
+    earlier: Sequence[tuple[str, State]] = (),
+    previous: Sequence[Findings] = (),
 ) -> Findings:
-    """``earlier``: states of windows before, by id, oldest first; they date new topics."""
+    """``earlier``: states of windows before, by id, oldest first; they date new topics, with what was found in them."""
     reference, usual = baseline.reference, baseline.state
     terms = Terms(row.text for state in (usual, window) for row in state.examples["all"])
     found = Findings(
@@ -117,6 +121,9 @@ def find(
     )
     found.topics = _topics(baseline, window, terms)
     found.new_topics = _new_topics(baseline, window, window_id, earlier, terms)
+    for topic in found.new_topics:
+        if earlier and topic.since == earlier[0][0]:
+            topic.since = _first_seen(baseline, topic, previous)
     found.gaps = _gaps(baseline, window, terms)
     return found
 
@@ -164,6 +171,18 @@ def _new_topics(
             _cluster(baseline, window, members, centre, terms, share=share, usual=usual, since=since)
         )
     return sorted(found, key=lambda cluster: -cluster.share)
+
+
+def _first_seen(baseline: Baseline, topic: Cluster, previous: Sequence[Findings]) -> str:
+    """What is in the oldest state that was looked at is as old as was said of the same place on the map then."""
+    near = float(np.median(baseline.reference.radii))
+    dates = [
+        other.since
+        for findings in previous
+        for other in findings.new_topics
+        if (other.x - topic.x) ** 2 + (other.y - topic.y) ** 2 <= near
+    ]
+    return min([topic.since, *dates])
 
 
 def _gaps(baseline: Baseline, window: State, terms: Terms) -> list[Cluster]:
@@ -243,8 +262,19 @@ def _cluster(
         x=float(place[0]),
         y=float(place[1]),
         since=since,
-        covered=None if similarity is None else similarity >= baseline.reference.gap_similarity,
+        covered=_covered(baseline, similarity),
     )
+
+
+def _covered(baseline: Baseline, similarity: float | None) -> bool | None:
+    """Whether a document is as near as for most queries, or farther than for nearly all; None between, where it is unclear."""
+    if similarity is None:
+        return None
+    if similarity < baseline.reference.gap_similarity:
+        return False
+    counts = baseline.state.similarity.sum(axis=0).cumsum()
+    median = int(np.searchsorted(counts, counts[-1] / 2))
+    return True if similarity_bin(similarity) > median else None
 
 
 def _places(baseline: Baseline, vectors: Array) -> Array:

@@ -205,10 +205,12 @@ class Reader:
         table = table.filter(has)
         self.models.update(table["model"].to_pylist())
         if self.model_id is None and len(table):
-            self.model_id, self.dimension = table["model"][0].as_py(), table["dimension"][0].as_py()
+            self.model_id = table["model"][0].as_py()
         same = pc.equal(table["model"], self.model_id)
         self.checks["other_model"] += len(table) - (pc.sum(same).as_py() or 0)
         table = table.filter(same)
+        if self.dimension is None and len(table):
+            self.dimension = table["dimension"][0].as_py()
         size = 2 * (self.dimension or 0)
         fits = pc.equal(pc.binary_length(table["vector"]), size)
         self.checks["other_dimension"] += len(table) - (pc.sum(fits).as_py() or 0)

@@ -30,6 +30,8 @@ Profiler = Callable[[Sequence[tuple[str, int]], Window, Reference, bool], State]
 EARLIER = 14
 """Windows before, in which the beginning of a new topic is looked for."""
 FIRST_LOOK_ROWS = 10
+EVIDENCE_KEPT = 10
+"""Times the threshold of an alarm: some four usual windows after a drift the alarm is over."""
 
 
 @dataclass
@@ -164,10 +166,20 @@ class Analysis:
                 alert=True,
             )
         comparison = baseline.compare(state)
-        evidence = baselines.accumulate(_evidence(previous), comparison.p_value)
+        most = EVIDENCE_KEPT * self.alarm_windows
+        evidence = baselines.accumulate(_evidence(previous), comparison.p_value, most=most)
+        earlier = [
+            (result.window, known)
+            for result in before
+            if (known := self.store.state(version, result.window)) is not None
+        ]
+        findings = (
+            find(baseline, state, window.id, earlier, [result.findings for result in before])
+            if state.count
+            else Findings()
+        )
         if comparison.p_value is None:
             words = f"Not enough data to speak of drift: {comparison.reason}."
-            findings = find(baseline, state, window.id) if state.count else Findings()
             return self._result(
                 window,
                 state,
@@ -178,12 +190,6 @@ class Analysis:
                 evidence=evidence,
                 findings=findings,
             )
-        earlier = [
-            (result.window, known)
-            for result in before[-EARLIER:]
-            if (known := self.store.state(version, result.window)) is not None
-        ]
-        findings = find(baseline, state, window.id, earlier)
         alert = evidence >= self.alarm_windows and findings.matter
         unusual = comparison.p_value <= 0.01
         verdict: Verdict = "drift" if alert else "unusual" if unusual else "usual"

@@ -10,7 +10,7 @@ import pytest
 
 from bench.drift_world import World
 from fmops.analysis.baseline import accumulate, evidence
-from fmops.analysis.lake import DirectoryLake
+from fmops.analysis.lake import DirectoryLake, windows
 from fmops.analysis.reference import BaselineError
 from fmops.analysis.report import render
 from fmops.analysis.run import Analysis
@@ -31,6 +31,14 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
         START, START + timedelta(days=DAYS), version="b1"
     )
     return root, world
+
+
+def test_a_baseline_is_fitted_on_all_of_its_days(known: tuple[Path, World]) -> None:
+    vectors, _, model = Analysis(DirectoryLake(known[0]))._fitting_sample(
+        windows(START, START + timedelta(days=DAYS), hours=24)
+    )
+    assert (model, vectors.shape[1]) == ("titan", 48)
+    assert len(vectors) == pytest.approx(DAYS * 300 / 3, rel=0.1)
 
 
 @pytest.fixture

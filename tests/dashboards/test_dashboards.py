@@ -145,3 +145,12 @@ def test_promtool_accepts_the_rules() -> None:
 def test_the_rules_pass_their_own_tests(file: Path) -> None:
     result = subprocess.run(["promtool", "test", "rules", str(file)], capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_drift_dashboard_names_only_metrics_that_the_analysis_writes() -> None:
+    from fmops.analysis.result import WindowResult
+
+    result = WindowResult(window="2026-11-12", start="", end="", verdict="usual", sentence="", p_value=0.5)
+    shown = set(re.findall(r'MetricName=\\?"(\w+)', str(BOARDS["fmops-drift"])))
+    assert len(shown) >= 9
+    assert shown <= result.metrics().keys()
