@@ -32,7 +32,7 @@ run: setup ## Deploy the synthesized templates into a local AWS, start the assis
 .PHONY: forget
 forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it (LOCAL=1: in a running `make run`)
 	@$(if $(filter command line,$(origin USER)),,$(error Say whose records: make forget USER=name))
-	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.privacy --user "$(USER)" --environment fmops-$(PROFILE)
+	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy --user "$(USER)" --environment $(ENVIRONMENT)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page (a preview, not Grafana)
@@ -61,6 +61,22 @@ who-can: setup ## Who of the demo's users may do ACTION on RESOURCE (AMOUNT=mino
 .PHONY: analyse
 analyse: setup ## Run the deployed embedding analysis over FROM= TO= (dates; yesterday by default); FIT=1 fits a baseline on them
 	@$(BIN)/python -m fmops.jobs analyse --environment $(ENVIRONMENT) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(FIT),--fit) $(if $(AGAIN),--again)
+
+.PHONY: review
+review: setup ## Run the deployed review job: choose the tasks of DAY= (yesterday by default), and bring labels back; COLLECT=1 for labels only
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs review --environment $(ENVIRONMENT) $(if $(DAY),--day $(DAY)) $(if $(COLLECT),--collect)
+
+.PHONY: evaluate
+evaluate: setup ## Put the prompt VERSION (default: the newest) and production to the same cases; promote it, or say why not
+	@$(EVALUATION) evaluate --candidate $(or $(VERSION),latest)
+
+.PHONY: experiment
+experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --prompt 2 --documents 2 --documents 4"
+	@$(EVALUATION) experiment $(ARGS)
+
+.PHONY: agreement
+agreement: setup ## Measure how far the judge agrees with people's labels: Cohen's kappa with its interval
+	@$(EVALUATION) agreement
 
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI

@@ -10,7 +10,7 @@ from typing import Any
 import boto3
 from rich.console import Console
 
-from demo import analysis, audit, layers, metrics, review, tracking
+from demo import analysis, audit, evaluation, layers, metrics, review, tracking
 from demo.evidence import Evidence
 from demo.tour import Tour
 from demo.visit import Chapter, Visit
@@ -18,7 +18,7 @@ from demo.visit import Chapter, Visit
 PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
 
-CHAPTERS: tuple[Chapter, ...] = (metrics.look, analysis.chapter, review.review)
+CHAPTERS: tuple[Chapter, ...] = (metrics.look, analysis.chapter, review.review, evaluation.chapter)
 """In the order in which each needs what the one before has made."""
 
 

@@ -22,6 +22,7 @@ from rich.table import Table
 
 from demo import browser
 from demo.visit import Visit
+from fmops.jobs.__main__ import JobError, follow
 
 REVIEWERS, ADJUDICATOR = ("rita", "ravi"), "nils"
 UNHELPFUL = ("carla", "Is a stolen bicycle covered, and what is the deductible for water damage?")
@@ -29,14 +30,21 @@ UNHELPFUL = ("carla", "Is a stolen bicycle covered, and what is the deductible f
 CORRECTION = (
     "The deductible for water damage is 250.00. Whether a stolen bicycle is covered depends on the policy."
 )
-PATIENCE = 120
-"""Seconds that one run of the job may take: in AWS an instance has to start for it."""
+PATIENCE = 180
+"""Seconds that the rating may take to arrive in the lake."""
 
 Said = Mapping[str, str]
 
 
 def review(visit: Visit) -> list[str]:
     """The chapter."""
+    try:
+        return _review(visit)
+    except JobError as error:
+        return [f"review: {error}"]
+
+
+def _review(visit: Visit) -> list[str]:
     console = visit.console
     console.print("[bold]People review what was captured[/]")
     _ask_and_complain(visit)
@@ -198,17 +206,12 @@ def _captured(bucket: str, interaction_id: str) -> int:
 
 
 def _run_job(visit: Visit, *arguments: str) -> None:
-    client, machine = boto3.client("stepfunctions"), visit.outputs["Review"]["StateMachineArn"]
-    started = client.start_execution(
-        stateMachineArn=machine, input=json.dumps({"arguments": list(arguments)})
-    )["executionArn"]
-    deadline = time.monotonic() + 10 * PATIENCE
-    while (found := client.describe_execution(executionArn=started))["status"] == "RUNNING":
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"the review job does not end: {started}")
-        time.sleep(0.2)
-    if found["status"] != "SUCCEEDED":
-        raise RuntimeError(f"the review job {found['status']}: {found.get('cause', '')}")
+    """As the schedule starts it. Raises ``JobError``."""
+    execution = boto3.client("stepfunctions").start_execution(
+        stateMachineArn=visit.outputs["Review"]["StateMachineArn"],
+        input=json.dumps({"arguments": list(arguments)}),
+    )
+    follow(execution["executionArn"])
 
 
 def _lines(bucket: str, key: str) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
 from langchain_core.embeddings import Embeddings
@@ -46,6 +46,14 @@ _log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 
 
+class Sink(Protocol):
+    """Takes captured records; ``put`` never waits for their delivery."""
+
+    def put(self, record: Interaction) -> object: ...
+
+    def close(self) -> object: ...
+
+
 class ModelUnavailableError(Exception):
     """The model behind the assistant did not answer; the message is for the caller."""
 
@@ -60,7 +68,7 @@ class Conversation:
         guardrails: GuardrailEngine,
         embeddings: Embeddings,
         embedding_model_id: str,
-        sink: FirehoseSink,
+        sink: Sink,
         pseudonyms: Pseudonyms,
         model_id: str,
         service: str,

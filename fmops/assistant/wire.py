@@ -131,6 +131,7 @@ def details(interaction: Interaction) -> dict[str, Any]:
             if decision.reason == "needs_approval" and decision.approval_id
         ],
         "tools": [call.model_dump(include={"name", "status"}) for call in interaction.tool_calls],
+        "prompt": f"{interaction.prompt_name} {interaction.prompt_version}",
         "trace_id": interaction.trace_id,
     }
 

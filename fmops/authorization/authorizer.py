@@ -111,9 +111,9 @@ class Authorizer:
             "entities": {"entityList": [entity.wire() for entity in entities.values()]},
         }
         if len(batch) == 1:
-            return [self._client.is_authorized_with_token(**common, **_wire_request(batch[0]))]
+            return [self._client.is_authorized_with_token(**common, **wire_request(batch[0]))]
         answer = self._client.batch_is_authorized_with_token(
-            **common, requests=[_wire_request(item) for item in batch]
+            **common, requests=[wire_request(item) for item in batch]
         )
         return list(answer["results"])
 
@@ -153,7 +153,8 @@ def count(decision: Decision, *, action: str) -> None:
         instruments().authorization_errors.add(1, reason)
 
 
-def _wire_request(request: AuthorizationRequest) -> dict[str, Any]:
+def wire_request(request: AuthorizationRequest) -> dict[str, Any]:
+    """Action, resource and context as the service takes them."""
     return {
         "action": {"actionType": request.action.type, "actionId": request.action.id},
         "resource": request.resource.uid.wire(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import html
 import json
 import re
 from collections import Counter
@@ -15,7 +16,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 INTERACTION_ID = re.compile(rb"int-[0-9a-f]{32}")
-OF_LINES = (".jsonl", ".jsonl.gz", ".gz", ".manifest")
+RECORDS = "interactions"
+OF_LINES = (".jsonl", ".jsonl.gz", ".manifest")
+"""What begins or ends like this holds a record per line."""
+SHORTEST_QUOTE = 16
+Concerns = Callable[[str, bytes], bool]
+"""Whether a line of the object with this key is about the user."""
 GZIP = b"\x1f\x8b"
 
 
@@ -55,51 +61,69 @@ def forget(
     """Remove every line of the pseudonym ``user``, and every line about one of their interactions.
 
     ``prefixes`` are those of the lake with records or what was made of them. Objects of JSON lines, gzipped or not,
-    are rewritten; any other object that names the user or an interaction is deleted whole.
+    are rewritten; any other object that names the user or an interaction is deleted whole, and so is one that quotes
+    a question of theirs: reports do, without saying whose it is.
     """
     result = Forgotten()
+    quotes: set[bytes] = set()
     for prefix in prefixes:
         progress(f"looking for the user's interactions under {prefix}")
         for _, data in _objects(s3, bucket, prefix):
-            result.interactions |= {owned for line in _lines(data) if (owned := _owned(line, user))}
-    concerns = _matcher(user, result.interactions)
+            for record in filter(None, (_owned(line, user) for line in _lines(data))):
+                result.interactions.add(str(record["interaction_id"]))
+                quotes |= _quotes(str(record.get("input", "")))
+    concerns = _matcher(user, result.interactions, quotes)
     for prefix in prefixes:
         progress(f"rewriting under {prefix}")
         for version, data in _objects(s3, bucket, prefix):
-            if version.current and any(map(concerns, _lines(data))):
+            if version.current and _any(concerns, version.key, data):
                 _rewrite(s3, bucket, version, data, concerns, prefix, result)
         # Afterwards, so that what the rewriting has made old is among them.
         for version, data in _objects(s3, bucket, prefix):
-            if not version.current and any(map(concerns, _lines(data))):
+            if not version.current and _any(concerns, version.key, data):
                 s3.delete_object(Bucket=bucket, Key=version.key, VersionId=version.id)
                 result.versions[prefix] += 1
     progress("looking again")
     for prefix in prefixes:
         result.left += [
-            version.key for version, data in _objects(s3, bucket, prefix) if any(map(concerns, _lines(data)))
+            version.key for version, data in _objects(s3, bucket, prefix) if _any(concerns, version.key, data)
         ]
     return result
 
 
-def _owned(line: bytes, user: str) -> str:
-    """The id of the interaction that a line records, when it is this user's. Their feedback may be on another's."""
+def _owned(line: bytes, user: str) -> dict[str, Any] | None:
+    """The record of an interaction on a line, when it is this user's. Their feedback may be on another's."""
     if user.encode() not in line:
-        return ""
+        return None
     try:
         record = json.loads(line)
     except ValueError:
-        return ""
+        return None
     mine = isinstance(record, dict) and record.get("user") == user and record.get("record_type") != "feedback"
-    return str(record.get("interaction_id", "")) if mine else ""
+    return record if mine and "interaction_id" in record else None
 
 
-def _matcher(user: str, interactions: set[str]) -> Callable[[bytes], bool]:
+def _quotes(question: str) -> set[bytes]:
+    """A question as it may stand in HTML and in JSON. A short one says nothing of who asked it."""
+    if len(question) < SHORTEST_QUOTE:
+        return set()
+    return {text.encode() for text in (question, html.escape(question), json.dumps(question)[1:-1])}
+
+
+def _matcher(user: str, interactions: set[str], quotes: set[bytes]) -> Concerns:
     name, ids = user.encode(), {each.encode() for each in interactions}
 
-    def concerns(line: bytes) -> bool:
-        return name in line or any(found in ids for found in INTERACTION_ID.findall(line))
+    def concerns(key: str, line: bytes) -> bool:
+        if name in line or any(found in ids for found in INTERACTION_ID.findall(line)):
+            return True
+        # Somebody else's record may hold the same question.
+        return not _is_of_lines(key) and any(quote in line for quote in quotes)
 
     return concerns
+
+
+def _is_of_lines(key: str) -> bool:
+    return key.startswith(RECORDS) or key.endswith(OF_LINES)
 
 
 def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[Version, bytes]]:
@@ -109,6 +133,10 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[Version, bytes
             version = Version(item["Key"], item["VersionId"], item["IsLatest"])
             body = s3.get_object(Bucket=bucket, Key=version.key, VersionId=version.id)["Body"].read()
             yield version, body
+
+
+def _any(concerns: Concerns, key: str, data: bytes) -> bool:
+    return any(concerns(key, line) for line in _lines(data))
 
 
 def _lines(data: bytes) -> list[bytes]:
@@ -134,7 +162,7 @@ def _rewrite(
     bucket: str,
     version: Version,
     data: bytes,
-    concerns: Callable[[bytes], bool],
+    concerns: Concerns,
     prefix: str,
     result: Forgotten,
 ) -> None:
@@ -142,10 +170,10 @@ def _rewrite(
     packed = data.startswith(GZIP)
     text = gzip.decompress(data) if packed else data
     lines = text.splitlines(keepends=True)
-    kept = [line for line in lines if not concerns(_opened(line))]
+    kept = [line for line in lines if not concerns(version.key, _opened(line))]
     result.lines[prefix] += len(lines) - len(kept)
     result.objects[prefix] += 1
-    if kept and (packed or version.key.endswith(OF_LINES)):
+    if kept and _is_of_lines(version.key):
         rest = b"".join(kept)
         s3.put_object(Bucket=bucket, Key=version.key, Body=gzip.compress(rest) if packed else rest)
     else:

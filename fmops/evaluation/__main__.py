@@ -7,15 +7,19 @@ import logging
 import os
 import sys
 import webbrowser
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmops.evaluation.deployment import Deployment, DeploymentError, operator
-from fmops.prompts import PromptError
+from fmops.evaluation.cases import EvaluationError
+from fmops.evaluation.deployment import Deployment, operator
+from fmops.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
     from fmops.evaluation.registry import PromptRegistry
+    from fmops.evaluation.setup import Setup
 
 URL_SECONDS = 300
 """How long a presigned address can be opened: the service's most."""
@@ -24,14 +28,19 @@ URL_SECONDS = 300
 def main(arguments: list[str] | None = None) -> int:
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options, Deployment(options.environment)) or 0)
-    except (DeploymentError, PromptError) as error:
+    except (EvaluationError, PromptError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(
+            "Stopped: answers and verdicts that were paid for are kept; run it again to go on.",
+            file=sys.stderr,
+        )
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,6 +63,47 @@ def _parser() -> argparse.ArgumentParser:
     rollback.set_defaults(run=rollback_prompt)
     history = commands.add_parser("history", help="versions of the prompt, and who let which serve")
     history.set_defaults(run=show_history)
+    check = commands.add_parser("check", help="check a dataset of golden cases; names every bad row")
+    check.add_argument("file", nargs="?", type=Path, help="the shipped golden cases when there is none")
+    check.set_defaults(run=check_dataset)
+    evaluate = commands.add_parser(
+        "evaluate", help="put a candidate and production to the same cases, and promote it or not"
+    )
+    evaluate.add_argument(
+        "--candidate", default="latest", help="prompt version, or `latest`, or a file (not promoted)"
+    )
+    evaluate.add_argument("--model", default="", help="model id, to compare with production's")
+    evaluate.add_argument(
+        "--guardrails", type=Path, help="file with guardrail settings, to compare with production's"
+    )
+    evaluate.add_argument(
+        "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
+    )
+    evaluate.add_argument("--dry-run", action="store_true", help="decide and record, promote nothing")
+    evaluate.set_defaults(run=run_gate)
+    experiment = commands.add_parser(
+        "experiment", help="compare variants over a dataset, with LangChain's steps traced"
+    )
+    experiment.add_argument(
+        "--prompt", action="append", default=[], help="prompt version or file; repeatable"
+    )
+    experiment.add_argument("--model", action="append", default=[], help="model id; repeatable")
+    experiment.add_argument("--temperature", action="append", default=[], type=float, help="repeatable")
+    experiment.add_argument(
+        "--documents", action="append", default=[], type=int, help="that retrieval returns; repeatable"
+    )
+    experiment.add_argument(
+        "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
+    )
+    experiment.add_argument(
+        "--cases", type=int, default=0, help="the first so many of each kind; all when not given"
+    )
+    experiment.set_defaults(run=run_experiment)
+    agreement = commands.add_parser("agreement", help="Cohen's kappa between the judge and people's labels")
+    agreement.add_argument(
+        "file", nargs="?", type=Path, help="reviewed cases; the shipped labelled ones when there is none"
+    )
+    agreement.set_defaults(run=run_agreement)
     return parser
 
 
@@ -115,9 +165,128 @@ def show_history(_: argparse.Namespace, deployment: Deployment) -> None:
         )
 
 
+def check_dataset(options: argparse.Namespace, _: Deployment) -> None:
+    from fmops.evaluation.cases import digest
+    from fmops.evaluation.datasets import GOLDEN, golden
+
+    cases = golden(options.file or GOLDEN)
+    kinds = Counter(case.kind for case in cases)
+    print(
+        f"{len(cases)} cases, version {digest(cases)}: "
+        + ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    )
+
+
+def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
+    from fmops.evaluation.datasets import GOLDEN, golden
+    from fmops.evaluation.promotion import judge_candidate
+
+    cases = golden(options.dataset or GOLDEN)
+    setup = _setup(deployment)
+    prompt = _prompt(setup, options.candidate)
+    if prompt.version == setup.production().prompt.version and not options.model and not options.guardrails:
+        raise EvaluationError(
+            f"Version {prompt.version} serves already: register another with `make prompt FILE=...`."
+        )
+    candidate = setup.variant(prompt, model_id=options.model, guardrails=options.guardrails)
+    outcome = judge_candidate(setup, candidate, cases, by=operator(), promote=not options.dry_run)
+    for result in outcome.decision.metrics:
+        print(f"  {result.verdict:10} {result.reason}")
+    print(outcome.decision.summary)
+    _tell_costs(
+        setup, outcome.decision.candidate.seconds + outcome.decision.production.seconds, 2 * len(cases)
+    )
+    if outcome.move:
+        print(
+            f"version {outcome.move.to_version} serves; `make rollback` lets {outcome.move.from_version or 'the packaged prompt'} serve again"
+        )
+    print(f"recorded in MLflow: run {outcome.run_id}")
+    return 0 if outcome.decision.promote else 1
+
+
+def run_experiment(options: argparse.Namespace, deployment: Deployment) -> None:
+    from fmops.evaluation import experiment
+    from fmops.evaluation.datasets import GOLDEN, golden
+    from fmops.evaluation.setup import EXPERIMENTS
+
+    cases = golden(options.dataset or GOLDEN)
+    if options.cases:
+        kinds: Counter[str] = Counter()
+        cases = [case for case in cases if kinds.update([case.kind]) or kinds[case.kind] <= options.cases]
+    setup = _setup(deployment)
+    base = setup.production()
+    variants = [
+        replace(
+            setup.variant(prompt, model_id=model),
+            temperature=temperature,
+            documents=documents,
+            name=" ".join(
+                filter(
+                    None, (f"{prompt.name} {prompt.version}", model, f"t={temperature:g}", f"k={documents}")
+                )
+            ),
+        )
+        for prompt in [_prompt(setup, each) for each in options.prompt] or [base.prompt]
+        for model in options.model or [""]
+        for temperature in options.temperature or [base.temperature]
+        for documents in options.documents or [base.documents]
+    ]
+    evaluator = setup.evaluator(experiment=EXPERIMENTS, autolog=True)
+    evaluations = [evaluator.evaluate(variant, cases) for variant in variants]
+    comparison = experiment.compare(evaluations, experiment=EXPERIMENTS)
+    print(experiment.text(comparison.rows))
+    _tell_costs(setup, sum(each.seconds for each in evaluations), len(cases) * len(variants))
+    for problem in dict.fromkeys(problem for each in evaluations for problem in each.problems):
+        print(f"missing: {problem}", file=sys.stderr)
+    print(f"recorded in MLflow: experiment {EXPERIMENTS}, run {comparison.run_id}")
+
+
+def run_agreement(options: argparse.Namespace, deployment: Deployment) -> None:
+    from fmops.evaluation import agreement
+    from fmops.evaluation.datasets import LABELLED, labelled
+    from fmops.evaluation.setup import EXPERIMENT
+
+    rows = labelled(options.file or LABELLED)
+    setup = _setup(deployment)
+    found = agreement.measure(setup.judge, rows)
+    print("\n".join(map(str, found)))
+    print(f"recorded in MLflow: run {agreement.log(setup.judge, rows, found, experiment=EXPERIMENT)}")
+
+
+def _tell_costs(setup: Setup, seconds: float, answered: int) -> None:
+    saved, paid = setup.journal.saved, setup.journal.paid
+    print(
+        f"{60 * answered / max(seconds, 1e-9):.0f} cases per minute; answers: {paid['answers']} asked for, {saved['answers']} "
+        f"kept from before; judge calls: {paid['verdicts']} made, {saved['verdicts']} saved"
+    )
+
+
+def _prompt(setup: Setup, wanted: str) -> Prompt:
+    from fmops.assistant.agent import PROMPT_NAME
+
+    if Path(wanted).is_file():
+        return Prompt(PROMPT_NAME, Path(wanted).name, Path(wanted).read_text()).checked()
+    if wanted == "latest":
+        versions = setup.registry.versions(PROMPT_NAME)
+        if not versions:
+            raise PromptError(
+                "The registry has no version to evaluate: `make prompt FILE=...` registers one."
+            )
+        return versions[0].checked()
+    return setup.registry.version(PROMPT_NAME, wanted).checked()
+
+
+def _setup(deployment: Deployment) -> Setup:
+    deployment.adopt()
+    from fmops.evaluation.setup import assemble
+
+    return assemble()
+
+
 def _registry(deployment: Deployment) -> PromptRegistry:
     from fmops.evaluation.registry import PromptRegistry
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import sets another
     return PromptRegistry(deployment.output("Tracking", "MlflowAppArn"))
 
 

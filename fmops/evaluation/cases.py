@@ -25,7 +25,11 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
-class DatasetError(ValueError):
+class EvaluationError(Exception):
+    """An evaluation cannot be made, or did not come to its end; the message says what to do."""
+
+
+class DatasetError(EvaluationError):
     """A row cannot be used; the message names file, line and field, and says what is wrong."""
 
 

@@ -7,19 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fmops.evaluation.cases import EvaluationError
 
 
-class DeploymentError(Exception):
+class DeploymentError(EvaluationError):
     """There is no such deployment, or it lacks something; the message says what to do."""
 
 
 class Deployment:
-    """A deployment by its environment name, ``<prefix>-<profile>``, with the operator's credentials."""
+    """A deployment by its environment name, ``<prefix>-<profile>``, with the operator's credentials; ``outputs`` by stack save reading them."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, outputs: Mapping[str, Mapping[str, str]] | None = None) -> None:
         self.name = name
-        self._outputs: dict[str, dict[str, str]] = {}
+        self._outputs: dict[str, Mapping[str, str]] = dict(outputs or {})
 
     def output(self, stack: str, key: str) -> str:
         """An output of one of its stacks. Raises ``DeploymentError``."""
@@ -49,14 +51,14 @@ class Deployment:
     def adopt(self) -> None:
         """Set this process's variables to the assistant's, so that what is evaluated is what is deployed."""
         for name, value in self.assistant_environment().items():
-            if name.startswith(("FMOPS_", "MLFLOW_", "AWS_REGION")):
+            if name.startswith("FMOPS_") or name in ("MLFLOW_TRACKING_URI", "AWS_REGION"):
                 os.environ.setdefault(name, value)
 
     def _read(self, stack: str) -> dict[str, str]:
         try:
             answer = boto3.client("cloudformation").describe_stacks(StackName=f"{self.name}-{stack}")
-        except ClientError as error:
-            message = error.response["Error"]["Message"]
+        except (BotoCoreError, ClientError) as error:
+            message = error.response["Error"]["Message"] if isinstance(error, ClientError) else str(error)
             raise DeploymentError(
                 f"The deployment {self.name} was not found ({message}): name it with --environment <prefix>-<profile>; "
                 "for a local run that is serving, add LOCAL=1 to make."

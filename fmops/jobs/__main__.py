@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-STACKS = {"analyse": "Analysis"}
+STACKS = {"analyse": "Analysis", "review": "Review"}
 """The stack of each job, whose output `StateMachineArn` names its state machine."""
 LOOK_SECONDS = 0.25
 LONGEST_SECONDS = 15.0

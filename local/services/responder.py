@@ -2,7 +2,9 @@
 
 It recognises the claims desk's requests by patterns, calls the tools it is offered, and answers with sentences of what
 the tools returned. It obeys whatever it reads, in tool results too: so what an attack achieves is up to the layers
-around it, not to a model's good manners. Token counts are estimates: four characters to a token.
+around it, not to a model's good manners. Of a system prompt it follows what ``Manner`` lists, and nothing else: so prompts can
+be compared, as far as they differ in that. Asked for a verdict, it computes one (``judging``). Token counts are
+estimates: four characters to a token.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from local.services import judging
 
 Event = dict[str, dict[str, Any]]
 
@@ -43,6 +47,34 @@ class Call:
     arguments: dict[str, Any]
 
 
+SENTENCES = re.compile(
+    r"\b(?:up to|at most|no more than) (?P<number>one|two|three|four|five|six|\d)\s+sentences?\b",
+    re.IGNORECASE,
+)
+NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """What it takes from a system prompt.
+
+    ``searches``: the prompt names the search tool (or there is no prompt); else it answers out of nothing, in general words.
+    ``cites``: the prompt says to name the document. ``sentences``: the prompt says "up to N sentences"; else two.
+    """
+
+    searches: bool = True
+    cites: bool = True
+    sentences: int = 2
+
+    @classmethod
+    def of(cls, system: str) -> Manner:
+        if not system.strip():
+            return cls()
+        number = SENTENCES.search(system)
+        count = NUMBERS.get(number["number"].lower()) or int(number["number"]) if number else 2
+        return cls("search_policy_docs" in system, "name the document" in system.lower(), count)
+
+
 @dataclass
 class Turn:
     """What the last messages hold: the user's words, and the tool results since."""
@@ -60,13 +92,19 @@ def respond(request: dict[str, Any]) -> Iterator[Event]:
         if "toolSpec" in tool
     }
     turn = _turn(request["messages"])
+    manner = Manner.of(" ".join(block.get("text", "") for block in request.get("system") or []))
+    judged = judging.criterion(request)
     calls = [call for call in _calls(turn) if call.name in offered]
+    if not manner.searches:
+        calls = [call for call in calls if call.name != "search_policy_docs"]
+    if judged is not None:
+        calls = [Call(f"judge_{judged}", judging.verdict(judged, request))]
     yield {"messageStart": {"role": "assistant"}}
     if calls:
         yield from _tool_use(calls)
         answered = json.dumps([call.arguments for call in calls])
     else:
-        answered = _answer(turn)
+        answered = _answer(turn, manner)
         yield from _text(answered)
     yield {"messageStop": {"stopReason": "tool_use" if calls else "end_turn"}}
     asked = len(json.dumps(request["messages"], default=str)) + len(
@@ -135,16 +173,20 @@ def _intent(text: str) -> list[Call]:
     return [Call("search_policy_docs", {"query": text})]
 
 
-def _answer(turn: Turn) -> str:
+def _answer(turn: Turn, manner: Manner) -> str:
     if not turn.results:
         decoded = _decoded(turn.question)
         if decoded is not None:
             return decoded
+        if not manner.searches and not GREETING.match(turn.question):
+            return "In general, an insurance covers such things. It depends on your contract and on what has happened."
         return "Hello! I can answer questions about your insurance and look up claims. What can I do for you?"
-    return " ".join(_report(turn.question, name, text, succeeded) for name, text, succeeded in turn.results)
+    return " ".join(
+        _report(turn.question, name, text, succeeded, manner) for name, text, succeeded in turn.results
+    )
 
 
-def _report(question: str, name: str, text: str, succeeded: bool) -> str:
+def _report(question: str, name: str, text: str, succeeded: bool, manner: Manner) -> str:
     if not succeeded:
         return f"I cannot do that: {text}"
     try:
@@ -152,7 +194,7 @@ def _report(question: str, name: str, text: str, succeeded: bool) -> str:
     except ValueError:
         return text
     if name == "search_policy_docs":
-        return _extract(question, value)
+        return _extract(question, value, manner)
     if name == "get_claim":
         held = " It is on hold with the special investigators." if value.get("siu_hold") else ""
         notes = " ".join(str(note.get("text", "")) for note in value.get("notes", []))
@@ -167,8 +209,8 @@ def _report(question: str, name: str, text: str, succeeded: bool) -> str:
     return text
 
 
-def _extract(question: str, documents: list[dict[str, str]]) -> str:
-    """The two sentences that share the most words with the question, and the documents they stand in."""
+def _extract(question: str, documents: list[dict[str, str]], manner: Manner) -> str:
+    """The sentences that share the most words with the question, and the documents they stand in."""
     wanted = _words(question)
     ranked = sorted(
         (
@@ -182,11 +224,14 @@ def _extract(question: str, documents: list[dict[str, str]]) -> str:
         ),
         key=lambda item: -item[0],
     )
-    best = [item for item in ranked[:2] if item[0] > 0]
+    best = [item for item in ranked[: manner.sentences] if item[0] > 0]
     if not best:
         return "I found no document that answers this."
+    said = " ".join(sentence for _, _, sentence in best)
+    if not manner.cites:
+        return said
     titles = " and ".join(dict.fromkeys(f"“{title}”" for _, title, _ in best))
-    return f"According to {titles}: " + " ".join(sentence for _, _, sentence in best)
+    return f"According to {titles}: {said}"
 
 
 def _decoded(text: str) -> str | None:

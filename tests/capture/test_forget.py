@@ -39,7 +39,8 @@ def every_byte(s3: Any, bucket: str) -> bytes:
 
 def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str) -> None:
     s3 = cloud.client("s3")
-    mine, theirs = Interaction(user=ME, input="my secret"), Interaction(user=OTHER, input="their words")
+    mine = Interaction(user=ME, input="my secret question's words")
+    theirs = Interaction(user=OTHER, input="their words")
     lost = Interaction(user=ME)
     mine_on_theirs = Feedback(interaction_id=theirs.interaction_id, user=ME, rating="up")
     theirs_on_mine = Feedback(interaction_id=mine.interaction_id, user=OTHER, rating="down")
@@ -56,6 +57,10 @@ def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str)
         "interactions-errors/failed": undelivered,
         "review/tasks.jsonl": json.dumps({"interaction_id": mine.interaction_id}).encode()
         + b'\n{"interaction_id": "x"}\n',
+        "analysis/content/reports/a.html": b"<p>my secret question&#x27;s words</p>",
+        "analysis/content/reports/b.html": b"<p>their words</p>",
+        "analysis/content/results/a.json": json.dumps({"for": [mine.interaction_id]}, indent=1).encode(),
+        "analysis/content/texts/a.json.gz": gzip.compress(b'{"t": "my secret question\'s words"}'),
         "athena-results/1.csv": f'"{theirs.interaction_id}"\n"{mine.interaction_id}"\n'.encode(),
     }
     for key, body in objects.items():
@@ -74,7 +79,12 @@ def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str)
         assert line in rest
     assert rest.count(theirs.line()) == 3
     keys = {item["Key"] for item in s3.list_objects_v2(Bucket=bucket)["Contents"]}
-    assert keys == {f"{DAY}mixed", f"{DAY}only-theirs", "review/tasks.jsonl"}
+    assert keys == {
+        f"{DAY}mixed",
+        f"{DAY}only-theirs",
+        "review/tasks.jsonl",
+        "analysis/content/reports/b.html",
+    }
     assert command.report("me", ME, found) == 0
 
     again = forget(s3, bucket, ME, command.PREFIXES)

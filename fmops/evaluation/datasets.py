@@ -1,0 +1,48 @@
+"""The shipped datasets, and their versions in MLflow: one MLflow dataset per version, which is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlflow.genai.datasets import create_dataset, search_datasets
+
+from fmops.evaluation.cases import Case, ReviewedCase, digest, load
+
+FOLDER = Path(__file__).parents[1] / "assistant" / "evaluation"
+GOLDEN = FOLDER / "golden.jsonl"
+LABELLED = FOLDER / "labelled.jsonl"
+
+
+def golden(path: Path = GOLDEN) -> list[Case]:
+    """The golden cases. Raises ``DatasetError`` that names every bad row."""
+    return load(path, Case)
+
+
+def labelled(path: Path = LABELLED) -> list[ReviewedCase]:
+    """Answers that people have labelled, to measure judges by."""
+    return load(path, ReviewedCase)
+
+
+def publish(cases: Sequence[Case], *, name: str, experiment_id: str) -> str:
+    """The version in MLflow that holds exactly these cases, made if it is not there; answers its name."""
+    version = f"{name}-{digest(cases)}"
+    if not list(search_datasets(filter_string=f"name = '{version}'", max_results=1)):
+        made = create_dataset(
+            name=version,
+            experiment_id=experiment_id,
+            tags={"version": digest(cases), "cases": str(len(cases))},
+        )
+        made.merge_records(
+            [
+                {
+                    "inputs": {"case_id": case.case_id, "caller": case.caller, "question": case.question},
+                    "expectations": {
+                        "expected": case.expected.model_dump(mode="json", exclude_defaults=True)
+                    },
+                    "tags": {"kind": case.kind, "source": case.source},
+                }
+                for case in cases
+            ]
+        )
+    return version

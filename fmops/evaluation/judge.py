@@ -1,0 +1,120 @@
+"""LLM judges on Bedrock: one criterion at a time, yes or no with a rationale, by a forced tool call.
+
+Own scorers and not MLflow's: its judges reach Bedrock through litellm only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fmops.evaluation.cases import Criterion, EvaluationError
+from fmops.evaluation.journal import Journal, key
+
+INSTRUCTIONS = Path(__file__).with_name("judges")
+ATTEMPTS = 2
+"""A model that misses the format once may meet it the next time; each attempt is paid for."""
+SECTIONS: Mapping[Criterion, tuple[str, ...]] = {
+    "correctness": ("question", "answer", "expected_facts"),
+    "groundedness": ("question", "answer", "sources"),
+    "relevance": ("question", "answer"),
+    "safety": ("question", "answer"),
+    "tool_calls": ("question", "calls", "expected_calls"),
+}
+"""What a judge of each criterion sees, and nothing else: more would only distract it."""
+
+
+class JudgeError(EvaluationError):
+    """A judge gave no usable verdict; the message names criterion and case, and never repeats content."""
+
+
+class Verdict(BaseModel):
+    """What a judge says, in this order: a rationale that comes first is thought about."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rationale: str = Field(min_length=1, description="One or two sentences: what decides the verdict.")
+    verdict: Literal["yes", "no"] = Field(description="Whether the criterion is met.")
+
+
+class Judge:
+    """Asks one model. Verdicts that the journal has are not asked for again."""
+
+    def __init__(self, model: BaseChatModel, *, model_id: str, journal: Journal) -> None:
+        self._model = model
+        self.model_id = model_id
+        self._journal = journal
+
+    def ask(self, criterion: Criterion, sections: Mapping[str, str], *, case_id: str) -> Verdict:
+        """The verdict on one answer. Raises ``JudgeError``, and what the model's client raises for one that is away."""
+        told = instructions(criterion)
+        shown = "\n".join(f"<{name}>\n{sections[name]}\n</{name}>" for name in SECTIONS[criterion])
+        entry = key(self.model_id, told, shown)
+        if (found := self._journal.find("verdicts", entry)) is not None:
+            return Verdict.model_validate(found)
+        verdict = self._asked(criterion, told, shown, case_id)
+        self._journal.keep("verdicts", entry, verdict.model_dump())
+        return verdict
+
+    def _asked(self, criterion: Criterion, told: str, shown: str, case_id: str) -> Verdict:
+        name = f"judge_{criterion}"
+        tool = {
+            "name": name,
+            "description": f"Give the verdict on {criterion}.",
+            "input_schema": Verdict.model_json_schema(),
+        }
+        model = self._model.bind_tools([tool], tool_choice=name)
+        problem = ""
+        for _ in range(ATTEMPTS):
+            answer = model.invoke([SystemMessage(told), HumanMessage(shown)])
+            try:
+                return _parsed(answer)
+            except ValidationError as error:
+                problem = "; ".join(
+                    f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
+                )
+            except LookupError as error:
+                problem = str(error)
+        raise JudgeError(
+            f"case {case_id}: the judge {self.model_id} answered {criterion} in another form than asked, {ATTEMPTS} times "
+            f"({problem}). Use a model that calls tools, or look at fmops/evaluation/judges/{criterion}.md."
+        )
+
+
+def sections(case: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, str]:
+    """Everything that judges may see of a case and its answer, as text."""
+    expected = case["expected"]
+    return {
+        "question": case["question"],
+        "answer": answer["text"],
+        "expected_facts": "\n".join(f"- {fact}" for fact in expected.get("facts", ())),
+        "sources": "\n\n".join(f"{each.get('title', '')}\n{each['text']}" for each in answer["retrieved"]),
+        "calls": json.dumps(
+            [{name: call[name] for name in ("name", "arguments")} for call in answer["calls"]]
+        ),
+        "expected_calls": json.dumps(
+            [
+                {"name": call["name"], "arguments": call.get("arguments", {})}
+                for call in expected.get("tools") or ()
+            ]
+        ),
+    }
+
+
+@cache
+def instructions(criterion: Criterion) -> str:
+    """What a judge of a criterion is told."""
+    return (INSTRUCTIONS / f"{criterion}.md").read_text()
+
+
+def _parsed(answer: Any) -> Verdict:
+    if not isinstance(answer, AIMessage) or not answer.tool_calls:
+        raise LookupError("no tool call")
+    return Verdict.model_validate(answer.tool_calls[0]["args"])

@@ -1,0 +1,139 @@
+"""Puts an evaluation together from its environment, which is the assistant's: what is evaluated is what is deployed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from langchain_core.rate_limiters import InMemoryRateLimiter
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fmops.assistant.agent import PROMPT, PROMPT_NAME
+from fmops.assistant.variant import Variant, Workbench
+from fmops.evaluation.cases import EvaluationError
+from fmops.evaluation.evaluate import Evaluator
+from fmops.evaluation.journal import Journal
+from fmops.evaluation.judge import Judge
+from fmops.evaluation.registry import PromptRegistry
+from fmops.guardrails import GuardrailSettings
+from fmops.prompts import Prompt, packaged
+
+EXPERIMENT = "claims-desk-evaluation"
+EXPERIMENTS = "claims-desk-experiments"
+JUDGE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+"""Another model than the assistant's, and a larger one: a model is lenient with its own answers."""
+GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.")
+
+
+class EvaluationSettings(BaseSettings):
+    """The part of the assistant's environment that an evaluation needs, and its own."""
+
+    model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
+
+    model_id: str = Field(min_length=1)
+    embedding_model_id: str = Field(min_length=1)
+    user_pool_id: str = Field(min_length=1)
+    policy_store_id: str = Field(min_length=1)
+    guardrails: GuardrailSettings = GuardrailSettings()
+    region: str = Field(min_length=1, validation_alias="AWS_REGION")
+    tracking_uri: str = Field(min_length=1, validation_alias="MLFLOW_TRACKING_URI")
+    judge_model_id: str = ""
+    evaluation_journal: str = Field(
+        default="build/evaluation/journal", description="a folder, or s3://bucket/prefix"
+    )
+    evaluation_rate: float = Field(
+        default=20, ge=0, description="calls to models per second; 0 is as fast as can be"
+    )
+    evaluation_workers: int = Field(default=8, ge=1, le=64)
+
+    @property
+    def judge(self) -> str:
+        """The judge's model: as set, or Claude Sonnet through the inference profile that the assistant's model has."""
+        if self.judge_model_id:
+            return self.judge_model_id
+        profile = GEOGRAPHY.match(self.model_id)
+        return f"{profile[0] if profile else 'global.'}{JUDGE}"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All parts of an evaluation."""
+
+    settings: EvaluationSettings
+    bench: Workbench
+    judge: Judge
+    journal: Journal
+    registry: PromptRegistry
+
+    def evaluator(
+        self, *, experiment: str = EXPERIMENT, autolog: bool = False, progress: bool = True
+    ) -> Evaluator:
+        return Evaluator(
+            self.bench,
+            self.judge,
+            self.journal,
+            experiment=experiment,
+            workers=self.settings.evaluation_workers,
+            autolog=autolog,
+            progress=progress,
+        )
+
+    def production(self) -> Variant:
+        """What serves: the registry's prompt, or the packaged one when nothing is promoted."""
+        return self.variant(self.registry.serving(PROMPT_NAME) or packaged(PROMPT_NAME, PROMPT))
+
+    def variant(self, prompt: Prompt, *, model_id: str = "", guardrails: Path | None = None) -> Variant:
+        """Production's settings with another prompt, and with another model or guardrails if given."""
+        settings = (
+            GuardrailSettings.model_validate_json(guardrails.read_text())
+            if guardrails
+            else self.settings.guardrails
+        )
+        name = f"{prompt.name} {prompt.version}"
+        return Variant(prompt, model_id or self.settings.model_id, settings, name=name)
+
+
+def assemble(environment: Mapping[str, str] | None = None) -> Setup:
+    """Raises ``EvaluationError`` that names what the environment lacks."""
+    os.environ |= environment or {}
+    quiet()
+    try:
+        settings = EvaluationSettings()
+    except ValidationError as error:
+        fields = ", ".join(str(problem["loc"][0]) for problem in error.errors())
+        raise EvaluationError(
+            f"The environment has no usable {fields}: name a deployment with --environment."
+        ) from error
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    limiter = None
+    if settings.evaluation_rate:
+        limiter = InMemoryRateLimiter(
+            requests_per_second=settings.evaluation_rate,
+            check_every_n_seconds=0.01,
+            max_bucket_size=max(1.0, settings.evaluation_rate),
+        )
+    bench = Workbench(
+        region=settings.region,
+        policy_store_id=settings.policy_store_id,
+        user_pool_id=settings.user_pool_id,
+        embedding_model_id=settings.embedding_model_id,
+        rate_limiter=limiter,
+    )
+    journal = Journal.at(settings.evaluation_journal)
+    judge = Judge(bench.chat_model(settings.judge), model_id=settings.judge, journal=journal)
+    return Setup(settings, bench, judge, journal, PromptRegistry(settings.tracking_uri))
+
+
+def quiet() -> None:
+    """MLflow without its announcements and telemetry."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # Its LangChain tracer detaches context in other tasks than it attached it, and says so at each step; traces are whole.
+    logging.getLogger("mlflow.utils.autologging_utils").setLevel(logging.ERROR)
+    logging.getLogger("sagemaker_mlflow").setLevel(logging.WARNING)
