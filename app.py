@@ -48,6 +48,7 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         "Review",
         settings=profile,
         foundation=foundation,
+        identity=identity,
         tracking=tracking,
         observability=observability,
     )

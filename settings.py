@@ -197,6 +197,9 @@ class Assistant(_Section):
 class Review(_Section):
     """Human review of answers."""
 
+    backend: Literal["mlflow", "ground_truth"] = "mlflow"
+    """Where people review. `ground_truth`: SageMaker Ground Truth, which is closed to new customers since 2026-07-30."""
+
     budget: Annotated[int, Field(ge=12, le=10_000)] = 40
     """Interactions that people look at per day; at least two of each of the six strata."""
     random_share: Annotated[float, Field(gt=0, le=1)] = 0.4

@@ -8,11 +8,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 from constructs.acknowledge import acknowledge_keys
+from constructs.labeling_team import LabelingTeam
 from constructs.processing_job import ProcessingJob
+from constructs.tool_authorization import CognitoIdentity
 
-from settings import Settings
+from settings import Settings, SettingsError
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
+from stacks.identity import Identity
 from stacks.observability import Observability
 from stacks.tracking import Tracking
 
@@ -30,6 +33,7 @@ class Review(FmopsStack):
         *,
         settings: Settings,
         foundation: Foundation,
+        identity: Identity,
         tracking: Tracking,
         observability: Observability,
     ) -> None:
@@ -43,9 +47,42 @@ class Review(FmopsStack):
             description="The assistant's guardrail settings, whose thresholds sampling knows",
             string_value=json.dumps(settings.assistant.guardrails),
         )
+        self.team = self._build_team(identity)
         self.job = self._build_job()
         self._grant()
         CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
+
+    def _build_team(self, identity: Identity) -> LabelingTeam | None:
+        """Ground Truth's parts, for the accounts that have it."""
+        if self._settings.review.backend != "ground_truth":
+            return None
+        if not isinstance(identity.provider, CognitoIdentity):
+            raise SettingsError(
+                "review.backend is ground_truth, whose workers sign in to the user pool, and identity has another issuer: use mlflow"
+            )
+        return LabelingTeam(
+            self,
+            "Labeling",
+            name=f"{self._settings.environment_name}-review",
+            pool=identity.provider.pool,
+            group="reviewers",
+            code=ROOT / "lambdas" / "labeling",
+            bucket=self._foundation.lake.bucket,
+            prefix=f"{Foundation.REVIEW}/ground-truth",
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+
+    def _labeling(self) -> dict[str, str]:
+        if self.team is None:
+            return {}
+        return {
+            "FMOPS_LABELING_WORKTEAM_ARN": self.team.workteam.attr_workteam_arn,
+            "FMOPS_LABELING_ROLE_ARN": self.team.role.role_arn,
+            "FMOPS_LABELING_PRE_FUNCTION_ARN": self.team.pre.function_arn,
+            "FMOPS_LABELING_POST_FUNCTION_ARN": self.team.post.function_arn,
+            "FMOPS_LABELING_NAME_PREFIX": f"{self._settings.environment_name}-review",
+        }
 
     def _build_job(self) -> ProcessingJob:
         options = self._settings.review
@@ -68,6 +105,8 @@ class Review(FmopsStack):
                 "FMOPS_GUARDRAILS_PARAMETER": self._guardrails.parameter_name,
                 "FMOPS_SAMPLING": json.dumps(sampling),
                 "FMOPS_DAYS": str(options.days),
+                "FMOPS_BACKEND": options.backend,
+                **self._labeling(),
             },
             instance_type=options.instance_type,
             volume_gib=options.volume_gib,
@@ -108,6 +147,8 @@ class Review(FmopsStack):
                 conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
             )
         )
+        if self.team is not None:
+            self.team.grant_create(role)
         self._guardrails.grant_read(role)
         self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         self._tracking.mlflow.grant_use(role)

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 from pydantic import Field
@@ -47,6 +47,7 @@ class ReviewSettings(BaseSettings):
     lake_bucket: str = Field(min_length=1)
     tracking_uri: str = Field(min_length=1, description="ARN of the MLflow App")
     guardrails_parameter: str = Field(default="", description="SSM parameter with the guardrails' settings")
+    backend: Literal["mlflow", "ground_truth"] = "mlflow"
     sampling: SamplingSettings = SamplingSettings()
     days: int = Field(default=30, ge=1, le=365, description="how many days' labels are collected")
 
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("fmops").setLevel(logging.INFO)
     settings = ReviewSettings()
     objects = Lake(boto3.client("s3"), settings.lake_bucket)
-    backend = MlflowReview(settings.tracking_uri, days=settings.days)
+    backend = _backend(objects, settings)
     try:
         if not options.collect:
             sample(objects, backend, settings, _day(options))
@@ -91,6 +92,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("%s", error)
         return 2
     return 0
+
+
+def _backend(objects: Lake, settings: ReviewSettings) -> ReviewBackend:
+    if settings.backend == "mlflow":
+        return MlflowReview(settings.tracking_uri, days=settings.days)
+    from fmops.review.ground_truth import GroundTruth, GroundTruthSettings
+
+    documents = {document.id: (document.title, document.text) for document in knowledge.load()}
+    return GroundTruth(objects.s3, objects.bucket, GroundTruthSettings(), documents)
 
 
 def sample(objects: Lake, backend: ReviewBackend, settings: ReviewSettings, day: date) -> list[ReviewTask]:

@@ -23,6 +23,7 @@ EVERYTHING = {
     "data_lifetime": "temporary",
     "network": {"egress": "nat", "zones": 3},
     "capture": {"raw_text": True},
+    "review": {"backend": "ground_truth"},
     "observability": {"grafana": True, "alert_email": "oncall@example.com"},
     "assistant": {
         "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0",

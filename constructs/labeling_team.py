@@ -1,0 +1,197 @@
+"""What a Ground Truth labelling job needs: a private workteam, the functions around it, and a role."""
+
+from pathlib import Path
+
+from aws_cdk import Duration, Stack
+from aws_cdk import aws_cognito as cognito
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sagemaker as sagemaker
+from constructs import Construct
+from constructs.acknowledge import acknowledge, acknowledge_keys
+from constructs.data_lifetime import DataLifetime
+
+
+class LabelingTeam(Construct):
+    """A group of a user pool as a private workteam, pre- and post-annotation functions, and the labelling jobs' role.
+
+    Ground Truth is closed to new customers since 2026-07-30: only accounts that have it can deploy this. An account has one
+    private workforce per region.
+
+    Args:
+        name: begins the jobs' names, and is part of the workforce's sign-in address.
+        pool: of the workers.
+        group: of the pool: its members are the workteam.
+        code: folder with the functions.
+        bucket: of manifests and labels.
+        prefix: their key prefix, without a slash at its end.
+        lifetime: of the functions' log groups.
+        log_retention: of these.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        name: str,
+        pool: cognito.IUserPool,
+        group: str,
+        code: Path,
+        bucket: s3.Bucket,
+        prefix: str,
+        lifetime: DataLifetime,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        super().__init__(scope, id)
+        self._name, self._bucket, self._prefix = name, bucket, prefix
+        self._lifetime, self._log_retention = lifetime, log_retention
+        self.workteam = self._build_workteam(pool, group)
+        self.pre = self._build_function("Pre", "Shows a worker one line of the manifest", code)
+        self.post = self._build_function("Post", "Makes one annotation of all workers' answers", code)
+        self._let_post_read()
+        self.role = self._build_role()
+
+    def grant_create(self, role: iam.Role) -> None:
+        """Lets a role create and look at labelling jobs of the name."""
+        stack = Stack.of(self)
+        arn = f"arn:{stack.partition}:sagemaker:{stack.region}:{stack.account}:labeling-job/{self._name}-*"
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["sagemaker:CreateLabelingJob", "sagemaker:DescribeLabelingJob"], resources=[arn]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[self.role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+            )
+        )
+        resolved = stack.resolve(arn)
+        named = (
+            resolved
+            if isinstance(resolved, str)
+            else "".join(
+                part if isinstance(part, str) else f"<{part['Ref']}>" for part in resolved["Fn::Join"][1]
+            )
+        )
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "Each day has a labelling job of its own.",
+            f"AwsSolutions-IAM5[Resource::{named}]",
+        )
+
+    def _build_workteam(self, pool: cognito.IUserPool, group: str) -> sagemaker.CfnWorkteam:
+        """Workers sign in at the pool's own page: SageMaker wants a client with a secret, and a domain."""
+        client = cognito.UserPoolClient(
+            self,
+            "Client",
+            user_pool=pool,
+            generate_secret=True,
+            prevent_user_existence_errors=True,
+            # Without it a client can write every attribute, and policies rely on some.
+            write_attributes=cognito.ClientAttributes().with_standard_attributes(email=True),
+            supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
+        )
+        domain = cognito.UserPoolDomain(
+            self,
+            "Domain",
+            user_pool=pool,
+            cognito_domain=cognito.CognitoDomainOptions(
+                domain_prefix=f"{self._name}-{Stack.of(self).account}"
+            ),
+        )
+        workforce = sagemaker.CfnWorkforce(
+            self,
+            "Workforce",
+            workforce_name=self._name,
+            cognito_config=sagemaker.CfnWorkforce.CognitoConfigProperty(
+                client_id=client.user_pool_client_id, user_pool=pool.user_pool_id
+            ),
+        )
+        workforce.node.add_dependency(domain)
+        member = sagemaker.CfnWorkteam.CognitoMemberDefinitionProperty(
+            cognito_client_id=client.user_pool_client_id,
+            cognito_user_pool=pool.user_pool_id,
+            cognito_user_group=group,
+        )
+        workteam = sagemaker.CfnWorkteam(
+            self,
+            "Workteam",
+            workteam_name=self._name,
+            workforce_name=workforce.workforce_name,
+            description="Reviews answers",
+            member_definitions=[
+                sagemaker.CfnWorkteam.MemberDefinitionProperty(cognito_member_definition=member)
+            ],
+        )
+        workteam.node.add_dependency(workforce)
+        return workteam
+
+    def _build_function(self, id: str, description: str, code: Path) -> lambda_.Function:  # noqa: A002 - CDK's name
+        role = iam.Role(self, f"{id}Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log_group = logs.LogGroup(
+            self, f"{id}Logs", retention=self._log_retention, removal_policy=self._lifetime.removal_policy
+        )
+        log_group.grant_write(role)
+        return lambda_.Function(
+            self,
+            id,
+            description=description,
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            architecture=lambda_.Architecture.ARM_64,
+            handler=f"handler.{id.lower()}",
+            code=lambda_.Code.from_asset(str(code), exclude=["__pycache__"]),
+            timeout=Duration.minutes(5),
+            memory_size=256,
+            role=role,
+            log_group=log_group,
+        )
+
+    def _let_post_read(self) -> None:
+        role = self.post.role
+        assert isinstance(role, iam.Role)  # noqa: S101 - made above
+        keys = f"{self._prefix}/output/*"
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:GetObject"], resources=[self._bucket.arn_for_objects(keys)])
+        )
+        if self._bucket.encryption_key is not None:
+            self._bucket.encryption_key.grant(role, "kms:Decrypt")
+        acknowledge_keys(role, "Each job writes its answers under keys of its own.", self._bucket, keys)
+
+    def _build_role(self) -> iam.Role:
+        """As the guide lists it for custom labelling jobs, on the keys below the prefix."""
+        role = iam.Role(
+            self,
+            "Role",
+            description="Ground Truth: reads manifests, writes labels, calls the functions",
+            assumed_by=iam.ServicePrincipal(
+                "sagemaker.amazonaws.com",
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            ),
+        )
+        keys = f"{self._prefix}/*"
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"],
+                resources=[self._bucket.arn_for_objects(keys)],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetBucketLocation", "s3:ListBucket"], resources=[self._bucket.bucket_arn]
+            )
+        )
+        if self._bucket.encryption_key is not None:
+            self._bucket.encryption_key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["lambda:InvokeFunction"],
+                resources=[self.pre.function_arn, self.post.function_arn],
+            )
+        )
+        acknowledge_keys(role, "Each job has keys of its own.", self._bucket, keys)
+        return role

@@ -1,0 +1,216 @@
+"""Review in SageMaker Ground Truth, for accounts that have it: it is closed to new customers since 2026-07-30.
+
+A day's tasks become a manifest and a labelling job of a private workteam; its output manifest gives the same labels as
+MLflow review. Disagreements are not adjudicated there: they stay disputed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fmops.review.backend import ReviewUnavailableError
+from fmops.review.labels import Reviewed
+from fmops.review.model import Label, ReviewTask, parse
+
+PREFIX = "review/ground-truth"
+TEMPLATE = Path(__file__).with_name("worker.liquid.html")
+ATTRIBUTE = "review"
+"""Of the labels in the output manifest."""
+LONGEST_LINE, LONGEST_ATTRIBUTE = 100_000, 20_000
+"""Characters of a manifest's line and of one attribute (Ground Truth's "Use an Input Manifest File")."""
+CUT = " [cut]"
+TASK_SECONDS = 30 * 60
+AVAILABLE_SECONDS = 7 * 24 * 3600
+
+log = logging.getLogger(__name__)
+
+
+class GroundTruthSettings(BaseSettings):
+    """The parts that the stack has made: variables named ``FMOPS_LABELING_`` and the field's name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FMOPS_LABELING_", frozen=True)
+
+    workteam_arn: str = ""
+    role_arn: str = ""
+    pre_function_arn: str = ""
+    post_function_arn: str = ""
+    name_prefix: str = "fmops"
+
+
+def manifest(tasks: Sequence[ReviewTask], documents: Mapping[str, tuple[str, str]]) -> str:
+    """The input manifest: a line per task within the service's limits. ``documents`` are title and text by id."""
+    return "".join(json.dumps(_line(task, documents), ensure_ascii=False) + "\n" for task in tasks)
+
+
+def _line(task: ReviewTask, documents: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    layers = [
+        f"{each.direction} {each.action}: {each.reason}" for each in task.guardrails if each.action != "allow"
+    ]
+    line: dict[str, Any] = {
+        "source": _cut(task.question, LONGEST_ATTRIBUTE),
+        "answer": _cut(task.answer, LONGEST_ATTRIBUTE),
+        "retrieved": [],
+        "layers": layers + [f"{call.name} {call.status}" for call in task.tool_calls],
+        "task-id": task.task_id,
+    }
+    left = LONGEST_ATTRIBUTE
+    for each in task.retrieved:
+        title, text = documents.get(each.document_id, (each.document_id, ""))
+        line["retrieved"].append({"title": title, "text": _cut(text, max(left - 500, len(CUT)))})
+        left -= len(json.dumps(line["retrieved"][-1], ensure_ascii=False)) + 2
+        if left < 1_000:
+            break
+    assert len(json.dumps(line, ensure_ascii=False)) < LONGEST_LINE  # noqa: S101 - of the limits above
+    return line
+
+
+def _cut(text: str, longest: int) -> str:
+    """Shorter than ``longest`` characters of JSON, in which a character may take six."""
+    while len(json.dumps(text, ensure_ascii=False)) > longest:
+        excess = len(json.dumps(text, ensure_ascii=False)) - longest
+        text = text.removesuffix(CUT)[: -max(1, excess // 6 + len(CUT))] + CUT
+    return text
+
+
+class GroundTruth:
+    """A ``ReviewBackend``. One labelling job per day, named after it."""
+
+    def __init__(
+        self,
+        s3: Any,
+        bucket: str,
+        settings: GroundTruthSettings,
+        documents: Mapping[str, tuple[str, str]],
+        *,
+        session: Any = None,
+        region: str | None = None,
+    ) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+        self._settings = settings
+        self._documents = documents
+        self._session = session
+        self._region = region
+
+    def submit(self, tasks: Sequence[ReviewTask]) -> int:
+        """Start the day's labelling job, if it has none. Raises ``ReviewUnavailableError`` with the remedy."""
+        if not tasks:
+            return 0
+        name = self._name(tasks[0].day)
+        if self._read(f"{PREFIX}/{name}/tasks.jsonl") is not None:
+            return 0
+        self._write(f"{PREFIX}/template.liquid.html", TEMPLATE.read_text(), "text/html")
+        self._write(f"{PREFIX}/{name}/input.manifest", manifest(tasks, self._documents))
+        self._create(name, tasks[0])
+        # Written last: it says that the job was started.
+        self._write(f"{PREFIX}/{name}/tasks.jsonl", "".join(task.line() for task in tasks))
+        return len(tasks)
+
+    def reviewed(self) -> list[Reviewed]:
+        """The tasks of every job, with the labels of those whose output manifest is there."""
+        found = []
+        prefix = f"{PREFIX}/{self._settings.name_prefix}-"
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        for key in (item["Key"] for page in pages for item in page.get("Contents", [])):
+            if not key.endswith("/tasks.jsonl"):
+                continue
+            tasks, _ = parse((self._read(key) or "").splitlines(), ReviewTask)
+            name = key.split("/")[-2]
+            output = self._read(f"{PREFIX}/output/{name}/manifests/output/output.manifest") or ""
+            labels = labels_of(output)
+            found += [Reviewed(task, labels.get(task.task_id, [])) for task in tasks]
+        return found
+
+    def _create(self, name: str, task: ReviewTask) -> None:
+        from sagemaker.core.resources import LabelingJob
+
+        try:
+            LabelingJob.create(**self.request(name, task), session=self._session, region=self._region)
+        except Exception as error:
+            raise ReviewUnavailableError(
+                f"Ground Truth did not take the labelling job ({type(error).__name__}: {error}). It is closed to new"
+                " customers: set review.backend to mlflow where the account does not have it."
+            ) from error
+
+    def request(self, name: str, task: ReviewTask) -> dict[str, Any]:
+        """The arguments of ``LabelingJob.create``, which are those of CreateLabelingJob."""
+        from sagemaker.core import shapes
+
+        place = f"s3://{self._bucket}/{PREFIX}"
+        return {
+            "labeling_job_name": name,
+            "label_attribute_name": ATTRIBUTE,
+            "input_config": shapes.LabelingJobInputConfig(
+                data_source=shapes.LabelingJobDataSource(
+                    s3_data_source=shapes.LabelingJobS3DataSource(
+                        manifest_s3_uri=f"{place}/{name}/input.manifest"
+                    )
+                )
+            ),
+            "output_config": shapes.LabelingJobOutputConfig(s3_output_path=f"{place}/output"),
+            "role_arn": self._settings.role_arn,
+            "human_task_config": shapes.HumanTaskConfig(
+                workteam_arn=self._settings.workteam_arn,
+                ui_config=shapes.UiConfig(ui_template_s3_uri=f"{place}/template.liquid.html"),
+                pre_human_task_lambda_arn=self._settings.pre_function_arn,
+                task_title="Is this answer good?",
+                task_description="Read the question, the retrieved text and the answer, and say what you think of the answer.",
+                number_of_human_workers_per_data_object=task.reviewers,
+                task_time_limit_in_seconds=TASK_SECONDS,
+                task_availability_lifetime_in_seconds=AVAILABLE_SECONDS,
+                annotation_consolidation_config=shapes.AnnotationConsolidationConfig(
+                    annotation_consolidation_lambda_arn=self._settings.post_function_arn
+                ),
+            ),
+        }
+
+    def _name(self, day: str) -> str:
+        return f"{self._settings.name_prefix}-{day}"
+
+    def _read(self, key: str) -> str | None:
+        try:
+            return str(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode())
+        except self._s3.exceptions.NoSuchKey:
+            return None
+
+    def _write(self, key: str, text: str, kind: str = "application/x-ndjson") -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=key, Body=text.encode(), ContentType=kind)
+
+
+def labels_of(output_manifest: str) -> dict[str, list[Label]]:
+    """The labels in an output manifest by task. What is no label of ours is left out, and counted in the log."""
+    found: dict[str, list[Label]] = {}
+    foreign = 0
+    for line in output_manifest.splitlines():
+        try:
+            given = json.loads(line)
+            task_id, said = given["task-id"], given[ATTRIBUTE]["labels"]
+            at = given[f"{ATTRIBUTE}-metadata"]["creation-date"]
+        except (ValueError, KeyError, TypeError):
+            foreign += 1
+            continue
+        for each in said:
+            bad = each.get("verdict") == "bad"
+            try:
+                label = Label.model_validate(
+                    {
+                        **each,
+                        "task_id": task_id,
+                        "category": each.get("category") or None if bad else None,
+                        "labelled_at": at,
+                    }
+                )
+            except ValidationError:
+                foreign += 1
+            else:
+                found.setdefault(task_id, []).append(label)
+    if foreign:
+        log.warning("%d lines or labels of an output manifest are not understood", foreign)
+    return found
