@@ -96,7 +96,7 @@ def profile_object(
     kernel = Kernel(reference)
     try:
         for batch in reader.read(lake, key):
-            kernel.add(_not_fitted(batch) if without_fitted else batch)
+            kernel.add(not_fitted(batch) if without_fitted else batch)
     except CorruptObjectError as error:
         state = empty(reference)
         state.checks["corrupt_objects"] += 1
@@ -146,7 +146,8 @@ def _is_for_fit(batch: Batch) -> Array:
     return chosen
 
 
-def _not_fitted(batch: Batch) -> Batch:
+def not_fitted(batch: Batch) -> Batch:
+    """The rows of sessions that no baseline is fitted to."""
     rows = np.flatnonzero(~_is_for_fit(batch)).tolist()
     return Batch(
         batch.vectors[rows],

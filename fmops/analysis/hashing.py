@@ -25,7 +25,10 @@ def hash_strings(strings: Sequence[str]) -> Hashes:
     """One hash per string, shape ``[n]``."""
     if not len(strings):
         return np.zeros(0, np.uint64)
-    packed = np.array([text.encode() for text in strings], dtype=np.bytes_)
+    try:
+        packed = np.array(strings, dtype=np.bytes_)  # ASCII, as ids are: in C
+    except UnicodeEncodeError:
+        packed = np.array([text.encode() for text in strings], dtype=np.bytes_)
     width = -(-max(packed.dtype.itemsize, 1) // 8) * 8
     words = packed.astype(f"S{width}").view("<u8").reshape(len(strings), -1).astype(np.uint64)
     return hash_words(words)

@@ -28,6 +28,17 @@ COLUMNS = (
     "input: 'VARCHAR', retrieved: 'STRUCT(score DOUBLE)[]', "
     "embedding: 'STRUCT(model_id VARCHAR, dimension INTEGER, vector VARCHAR)'}"
 )
+COLUMN_TYPES = {
+    "record_type": "string",
+    "interaction_id": "string",
+    "session_id": "string",
+    "user": "string",
+    "started_at": "string",
+    "input": "string",
+    "retrieved": "array<struct<score: double>>",
+    "embedding": "struct<model_id: string, dimension: int, vector: string>",
+}
+"""The same columns in Spark's words."""
 # "user" is quoted: it is a keyword of SQL.
 SELECT = """
 SELECT record_type, interaction_id, coalesce(nullif(session_id, ''), nullif("user", ''), interaction_id) AS session,

@@ -214,6 +214,9 @@ def keep(kind: str, rows: Sequence[Example]) -> list[Example]:
 
 
 def least_distinct(left: Array, right: Array) -> Array:
+    """The least hashes of both; ``left`` is in order."""
+    if len(left) == DISTINCT:
+        right = right[right < left[-1]]
     return np.union1d(left, right)[:DISTINCT]
 
 

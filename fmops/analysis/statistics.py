@@ -119,10 +119,10 @@ class Comparer:
         """Shape ``[..., p]`` to ``[..., 6]``, in the order of ``PARTS``; only growth counts in the tails."""
         parts = {name: differences[..., where] for name, where in self.slices.items()}
         values = [
-            (parts["mean"] ** 2).sum(axis=-1),
-            (parts["covariance"] ** 2).sum(axis=-1),
-            (parts["mmd"] ** 2).sum(axis=-1),
-            ((parts["topics"] / self._topic_scale) ** 2).sum(axis=-1),
+            _squared(parts["mean"]),
+            _squared(parts["covariance"]),
+            _squared(parts["mmd"]),
+            _squared(parts["topics"] / self._topic_scale),
             _largest(parts["novelty"] / self._tail_scales["novelty"]),
             _largest(parts["coverage"] / self._tail_scales["coverage"]),
         ]
@@ -194,6 +194,10 @@ def not_enough(state: State) -> str:
     if filled < MIN_BLOCKS:
         return f"too few sessions: they fill {filled} of {len(state.rows)} blocks, of at least {MIN_BLOCKS}"
     return ""
+
+
+def _squared(values: Array) -> Array:
+    return np.asarray(np.einsum("...i,...i->...", values, values))
 
 
 def _largest(values: Array) -> Array:
