@@ -53,7 +53,9 @@ def chapter(visit: Visit) -> list[str]:
 
 class _Chapter:
     def __init__(self, visit: Visit) -> None:
-        from fmops.evaluation.datasets import golden
+        import boto3
+
+        from fmops.evaluation.datasets import corrected, golden
         from fmops.evaluation.setup import assemble
 
         self._visit = visit
@@ -61,6 +63,10 @@ class _Chapter:
         self._setup: Setup = assemble()
         self._golden = {case.case_id: case for case in golden()}
         self._cases = [self._golden[case_id] for case_id in CASES]
+        # What the chapter on review has made: `make evaluate` asks these too.
+        reviewed = corrected(boto3.client("s3"), visit.outputs["Capture"]["LakeBucketName"])
+        self._cases += reviewed
+        self._reviewed = len(reviewed)
         self._token = visit.directory.id_token("carla")
         self._production: Any = None
         self._evaluator = self._setup.evaluator(progress=False)
@@ -68,6 +74,9 @@ class _Chapter:
 
     def run(self) -> list[str]:
         self._console.print("[bold]Prompts, experiments and evaluation[/]")
+        self._console.print(f"  {len(self._cases)} cases, {self._reviewed} of them corrected in review")
+        if not self._reviewed:
+            self._problems.append("evaluation: no case comes from review")
         careless, complete = self._register()
         self._experiment(careless)
         self._expect("a worse prompt is refused", self._gate(careless), promoted=False)

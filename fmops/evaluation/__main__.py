@@ -79,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
     )
+    evaluate.add_argument(
+        "--without-reviewed",
+        action="store_true",
+        help="leave out what people corrected in review, which is asked beside the golden cases",
+    )
     evaluate.add_argument("--dry-run", action="store_true", help="decide and record, promote nothing")
     evaluate.set_defaults(run=run_gate)
     experiment = commands.add_parser(
@@ -178,10 +183,16 @@ def check_dataset(options: argparse.Namespace, _: Deployment) -> None:
 
 
 def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
-    from fmops.evaluation.datasets import GOLDEN, golden
+    import boto3
+
+    from fmops.evaluation.datasets import GOLDEN, corrected, golden
     from fmops.evaluation.promotion import judge_candidate
 
     cases = golden(options.dataset or GOLDEN)
+    if not options.dataset and not options.without_reviewed:
+        reviewed = corrected(boto3.client("s3"), deployment.output("Capture", "LakeBucketName"))
+        print(f"{len(cases)} golden cases, {len(reviewed)} that people corrected in review")
+        cases = [*cases, *reviewed]
     setup = _setup(deployment)
     prompt = _prompt(setup, options.candidate)
     if prompt.version == setup.production().prompt.version and not options.model and not options.guardrails:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mlflow.genai.datasets import create_dataset, search_datasets
 
-from fmops.evaluation.cases import Case, ReviewedCase, digest, load
+from fmops.evaluation.cases import Case, ReviewedCase, digest, load, of_reviewed, parse
 
 FOLDER = Path(__file__).parents[1] / "assistant" / "evaluation"
 GOLDEN = FOLDER / "golden.jsonl"
+REVIEWED_KEY = "evaluation/reviewed.jsonl"
+"""Where the review job keeps reviewed cases in the data lake."""
 LABELLED = FOLDER / "labelled.jsonl"
 
 
@@ -22,6 +25,19 @@ def golden(path: Path = GOLDEN) -> list[Case]:
 def labelled(path: Path = LABELLED) -> list[ReviewedCase]:
     """Answers that people have labelled, to measure judges by."""
     return load(path, ReviewedCase)
+
+
+def corrected(s3: Any, bucket: str) -> list[Case]:
+    """What people corrected in review, as cases: an answer that was wrong must not be given again.
+
+    Empty until the review job has written some. Raises ``DatasetError`` that names every bad row.
+    """
+    try:
+        text = s3.get_object(Bucket=bucket, Key=REVIEWED_KEY)["Body"].read().decode()
+    except s3.exceptions.NoSuchKey:
+        return []
+    rows = parse(text, ReviewedCase, name=REVIEWED_KEY)
+    return list(of_reviewed(row for row in rows if row.corrected_answer))
 
 
 def publish(cases: Sequence[Case], *, name: str, experiment_id: str) -> str:

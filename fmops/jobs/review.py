@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from fmops.assistant import knowledge
 from fmops.capture import lake
 from fmops.evaluation.cases import ReviewedCase, dump, parse
+from fmops.evaluation.datasets import REVIEWED_KEY
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.review.backend import ReviewBackend, ReviewUnavailableError
 from fmops.review.labels import Reviewed
@@ -33,7 +34,6 @@ NAMESPACE = "FMOps/Review"
 TASKS, LABELS = "review/tasks", "review/labels"
 JUDGES, DRIFT = "review/judges", "analysis/content/review"
 """Where others leave ``JudgeScore`` and ``DriftSignal`` lines, in objects whose names begin with the day."""
-REVIEWED_CASES = "evaluation/reviewed.jsonl"
 
 log = logging.getLogger("fmops.review")
 
@@ -187,13 +187,13 @@ def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> 
 
 def _add_cases(objects: Lake, reviewed: Sequence[Reviewed]) -> int:
     """Add what is settled to the reviewed cases; a case that was settled anew replaces itself."""
-    text = objects.read(REVIEWED_CASES)
-    known = parse(text, ReviewedCase, name=REVIEWED_CASES) if text else []
+    text = objects.read(REVIEWED_KEY)
+    known = parse(text, ReviewedCase, name=REVIEWED_KEY) if text else []
     documents = {document.id: document.text for document in knowledge.load()}
     cases = {each.case_id: each for each in known}
     new = {made.case_id: made for each in reviewed if (made := case(each, documents))}
     if any(cases.get(case_id) != made for case_id, made in new.items()):
-        objects.write(REVIEWED_CASES, dump((cases | new).values()))
+        objects.write(REVIEWED_KEY, dump((cases | new).values()))
     return len(new.keys() - cases.keys())
 
 

@@ -120,7 +120,7 @@ def test_tasks_go_to_people_and_labels_become_cases_and_metrics(
     assert "12 settled; agreement (Krippendorff's alpha) 1.00; 12 cases added" in caplog.text
     assert "bad answers: 3.3 % (95 % interval 3.3 to" in caplog.text
 
-    cases = parse(read(cloud, bucket, job.REVIEWED_CASES), ReviewedCase, name="reviewed")
+    cases = parse(read(cloud, bucket, job.REVIEWED_KEY), ReviewedCase, name="reviewed")
     assert {each.case_id for each in cases} == {task["interaction_id"] for task in tasks}
     wrong = next(each for each in cases if each.question == "question 0")
     assert (wrong.corrected_answer, wrong.label("correctness")) == ("right", False)
@@ -166,3 +166,20 @@ def test_a_day_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="2"):
         job.main(["--day", "yesterday"])
     assert "'yesterday' is not a day, such as 2026-11-24" in capsys.readouterr().err
+
+
+def test_what_was_corrected_is_asked_in_evaluations(cloud: Cloud, bucket: str) -> None:
+    from fmops.evaluation.cases import Label as CaseLabel
+    from fmops.evaluation.cases import dump
+    from fmops.evaluation.datasets import corrected
+
+    s3 = cloud.client("s3")
+    assert corrected(s3, bucket) == []
+    said = CaseLabel(criterion="correctness", value=False, reviewer="r")
+    rows = [
+        ReviewedCase(case_id="int-1", question="Q?", answer="no", corrected_answer="yes", labels=[said]),
+        ReviewedCase(case_id="int-2", question="Q?", answer="no", labels=[said]),
+    ]
+    s3.put_object(Bucket=bucket, Key=job.REVIEWED_KEY, Body=dump(rows).encode())
+    (found,) = corrected(s3, bucket)
+    assert (found.case_id, found.expected.answer, found.source) == ("int-1", "yes", "reviewed")
