@@ -78,6 +78,17 @@ experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --
 agreement: setup ## Measure how far the judge agrees with people's labels: Cohen's kappa with its interval
 	@$(EVALUATION) agreement
 
+# The regions that the templates are checked for: their resource types and properties must exist there.
+REGIONS := us-east-1 us-east-2 us-west-2 ca-central-1 eu-west-1 eu-west-2 eu-central-1 ap-southeast-1 ap-southeast-2 ap-northeast-1
+
+.PHONY: rehearse
+rehearse: setup ## Before you pay: check the templates of PROFILE (cdk-nag, cfn-lint, ten regions), then run dev's under its roles' own permissions
+	@echo "Synthesizing $(PROFILE) with cdk-nag"
+	@CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile=$(PROFILE) -c nag=true
+	@echo "Checking the templates for $(words $(REGIONS)) regions with cfn-lint"
+	@$(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS)
+	@$(BIN)/python -m local up --once --rehearse
+
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
 	@$(CDK) synth --quiet -c profile=$(PROFILE)

@@ -9,11 +9,11 @@ from constructs.acknowledge import acknowledge
 # Cross-region inference profiles: a geography before the provider and the model.
 PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?P<model>[a-z0-9-]+\..+)$")
 
-INVOKE = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")
+INVOKE, STREAM = "bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"
 
 
-def grant_invoke(role: iam.Role, model_id: str) -> None:
-    """Lets a role invoke a model, streamed or not.
+def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> None:
+    """Lets a role invoke a model, with `streamed` also for an answer that comes in pieces.
 
     A call through an inference profile is checked against the profile and against the model in the region that it is
     sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through the profile.
@@ -21,12 +21,13 @@ def grant_invoke(role: iam.Role, model_id: str) -> None:
     stack = Stack.of(role)
     profile = PROFILE.match(model_id)
     if profile is None:
-        _allow(role, _model_arn(stack, stack.region, model_id))
+        _allow(role, streamed, _model_arn(stack, stack.region, model_id))
         return
     profile_arn = stack.format_arn(service="bedrock", resource="inference-profile", resource_name=model_id)
-    _allow(role, profile_arn)
+    _allow(role, streamed, profile_arn)
     _allow(
         role,
+        streamed,
         _model_arn(stack, "*", profile["model"]),
         {"StringEquals": {"bedrock:InferenceProfileArn": profile_arn}},
     )
@@ -38,8 +39,11 @@ def grant_invoke(role: iam.Role, model_id: str) -> None:
     )
 
 
-def _allow(role: iam.Role, arn: str, conditions: dict[str, dict[str, str]] | None = None) -> None:
-    role.add_to_policy(iam.PolicyStatement(actions=[*INVOKE], resources=[arn], conditions=conditions))
+def _allow(
+    role: iam.Role, streamed: bool, arn: str, conditions: dict[str, dict[str, str]] | None = None
+) -> None:
+    actions = [INVOKE, STREAM] if streamed else [INVOKE]
+    role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[arn], conditions=conditions))
 
 
 def _model_arn(stack: Stack, region: str, model_id: str) -> str:

@@ -29,8 +29,8 @@ class ClaimsTable(Construct):
         self.table = self._build_table(lifetime)
 
     def grant_use(self, role: iam.Role) -> None:
-        """Allows to read and write items, but neither to scan the table nor to delete from it."""
-        actions = ("GetItem", "PutItem", "Query", "UpdateItem")
+        """Allows to read items and to change them, but neither to list them, to make new ones nor to delete any."""
+        actions = ("GetItem", "UpdateItem")
         grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))
 
     def _build_table(self, lifetime: DataLifetime) -> dynamodb.Table:

@@ -18,7 +18,7 @@ from demo.visit import Chapter, Visit
 PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
 
-CHAPTERS: tuple[Chapter, ...] = (metrics.look, analysis.chapter, review.review, evaluation.chapter)
+CHAPTERS: tuple[Chapter, ...] = (analysis.chapter, review.review, evaluation.chapter, metrics.look)
 """In the order in which each needs what the one before has made."""
 
 

@@ -20,6 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
         "--once", action="store_true", help="stop after the report; exit code 0 only if the tour held"
     )
     up.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="fail also when a role is granted what nothing used and local/iam/unused.yaml does not explain",
+    )
+    up.add_argument(
         "--context",
         action="append",
         default=[],
@@ -44,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         Options(
             profile=options.profile,
             once=options.once,
+            rehearse=options.rehearse,
             port_base=options.port_base,
             region=options.region,
             context=dict(options.context),

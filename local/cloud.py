@@ -18,7 +18,7 @@ import boto3
 from botocore.config import Config
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from local.api import Context, ServiceState
+from local.api import Context, Params, ServiceState
 from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY, CredentialStore, TemporaryCredentials
 
 log = logging.getLogger("local.cloud")
@@ -45,6 +45,7 @@ class Cloud:
 
     `directory` holds what processes of services write (MLflow's database, unpacked functions, logs).
     `run_servers` starts the real MLflow and Prometheus when a stack asks for them; tests mostly do without.
+    `enforce` holds every call of a role to the role's policies; tests of single services do without roles.
     `deliver_within` caps the buffering of Firehose (seconds), for people who do not want to wait for its minutes.
     """
 
@@ -55,12 +56,14 @@ class Cloud:
         region: str = "us-east-1",
         directory: Path | None = None,
         run_servers: bool = False,
+        enforce: bool = True,
         deliver_within: float | None = None,
         mlflow_port: int = 5000,
         prometheus_port: int = 9090,
     ) -> None:
         self.port = port
         self.run_servers = run_servers
+        self.enforce = enforce
         self.deliver_within = deliver_within
         self.mlflow_port = mlflow_port
         self.prometheus_port = prometheus_port
@@ -79,6 +82,7 @@ class Cloud:
         self._state_lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
         self._clients: dict[tuple[str, str], Any] = {}
+        self._bucket_keys: dict[str, str | None] = {}
         self._client_lock = threading.Lock()
         self._server: BaseWSGIServer | None = None
         self._thread: threading.Thread | None = None
@@ -144,9 +148,29 @@ class Cloud:
             state: State = self._states[kind]
             return state
 
-    def authorize(self, context: Context) -> None:
-        """The place where a role's policies are enforced: today every known caller may do everything, and is counted."""
+    def authorize(self, context: Context, request: Callable[[], Params]) -> None:
+        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do everything."""
+        from local.iam.permissions import Permissions
+
         self.calls[context.caller.role_arn or context.caller.arn, context.service, context.operation] += 1
+        if self.enforce and context.caller.role_arn is not None:
+            self.state(Permissions).check(context, request())
+
+    def bucket_key(self, bucket: str) -> str | None:
+        """ARN of the customer key that encrypts a bucket's objects by default, if one does."""
+        if bucket not in self._bucket_keys:
+            self._bucket_keys[bucket] = self._read_bucket_key(bucket)
+        return self._bucket_keys[bucket]
+
+    def _read_bucket_key(self, bucket: str) -> str | None:
+        s3 = self.client("s3")
+        try:
+            answer = s3.get_bucket_encryption(Bucket=bucket)
+        except s3.exceptions.ClientError:
+            return None
+        (rule,) = answer["ServerSideEncryptionConfiguration"]["Rules"]
+        key: str | None = rule["ApplyServerSideEncryptionByDefault"].get("KMSMasterKeyID")
+        return key
 
     def assume(
         self, role_arn: str, service_principal: str, *, session: str = "local"
@@ -154,7 +178,11 @@ class Cloud:
         """Credentials of a role for a service that acts under it. The role must exist in this cloud's IAM."""
         key = (role_arn, service_principal, session)
         if key not in self._assumed:
+            from local.iam.permissions import Permissions
+
             self.client("iam").get_role(RoleName=role_arn.rsplit("/", 1)[-1])
+            if self.enforce:
+                self.state(Permissions).check_trust(role_arn, service_principal)
             self._assumed[key] = self.credentials.issue(role_arn, session)
         return self._assumed[key]
 

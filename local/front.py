@@ -34,6 +34,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.exceptions import HTTPException, NotFound
 
 from local.api import FALL_THROUGH, OPERATIONS, Context, NotImplementedHere, ServiceError
+from local.iam.permissions import AccessDenied
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -162,11 +163,9 @@ class Front:
             headers=dict(request.headers),
         )
         handler = OPERATIONS.get((service, model.name))
-        try:
-            self.cloud.authorize(context)
-            if handler is None:
-                return self._moto_answer(environ, service, model.name, protocol)
-            params = PROTOCOL_PARSERS[protocol](model).parse(
+
+        def parsed() -> Any:
+            return PROTOCOL_PARSERS[protocol](model).parse(
                 {
                     "method": request.method,
                     "values": request.values,
@@ -176,7 +175,16 @@ class Front:
                     "url_params": uri_params,
                 }
             )
-            result = handler(params, context)
+
+        try:
+            # Objects may be large, and what IAM asks about them stands in the address.
+            in_address = service == "s3" and model.name in ("PutObject", "UploadPart")
+            self.cloud.authorize(context, lambda: uri_params if in_address else parsed())
+            if handler is None:
+                return self._moto_answer(environ, service, model.name, protocol)
+            result = handler(parsed(), context)
+        except AccessDenied as error:
+            return plain_error(403, error.code, str(error), protocol, service)
         except ServiceError as error:
             return error_response(model, protocol, error)
         except NotImplementedHere as error:

@@ -7,16 +7,22 @@ from typing import Any
 
 import urllib3
 
-from local.api import Context
+from local.api import Context, Params
 from local.cloud import Cloud
 from local.front import Response, read_signature
+from local.iam.permissions import AccessDenied
 
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te", "upgrade"}
 POOL = urllib3.PoolManager(maxsize=16, retries=False)
 
 
-def signed_context(environ: dict[str, Any], cloud: Cloud, service: str, operation: str) -> Context | Response:
-    """The context of a data plane call that is signed by a known caller and permitted; otherwise the refusal."""
+def signed_context(
+    environ: dict[str, Any], cloud: Cloud, service: str, operation: str, params: Params
+) -> Context | Response:
+    """The context of a data plane call that is signed by a known caller and permitted; otherwise the refusal.
+
+    ``params`` are what the permissions that it needs depend on.
+    """
     signature = read_signature(environ)
     caller = cloud.credentials.caller(signature.access_key) if signature else None
     if signature is None or caller is None:
@@ -33,7 +39,10 @@ def signed_context(environ: dict[str, Any], cloud: Cloud, service: str, operatio
         caller=caller,
         headers=_headers(environ),
     )
-    cloud.authorize(context)
+    try:
+        cloud.authorize(context, lambda: params)
+    except AccessDenied as error:
+        return Response(403, json.dumps({"message": str(error)}), **{"x-amzn-ErrorType": error.code})
     return context
 
 

@@ -23,6 +23,7 @@ from local.cloud import Cloud, PortInUseError, check_port
 from local.containers import UnresolvedError
 from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
 from local.deploy import DeployError, Deployment, deploy, synthesize
+from local.iam.permissions import Permissions, compare, reviewed
 from local.processes import ProcessError
 from local.runner import Runner
 from local.standin_list import unreviewed
@@ -40,6 +41,7 @@ class Options:
 
     profile: str = "dev"
     once: bool = False
+    rehearse: bool = False
     port_base: int | None = None
     region: str = "us-east-1"
     context: Mapping[str, str] = field(default_factory=dict)
@@ -166,8 +168,9 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
         console=steps.console,
     )
     _where(cloud, runner, deployment, steps)
+    permitted = _report_permissions(cloud, options, steps.console)
     if options.once:
-        return 0 if held in (True, None) else 1
+        return 0 if permitted and held in (True, None) else 1
     steps.console.print("[bold]Serving until Ctrl-C.[/]")
     while True:
         time.sleep(1)
@@ -227,6 +230,24 @@ def _report_stand_ins(deployment: Deployment, console: Console) -> None:
     )
     if unknown := unreviewed(report.stand_in_types):
         raise DeployError(f"stand-ins without a reviewed reason in local/standins.yaml: {', '.join(unknown)}")
+
+
+def _report_permissions(cloud: Cloud, options: Options, console: Console) -> bool:
+    """What the roles' policies refused, and, when it counts, what they grant that nothing used and nobody reviewed."""
+    permissions = cloud.state(Permissions)
+    denied = [f"{denial} ({count} times)" for denial, count in permissions.denials.items()]
+    unused = permissions.unused()
+    unreviewed = compare(unused, reviewed())
+    console.print(
+        f"  [bold]permissions[/] of {permissions.roles} roles enforced: {len(denied)} kinds of calls denied; "
+        f"{len(unused)} grants not used, {len(unreviewed)} of them not as reviewed in local/iam/unused.yaml",
+        highlight=False,
+        soft_wrap=True,
+    )
+    problems = [*denied, *(unreviewed if options.rehearse else ())]
+    for problem in problems:
+        console.print(f"    [red]{problem}[/]", soft_wrap=True)
+    return not problems
 
 
 def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -> None:

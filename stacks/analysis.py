@@ -104,6 +104,7 @@ class Analysis(FmopsStack):
         if options.description_model_id:
             grant_invoke(role, options.description_model_id)
         self._tracking.mlflow.grant_use(role)
+        self._tracking.mlflow.grant_write_artifacts(role)
         reason = "Windows get new objects all the time: the job reads interactions, and writes below its own prefix."
         acknowledge_keys(role, reason, bucket, read, write)
 

@@ -172,7 +172,7 @@ class Assistant(FmopsStack):
 
     def _grant(self) -> None:
         options, role = self._settings.assistant, self.app.task_role
-        grant_invoke(role, options.model_id)
+        grant_invoke(role, options.model_id, streamed=True)
         grant_invoke(role, options.embedding_model_id)
         self.guardrails.grant_use(role)
         self._identity.policies.grant_decisions(role)

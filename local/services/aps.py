@@ -124,7 +124,9 @@ def _install_data_plane(cloud: Cloud) -> None:
         action = "RemoteWrite" if path == "remote_write" else QUERY_OPERATIONS.get(path.split("/")[0])
         if action is None and not path.startswith("label/"):
             return Response(501, json.dumps({"message": f"the local AWS does not implement aps:{path}"}))
-        context = signed_context(environ, cloud, "aps", action or "GetLabels")
+        context = signed_context(
+            environ, cloud, "aps", action or "GetLabels", {"workspaceId": match["workspace"]}
+        )
         if isinstance(context, Response):
             return context
         if not _workspace_exists(cloud, match["workspace"]):

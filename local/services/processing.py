@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from local import programs
 from local.api import (
@@ -147,23 +150,32 @@ class ProcessingJobs(ServiceState):
         code = job.process.wait()
         if timer:
             timer.cancel()
-        self._keep_log(job)
+        refused = self._keep_log(job)
         with self._lock:
             job.ended = datetime.now(UTC)
             if job.status == "Stopping":
                 job.status = "Stopped"
+            elif refused:
+                job.status, job.failure = "Failed", f"ClientError: {refused}"
             elif code == 0:
                 job.status = "Completed"
             else:
                 job.status = "Failed"
                 job.failure = f"AlgorithmError: , exit code: {code}"
 
-    def _keep_log(self, job: Job) -> None:
-        """In CloudWatch Logs, where SageMaker writes it, under the job's role."""
+    def _keep_log(self, job: Job) -> str:
+        """In CloudWatch Logs, where SageMaker writes it, under the job's role; what that may not do fails the job."""
+        try:
+            self._write_log(job)
+        except ClientError as error:
+            return str(error)
+        return ""
+
+    def _write_log(self, job: Job) -> None:
         role = self.cloud.assume(job.request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker")
         logs = self.cloud.client("logs", role=role)
         stream = f"{job.name}/algo-1-{int(job.created.timestamp())}"
-        if not logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]:
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
             logs.create_log_group(logGroupName=LOG_GROUP)
         logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
         now = int(datetime.now(UTC).timestamp() * 1000)

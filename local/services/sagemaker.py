@@ -164,7 +164,9 @@ def create_presigned_mlflow_app_url(params: Params, context: Context) -> Params:
 @install_routes
 def _install_data_plane(cloud: Cloud) -> None:
     def call(environ: dict[str, Any], _: re.Match[str]) -> Response:
-        context = signed_context(environ, cloud, "sagemaker", "CallMlflowAppApi")
+        context = signed_context(
+            environ, cloud, "sagemaker", "CallMlflowAppApi", {"Arn": environ[APP_HEADER]}
+        )
         if isinstance(context, Response):
             return context
         apps = cloud.state(MlflowApps)

@@ -13,5 +13,5 @@ from local.cloud import Cloud
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, directory=directory, run_servers=False) as running:
+    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
         yield running

@@ -19,7 +19,7 @@ KINDS = {
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardrailEngine]:
     with (
-        Cloud(port=0, directory=tmp_path_factory.mktemp("cloud")) as cloud,
+        Cloud(port=0, enforce=False, directory=tmp_path_factory.mktemp("cloud")) as cloud,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)

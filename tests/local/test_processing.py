@@ -90,7 +90,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     )
     CfnOutput(stack, "Machine", value=job.state_machine.state_machine_arn)
     app.synth()
-    with Cloud(port=0, directory=directory) as cloud:
+    with Cloud(port=0, enforce=False, directory=directory) as cloud:
         outputs = deploy(cloud, directory / "cdk.out").outputs["Jobs"]
         yield Deployed(cloud, outputs["Machine"])
 

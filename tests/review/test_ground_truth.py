@@ -40,7 +40,7 @@ DOCUMENTS = {"motor-collision": ("Collisions", "Collisions are covered.")}
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, directory=directory, run_servers=False) as running:
+    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
         running.client("s3").create_bucket(Bucket="lake")
         yield running
 

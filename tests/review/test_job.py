@@ -26,7 +26,7 @@ NEXT = DAY + timedelta(days=1)
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, directory=directory, run_servers=False) as running:
+    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
         yield running
 
 

@@ -1,0 +1,1 @@
+"""Identity policies of the templates' roles, evaluated for each request that a role makes."""

@@ -1,0 +1,225 @@
+"""What roles may do, what they did, and what they were granted and never used."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from local.api import Context, Params, ServiceState
+from local.iam.evaluator import Keys, Statement, evaluate, parse
+from local.iam.needs import Need, needs
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+REVIEWED = Path(__file__).with_name("unused.yaml")
+QUERY_SERVICES = ("s3", "sts", "iam", "sqs", "sns", "cloudwatch")
+"""Whose error is called AccessDenied, not AccessDeniedException."""
+ROLE_NAME = re.compile(r"^\w+?-\w+?-(?P<stack>\w+)-(?P<construct>\w+?)(?:[0-9A-F]{8})?-[A-Z0-9]+$")
+
+
+class AccessDenied(Exception):  # noqa: N818 - the service's word
+    """IAM's answer to a call that the role's policies do not permit."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Denial:
+    """A call that was refused."""
+
+    role: str
+    action: str
+    resource: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.role} is not authorized to perform {self.action} on {self.resource} {self.reason}"
+
+
+@dataclass(frozen=True, order=True)
+class Grant:
+    """An action that a statement of a role's policies allows."""
+
+    role: str
+    action: str
+    statement: str
+
+
+class Permissions(ServiceState):
+    """The policies of the account's roles, and the record of what was asked of them."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.denials: dict[Denial, int] = defaultdict(int)
+        self._used: set[tuple[str, str, str]] = set()
+        self._lock = threading.Lock()
+
+    def check(self, context: Context, params: Params) -> None:
+        """Raise ``AccessDenied`` unless the calling role's policies permit everything that the call needs."""
+        role = context.caller.role_arn
+        if role is None:
+            return
+        statements = self.statements(role)
+        for need in needs(context, params):
+            keys = {**self._keys(context, role), **need.keys}
+            verdict = evaluate(statements, need.action, need.resource, keys)
+            if not verdict.allowed:
+                self._deny(context, role, need, verdict.reason)
+            if verdict.statement:
+                self._use(role, verdict.statement, need.action)
+
+    def check_trust(self, role_arn: str, service: str) -> None:
+        """Raise ``AccessDenied`` unless the role lets the service act under it."""
+        role = self._role(role_arn)
+        document = role.assume_role_policy_document
+        keys: dict[str, tuple[str, ...]] = {"aws:sourceaccount": (self.cloud.account,)}
+        for statement in _statements(_text(document)):
+            trusted = statement.get("Principal", {}).get("Service", [])
+            if service not in ([trusted] if isinstance(trusted, str) else trusted):
+                continue
+            anything = {**statement, "Action": "sts:AssumeRole", "Resource": "*"}
+            (parsed,) = parse(
+                "trust", {"Statement": [{k: v for k, v in anything.items() if k != "Principal"}]}
+            )
+            if evaluate([parsed], "sts:AssumeRole", "*", {**keys, **_source(statement)}).allowed:
+                return
+        raise AccessDenied(
+            "AccessDenied", f"{service} is not trusted by {role_arn}: its trust policy does not name it"
+        )
+
+    def statements(self, role_arn: str) -> list[Statement]:
+        """All statements of a role's inline and attached policies."""
+        role = self._role(role_arn)
+        found = [each for name, document in role.policies.items() for each in _parsed(name, _text(document))]
+        for policy in role.managed_policies.values():
+            found += _parsed(policy.name, _text(policy.document))
+        return found
+
+    @property
+    def roles(self) -> int:
+        """How many roles have made calls."""
+        return len({role for role, _, _ in self._used})
+
+    def unused(self) -> list[Grant]:
+        """Actions that the templates' roles are allowed and never used, by role and statement."""
+        from moto.iam.models import iam_backends
+
+        grants = []
+        for role in iam_backends[self.cloud.account]["aws"].roles.values():
+            for statement in self.statements(role.arn):
+                if statement.effect == "Allow":
+                    grants += [
+                        Grant(label(role.arn), action, statement.name)
+                        for action in statement.actions
+                        if (role.arn, statement.name, action) not in self._used
+                    ]
+        return sorted(set(grants))
+
+    def _use(self, role: str, statement: Statement, action: str) -> None:
+        with self._lock:
+            for pattern in statement.actions:
+                if Statement("", 0, "Allow", (pattern,), (), ("*",), ()).covers(action):
+                    self._used.add((role, statement.name, pattern))
+
+    def _deny(self, context: Context, role: str, need: Need, reason: str) -> None:
+        with self._lock:
+            self.denials[Denial(label(role), need.action, need.resource, reason)] += 1
+        code = "AccessDenied" if context.service in QUERY_SERVICES else "AccessDeniedException"
+        raise AccessDenied(
+            code,
+            f"User: {context.caller.arn} is not authorized to perform: {need.action} on resource: {need.resource} {reason}"
+            + (f" the {need.action} action" if reason.startswith("because") else ""),
+        )
+
+    def _keys(self, context: Context, role: str) -> Keys:
+        return {
+            "aws:principalarn": (role,),
+            "aws:principalaccount": (self.cloud.account,),
+            "aws:resourceaccount": (self.cloud.account,),
+            "aws:requestedregion": (context.region,),
+            "aws:securetransport": ("true",),
+        }
+
+    def _role(self, role_arn: str) -> Any:
+        from moto.iam.models import iam_backends
+
+        return iam_backends[self.cloud.account]["aws"].get_role(role_arn.rsplit("/", 1)[-1])
+
+
+def label(role_arn: str) -> str:
+    """``Assistant/AppTaskRole``: the stack and the role in it, without what CloudFormation adds to the name."""
+    name = role_arn.rsplit("/", 1)[-1]
+    match = ROLE_NAME.match(name)
+    return f"{match['stack']}/{match['construct']}" if match else name
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """Why roles have an action that no local run uses: some of all roles, others of one."""
+
+    everywhere: Mapping[str, str]
+    roles: Mapping[str, Mapping[str, str]]
+
+    def reason(self, grant: Grant) -> str | None:
+        return self.everywhere.get(grant.action) or self.roles.get(grant.role, {}).get(grant.action)
+
+
+def reviewed(path: Path = REVIEWED) -> Reviewed:
+    """The list of the repository."""
+    listed: dict[str, dict[str, str]] = yaml.safe_load(path.read_text())
+    return Reviewed(listed.pop("everywhere"), listed)
+
+
+def compare(unused: Iterable[Grant], listed: Reviewed) -> list[str]:
+    """What differs between the unused grants and the reviewed ones, as sentences with the remedy."""
+    grants = list(unused)
+    missing = [
+        f"{grant.role} is granted {grant.action} ({grant.statement}) and never used it:"
+        " take it away, or say in local/iam/unused.yaml what needs it"
+        for grant in grants
+        if listed.reason(grant) is None
+    ]
+    found = {(grant.role, grant.action) for grant in grants}
+    stale = [
+        f"local/iam/unused.yaml lists {action} of {role}, which was used or is not granted: remove the line"
+        for role, actions in listed.roles.items()
+        for action in actions
+        if (role, action) not in found
+    ]
+    return sorted(missing) + sorted(stale)
+
+
+def _source(statement: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The services name the resource that they act for; whichever the condition asks for is taken as given."""
+    return {
+        key.lower(): (expected if isinstance(expected, str) else expected[0],)
+        for pairs in statement.get("Condition", {}).values()
+        for key, expected in pairs.items()
+        if key.lower() == "aws:sourcearn"
+    }
+
+
+def _text(document: Any) -> str:
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+def _statements(document: str) -> list[dict[str, Any]]:
+    found = json.loads(document)["Statement"]
+    return found if isinstance(found, list) else [found]
+
+
+@lru_cache(maxsize=1024)
+def _parsed(name: str, document: str) -> tuple[Statement, ...]:
+    return tuple(parse(name, json.loads(document)))

@@ -1,0 +1,223 @@
+"""Identity policies decide as IAM documents it, and each call of a role is held to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.cloud import Cloud
+from local.iam.evaluator import PolicyError, evaluate, holds, parse
+from local.iam.permissions import Grant, Permissions, Reviewed, compare, label, reviewed
+
+BUCKET = "arn:aws:s3:::lake/interactions/2026/x.gz"
+
+
+def verdict(*statements: dict[str, Any], action: str, resource: str = "*", **keys: str) -> bool:
+    parsed = parse("p", {"Statement": list(statements)})
+    context = {name.replace("__", ":").lower(): (value,) for name, value in keys.items()}
+    return evaluate(parsed, action, resource, context).allowed
+
+
+def allow(actions: str | list[str], resource: str | list[str] = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resource, **more}
+
+
+@pytest.mark.parametrize(
+    ("statements", "action", "resource", "allowed"),
+    [
+        ([], "s3:GetObject", BUCKET, False),
+        ([allow("s3:GetObject", BUCKET)], "s3:GetObject", BUCKET, True),
+        ([allow("S3:getobject", BUCKET)], "s3:GetObject", BUCKET, True),
+        ([allow("s3:Get*", "arn:aws:s3:::lake/*")], "s3:GetObject", BUCKET, True),
+        ([allow("s3:GetObject?", "*")], "s3:GetObject", BUCKET, False),
+        ([allow("s3:GetObject", "arn:aws:s3:::lake/analysis/*")], "s3:GetObject", BUCKET, False),
+        ([allow("s3:GetObject", "arn:aws:s3:::LAKE/*")], "s3:GetObject", BUCKET, False),
+        ([allow("s3:*"), {**allow("s3:GetObject"), "Effect": "Deny"}], "s3:GetObject", BUCKET, False),
+        ([{**allow("s3:Put*"), "Effect": "Deny"}, allow("s3:*")], "s3:GetObject", BUCKET, True),
+        ([{"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}], "s3:GetObject", BUCKET, True),
+        ([{"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}], "s3:GetObject", BUCKET, False),
+        ([{"Effect": "Allow", "Action": "s3:*", "NotResource": "arn:aws:s3:::lake/*"}], "s3:GetObject", BUCKET, False),
+        ([allow("x:A", "arn:aws:x:*:1:thing/*")], "x:A", "arn:aws:x:eu-west-1:1:thing/7", True),
+        ([allow("x:A", "arn:aws:x:*:thing/7")], "x:A", "arn:aws:x:eu-west-1:1:thing/7", False),
+    ],
+)  # fmt: skip
+def test_statements(statements: list[dict[str, Any]], action: str, resource: str, allowed: bool) -> None:
+    assert verdict(*statements, action=action, resource=resource) is allowed
+
+
+@pytest.mark.parametrize(
+    ("operator", "expected", "value", "result"),
+    [
+        ("StringEquals", ["a", "b"], "b", True),
+        ("StringEquals", ["a"], "A", False),
+        ("StringEqualsIgnoreCase", ["a"], "A", True),
+        ("StringNotEquals", ["a", "b"], "b", False),
+        ("StringNotEquals", ["a", "b"], None, True),
+        ("StringEquals", ["a"], None, False),
+        ("StringEqualsIfExists", ["a"], None, True),
+        ("StringLike", ["inter*"], "interactions/1", True),
+        ("StringNotLike", ["inter*"], "analysis", True),
+        ("ArnLike", ["arn:aws:iam::*:role/x*"], "arn:aws:iam::1:role/xy", True),
+        ("ArnLike", ["arn:aws:*"], "arn:aws:iam::1:role/xy", False),
+        ("Bool", ["true"], "True", True),
+        ("Null", ["true"], None, True),
+        ("Null", ["false"], None, False),
+        ("NumericLessThanEquals", ["10"], "9.5", True),
+        ("NumericLessThan", ["10"], "10", False),
+        ("DateLessThan", ["2027-01-01T00:00:00Z"], "2026-11-25T00:00:00Z", True),
+        ("IpAddress", ["10.0.0.0/8"], "10.1.2.3", True),
+        ("NotIpAddress", ["10.0.0.0/8"], "10.1.2.3", False),
+        ("StringEquals", ["${aws:PrincipalAccount}"], "1", True),
+    ],
+)
+def test_conditions(operator: str, expected: list[str], value: str | None, result: bool) -> None:
+    keys = {"aws:principalaccount": ("1",)} | ({"k": (value,)} if value is not None else {})
+    assert holds(operator, "K", expected, keys) is result
+
+
+def test_sets_of_values() -> None:
+    keys = {"k": ("a", "b")}
+    assert holds("ForAnyValue:StringEquals", "k", ["b", "c"], keys)
+    assert not holds("ForAllValues:StringEquals", "k", ["b", "c"], keys)
+    assert holds("ForAllValues:StringEquals", "k", ["b"], {})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"StringMatches": {"k": "v"}}},
+        {"Effect": "Permit", "Action": "*", "Resource": "*"},
+        {"Effect": "Allow", "Actions": "*", "Resource": "*"},
+    ],
+)
+def test_what_is_not_known_is_an_error(statement: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError, match="p/0"):
+        parse("p", {"Statement": [statement]})
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """One that enforces."""
+    with Cloud(port=0, directory=tmp_path_factory.mktemp("cloud")) as running:
+        yield running
+
+
+class Role:
+    """A role of the cloud with one inline policy, and its calls."""
+
+    def __init__(self, cloud: Cloud, name: str, *statements: dict[str, Any]) -> None:
+        self.cloud, iam = cloud, cloud.client("iam")
+        trust = {
+            "Statement": [
+                {
+                    "Effect": "Allow",
+                    "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+                    "Action": "sts:AssumeRole",
+                    "Condition": {"StringEquals": {"aws:SourceAccount": cloud.account}},
+                }
+            ]
+        }
+        self.arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        iam.put_role_policy(RoleName=name, PolicyName="P", PolicyDocument=json.dumps(document))
+
+    def client(self, service: str) -> Any:
+        return self.cloud.client(service, role=self.cloud.assume(self.arn, "ecs-tasks.amazonaws.com"))
+
+
+def code(error: pytest.ExceptionInfo[ClientError]) -> str:
+    return str(error.value.response["Error"]["Code"])
+
+
+def test_a_role_does_what_its_policy_permits_and_no_more(cloud: Cloud) -> None:
+    cloud.client("s3").create_bucket(Bucket="lake-a")
+    role = Role(
+        cloud,
+        "fmops-dev-Capture-WriterRole0A1B2C3D-XYZ",
+        allow("s3:PutObject", "arn:aws:s3:::lake-a/interactions/*"),
+        allow(
+            "s3:ListBucket", "arn:aws:s3:::lake-a", Condition={"StringLike": {"s3:prefix": "interactions/*"}}
+        ),
+        allow("s3:DeleteObject", "arn:aws:s3:::lake-a/*"),
+    )
+    s3 = role.client("s3")
+    s3.put_object(Bucket="lake-a", Key="interactions/1", Body=b"x")
+    s3.list_objects_v2(Bucket="lake-a", Prefix="interactions/2026")
+    for refused in (
+        lambda: s3.put_object(Bucket="lake-a", Key="other/1", Body=b"x"),
+        lambda: s3.get_object(Bucket="lake-a", Key="interactions/1"),
+        lambda: s3.list_objects_v2(Bucket="lake-a", Prefix="other/"),
+    ):
+        with pytest.raises(ClientError) as error:
+            refused()
+        assert code(error) == "AccessDenied"
+    permissions = cloud.state(Permissions)
+    mine = [denial for denial in permissions.denials if denial.role == "Capture/WriterRole"]
+    assert {denial.action for denial in mine} == {"s3:PutObject", "s3:GetObject", "s3:ListBucket"}
+    assert [grant.action for grant in permissions.unused() if grant.role == "Capture/WriterRole"] == [
+        "s3:DeleteObject"
+    ]
+
+
+def test_objects_under_a_customer_key_need_the_key_too(cloud: Cloud) -> None:
+    key = cloud.client("kms").create_key()["KeyMetadata"]["Arn"]
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="lake-b")
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    s3.put_bucket_encryption(Bucket="lake-b", ServerSideEncryptionConfiguration={"Rules": [rule]})
+    put = allow("s3:PutObject", "arn:aws:s3:::lake-b/*")
+    with pytest.raises(ClientError, match="kms:GenerateDataKey"):
+        Role(cloud, "without-key", put).client("s3").put_object(Bucket="lake-b", Key="k", Body=b"x")
+    with_key = Role(cloud, "with-key", put, allow("kms:GenerateDataKey", key))
+    with_key.client("s3").put_object(Bucket="lake-b", Key="k", Body=b"x")
+
+
+def test_a_service_that_the_role_does_not_trust_cannot_act_under_it(cloud: Cloud) -> None:
+    role = Role(cloud, "tasks-only", allow("*"))
+    with pytest.raises(Exception, match=r"scheduler\.amazonaws\.com is not trusted by"):
+        cloud.assume(role.arn, "scheduler.amazonaws.com")
+
+
+def test_a_condition_on_the_namespace_is_evaluated(cloud: Cloud) -> None:
+    condition = {"StringEquals": {"cloudwatch:namespace": "FMOps"}}
+    client = Role(cloud, "metrics", allow("cloudwatch:PutMetricData", Condition=condition)).client(
+        "cloudwatch"
+    )
+    data = [{"MetricName": "m", "Value": 1.0}]
+    client.put_metric_data(Namespace="FMOps", MetricData=data)
+    with pytest.raises(ClientError) as error:
+        client.put_metric_data(Namespace="Other", MetricData=data)
+    assert code(error) == "AccessDenied"
+
+
+def test_an_operation_without_a_rule_is_not_guessed(cloud: Cloud) -> None:
+    client = Role(cloud, "curious", allow("*")).client("sqs")
+    with pytest.raises(ClientError, match=r"no rule in local/iam/needs\.py"):
+        client.list_queues()
+
+
+def test_the_report_compares_both_ways() -> None:
+    grants = [Grant("A/Role", "s3:GetObject", "P/0"), Grant("A/Role", "ecr:GetAuthorizationToken", "P/1")]
+    listed = Reviewed({"ecr:GetAuthorizationToken": "why"}, {"B/Role": {"s3:PutObject": "why"}})
+    missing, stale = compare(grants, listed)
+    assert "A/Role is granted s3:GetObject (P/0) and never used it" in missing
+    assert "lists s3:PutObject of B/Role" in stale
+
+
+def test_every_reviewed_grant_has_a_reason() -> None:
+    listed = reviewed(Path("local/iam/unused.yaml"))
+    reasons = [
+        *listed.everywhere.values(),
+        *(each for role in listed.roles.values() for each in role.values()),
+    ]
+    assert all(len(reason) > 15 for reason in reasons)
+
+
+def test_labels_leave_out_what_cloudformation_adds() -> None:
+    arn = "arn:aws:iam::123456789012:role/fmops-dev-Assistant-AppTaskRole9B4EA8ED-S95VK9CJ61HU"
+    assert label(arn) == "Assistant/AppTaskRole"
