@@ -115,7 +115,7 @@ destroy: setup node_modules ## Remove PROFILE from the account; what it keeps is
 setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Install what everything needs (done by every target that needs it)
 
 .PHONY: test
-test: setup node_modules ## Run every test
+test: setup node_modules .venvs/spark/installed ## Run every test
 	@$(BIN)/python -m pytest
 
 .PHONY: bench
