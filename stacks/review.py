@@ -149,7 +149,9 @@ class Review(FmopsStack):
         )
         if self.team is not None:
             self.team.grant_create(role)
-        self._guardrails.grant_read(role)
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["ssm:GetParameter"], resources=[self._guardrails.parameter_arn])
+        )
         self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         self._tracking.mlflow.grant_use(role)
         self._tracking.mlflow.grant_write_artifacts(role)
