@@ -70,6 +70,10 @@ review: setup ## Run the deployed review job: choose the tasks of DAY= (yesterda
 evaluate: setup ## Put the prompt VERSION (default: the newest) and production to the same cases; promote it, or say why not
 	@$(EVALUATION) evaluate --candidate $(or $(VERSION),latest)
 
+.PHONY: bedrock-evaluation
+bedrock-evaluation: setup ## Have a Bedrock evaluation job judge what serves, beside our judges, and bring its scores into the same MLflow run
+	@$(EVALUATION) bedrock
+
 .PHONY: experiment
 experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --prompt 2 --documents 2 --documents 4"
 	@$(EVALUATION) experiment $(ARGS)

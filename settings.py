@@ -241,6 +241,15 @@ class Analysis(_Section):
         return self
 
 
+class Evaluation(_Section):
+    """What judges the assistant's answers."""
+
+    judge_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+    )
+    """Of Bedrock's evaluation jobs. Another model than the assistant's, and a larger one: a model is lenient with itself."""
+
+
 class Settings(_Section):
     """One environment."""
 
@@ -262,6 +271,7 @@ class Settings(_Section):
     observability: Observability = Observability()
     capture: Capture = Capture()
     assistant: Assistant = Assistant()
+    evaluation: Evaluation = Evaluation()
     review: Review = Review()
     analysis: Analysis = Analysis()
 

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 from constructs.acknowledge import acknowledge_keys
+from constructs.bedrock_evaluation import BedrockEvaluation
 from constructs.labeling_team import LabelingTeam
 from constructs.processing_job import ProcessingJob
 from constructs.tool_authorization import CognitoIdentity
@@ -50,7 +51,18 @@ class Review(FmopsStack):
         self.team = self._build_team(identity)
         self.job = self._build_job()
         self._grant()
+        self.evaluation = BedrockEvaluation(
+            self,
+            "Evaluation",
+            name=settings.environment_name,
+            bucket=foundation.lake.bucket,
+            prefix=f"{Foundation.EVALUATION}/bedrock",
+            judge_model_id=settings.evaluation.judge_model_id,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
         CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
+        CfnOutput(self, "EvaluationStateMachineArn", value=self.evaluation.state_machine.state_machine_arn)
 
     def _build_team(self, identity: Identity) -> LabelingTeam | None:
         """Ground Truth's parts, for the accounts that have it."""

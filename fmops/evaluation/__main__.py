@@ -104,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         "--cases", type=int, default=0, help="the first so many of each kind; all when not given"
     )
     experiment.set_defaults(run=run_experiment)
+    bedrock = commands.add_parser(
+        "bedrock", help="have Bedrock judge what serves, in an evaluation job, beside our judges"
+    )
+    bedrock.add_argument(
+        "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
+    )
+    bedrock.set_defaults(run=run_bedrock)
     agreement = commands.add_parser("agreement", help="Cohen's kappa between the judge and people's labels")
     agreement.add_argument(
         "file", nargs="?", type=Path, help="reviewed cases; the shipped labelled ones when there is none"
@@ -262,6 +269,23 @@ def run_agreement(options: argparse.Namespace, deployment: Deployment) -> None:
     found = agreement.measure(setup.judge, rows)
     print("\n".join(map(str, found)))
     print(f"recorded in MLflow: run {agreement.log(setup.judge, rows, found, experiment=EXPERIMENT)}")
+
+
+def run_bedrock(options: argparse.Namespace, deployment: Deployment) -> None:
+    from fmops.evaluation.bedrock_job import run
+    from fmops.evaluation.datasets import GOLDEN, golden
+
+    cases = [case for case in golden(options.dataset or GOLDEN) if case.expected.answer]
+    setup = _setup(deployment)
+    evaluation = setup.evaluator().evaluate(setup.production(), cases)
+    means = run(
+        evaluation,
+        state_machine=deployment.output("Review", "EvaluationStateMachineArn"),
+        bucket=deployment.output("Capture", "LakeBucketName"),
+    )
+    for name, value in means.items():
+        print(f"  {name} {value:.2f}")
+    print(f"recorded in MLflow beside the other scores: run {evaluation.run_id}")
 
 
 def _tell_costs(setup: Setup, seconds: float, answered: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import mlflow
 from botocore.exceptions import BotoCoreError, ClientError
+from sagemaker_mlflow import set_session
 
 from fmops.assistant.conversation import ModelUnavailableError
 from fmops.assistant.variant import Answer, RehearsedAssistant, Variant, Workbench
@@ -121,6 +122,7 @@ class Evaluator:
     def _predict(self, assistant: RehearsedAssistant, sheet: Sheet) -> Any:
         @mlflow.trace(name="answer", span_type="AGENT")
         def answer(case_id: str, caller: str, question: str) -> dict[str, Any]:
+            set_session(self._bench.session)  # of this thread: the plugin else makes one for each call
             mlflow.update_current_trace(
                 tags={"case_id": case_id, "prompt_version": assistant.variant.prompt.version}
             )
@@ -138,6 +140,7 @@ class Evaluator:
             return noted(case_id, answered)
 
         def noted(case_id: str, answered: dict[str, Any]) -> dict[str, Any]:
+            sheet.answers[case_id] = answered["text"]
             sheet.put(case_id, "latency_seconds", answered["seconds"])
             if answered["cost_usd"] is not None:
                 sheet.put(case_id, "cost_usd", answered["cost_usd"])

@@ -34,6 +34,7 @@ class Sheet:
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     problems: dict[str, dict[str, str]] = field(default_factory=dict)
     rationales: dict[str, dict[str, str]] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def put(self, case_id: str, metric: str, value: float, rationale: str = "") -> None:

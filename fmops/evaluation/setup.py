@@ -13,6 +13,7 @@ import mlflow
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sagemaker_mlflow import set_session
 
 from fmops.assistant.agent import PROMPT, PROMPT_NAME
 from fmops.assistant.variant import Variant, Workbench
@@ -125,6 +126,7 @@ def assemble(environment: Mapping[str, str] | None = None) -> Setup:
         embedding_model_id=settings.embedding_model_id,
         rate_limiter=limiter,
     )
+    set_session(bench.session)
     journal = Journal.at(settings.evaluation_journal)
     judge = Judge(bench.chat_model(settings.judge), model_id=settings.judge, journal=journal)
     return Setup(settings, bench, judge, journal, PromptRegistry(settings.tracking_uri))

@@ -102,6 +102,12 @@ def _tool_calls(sections: Mapping[str, str]) -> tuple[bool, str]:
     return True, f"The {len(made)} calls are the expected ones."
 
 
+def covered(sections: Mapping[str, str]) -> float:
+    """The share of the reference's sentences that the answer states."""
+    parts = [part for part in SENTENCE.split(sections.get("sources", "")) if _words(part)]
+    return sum(_states(sections.get("answer", ""), part) for part in parts) / len(parts) if parts else 0.0
+
+
 CRITERIA = {
     "correctness": _correctness,
     "groundedness": _groundedness,

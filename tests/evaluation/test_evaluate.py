@@ -30,6 +30,8 @@ ANSWER = Answer(
 class Bench:
     """Makes one assistant, which answers all the same, but for the questions it fails on."""
 
+    session = None
+
     def __init__(self, *failures: Exception) -> None:
         self.asked = 0
         self.failures = list(failures)

@@ -40,7 +40,7 @@ OUTPUTS = {
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
     "Analysis": {"StateMachineArn"},
-    "Review": {"StateMachineArn"},
+    "Review": {"StateMachineArn", "EvaluationStateMachineArn"},
     "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName", "PseudonymKeyArn"},
 }
 
