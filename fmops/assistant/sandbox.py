@@ -106,15 +106,15 @@ class SandboxAuthorizer(Authorizer):
     The decisions are those of the deployed policies; no real user can be impersonated, since none is in the sandbox.
     """
 
-    def __init__(self, client: Any, policy_store_id: str, user_pool_id: str) -> None:
+    def __init__(self, client: Any, policy_store_id: str, principal_prefix: str) -> None:
         super().__init__(client, policy_store_id)
-        self._pool = user_pool_id
+        self._prefix = principal_prefix
         self._known = people()
 
     def _call(self, identity_token: str, batch: Sequence[AuthorizationRequest]) -> list[Mapping[str, Any]]:
         person = self._known[identity_token]
-        uid = EntityUid(f"{NAMESPACE}::User", f"{self._pool}|{person.name}")
-        groups = [EntityUid(f"{NAMESPACE}::Group", f"{self._pool}|{group}") for group in person.groups]
+        uid = EntityUid(f"{NAMESPACE}::User", f"{self._prefix}|{person.name}")
+        groups = [EntityUid(f"{NAMESPACE}::Group", f"{self._prefix}|{group}") for group in person.groups]
         entities = {uid: Entity(uid, person.attributes, groups), **{group: Entity(group) for group in groups}}
         for request in batch:
             entities |= {entity.uid: entity for entity in (request.resource, *request.entities)}

@@ -112,7 +112,7 @@ class Workbench:
         *,
         region: str,
         policy_store_id: str,
-        user_pool_id: str,
+        principal_prefix: str,
         embedding_model_id: str,
         rate_limiter: BaseRateLimiter | None = None,
     ) -> None:
@@ -120,11 +120,11 @@ class Workbench:
         self.bedrock = self.session.client("bedrock-runtime", config=WAITS)
         self._region = region
         self._permissions = self.session.client("verifiedpermissions", config=WAITS)
-        self._store, self._pool = policy_store_id, user_pool_id
+        self._store, self._prefix = policy_store_id, principal_prefix
         self._limiter = rate_limiter
         embeddings = BedrockEmbeddings(client=self.bedrock, model_id=embedding_model_id, region_name=region)
         self._base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
-        self._authorizer = SandboxAuthorizer(self._permissions, policy_store_id, user_pool_id)
+        self._authorizer = SandboxAuthorizer(self._permissions, policy_store_id, principal_prefix)
 
     def chat_model(self, model_id: str, temperature: float = 0.0) -> ChatBedrockConverse:
         return ChatBedrockConverse(
@@ -144,7 +144,7 @@ class Workbench:
     def conversation(self, variant: Variant, guardrails: GuardrailEngine, witness: Witness) -> Conversation:
         """A conversation over a desk of its own."""
         desk = SandboxDesk()
-        resolver = ClaimsDeskResolver(desk, self._pool)
+        resolver = ClaimsDeskResolver(desk, self._prefix)
         prompts = PromptSource(variant.prompt)
         base: Any = _Narrowed(self._base, variant.documents)
         agent = build_agent(

@@ -39,7 +39,7 @@ class EvaluationSettings(BaseSettings):
 
     model_id: str = Field(min_length=1)
     embedding_model_id: str = Field(min_length=1)
-    user_pool_id: str = Field(min_length=1)
+    principal_prefix: str = Field(min_length=1)
     policy_store_id: str = Field(min_length=1)
     guardrails: GuardrailSettings = GuardrailSettings()
     region: str = Field(min_length=1, validation_alias="AWS_REGION")
@@ -122,7 +122,7 @@ def assemble(environment: Mapping[str, str] | None = None) -> Setup:
     bench = Workbench(
         region=settings.region,
         policy_store_id=settings.policy_store_id,
-        user_pool_id=settings.user_pool_id,
+        principal_prefix=settings.principal_prefix,
         embedding_model_id=settings.embedding_model_id,
         rate_limiter=limiter,
     )
