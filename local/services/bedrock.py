@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from local import models
 from local.api import (
     Context,
@@ -56,7 +54,7 @@ class EvaluationJobs(ServiceState):
         try:
             role = self.cloud.assume(job.request["roleArn"], "bedrock.amazonaws.com", session="EvaluationJob")
             self._run(job, self.cloud.client("s3", role=role))
-        except (ServiceError, ClientError) as error:
+        except Exception as error:  # noqa: BLE001 - a job that dies has failed, and says of what
             job.failures = (str(error),)
             job.status = "Failed"
         else:

@@ -99,7 +99,17 @@ def test_a_line_that_is_no_result_is_named() -> None:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
     with Cloud(port=0, directory=directory) as running:
-        running.client("iam").create_role(RoleName="evaluation", AssumeRolePolicyDocument="{}")
+        iam = running.client("iam")
+        for name, service in (("evaluation", "bedrock.amazonaws.com"), ("stranger", "ecs.amazonaws.com")):
+            trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+            iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+        use = {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": "arn:aws:s3:::lake-bucket/evaluation/bedrock/*",
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [use]})
+        iam.put_role_policy(RoleName="evaluation", PolicyName="P", PolicyDocument=policy)
         running.client("s3").create_bucket(Bucket="lake-bucket")
         yield running
 
@@ -143,6 +153,13 @@ def test_a_dataset_that_breaks_a_rule_fails_the_job_with_the_reason(cloud: Cloud
     job = ended(cloud, other, "mixed")
     assert job["status"] == "Failed"
     assert "modelIdentifier is not the job's inferenceSourceIdentifier" in job["failureMessages"][0]
+
+
+def test_a_role_that_bedrock_may_not_take_fails_the_job(cloud: Cloud) -> None:
+    role = f"arn:aws:iam::{cloud.account}:role/stranger"
+    job = ended(cloud, bedrock.dataset(evaluation(CASES)), "stranger", roleArn=role)
+    assert job["status"] == "Failed"
+    assert "not trusted" in job["failureMessages"][0]
 
 
 def test_a_state_machines_names_reach_the_service_and_come_back() -> None:
