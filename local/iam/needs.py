@@ -155,6 +155,15 @@ def _create_job(action: str, kind: str, name: str) -> Rule:
     return rule
 
 
+def _create_evaluation(params: Params, context: Context) -> list[Need]:
+    """The job, whose id is not known yet, and the role that is handed to Bedrock for it."""
+    passed = {"iam:passedtoservice": ("bedrock.amazonaws.com",)}
+    return [
+        Need("bedrock:CreateEvaluationJob", context.arn("bedrock", "evaluation-job/*")),
+        Need("iam:PassRole", str(params["roleArn"]), passed),
+    ]
+
+
 def _user_pool(action: str) -> Rule:
     return _on(action, "cognito-idp", "userpool/{UserPoolId}")
 
@@ -177,6 +186,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("amp", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "QueryMetrics"): _on("aps:QueryMetrics", "aps", "workspace/{workspaceId}"),
+    ("bedrock", "CreateEvaluationJob"): _create_evaluation,
+    ("bedrock", "GetEvaluationJob"): _by_arn("bedrock:GetEvaluationJob", "jobIdentifier"),
     ("bedrock-runtime", "ApplyGuardrail"): _on("bedrock:ApplyGuardrail", "bedrock", "guardrail/{guardrailIdentifier}"),
     ("bedrock-runtime", "Converse"): _model("bedrock:InvokeModel"),
     ("bedrock-runtime", "ConverseStream"): _model("bedrock:InvokeModelWithResponseStream"),
