@@ -50,11 +50,20 @@ def guide(visit: Visit) -> bool:
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
-    problems = [*evidence.problems, *(problem for chapter in CHAPTERS for problem in chapter(visit))]
+    problems = [*evidence.problems, *(problem for chapter in CHAPTERS for problem in _timed(chapter, visit))]
     for problem in problems:
         console.print(f"[red]{problem}[/]")
     _invite(visit)
     return tour.held and not problems
+
+
+def _timed(chapter: Chapter, visit: Visit) -> list[str]:
+    began = time.monotonic()
+    problems = chapter(visit)
+    visit.console.print(
+        f"[green]✓[/] {chapter.__module__} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False
+    )
+    return problems
 
 
 def _invite(visit: Visit) -> None:
