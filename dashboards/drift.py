@@ -21,6 +21,12 @@ def build() -> Dashboard:
                 ("Queries far from every topic", ["NovelShare"], "Average", "percentunit"),
                 ("Queries far from every document", ["CoverageGapShare"], "Average", "percentunit"),
                 ("Evidence gathered over windows", ["DriftEvidence"], "Average", "short"),
+                (
+                    "Evidence that a share rises",
+                    ["NovelTrendEvidence", "CoverageTrendEvidence"],
+                    "Average",
+                    "short",
+                ),
                 ("New topics", ["NewTopics"], "Maximum", "short"),
                 (
                     "Change of the topics' shares (total variation)",

@@ -30,6 +30,7 @@ class Baseline:
     noise: Array  # [w, 6]
     shares: Array  # [w, k], of the topics
     rows: Array  # [w]
+    tails: Array  # [w, 2], shares of novel rows and of rows that no document covers, NaN where none has a similarity
 
     def __post_init__(self) -> None:
         self.comparer = Comparer(self.reference, self.state)
@@ -104,6 +105,7 @@ class Baseline:
             noise=self.noise,
             shares=self.shares,
             rows=self.rows,
+            tails=self.tails,
         )
         return buffer.getvalue()
 
@@ -118,6 +120,8 @@ class Baseline:
                 noise=stored["noise"],
                 shares=stored["shares"],
                 rows=stored["rows"],
+                # Baselines of earlier versions have none: their trends begin with the first window after them.
+                tails=stored["tails"] if "tails" in stored else np.zeros((0, 2)),
             )
 
 
@@ -141,7 +145,14 @@ def build(reference: Reference, states: Sequence[tuple[str, State]]) -> Baseline
         noise=np.array(noise).reshape(-1, len(PARTS)),
         shares=np.array([state.shares for _, state in enough]).reshape(-1, reference.topics),
         rows=np.array([state.count for _, state in enough]),
+        tails=np.array([tails(state, reference) for _, state in enough]).reshape(-1, 2),
     )
+
+
+def tails(state: State, reference: Reference) -> tuple[float, float]:
+    """The shares that are followed over windows: of rows far from every topic, and of rows far from every document."""
+    known = state.similarity.sum() > 0
+    return state.novel_share, state.gap_share(reference.gap_similarity) if known else float("nan")
 
 
 def false_discovery_rates(values: Any) -> Array:

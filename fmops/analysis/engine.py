@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
@@ -41,41 +41,41 @@ def profile(
     it was fitted to.
     """
     total = sum(size for _, size in keys)
-    tasks = list(_tasks(keys))
-    count = min(workers or os.cpu_count() or 1, len(tasks))
-    arguments = [(lake, task, window, reference, without_fitted) for task in tasks]
-    done, states = 0, [empty(reference)]
-    if count <= 1 or total < ALONE_BYTES:
-        results: Iterator[State] = map(_profile_task, arguments)
-        for task, state in zip(tasks, results, strict=True):
-            states = [merge([*states, state])]
+    work = list(tasks(keys, TASK_BYTES))
+    count = min(workers or os.cpu_count() or 1, len(work))
+    arguments = [(lake, task, window, reference, without_fitted) for task in work]
+
+    def collect(states: Iterable[State]) -> State:
+        done, state = 0, empty(reference)
+        for task, found in zip(work, states, strict=True):
+            state = merge([state, found])
             done += sum(size for _, size in task)
             if progress:
                 progress(done, total)
-        return states[0]
+        return state
+
+    if count <= 1 or total < ALONE_BYTES:
+        return collect(map(profile_task, arguments))
     # One BLAS thread in each process: more would fight for the cores (drift study, trap 10).
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        for task, state in zip(tasks, pool.map(_profile_task, arguments), strict=True):
-            states = [merge([*states, state])]
-            done += sum(size for _, size in task)
-            if progress:
-                progress(done, total)
-    return states[0]
+        return collect(pool.map(profile_task, arguments))
 
 
-def _tasks(keys: Sequence[tuple[str, int]]) -> Iterator[list[tuple[str, int]]]:
+def tasks(keys: Sequence[tuple[str, int]], at_least: int) -> Iterator[list[tuple[str, int]]]:
+    """Objects and their sizes, in groups that one worker reads at a time."""
     task: list[tuple[str, int]] = []
     for key in keys:
         task.append(key)
-        if sum(size for _, size in task) >= TASK_BYTES:
+        if sum(size for _, size in task) >= at_least:
             yield task
             task = []
     if task:
         yield task
 
 
-def _profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, bool]) -> State:
+def profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, bool]) -> State:
+    """What a worker of either engine does: the state of a group of objects."""
     from threadpoolctl import threadpool_limits
 
     lake, keys, window, reference, without_fitted = task

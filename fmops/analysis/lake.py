@@ -28,17 +28,6 @@ COLUMNS = (
     "input: 'VARCHAR', retrieved: 'STRUCT(score DOUBLE)[]', "
     "embedding: 'STRUCT(model_id VARCHAR, dimension INTEGER, vector VARCHAR)'}"
 )
-COLUMN_TYPES = {
-    "record_type": "string",
-    "interaction_id": "string",
-    "session_id": "string",
-    "user": "string",
-    "started_at": "string",
-    "input": "string",
-    "retrieved": "array<struct<score: double>>",
-    "embedding": "struct<model_id: string, dimension: int, vector: string>",
-}
-"""The same columns in Spark's words."""
 # "user" is quoted: it is a keyword of SQL.
 SELECT = """
 SELECT record_type, interaction_id, coalesce(nullif(session_id, ''), nullif("user", ''), interaction_id) AS session,
@@ -205,7 +194,8 @@ class Reader:
                 for record_batch in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
                     yield self.batch(pa.Table.from_batches([record_batch]), seen)
             except (duckdb.Error, pa.ArrowException) as error:
-                raise CorruptObjectError(f"{name}: {str(error).splitlines()[0]}") from error
+                reason = str(error).splitlines()[0].removesuffix(str(path)).rstrip(": ")
+                raise CorruptObjectError(f"{name}: {reason}") from error
 
     def batch(self, table: pa.Table, seen: set[str]) -> Batch:
         """The rows that can be measured; the others are counted by what is wrong with them."""

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader
 from fmops.analysis import charts, wording
 from fmops.analysis.findings import MAX_SHOWN
 from fmops.analysis.result import WindowResult
+from fmops.analysis.trend import RISK
 
 CHECKS = {
     "unreadable": "lines that are no records",
@@ -31,6 +32,8 @@ PARTS = {
     "novelty": "queries far from every topic",
     "coverage": "queries far from every document",
 }
+
+TRENDS = {"novelty": "queries far from every topic", "coverage": "queries far from every document"}
 
 
 def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
@@ -69,4 +72,6 @@ def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
         ),
         map=charts.topic_map(found.topics, found.new_topics, compared=compared),
         windows=len(past),
+        trends=[(TRENDS[name], trend) for name, trend in result.trends.items()],
+        risk=RISK,
     )

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.analysis.findings import Findings
+from fmops.analysis.trend import Trend
 
 SCHEMA_VERSION = 1
 Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
@@ -58,6 +59,7 @@ class WindowResult(_Part):
     null: str = ""
     evidence: float = 1.0
     parts: dict[str, PartResult] = {}
+    trends: dict[str, Trend] = Field(default={}, description="of novelty and of coverage, over windows")
     findings: Findings = Findings()
     mmd2: float = 0.0
     cosine_distance: float = Field(default=0.0, description="of the mean vectors")
@@ -80,6 +82,8 @@ class WindowResult(_Part):
             "DriftPValue": self.p_value,
             "NovelShare": found.novel_share,
             "CoverageGapShare": found.gap_share,
+            "NovelTrendEvidence": _gathered(self.trends.get("novelty")),
+            "CoverageTrendEvidence": _gathered(self.trends.get("coverage")),
             "TopicTotalVariation": found.total_variation,
             "MeanCosineDistance": self.cosine_distance,
             "Mmd2": self.mmd2,
@@ -89,3 +93,7 @@ class WindowResult(_Part):
             "CorruptObjects": self.checks.get("corrupt_objects", 0),
         }
         return {name: float(value) for name, value in numbers.items() if value is not None}
+
+
+def _gathered(trend: Trend | None) -> float | None:
+    return trend.gathered if trend else None

@@ -21,6 +21,7 @@ from fmops.analysis.result import PartResult, ReviewSignal, Verdict, WindowResul
 from fmops.analysis.state import State
 from fmops.analysis.statistics import MIN_WINDOWS, Comparison
 from fmops.analysis.store import Store
+from fmops.analysis.trend import Trend, follow
 
 log = logging.getLogger("fmops.analysis")
 
@@ -30,6 +31,7 @@ Profiler = Callable[[Sequence[tuple[str, int]], Window, Reference, bool], State]
 EARLIER = 14
 """Windows before, in which the beginning of a new topic is looked for."""
 FIRST_LOOK_ROWS = 10
+TRENDS = ("novelty", "coverage")
 EVIDENCE_KEPT = 10
 """Times the threshold of an alarm: some four usual windows after a drift the alarm is over."""
 
@@ -163,6 +165,7 @@ class Analysis:
                 "incomparable",
                 incomparable,
                 evidence=_evidence(previous),
+                trends=previous.trends if previous else {},
                 alert=True,
             )
         comparison = baseline.compare(state)
@@ -188,13 +191,16 @@ class Analysis:
                 words,
                 comparison,
                 evidence=evidence,
+                trends=previous.trends if previous else {},
                 findings=findings,
             )
-        alert = evidence >= self.alarm_windows and findings.matter
+        trends = self._trends(state, baseline, previous)
+        rising = [name for name, trend in trends.items() if trend.rising]
+        alert = (evidence >= self.alarm_windows and findings.matter) or bool(rising)
         unusual = comparison.p_value <= 0.01
         verdict: Verdict = "drift" if alert else "unusual" if unusual else "usual"
         shown = findings if alert or unusual else Findings()
-        words = wording.sentence(shown, alert=alert, unusual=unusual)
+        words = wording.sentence(shown, alert=alert, unusual=unusual, trends=trends)
         previous_p = baseline.comparer.compare(state, with_=earlier[-1][1]).p_value if earlier else None
         return self._result(
             window,
@@ -204,10 +210,22 @@ class Analysis:
             words,
             comparison,
             evidence=evidence,
+            trends=trends,
             alert=alert,
             findings=findings,
             previous_p_value=previous_p,
         )
+
+    def _trends(self, state: State, baseline: Baseline, previous: WindowResult | None) -> dict[str, Trend]:
+        before = previous.trends if previous else {}
+        shares = dict(zip(TRENDS, baselines.tails(state, baseline.reference), strict=True))
+        return {
+            name: follow(before.get(name), usual[np.isfinite(usual)], shares[name], hours=self.hours)
+            if np.isfinite(shares[name])
+            else before[name]
+            for name, usual in zip(TRENDS, baseline.tails.T, strict=True)
+            if np.isfinite(shares[name]) or name in before
+        }
 
     def _before(self, window: Window, version: str) -> list[WindowResult]:
         """Results of earlier windows, as far as they follow each other up to this one."""
@@ -262,6 +280,7 @@ class Analysis:
         comparison: Comparison | None = None,
         *,
         evidence: float = 1.0,
+        trends: dict[str, Trend] | None = None,
         alert: bool = False,
         findings: Findings | None = None,
         previous_p_value: float | None = None,
@@ -276,6 +295,7 @@ class Analysis:
             alert=alert,
             sentence=words,
             evidence=evidence,
+            trends=trends or {},
             findings=findings or Findings(),
             previous_p_value=previous_p_value,
         )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from fmops.analysis.findings import Cluster, Findings, TopicChange
+from fmops.analysis.trend import RECENT, Trend
+
+RISES = {"coverage": "far from every document", "novelty": "far from every topic of the baseline"}
 
 
-def sentence(findings: Findings, *, alert: bool, unusual: bool) -> str:
+def sentence(
+    findings: Findings, *, alert: bool, unusual: bool, trends: Mapping[str, Trend] | None = None
+) -> str:
     """The most important finding of a window that could be compared."""
     if findings.new_topics:
         return _new_topic(findings.new_topics[0], len(findings.new_topics) - 1)
@@ -19,6 +25,13 @@ def sentence(findings: Findings, *, alert: bool, unusual: bool) -> str:
             f"{percent(findings.gap_share)} of the queries are far from every document, "
             f"{percent(findings.usual_gap_share)} usually are{about}."
         )
+    rising = [
+        (text, trends[name])
+        for name, text in RISES.items()
+        if trends and name in trends and trends[name].rising
+    ]
+    if rising:
+        return _rising(*rising[0])
     if changed:
         return _changed(max(changed, key=lambda topic: abs(topic.share - topic.usual)), len(changed) - 1)
     if alert or unusual:
@@ -41,6 +54,14 @@ def _new_topic(topic: Cluster, others: int) -> str:
 
 def _count(others: int) -> str:
     return "There is one new topic" if others == 1 else f"There are {others} new topics"
+
+
+def _rising(text: str, trend: Trend) -> str:
+    windows = min(RECENT, len(trend.history))
+    return (
+        f"More and more queries are {text}: {percent(trend.recent)} of those of the last {windows} windows, "
+        f"{percent(trend.usual)} usually."
+    )
 
 
 def _changed(topic: TopicChange, others: int) -> str:

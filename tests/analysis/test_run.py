@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from bench.drift_world import World
+from fmops.analysis import wording
 from fmops.analysis.baseline import accumulate, evidence
+from fmops.analysis.findings import Findings
 from fmops.analysis.lake import DirectoryLake, windows
 from fmops.analysis.reference import BaselineError
 from fmops.analysis.report import render
 from fmops.analysis.run import Analysis
+from fmops.analysis.trend import Trend
 from fmops.interaction import Embedding
 from fmops.review.model import DriftSignal
 from tests.analysis.traffic import START, day, fill, interaction, put, usual_days
@@ -89,6 +92,32 @@ def test_a_new_topic_is_found_named_dated_and_handed_to_review(analysis: Analysi
     assert result.sentence in html
     assert "hail damage, car, dent" in html
     assert "http://" not in html and "https://" not in html
+
+
+def test_a_slow_rise_that_no_single_day_shows_is_found_and_said(analysis: Analysis, world: World) -> None:
+    analysis.alarm_windows = 10**300  # the daily test is silent: the trend's alone is looked at
+    generator = np.random.default_rng(5)
+    results = []
+    for number in range(20, 50):
+        rows = world.sample(300, generator, jitter=0.15, new=0.003 * (number - 20))
+        fill(analysis.lake, day(number), rows)
+        results.append(analysis.analyse(day(number))[0])
+        if results[-1].alert:
+            break
+    last = results[-1]
+    assert (last.alert, last.verdict) == (True, "drift")
+    assert any(trend.rising for trend in last.trends.values())
+    assert last.metrics()["NovelTrendEvidence"] == last.trends["novelty"].gathered
+    html = render(last, results)
+    assert ">rising</span>" in html and "within a year is at most" in html
+
+
+def test_the_sentence_of_a_rise_names_both_shares() -> None:
+    trend = Trend(0.08, 0.02, 10.0, history=[0.01] * 20 + [0.08] * 7, evidence=[20.0])
+    said = wording.sentence(Findings(), alert=True, unusual=False, trends={"coverage": trend})
+    assert said == (
+        "More and more queries are far from every document: 8 % of those of the last 7 windows, 2.0 % usually."
+    )
 
 
 def test_texts_in_a_report_are_escaped(analysis: Analysis, world: World) -> None:

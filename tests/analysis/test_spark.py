@@ -2,64 +2,136 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 
-from bench.drift_world import World
-from fmops.analysis.baseline import build
-from fmops.analysis.engine import profile
-from fmops.analysis.lake import DirectoryLake
-from fmops.analysis.reference import fit
-from fmops.analysis.state import State
-from tests.analysis.traffic import MODEL, day, interaction, put
+from fmops.analysis.elsewhere import EngineError, SparkEngine
+from fmops.analysis.lake import COLUMNS, DirectoryLake
+from fmops.analysis.report import render
+from fmops.analysis.result import WindowResult
+from fmops.analysis.run import Analysis
+from fmops.interaction import Embedding
+from tests.analysis.traffic import START, day, interaction, put, usual_days
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venvs" / "spark" / "bin" / "python"
+BASELINE = 4
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
-pytestmark = [
+needs_spark = [
     pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH, which Spark needs"),
     pytest.mark.skipif(not PYTHON.exists(), reason="no .venvs/spark: make .venvs/spark/installed"),
 ]
 
 
-def test_spark_and_embedded_give_the_same_state_and_the_same_answer(tmp_path: Path) -> None:
-    lake, window, world = DirectoryLake(tmp_path), day(0), World(5, dimension=48, topics=12)
-    generator = np.random.default_rng(5)
-    for name in "abc":
-        rows = world.sample(700, generator, new=0.05)
+def run(arguments: Sequence[str]) -> None:
+    """In Spark's local mode, each object in a task of its own."""
+    command = [str(PYTHON), "-m", "fmops.analysis.spark", *arguments, "--task-mib", "0"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-3000:]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> DirectoryLake:
+    """A baseline of four days, and a day of a new topic with everything that can be wrong, in JSON lines and Parquet."""
+    lake, world = usual_days(tmp_path / "embedded", BASELINE, rows=400)
+    Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(
+        START, START + timedelta(days=BASELINE), version="b1"
+    )
+    window, generator = day(10), np.random.default_rng(5)
+    for number, name in enumerate("abcd"):
+        rows = world.sample(300, generator, new=0.1)
+        rows[0, 3], rows[1, 0], rows[2] = np.nan, np.inf, 0
         records = [
-            interaction(
-                window, n, row, f"text {n}", interaction_id=f"{name}{n}", session_id=f"{name}{n // 2}"
-            )
+            interaction(window, n, row, f"text {n} of hail", interaction_id=f"{name}{n}", session_id=f"{name}{n // 2}")
             for n, row in enumerate(rows)
-        ]
+        ]  # fmt: skip
+        other = interaction(window, 700, None, interaction_id=f"{name}-other")
+        other = other.model_copy(update={"embedding": Embedding.encode("other", rows[5])})
         put(
             lake,
             window,
-            [*records, records[0], interaction(window, 9999, None, interaction_id=f"{name}-none")],
+            [*records, records[9], other, interaction(window, 701, None, interaction_id=f"{name}-none")],
             name,
         )
-    reference = fit(world.sample(1500, generator), version="b", model_id=MODEL)
-    lake.write("reference.npz", reference.to_bytes())
-    embedded = profile(lake, window.keys(lake, "interactions"), window, reference)
-    command = [
-        *(str(PYTHON), "-m", "fmops.analysis.spark", "--lake", str(tmp_path), "--reference", "reference.npz"),
-        *("--from", "2026-09-01", "--to", "2026-09-02", "--output", "state.npz"),
-    ]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr[-3000:]
-    spark = State.from_bytes(lake.read("state.npz") or b"")
-    for name in ("rows", "topics", "novelty", "distinct"):
-        np.testing.assert_array_equal(getattr(spark, name), getattr(embedded, name), err_msg=name)
-    for name in ("vectors", "moments", "waves"):
-        np.testing.assert_allclose(getattr(spark, name), getattr(embedded, name), rtol=2e-5, atol=2e-4)
-    for kind, kept in embedded.examples.items():
-        assert [row.interaction_id for row in spark.examples[kind]] == [row.interaction_id for row in kept]
-    for check in ("interactions", "no_embedding", "repeated"):
-        assert spark.checks[check] == embedded.checks[check], check
-    usual = build(reference, [("usual", embedded)])
-    assert usual.compare(spark).p_value == usual.compare(embedded).p_value
+        if number == 1:
+            _cut(lake, f"interactions/dt={window.id}/hour=00/{name}.gz")
+        if number == 2:
+            _to_parquet(lake.root / f"interactions/dt={window.id}/hour=00", name)
+    return lake
+
+
+def _cut(lake: DirectoryLake, key: str) -> None:
+    data = lake.read(key) or b""
+    lake.write(key, data[: len(data) // 2])
+
+
+def _to_parquet(folder: Path, name: str) -> None:
+    source = folder / f"{name}.gz"
+    duckdb.sql(
+        f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS})) TO '{folder}/{name}.parquet' (FORMAT parquet)"
+    )
+    source.unlink()
+
+
+@pytest.mark.usefixtures("lake")
+class TestBothEngines:
+    pytestmark = needs_spark
+
+    def test_they_give_the_same_report_on_the_same_lake(self, lake: DirectoryLake, tmp_path: Path) -> None:
+        window = day(10)
+        shutil.copytree(lake.root, tmp_path / "spark")
+        other = DirectoryLake(tmp_path / "spark")
+        engine = SparkEngine(other, str(other.root), run)
+        embedded, _ = Analysis(lake, now=lambda: LATER).analyse(window)
+        spark, _ = Analysis(other, profiler=engine, engine="spark", now=lambda: LATER).analyse(window)
+
+        assert embedded.rows == 3 * 297 and embedded.checks["corrupt_objects"] == 1
+        assert embedded.findings.new_topics
+        self._same_state(lake, other, window.id)
+        assert _comparable(spark) == _comparable(embedded)
+        assert _page(spark) == _page(embedded)
+
+    def _same_state(self, lake: DirectoryLake, other: DirectoryLake, window_id: str) -> None:
+        left, right = (Analysis(each).store.state("b1", window_id) for each in (lake, other))
+        assert left is not None and right is not None
+        for name in ("rows", "topics", "novelty", "similarity", "distinct"):
+            np.testing.assert_array_equal(getattr(right, name), getattr(left, name), err_msg=name)
+        # Sums of the same numbers in another order: float64 differs in its last bits.
+        for name in ("vectors", "moments", "waves"):
+            np.testing.assert_allclose(
+                getattr(right, name), getattr(left, name), rtol=1e-9, atol=1e-9, err_msg=name
+            )
+        assert (left.checks, left.models, left.bad_objects) == (right.checks, right.models, right.bad_objects)
+        assert left.texts() == right.texts()
+
+
+def test_a_run_that_wrote_no_state_is_an_error(lake: DirectoryLake) -> None:
+    analysis = Analysis(lake, profiler=SparkEngine(lake, str(lake.root), lambda _: None), now=lambda: LATER)
+    with pytest.raises(EngineError, match="window 2026-09-11: the Spark run succeeded, but there is no"):
+        analysis.analyse(day(10))
+
+
+def _comparable(result: WindowResult) -> dict[str, object]:
+    """Everything but the engine and its time; floats to nine digits."""
+    return _rounded(result.model_dump(exclude={"engine", "seconds"}))  # type: ignore[return-value]
+
+
+def _rounded(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
+
+
+def _page(result: WindowResult) -> str:
+    return re.sub(r"\w+ engine, [\d.]+ s", "", render(result, [result]))

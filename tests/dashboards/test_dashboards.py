@@ -149,8 +149,18 @@ def test_the_rules_pass_their_own_tests(file: Path) -> None:
 
 def test_the_drift_dashboard_names_only_metrics_that_the_analysis_writes() -> None:
     from fmops.analysis.result import WindowResult
+    from fmops.analysis.trend import Trend
 
-    result = WindowResult(window="2026-11-12", start="", end="", verdict="usual", sentence="", p_value=0.5)
+    trend = Trend(share=0.0, usual=0.0, needed=1.0)
+    result = WindowResult(
+        window="2026-11-12",
+        start="",
+        end="",
+        verdict="usual",
+        sentence="",
+        p_value=0.5,
+        trends={"novelty": trend, "coverage": trend},
+    )
     shown = set(re.findall(r'MetricName=\\?"(\w+)', str(BOARDS["fmops-drift"])))
     assert len(shown) >= 9
     assert shown <= result.metrics().keys()
