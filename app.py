@@ -21,6 +21,7 @@ from stacks.identity import Identity
 from stacks.observability import Observability
 from stacks.review import Review
 from stacks.tracking import Tracking
+from stacks.transaction_search import TransactionSearch
 
 
 def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
@@ -33,7 +34,7 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
     tracking = Tracking(app, "Tracking", settings=profile, foundation=foundation)
     observability = Observability(app, "Observability", settings=profile)
     capture = Capture(app, "Capture", settings=profile, foundation=foundation)
-    Assistant(
+    assistant = Assistant(
         app,
         "Assistant",
         settings=profile,
@@ -43,6 +44,8 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         capture=capture,
         tracking=tracking,
     )
+    if profile.observability.transaction_search == "enable":
+        assistant.add_stack_dependency(TransactionSearch(app, "TransactionSearch", settings=profile))
     Review(
         app,
         "Review",

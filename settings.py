@@ -103,6 +103,19 @@ class Observability(_Section):
     metric_interval_seconds: Annotated[int, Field(ge=5, le=60)] = 30
     """How often each task sends its metrics: Managed Prometheus bills by the sample."""
     metric_retention_days: Annotated[int, Field(ge=1, le=1095)] = 150
+    collector_image: Annotated[str, Pattern(pattern=r"^[\w./-]+:[\w.-]+(@sha256:[0-9a-f]{64})?$")] = (
+        "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
+    )
+    """Of the ADOT collector. Append `@sha256:...`, as your registry shows it, so that the tag cannot come to mean something else."""
+    transaction_search: Literal["off", "use", "enable"] = "off"
+    """`use`: traces go to X-Ray's OTLP endpoint, and CloudWatch keeps every span, which needs Transaction Search to be on in
+    the account and region. `enable` also turns it on, by a stack of its own: for one environment of an account where it is off."""
+    span_index_percent: Annotated[float, Field(ge=0, le=100)] = 1
+    """With `enable`: the spans that X-Ray also indexes as trace summaries; 1 % costs nothing."""
+    mlflow_traces: bool = False
+    """Also sends traces with prompts, answers and tool results to MLflow: personal data. X-Ray never gets them."""
+    mlflow_traces_experiment_id: Annotated[str, Pattern(pattern=r"^\d{1,19}$")] = "0"
+    """Of an MLflow experiment that exists; 0 is the one named Default."""
     alert_email: Annotated[str, Pattern(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
 
 
@@ -149,6 +162,8 @@ class Assistant(_Section):
     port: Port = 8080
     collector_port: Port = 4318
     collector_health_port: Port = 13133
+    collector_content_port: Port = 4319
+    """Where the collector takes traces with content, with `observability.mlflow_traces`."""
     certificate_arn: (
         Annotated[str, Pattern(pattern=r"^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate/[\w-]+$")] | None
     ) = None
@@ -176,9 +191,10 @@ class Assistant(_Section):
             raise ValueError(
                 f"max_tasks is {self.max_tasks}, but must be at least min_tasks ({self.min_tasks})"
             )
-        if len({self.port, self.collector_port, self.collector_health_port}) < 3:
+        ports = {self.port, self.collector_port, self.collector_health_port, self.collector_content_port}
+        if len(ports) < 4:
             raise ValueError(
-                "port, collector_port and collector_health_port must differ, since the containers share one network"
+                "port, collector_port, collector_health_port and collector_content_port must differ, since the containers share one network"
             )
         for cidr in self.ingress_cidrs:
             try:
@@ -321,7 +337,9 @@ def load(context: Mapping[str, Any]) -> Settings:
 def _port_overrides(context: Mapping[str, Any]) -> dict[str, Any]:
     """Ports given as `-c port=8090`, which arrive as text."""
     ports = {
-        key: context[key] for key in ("port", "collector_port", "collector_health_port") if key in context
+        key: context[key]
+        for key in ("port", "collector_port", "collector_health_port", "collector_content_port")
+        if key in context
     }
     return {key: int(value) if str(value).isdecimal() else value for key, value in ports.items()}
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-TEMPLATE = Path(__file__).with_name("adot.yaml")
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m)$")]
 """A Go duration in one unit, such as ``200ms``."""
+
+HeaderValue = Annotated[str, BeforeValidator(str)]
+"""A variable's number is text here, as in the collector."""
 
 T = TypeVar("T")
 
@@ -221,7 +221,7 @@ class PrometheusRemoteWrite(Component):
 class OtlpHttp(Component):
     traces_endpoint: str
     auth: Authenticator | None = None
-    headers: dict[str, str] = {}
+    headers: dict[str, HeaderValue] = {}
     compression: Literal["gzip", "none"] = "gzip"
     retry_on_failure: Retry | None = None
     sending_queue: SendingQueue | None = None
@@ -275,6 +275,9 @@ KINDS: Mapping[str, Mapping[str, type[Component]]] = {
         "debug": Debug,
     },
 }
+CONTENT_RECEIVER = "otlp/content"
+"""Spans with prompts and answers come in here and nowhere else."""
+CONTENT_AUTHENTICATOR = "sigv4auth/mlflow"
 NOT_IN_ADOT = {"transform", "redaction", "groupbyattrs", "spanmetrics", "count", "logging"}
 
 
@@ -363,6 +366,8 @@ def _check_references(config: CollectorConfig) -> None:
         for section in ("receivers", "processors", "exporters"):
             for reference in getattr(pipeline, section):
                 _require(f"{path}.{section}", reference, getattr(config, section))
+        if CONTENT_RECEIVER in pipeline.receivers:
+            _check_content_stays(path, pipeline, config.exporters)
         if (
             "memory_limiter" in map(kind, pipeline.processors)
             and kind(pipeline.processors[0]) != "memory_limiter"
@@ -370,6 +375,17 @@ def _check_references(config: CollectorConfig) -> None:
             raise ValueError(f"{path}.processors: memory_limiter comes first, or it limits too late")
         if "batch" in map(kind, pipeline.processors) and kind(pipeline.processors[-1]) != "batch":
             raise ValueError(f"{path}.processors: batch comes last, or what follows it undoes the batches")
+
+
+def _check_content_stays(path: str, pipeline: Pipeline, exporters: Mapping[str, Any]) -> None:
+    for name in pipeline.exporters:
+        auth = getattr(exporters[name], "auth", None)
+        if not auth or auth.authenticator != CONTENT_AUTHENTICATOR:
+            raise ValueError(
+                f"{path}.exporters: {name} would get prompts and answers; what comes in by {CONTENT_RECEIVER} goes to MLflow only"
+            )
+    if pipeline.receivers != [CONTENT_RECEIVER]:
+        raise ValueError(f"{path}.receivers: {CONTENT_RECEIVER} has a pipeline of its own")
 
 
 def _require(path: str, reference: str, known: Mapping[str, Any]) -> None:

@@ -1,5 +1,7 @@
 """The AWS Distro for OpenTelemetry collector as a sidecar."""
 
+from collections.abc import Sequence
+
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
@@ -16,19 +18,23 @@ class OtelCollector(Construct):
 
     Args:
         task_definition: of the task.
+        image: of the ADOT collector, by tag or better by digest.
         task_role: of the task; it may then write traces and metrics.
-        configuration: YAML, handed over in AOT_CONFIG_CONTENT. It holds no secret, and as plain environment each change of it is a new
+        configuration: YAML (`collector/template.py` makes it), handed over in AOT_CONFIG_CONTENT. It holds no secret, and as plain environment each change of it is a new
             revision of the task, which a parameter's value would not be.
         environment: what the configuration refers to as `${env:NAME}`, besides AWS_REGION, OTLP_HTTP_ENDPOINT and HEALTH_CHECK_ENDPOINT.
         otlp_port: for OTLP/HTTP.
         health_port: for the health check.
         prometheus_arn: ARN of the workspace that metrics go to.
+        trace_actions: what its exporter of traces calls: X-Ray's own API, unless told.
         lifetime: of the log group.
         log_retention: of the log group.
     """
 
-    IMAGE = "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
     MEMORY_MIB = 256
+    SEGMENTS = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
+    SPANS = ("xray:PutSpans", "xray:PutSpansForIndexing")
+    """Of X-Ray's OTLP endpoint, which needs Transaction Search."""
 
     def __init__(
         self,
@@ -37,6 +43,7 @@ class OtelCollector(Construct):
         *,
         task_definition: ecs.FargateTaskDefinition,
         task_role: iam.Role,
+        image: str,
         configuration: str,
         environment: dict[str, str],
         otlp_port: int,
@@ -44,6 +51,7 @@ class OtelCollector(Construct):
         prometheus_arn: str,
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
+        trace_actions: Sequence[str] = SEGMENTS,
     ) -> None:
         super().__init__(scope, id)
         log_group = logs.LogGroup(
@@ -55,24 +63,25 @@ class OtelCollector(Construct):
             "HEALTH_CHECK_ENDPOINT": f"0.0.0.0:{health_port}",
         }
         self.container = self._build_container(
-            task_definition, {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration}, log_group
+            task_definition, image, {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration}, log_group
         )
         acknowledge(
             task_definition,
             "The configuration's ${env:NAME} are for the collector to replace, not for CloudFormation.",
             "CloudFormation-Validate::E1029",
         )
-        self._grant_writes(task_role, prometheus_arn)
+        self._grant_writes(task_role, trace_actions, prometheus_arn)
 
     def _build_container(
         self,
         task_definition: ecs.FargateTaskDefinition,
+        image: str,
         environment: dict[str, str],
         log_group: logs.LogGroup,
     ) -> ecs.ContainerDefinition:
         return task_definition.add_container(
             "collector",
-            image=ecs.ContainerImage.from_registry(self.IMAGE),
+            image=ecs.ContainerImage.from_registry(image),
             essential=False,
             enable_restart_policy=True,
             memory_limit_mib=self.MEMORY_MIB,
@@ -90,13 +99,8 @@ class OtelCollector(Construct):
             ),
         )
 
-    def _grant_writes(self, role: iam.Role, prometheus_arn: str) -> None:
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
-                resources=["*"],
-            )
-        )
+    def _grant_writes(self, role: iam.Role, trace_actions: Sequence[str], prometheus_arn: str) -> None:
+        role.add_to_policy(iam.PolicyStatement(actions=list(trace_actions), resources=["*"]))
         role.add_to_policy(iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn]))
         acknowledge(
             role.node.find_child("DefaultPolicy"),

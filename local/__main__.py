@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--port-base",
         type=int,
         metavar="N",
-        help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus) "
+        help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus), N+6 (collector, traces with content) "
         "instead of 4566, 8080, 4318, 13133, 5000, 9090",
     )
     up.add_argument("--region", default="us-east-1", help="region of the local AWS (default: us-east-1)")

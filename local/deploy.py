@@ -9,9 +9,10 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app:
 def deploy(
     cloud: Cloud, assembly: Path, *, progress: Callable[[str, float], None] | None = None
 ) -> Deployment:
-    """Create every stack of a cloud assembly, in the manifest's order. DeployError names stack and resource."""
+    """Create every stack of a cloud assembly, each after those it depends on. DeployError names stack and resource."""
     manifest = json.loads((assembly / "manifest.json").read_text())
     artifacts: dict[str, Any] = manifest["artifacts"]
     deployment = Deployment(report=install(cloud))
@@ -70,7 +71,8 @@ def deploy(
     _bootstrap(cloud)
     _publish_all(cloud, assembly, artifacts)
     deployment.seconds["assets"] = time.monotonic() - began
-    for stack_id, artifact in artifacts.items():
+    for stack_id in _deploy_order(artifacts):
+        artifact = artifacts[stack_id]
         if artifact["type"] != "aws:cloudformation:stack":
             continue
         began = time.monotonic()
@@ -81,6 +83,11 @@ def deploy(
         if progress:
             progress(name, deployment.seconds[stack_id])
     return deployment
+
+
+def _deploy_order(artifacts: Mapping[str, Any]) -> Iterable[str]:
+    needed = {name: artifact.get("dependencies", ()) for name, artifact in artifacts.items()}
+    return TopologicalSorter(needed).static_order()
 
 
 def _bootstrap(cloud: Cloud) -> None:

@@ -51,7 +51,12 @@ class Options:
 
     def needed_ports(self) -> dict[str, int]:
         """What listens where, to be checked before anything is started."""
-        contexts = {"port": (8080, 1), "collector_port": (4318, 2), "collector_health_port": (13133, 3)}
+        contexts = {
+            "port": (8080, 1),
+            "collector_port": (4318, 2),
+            "collector_health_port": (13133, 3),
+            "collector_content_port": (4319, 6),
+        }
         needed = {
             "the local AWS": self.port(4566, 0),
             "MLflow": self.port(5000, 4),
@@ -70,6 +75,7 @@ class Options:
                 port=str(self.port(8080, 1)),
                 collector_port=str(self.port(4318, 2)),
                 collector_health_port=str(self.port(13133, 3)),
+                collector_content_port=str(self.port(4319, 6)),
             )
         return {**context, **self.context}
 

@@ -17,6 +17,7 @@ from constructs.layered_guardrails import LayeredGuardrails
 from constructs.otel_collector import OtelCollector
 
 from collector import config as collector_config
+from collector.template import compose
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.capture import Capture
@@ -145,22 +146,35 @@ class Assistant(FmopsStack):
             "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",
             "OTEL_METRIC_EXPORT_INTERVAL": str(1000 * self._settings.observability.metric_interval_seconds),
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{options.collector_port}",
+            **(
+                {
+                    "FMOPS_CONTENT_TRACES_ENDPOINT": f"http://localhost:{options.collector_content_port}/v1/traces"
+                }
+                if self._settings.observability.mlflow_traces
+                else {}
+            ),
         }
 
     def _build_collector(self) -> None:
-        options, prometheus = self._settings.assistant, self._observability.prometheus
-        configuration = (ROOT / "collector" / "adot.yaml").read_text()
+        options, observability = self._settings.assistant, self._settings.observability
+        prometheus, spans = self._observability.prometheus, observability.transaction_search != "off"
+        configuration = compose(
+            *(("transaction-search",) if spans else ()),
+            *(("mlflow-traces",) if observability.mlflow_traces else ()),
+        )
         collector_config.load(configuration)
         collector = OtelCollector(
             self,
             "Collector",
             task_definition=self.app.task_definition,
             task_role=self.app.task_role,
+            image=observability.collector_image,
             configuration=configuration,
-            environment={"AMP_REMOTE_WRITE_ENDPOINT": prometheus.remote_write_endpoint},
+            environment=self._collector_environment(),
             otlp_port=options.collector_port,
             health_port=options.collector_health_port,
             prometheus_arn=prometheus.arn,
+            trace_actions=OtelCollector.SPANS if spans else OtelCollector.SEGMENTS,
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
@@ -169,6 +183,20 @@ class Assistant(FmopsStack):
                 container=collector.container, condition=ecs.ContainerDependencyCondition.START
             )
         )
+
+    def _collector_environment(self) -> dict[str, str]:
+        options, observability = self._settings.assistant, self._settings.observability
+        environment = {"AMP_REMOTE_WRITE_ENDPOINT": self._observability.prometheus.remote_write_endpoint}
+        if observability.transaction_search != "off":
+            environment["XRAY_OTLP_TRACES_ENDPOINT"] = f"https://xray.{self.region}.amazonaws.com/v1/traces"
+        if observability.mlflow_traces:
+            environment |= {
+                "CONTENT_OTLP_HTTP_ENDPOINT": f"0.0.0.0:{options.collector_content_port}",
+                "MLFLOW_OTLP_TRACES_ENDPOINT": f"https://mlflow.sagemaker.{self.region}.app.aws/v1/traces",
+                "MLFLOW_ARN": self._tracking.mlflow.arn,
+                "MLFLOW_EXPERIMENT_ID": observability.mlflow_traces_experiment_id,
+            }
+        return environment
 
     def _grant(self) -> None:
         options, role = self._settings.assistant, self.app.task_role

@@ -28,6 +28,7 @@ from fmops.capture import FirehoseSink, Spool
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.prompts import PromptSource, from_mlflow, packaged
 from fmops.review.mlflow_review import MlflowReview
+from fmops.telemetry.content import content_traces
 from fmops.telemetry.guardrails import observe_guardrails
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
@@ -39,7 +40,10 @@ MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts"
 
 def assemble(settings: AssistantSettings) -> FastAPI:
     """The whole application."""
-    stop_telemetry = start(instrumentor=settings.instrumentor)
+    stop_telemetry = start(
+        instrumentor=settings.instrumentor,
+        content_exporter=content_traces(settings.content_traces_endpoint),
+    )
     session = boto3.Session(region_name=settings.region)
     bedrock = session.client("bedrock-runtime", config=MODEL)
     desk = ClaimsDesk(session.client("dynamodb", config=FAST), settings.claims_table)
@@ -97,6 +101,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         prompts=prompts,
         waiting=WaitingRoom(table, runs),
         raw_sink=raw_sink,
+        trace_content=bool(settings.content_traces_endpoint),
     )
     verifier = TokenVerifier(
         issuer=settings.oidc_issuer,

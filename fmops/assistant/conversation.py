@@ -35,6 +35,7 @@ from fmops.guardrails import (
 from fmops.interaction import Embedding, GuardrailOutcome, Interaction, RawText
 from fmops.prompts import PromptSource
 from fmops.telemetry import attributes as names
+from fmops.telemetry import content
 from fmops.telemetry.metrics import instruments
 
 BLOCKED_INPUT = "I cannot help with this message."
@@ -76,8 +77,10 @@ class Conversation:
         prompts: PromptSource | None = None,
         waiting: WaitingRoom | None = None,
         raw_sink: FirehoseSink | None = None,
+        trace_content: bool = False,
     ) -> None:
         self._raw_sink = raw_sink
+        self._trace_content = trace_content
         self._waiting = waiting
         self._agent = agent
         self._guardrails = guardrails
@@ -165,7 +168,10 @@ class Conversation:
 
     def record(self, interaction: Interaction, span: trace.Span | None = None) -> None:
         """Count and capture an interaction that is over."""
-        _tell(span or trace.get_current_span(), interaction)
+        span = span or trace.get_current_span()
+        _tell(span, interaction)
+        if self._trace_content:
+            span.set_attributes(content.messages(interaction.input, interaction.output))
         self._capture(interaction)
 
     async def close(self) -> None:

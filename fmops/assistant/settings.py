@@ -39,6 +39,9 @@ class AssistantSettings(BaseSettings):
     pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
     guardrails: GuardrailSettings = GuardrailSettings()
     instrumentor: Instrumentor = "openllmetry"
+    content_traces_endpoint: str = Field(
+        default="", description="OTLP address for traces with prompts and answers; none are made when empty"
+    )
     tracking_uri: str = Field(
         default="",
         validation_alias="MLFLOW_TRACKING_URI",

@@ -15,14 +15,16 @@ Instrumentor = Literal["openllmetry", "otel"]
 """``openllmetry``: Traceloop's package. ``otel``: OpenTelemetry's own, beta."""
 
 
-def instrument(kind: Instrumentor, tracer_provider: TracerProvider) -> None:
-    """Instrument LangChain, once in a process, without content.
+def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: bool = False) -> None:
+    """Instrument LangChain, once in a process; what people and models say is in its spans only with ``content``.
 
     The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``, which changes the
     metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever instruments LangChain.
     """
-    os.environ["TRACELOOP_TRACE_CONTENT"] = "false"
-    os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = "NO_CONTENT"
+    os.environ["TRACELOOP_TRACE_CONTENT"] = str(content).lower()
+    os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = (
+        "SPAN_ONLY" if content else "NO_CONTENT"
+    )
     instrumentor = _openllmetry() if kind == "openllmetry" else _opentelemetry()
     if not instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.instrument(
@@ -64,7 +66,8 @@ def _opentelemetry() -> Any:
 class WithoutSteps(TracerProvider):
     """Tracers that leave out the steps of the agent's graph: a third of a trace's spans, which say what the code says.
 
-    What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span.
+    What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span. The making of the agent is
+    left out too: without a parent, it would be a service of its own on X-Ray's map.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
@@ -95,4 +98,4 @@ class _Step(NonRecordingSpan):
 
 
 def _is_step(name: str) -> bool:
-    return name.startswith("execute_task ") or name.endswith(".workflow")
+    return name.startswith(("execute_task ", "create_agent ")) or name.endswith(".workflow")

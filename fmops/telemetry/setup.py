@@ -35,8 +35,12 @@ def start(
     instrumentor: Instrumentor = "openllmetry",
     exporter: SpanExporter | None = None,
     reader: MetricReader | None = None,
+    content_exporter: SpanExporter | None = None,
 ) -> Callable[[], None]:
     """Install the providers and instrument LangChain; answers the function that flushes and stops them.
+
+    With a ``content_exporter``, spans are recorded with prompts and answers: it gets them whole, and every other exporter
+    gets them cleaned.
 
     Exporters and their intervals follow the standard ``OTEL_*`` variables. Every span is recorded, whatever a caller's header
     says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits for the collector;
@@ -58,11 +62,13 @@ def start(
     tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, meter_provider=uncounted)
     redacting = RedactingSpanExporter(exporter or OTLPSpanExporter(timeout=EXPORT_SECONDS))
     tracer_provider.add_span_processor(BatchSpanProcessor(redacting, meter_provider=meter_provider))
+    if content_exporter is not None:
+        tracer_provider.add_span_processor(BatchSpanProcessor(content_exporter, meter_provider=uncounted))
     trace.set_tracer_provider(tracer_provider)
 
     # The load balancer sends X-Amzn-Trace-Id, other services send traceparent; the last one that is present wins.
     propagate.set_global_textmap(CompositePropagator([AwsXRayPropagator(), TraceContextTextMapPropagator()]))
-    instrument(instrumentor, tracer_provider)
+    instrument(instrumentor, tracer_provider, content=content_exporter is not None)
     instruments()
     # The zeros leave at once, and nobody waits for them: what counts from zero was there before the first request.
     threading.Thread(target=meter_provider.force_flush, name="first-metrics", daemon=True).start()

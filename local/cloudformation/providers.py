@@ -231,6 +231,11 @@ PROVIDERS: dict[str, Provider] = {
         name="name",
         prepare=_state_machine,
     ),
+    "AWS::XRay::TransactionSearchConfig": Provider(
+        *("xray", "UpdateTraceSegmentDestination", "{account}"),
+        {"AccountId": "{account}"},
+        prepare=lambda _: {"Destination": "CloudWatchLogs"},
+    ),
     "AWS::Scheduler::Schedule": Provider(
         *("scheduler", "CreateSchedule", "{p[Name]}"), {"Arn": "{a[ScheduleArn]}"}, name="Name"
     ),

@@ -33,7 +33,7 @@ def serve(config: CollectorConfig) -> tuple[Pipelines, list[ThreadingHTTPServer]
             raise ValueError(
                 f"receivers.{name}: the stand-in receives OTLP over HTTP only; use the http protocol"
             )
-        servers.append(_listen(receiver.protocols.http.endpoint, _otlp_handler(pipelines)))
+        servers.append(_listen(receiver.protocols.http.endpoint, _otlp_handler(pipelines, name)))
     servers += [
         _listen(extension.endpoint, _HealthHandler)
         for extension in config.extensions.values()
@@ -65,7 +65,7 @@ def main() -> int:
     return 0
 
 
-def _otlp_handler(pipelines: Pipelines) -> type[BaseHTTPRequestHandler]:
+def _otlp_handler(pipelines: Pipelines, receiver: str) -> type[BaseHTTPRequestHandler]:
     class OtlpHandler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -76,10 +76,10 @@ def _otlp_handler(pipelines: Pipelines) -> type[BaseHTTPRequestHandler]:
             try:
                 if self.path == "/v1/traces":
                     traces = ExportTraceServiceRequest.FromString(body)
-                    pipelines.receive_spans(list(telemetry.spans(traces)))
+                    pipelines.receive_spans(receiver, list(telemetry.spans(traces)))
                 elif self.path == "/v1/metrics":
                     metrics = ExportMetricsServiceRequest.FromString(body)
-                    pipelines.receive_metrics(list(telemetry.metric_points(metrics)))
+                    pipelines.receive_metrics(receiver, list(telemetry.metric_points(metrics)))
                 else:
                     return _reply(self, 404)
             except DecodeError:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import boto3
-from botocore.auth import SigV4Auth as Signer
-from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from collector.config import (
     Attributes,
+    Authenticator,
     AwsXray,
     Batch,
     CollectorConfig,
     Debug,
     Filter,
     MemoryLimiter,
+    OtlpHttp,
     Pipeline,
     PrometheusRemoteWrite,
     ResourceAttributes,
@@ -31,19 +27,14 @@ from collector.config import (
     SigV4Auth,
     TailSampling,
 )
-from local.collector import remote_write, xray
+from local.collector import exporters
+from local.collector.exporters import Export
 from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged, seconds
 from local.collector.telemetry import MetricPoints, Span
-
-XRAY_BATCH = 25
-"""Segment documents of one PutTraceSegments call."""
-XRAY_DOCUMENT = 64 * 1024
-"""Bytes of one segment document."""
 
 _log = logging.getLogger("collector")
 
 T = TypeVar("T")
-Export = Callable[[Sequence[Any]], None]
 
 
 class RefusedError(Exception):
@@ -108,14 +99,21 @@ class Pipelines:
             else:
                 raise ValueError(f"service.pipelines.{name}: the stand-in has no pipelines for logs")
 
-    def receive_spans(self, spans: Sequence[Span]) -> None:
+    def receive_spans(self, receiver: str, spans: Sequence[Span]) -> None:
         for pipeline, sampler, queue in self._traces:
+            if receiver not in pipeline.receivers:
+                continue
             self._limit(pipeline, len(queue) + len(spans))
-            processed = [done for span in spans if (done := self._processed(pipeline, span)) is not None]
+            # Copies: what one pipeline takes off a span stays on it in another.
+            processed = [
+                done for span in spans if (done := self._processed(pipeline, span.copy())) is not None
+            ]
             queue.add(sampler.add(processed) if sampler else processed)
 
-    def receive_metrics(self, points: Sequence[MetricPoints]) -> None:
+    def receive_metrics(self, receiver: str, points: Sequence[MetricPoints]) -> None:
         for pipeline, queue in self._metrics:
+            if receiver not in pipeline.receivers:
+                continue
             self._limit(pipeline, len(queue) + len(points))
             for item in points:
                 item.resource = self._resource(pipeline, item.resource)
@@ -170,9 +168,11 @@ class Pipelines:
         settings = self._config.exporters[name]
         match settings:
             case AwsXray():
-                return xray_export(settings)
+                return exporters.xray_segments(settings)
             case PrometheusRemoteWrite():
-                return self._remote_write(settings)
+                return exporters.prometheus(settings, self._auth(settings.auth))
+            case OtlpHttp():
+                return exporters.otlp(settings, self._auth(settings.auth))
             case Debug():
                 return lambda items: _log.info("%s: %d items", name, len(items))
             case _:
@@ -180,64 +180,6 @@ class Pipelines:
                     f"exporters.{name}: the stand-in does not implement it; put a real collector on PATH"
                 )
 
-    def _remote_write(self, settings: PrometheusRemoteWrite) -> Export:
-        auth = self._config.extensions[settings.auth.authenticator] if settings.auth else None
-        resource_labels = bool(
-            settings.resource_to_telemetry_conversion and settings.resource_to_telemetry_conversion.enabled
-        )
-
-        def export(points: Sequence[MetricPoints]) -> None:
-            body = remote_write.encode(remote_write.series(points, resource_labels=resource_labels))
-            headers = {
-                "content-type": "application/x-protobuf",
-                "content-encoding": "snappy",
-                "x-prometheus-remote-write-version": "0.1.0",
-            }
-            post(settings.endpoint, body, headers, auth if isinstance(auth, SigV4Auth) else None)
-
-        return export
-
-
-def xray_export(settings: AwsXray) -> Export:
-    """PutTraceSegments; a document over the service's limit is dropped and named, as there."""
-    client = boto3.client("xray", region_name=settings.region, endpoint_url=settings.endpoint)
-
-    def export(spans: Sequence[Span]) -> None:
-        documents = []
-        for span in spans:
-            document = json.dumps(xray.segment(span, settings))
-            if len(document.encode()) > XRAY_DOCUMENT:
-                _log.warning(
-                    "span %s of trace %s is over %d bytes: dropped",
-                    span.span_id,
-                    span.trace_id,
-                    XRAY_DOCUMENT,
-                )
-                continue
-            documents.append(document)
-        for start in range(0, len(documents), XRAY_BATCH):
-            answer = client.put_trace_segments(TraceSegmentDocuments=documents[start : start + XRAY_BATCH])
-            for refused in answer.get("UnprocessedTraceSegments", []):
-                _log.warning("X-Ray refused segment %s: %s", refused.get("Id"), refused.get("ErrorCode"))
-
-    return export
-
-
-def post(url: str, body: bytes, headers: dict[str, str], auth: SigV4Auth | None, attempts: int = 3) -> None:
-    """POST with SigV4; tries again when the receiver is busy. Raises ``OSError`` when it refuses."""
-    for attempt in range(attempts):
-        request = AWSRequest(method="POST", url=url, data=body, headers=headers)
-        if auth:
-            credentials = boto3.Session().get_credentials()
-            if credentials is None:
-                raise OSError("no credentials to sign with")
-            Signer(credentials.get_frozen_credentials(), auth.service, auth.region).add_auth(request)
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=5):
-                return
-        except urllib.error.HTTPError as error:
-            if error.code not in (429, 502, 503, 504) or attempt == attempts - 1:
-                raise OSError(
-                    f"{url.partition('?')[0]} answered {error.code}: {error.read(300).decode(errors='replace')}"
-                ) from error
-        time.sleep(0.2 * 2**attempt)
+    def _auth(self, auth: Authenticator | None) -> SigV4Auth | None:
+        extension = self._config.extensions[auth.authenticator] if auth else None
+        return extension if isinstance(extension, SigV4Auth) else None

@@ -241,6 +241,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("verifiedpermissions", "GetSchema"): _policy_store("verifiedpermissions:GetSchema"),
     ("verifiedpermissions", "IsAuthorizedWithToken"): _policy_store("verifiedpermissions:IsAuthorizedWithToken"),
     ("verifiedpermissions", "ListPolicies"): _policy_store("verifiedpermissions:ListPolicies"),
+    ("xray", "PutSpans"): _plain("xray:PutSpans"),
     ("xray", "PutTelemetryRecords"): _plain("xray:PutTelemetryRecords"),
     ("xray", "PutTraceSegments"): _plain("xray:PutTraceSegments"),
 }  # fmt: skip

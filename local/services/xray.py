@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,13 +25,19 @@ Segment = dict[str, Any]
 
 
 class Traces(ServiceState):
-    """Segments by trace id, in order of arrival."""
+    """Segments by trace id, in order of arrival; and where spans are kept: ``XRay``, or ``CloudWatchLogs`` by Transaction Search."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.segments: dict[str, list[Segment]] = {}
         self.telemetry: list[Params] = []
+        self.destination = "XRay"
         self.lock = threading.Lock()
+
+    def add(self, segments: Iterable[Segment]) -> None:
+        with self.lock:
+            for segment in segments:
+                self.segments.setdefault(segment["trace_id"], []).append(segment)
 
     def snapshot(self) -> dict[str, list[Segment]]:
         with self.lock:
@@ -49,17 +56,15 @@ def put_trace_segments(params: Params, context: Context) -> Params:
         raise ServiceError(
             "InvalidRequestException", f"At most {MAX_SEGMENTS} segments per call, not {len(documents)}"
         )
-    traces, unprocessed = context.state(Traces), []
+    segments, unprocessed = [], []
     for document in documents:
         try:
-            segment = _parse(document)
+            segments.append(_parse(document))
         except ValueError as error:
             unprocessed.append(
                 {"Id": _id_of(document), "ErrorCode": str(error.args[0]), "Message": str(error.args[-1])}
             )
-            continue
-        with traces.lock:
-            traces.segments.setdefault(segment["trace_id"], []).append(segment)
+    context.state(Traces).add(segments)
     return {"UnprocessedTraceSegments": unprocessed}
 
 
@@ -88,6 +93,18 @@ def _id_of(document: str) -> str | None:
 def put_telemetry_records(params: Params, context: Context) -> Params:
     context.state(Traces).telemetry.extend(params["TelemetryRecords"])
     return {}
+
+
+@operation(SERVICE, "UpdateTraceSegmentDestination")
+def update_trace_segment_destination(params: Params, context: Context) -> Params:
+    """Turns Transaction Search on or off, for the account and region."""
+    context.state(Traces).destination = params["Destination"]
+    return {"Destination": params["Destination"], "Status": "ACTIVE"}
+
+
+@operation(SERVICE, "GetTraceSegmentDestination")
+def get_trace_segment_destination(_: Params, context: Context) -> Params:
+    return {"Destination": context.state(Traces).destination, "Status": "ACTIVE"}
 
 
 @operation(SERVICE, "BatchGetTraces")

@@ -154,6 +154,7 @@ class Service:
         model: Model | None = None,
         prompts: PromptSource | None = None,
         observers: Sequence[Observer] = (),
+        trace_content: bool = False,
     ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
         pseudonyms = Pseudonyms("a key of sixteen characters")
@@ -186,6 +187,7 @@ class Service:
             environment="test",
             raw_sink=self.raw_sink if raw else None,  # type: ignore[arg-type]
             prompts=prompts,
+            trace_content=trace_content,
         )
         self.app = create_app(
             conversation=conversation,

@@ -24,7 +24,12 @@ EVERYTHING = {
     "network": {"egress": "nat", "zones": 3},
     "capture": {"raw_text": True},
     "review": {"backend": "ground_truth"},
-    "observability": {"grafana": True, "alert_email": "oncall@example.com"},
+    "observability": {
+        "grafana": True,
+        "alert_email": "oncall@example.com",
+        "transaction_search": "enable",
+        "mlflow_traces": True,
+    },
     "assistant": {
         "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0",
         "architecture": "x86_64",

@@ -47,8 +47,9 @@ OUTPUTS = {
 
 def test_assistant_gets_its_environment_and_nothing_else(assembly: Assembly) -> None:
     assistant = _container(assembly, "assistant")
-    raw = {"FMOPS_RAW_DELIVERY_STREAM"} if assembly.profile == "everything" else set()
-    assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | raw
+    options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT"}
+    on = options if assembly.profile == "everything" else set()
+    assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | on
     assert [secret["Name"] for secret in assistant["Secrets"]] == ["FMOPS_PSEUDONYM_KEY"]
     assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
 
@@ -60,6 +61,29 @@ def test_collector_gets_every_variable_that_its_configuration_names(assembly: As
     assert variables(collector["AOT_CONFIG_CONTENT"]) <= collector.keys()
     assert collector["OTLP_HTTP_ENDPOINT"] == "0.0.0.0:4318"
     assert collector["HEALTH_CHECK_ENDPOINT"] == "0.0.0.0:13133"
+
+
+def test_spans_go_to_transaction_search_where_it_is_on(assemblies: dict[str, Assembly]) -> None:
+    actions = {
+        name: {
+            action
+            for statement in _task_statements(assembly)
+            for action in (
+                [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+            )
+            if action.startswith("xray:")
+        }
+        for name, assembly in assemblies.items()
+    }
+    segments = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    assert actions == {
+        "dev": segments,
+        "prod": segments,
+        "everything": {"xray:PutSpans", "xray:PutSpansForIndexing"},
+    }
+    (policy,) = assemblies["everything"].resources("AWS::Logs::ResourcePolicy").values()
+    document = json.loads(policy["Properties"]["PolicyDocument"])
+    assert document["Statement"][0]["Condition"]["StringEquals"] == {"aws:SourceAccount": "111122223333"}
 
 
 def test_tasks_can_neither_be_entered_nor_changed(assembly: Assembly) -> None:
@@ -94,6 +118,8 @@ def test_outputs(assembly: Assembly) -> None:
         for stack, template in assembly.templates.items()
     }
     expected = {**OUTPUTS, "Foundation": set()}
+    if assembly.profile == "everything":
+        expected["TransactionSearch"] = set()
     if assembly.profile != "dev":
         expected["Observability"] = OUTPUTS["Observability"] | {"GrafanaWorkspaceEndpoint"}
     assert outputs == expected

@@ -59,7 +59,7 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"port": 4318}},
-            "fmops.dev.assistant: port, collector_port and collector_health_port must differ, "
+            "fmops.dev.assistant: port, collector_port, collector_health_port and collector_content_port must differ, "
             "since the containers share one network.",
         ),
         (

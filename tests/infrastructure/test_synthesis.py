@@ -55,13 +55,16 @@ WITHOUT_RESOURCES = {
     "xray:GetServiceGraph",
     "xray:GetTraceGraph",
     "xray:GetTraceSummaries",
+    "xray:PutSpans",
+    "xray:PutSpansForIndexing",
     "xray:PutTelemetryRecords",
     "xray:PutTraceSegments",
 }
 
 
 def test_has_the_stacks(assembly: Assembly) -> None:
-    assert assembly.templates.keys() == STACKS
+    optional = {"TransactionSearch"} if assembly.profile == "everything" else set()
+    assert assembly.templates.keys() == STACKS | optional
 
 
 def test_has_no_finding_that_nobody_acknowledged(assembly: Assembly) -> None:

@@ -10,7 +10,8 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.config import TEMPLATE, AwsXray, CollectorConfig, TailSampling, load
+from collector.config import AwsXray, CollectorConfig, TailSampling, load
+from collector.template import BASE, compose
 from local.collector import remote_write, telemetry, xray
 from local.collector.pipeline import Pipelines, RefusedError
 from local.collector.processors import TailSampler
@@ -65,7 +66,7 @@ def test_segments_equal_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> No
         update={"pipelines": {"traces": config.service.pipelines["traces/xray"]}}
     )
     pipelines = Pipelines(config.model_copy(update={"service": traces}))
-    pipelines.receive_spans(golden_spans())
+    pipelines.receive_spans("otlp", golden_spans())
     pipelines.tick(everything=True)
 
     settings = config.exporters["awsxray"]
@@ -89,7 +90,7 @@ def test_series_equal_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> None
         update={"pipelines": {"metrics": config.service.pipelines["metrics"]}}
     )
     pipelines = Pipelines(config.model_copy(update={"service": metrics}))
-    pipelines.receive_metrics(golden_points())
+    pipelines.receive_metrics("otlp", golden_points())
     pipelines.tick(everything=True)
 
     made = {
@@ -128,7 +129,7 @@ def test_series_equal_the_recorded_ones(monkeypatch: pytest.MonkeyPatch) -> None
 def test_what_the_collector_would_refuse_at_start_is_refused_with_its_path(
     right: str, wrong: str, message: str
 ) -> None:
-    text = TEMPLATE.read_text()
+    text = BASE.read_text()
     assert right in text
     with pytest.raises(ValueError, match=r".*".join(message.split(" ")).replace("[", r"\[")):
         load(text.replace(right, wrong))
@@ -136,11 +137,11 @@ def test_what_the_collector_would_refuse_at_start_is_refused_with_its_path(
 
 def test_a_missing_variable_is_named() -> None:
     with pytest.raises(ValueError, match="AMP_REMOTE_WRITE_ENDPOINT"):
-        load(TEMPLATE.read_text(), {"AWS_REGION": "us-east-1"})
+        load(BASE.read_text(), {"AWS_REGION": "us-east-1"})
 
 
 def test_tail_sampling_keeps_errors_and_blocked_requests_whole() -> None:
-    settings = load(TEMPLATE.read_text()).processors["tail_sampling"]
+    settings = load(BASE.read_text()).processors["tail_sampling"]
     assert isinstance(settings, TailSampling)
     none = settings.model_dump()
     none["policies"] = [policy for policy in none["policies"] if policy["name"] != "baseline"]
@@ -160,7 +161,7 @@ def test_tail_sampling_keeps_errors_and_blocked_requests_whole() -> None:
 
 
 def test_spans_that_come_after_the_decision_follow_it() -> None:
-    settings = load(TEMPLATE.read_text()).processors["tail_sampling"]
+    settings = load(BASE.read_text()).processors["tail_sampling"]
     assert isinstance(settings, TailSampling)
     sampler = TailSampler(settings, clock=lambda: 0.0)
     first, *late = golden_spans()[:4]
@@ -172,7 +173,7 @@ def test_spans_that_come_after_the_decision_follow_it() -> None:
 def test_over_the_memory_limit_data_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     Collected(monkeypatch)
     text = (
-        TEMPLATE.read_text()
+        BASE.read_text()
         .replace("limit_mib: 200", "limit_mib: 2")
         .replace("spike_limit_mib: 50", "spike_limit_mib: 1")
     )
@@ -181,4 +182,55 @@ def test_over_the_memory_limit_data_is_refused(monkeypatch: pytest.MonkeyPatch) 
     )
     pipelines = Pipelines(load(text, environment))
     with pytest.raises(RefusedError):
-        pipelines.receive_spans(golden_spans() * 100)
+        pipelines.receive_spans("otlp", golden_spans() * 100)
+
+
+def test_options_lay_their_files_over_the_configuration() -> None:
+    config = load(compose("transaction-search", "mlflow-traces"))
+    pipelines = config.service.pipelines
+    assert "awsxray" not in config.exporters
+    assert pipelines["traces"].exporters == ["otlphttp/xray"]
+    assert pipelines["traces"].processors == load(compose()).service.pipelines["traces"].processors
+    assert pipelines["traces/content"].receivers == ["otlp/content"]
+    assert {"sigv4auth/aps", "sigv4auth/xray", "sigv4auth/mlflow"} < set(config.service.extensions)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        (
+            "- otlphttp/mlflow\n",
+            "- otlphttp/mlflow\n      - otlphttp/xray\n",
+            "would get prompts and answers",
+        ),
+        ("- otlp/content\n", "- otlp/content\n      - otlp\n", "has a pipeline of its own"),
+    ],
+)
+def test_traces_with_content_are_refused_any_way_but_to_mlflow(right: str, wrong: str, message: str) -> None:
+    text = compose("transaction-search", "mlflow-traces")
+    assert right in text
+    with pytest.raises(ValueError, match=message):
+        load(text.replace(right, wrong))
+
+
+def test_a_span_goes_on_over_otlp_as_it_came() -> None:
+    given = ExportTraceServiceRequest.FromString((GOLDEN / "input_traces.pb").read_bytes())
+    spans = list(telemetry.spans(given))
+    sent = list(telemetry.spans(telemetry.request(spans)))
+    assert [span.received for span in sent] == [span.received for span in spans]
+    assert [span.resource for span in sent] == [span.resource for span in spans]
+    assert [span.scope for span in sent] == [span.scope for span in spans]
+
+
+def test_what_one_pipeline_takes_off_stays_in_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    exported: dict[str, list[Any]] = {}
+    monkeypatch.setattr(Pipelines, "_exporter", lambda _, name: exported.setdefault(name, []).extend)
+    pipelines = Pipelines(verified())
+    pipelines.receive_spans("otlp", golden_spans())
+    pipelines.tick(everything=True)
+
+    def has_content(name: str) -> bool:
+        return any("gen_ai.input.messages" in span.attributes for span in exported[name])
+
+    assert has_content("otlphttp/mlflow")
+    assert not has_content("awsxray")

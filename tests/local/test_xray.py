@@ -8,7 +8,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from local.cloud import Cloud
 
@@ -87,3 +97,46 @@ def test_bad_segments_are_named(cloud: Cloud, document: str, code: str) -> None:
         "UnprocessedTraceSegments"
     ]
     assert refused["ErrorCode"] == code
+
+
+def post_spans(cloud: Cloud, body: bytes) -> Any:
+    url = f"{cloud.endpoint}/v1/traces"
+    request = AWSRequest("POST", url, data=body, headers={"Content-Type": "application/x-protobuf"})
+    SigV4Auth(cloud.session().get_credentials(), "xray", cloud.region).add_auth(request)
+    return urllib3.request("POST", url, body=body, headers=dict(request.headers), retries=False)
+
+
+def span(number: int, size: int = 0) -> ResourceSpans:
+    attributes = [KeyValue(key="text", value=AnyValue(string_value="x" * size))]
+    one = Span(
+        trace_id=bytes.fromhex(trace_id(number)[2:].replace("-", "")),
+        span_id=number.to_bytes(8, "big"),
+        name="POST /v1/chat/completions",
+        kind=Span.SPAN_KIND_SERVER,
+        start_time_unix_nano=int(NOW * 1e9),
+        end_time_unix_nano=int(NOW * 1e9) + 1,
+        attributes=attributes,
+    )
+    resource = Resource(attributes=[KeyValue(key="service.name", value=AnyValue(string_value="otlp-desk"))])
+    return ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[one])])
+
+
+def test_the_otlp_endpoint_needs_transaction_search_and_keeps_its_limits(cloud: Cloud) -> None:
+    body = ExportTraceServiceRequest(resource_spans=[span(71)]).SerializeToString()
+    refused = post_spans(cloud, body)
+    assert refused.status == 400
+    assert "Transaction Search" in refused.data.decode()
+
+    xray = cloud.client("xray")
+    xray.update_trace_segment_destination(Destination="CloudWatchLogs")
+    assert xray.get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
+    assert post_spans(cloud, body).status == 200
+    assert find(cloud, 'service("otlp-desk")') == [trace_id(71)]
+
+    large = ExportTraceServiceRequest(resource_spans=[span(72), span(73, 250 * 1024)]).SerializeToString()
+    answer = ExportTraceServiceResponse.FromString(post_spans(cloud, large).data)
+    assert answer.partial_success.rejected_spans == 1
+    assert sorted(find(cloud, 'service("otlp-desk")')) == [trace_id(71), trace_id(72)]
+    too_large = ExportTraceServiceRequest(resource_spans=[span(74, 6 * 1024 * 1024)]).SerializeToString()
+    assert post_spans(cloud, too_large).status == 400
+    assert urllib3.request("POST", f"{cloud.endpoint}/v1/traces", body=body, retries=False).status == 403

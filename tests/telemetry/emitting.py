@@ -1,7 +1,8 @@
 """A program: one conversation through the whole application, and everything that telemetry and logs would send of it.
 
 Run as ``python -m tests.telemetry.emitting openllmetry``, since instrumentation and providers are global to a process.
-Prints spans and metrics as JSON; logs go to standard error.
+Prints spans and metrics as JSON; logs go to standard error. With ``content`` as a second argument, traces with content are
+made too; with ``otlp``, spans and metrics go to the collector that ``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
 """
 
 from __future__ import annotations
@@ -46,14 +47,36 @@ def failing() -> Iterator[Any]:
     yield
 
 
-def main() -> None:
+def main(name: str, mode: str = "") -> None:
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
-    (kind,) = (each for each in get_args(Instrumentor) if each == sys.argv[1])
-    spans, metrics = InMemorySpanExporter(), InMemoryMetricReader()
-    stop = start(instrumentor=kind, exporter=spans, reader=metrics)
+    (kind,) = (each for each in get_args(Instrumentor) if each == name)
+    spans, whole, metrics = InMemorySpanExporter(), InMemorySpanExporter(), InMemoryMetricReader()
+    content = mode == "content"
+    if mode == "otlp":
+        stop = start(instrumentor=kind)
+    else:
+        stop = start(
+            instrumentor=kind,
+            exporter=spans,
+            reader=metrics,
+            content_exporter=whole if content else None,
+        )
+    captured = converse(content)
+    measured = json.loads(metrics.get_metrics_data().to_json()) if mode != "otlp" else {}  # type: ignore[union-attr]
+    stop()
+    sent, content_spans = (
+        [json.loads(span.to_json()) for span in exporter.get_finished_spans()] for exporter in (spans, whole)
+    )
+    json.dump(
+        {"spans": sent, "content_spans": content_spans, "metrics": measured, "captured": captured}, sys.stdout
+    )
+
+
+def converse(content: bool) -> list[Any]:
+    """A conversation with a tool, a denied tool, feedback, a blocked question and two failures; what was captured of it."""
     from tests.assistant.test_service import Service
 
-    good = Service(conversation(), observers=[observe_guardrails])
+    good = Service(conversation(), observers=[observe_guardrails], trace_content=content)
     good.ask(f"What about {SECRETS['question']}?", session="a session")
     good.post(
         "/v1/feedback",
@@ -62,12 +85,8 @@ def main() -> None:
     good.ask("You grumblefish!")
     Service(failing()).ask("Hello")
     Service(failing()).ask("Hello", stream=True)
-    captured = [json.loads(record.model_dump_json()) for record in good.sink.records]
-    measured = json.loads(metrics.get_metrics_data().to_json())  # type: ignore[union-attr]
-    stop()
-    sent = [json.loads(span.to_json()) for span in spans.get_finished_spans()]
-    json.dump({"spans": sent, "metrics": measured, "captured": captured}, sys.stdout)
+    return [json.loads(record.model_dump_json()) for record in good.sink.records]
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -40,6 +40,7 @@ BEYOND = {
 class Emitted:
     instrumentor: str
     spans: list[dict[str, Any]]
+    content_spans: list[dict[str, Any]]
     metrics: dict[str, Any]
     captured: list[dict[str, Any]]
     log: str
@@ -50,9 +51,18 @@ class Emitted:
 
 @pytest.fixture(scope="module", params=["openllmetry", "otel"])
 def emitted(request: pytest.FixtureRequest) -> Emitted:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.telemetry.emitting", request.param]
+    return emit(request.param)
+
+
+@pytest.fixture(scope="module", params=["openllmetry", "otel"])
+def emitted_with_content(request: pytest.FixtureRequest) -> Emitted:
+    return emit(request.param, "content")
+
+
+def emit(instrumentor: str, *mode: str) -> Emitted:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.telemetry.emitting", instrumentor, *mode]
     ended = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-    return Emitted(request.param, **json.loads(ended.stdout), log=ended.stderr)
+    return Emitted(instrumentor, **json.loads(ended.stdout), log=ended.stderr)
 
 
 def test_no_content_is_in_spans_metrics_or_logs(emitted: Emitted) -> None:
@@ -64,6 +74,31 @@ def test_no_content_is_in_spans_metrics_or_logs(emitted: Emitted) -> None:
     for where in (json.dumps(emitted.spans), json.dumps(emitted.metrics), emitted.log):
         for text in (*SECRETS.values(), *instructions, "grumblefish", "subject-1", "carla"):
             assert text not in where
+
+
+def test_content_goes_into_traces_of_its_own_and_nowhere_else(emitted_with_content: Emitted) -> None:
+    whole = json.dumps(emitted_with_content.content_spans)
+    for secret in ("question", "arguments", "answer"):
+        assert SECRETS[secret] in whole
+    for where in (
+        json.dumps(emitted_with_content.spans),
+        json.dumps(emitted_with_content.metrics),
+        emitted_with_content.log,
+    ):
+        for text in SECRETS.values():
+            assert text not in where
+    (root,) = (
+        span
+        for span in emitted_with_content.content_spans
+        if span["attributes"].get("fmops.interaction.id")
+        == emitted_with_content.captured[0]["interaction_id"]
+    )
+    assert SECRETS["question"] in root["attributes"]["gen_ai.input.messages"]
+    assert SECRETS["answer"] in root["attributes"]["gen_ai.output.messages"]
+
+
+def test_without_the_setting_no_trace_has_content(emitted: Emitted) -> None:
+    assert emitted.content_spans == []
 
 
 def test_a_request_is_one_trace_with_a_span_of_every_layer(emitted: Emitted) -> None:

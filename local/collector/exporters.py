@@ -1,0 +1,116 @@
+"""The exporters that the configuration may name: each makes a function that sends a batch, or raises ``OSError``."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.auth import SigV4Auth as Signer
+from botocore.awsrequest import AWSRequest
+
+from collector.config import AwsXray, OtlpHttp, PrometheusRemoteWrite, SigV4Auth
+from local.collector import remote_write, telemetry, xray
+from local.collector.telemetry import MetricPoints, Span
+
+XRAY_BATCH = 25
+"""Segment documents of one PutTraceSegments call."""
+XRAY_DOCUMENT = 64 * 1024
+"""Bytes of one segment document."""
+
+_log = logging.getLogger("collector")
+
+Export = Callable[[Sequence[Any]], None]
+
+
+def xray_segments(settings: AwsXray) -> Export:
+    """PutTraceSegments; a document over the service's limit is dropped and named, as there."""
+    client = boto3.client("xray", region_name=settings.region, endpoint_url=settings.endpoint)
+
+    def export(spans: Sequence[Span]) -> None:
+        documents = []
+        for span in spans:
+            document = json.dumps(xray.segment(span, settings))
+            if len(document.encode()) > XRAY_DOCUMENT:
+                _log.warning(
+                    "span %s of trace %s is over %d bytes: dropped",
+                    span.span_id,
+                    span.trace_id,
+                    XRAY_DOCUMENT,
+                )
+                continue
+            documents.append(document)
+        for start in range(0, len(documents), XRAY_BATCH):
+            answer = client.put_trace_segments(TraceSegmentDocuments=documents[start : start + XRAY_BATCH])
+            for refused in answer.get("UnprocessedTraceSegments", []):
+                _log.warning("X-Ray refused segment %s: %s", refused.get("Id"), refused.get("ErrorCode"))
+
+    return export
+
+
+def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Export:
+    """Prometheus remote write."""
+    conversion = settings.resource_to_telemetry_conversion
+    resource_labels = bool(conversion and conversion.enabled)
+
+    def export(points: Sequence[MetricPoints]) -> None:
+        body = remote_write.encode(remote_write.series(points, resource_labels=resource_labels))
+        headers = {
+            "content-type": "application/x-protobuf",
+            "content-encoding": "snappy",
+            "x-prometheus-remote-write-version": "0.1.0",
+        }
+        post(settings.endpoint, body, headers, auth)
+
+    return export
+
+
+def otlp(settings: OtlpHttp, auth: SigV4Auth | None) -> Export:
+    """OTLP over HTTP: spans as they came, with the attributes and events that the processors left."""
+    headers = {**settings.headers, "content-type": "application/x-protobuf"}
+    url = _reachable(settings.traces_endpoint)
+
+    def export(spans: Sequence[Span]) -> None:
+        body = telemetry.request(spans).SerializeToString()
+        if settings.compression == "gzip":
+            post(url, gzip.compress(body, mtime=0), {**headers, "content-encoding": "gzip"}, auth)
+        else:
+            post(url, body, headers, auth)
+
+    return export
+
+
+def _reachable(url: str) -> str:
+    """Where an address of AWS is answered here. AWS SDKs read AWS_ENDPOINT_URL themselves; an OTLP exporter does not."""
+    local = os.environ.get("AWS_ENDPOINT_URL")
+    parts = urlsplit(url)
+    is_aws = parts.hostname is not None and parts.hostname.endswith((".amazonaws.com", ".app.aws"))
+    return f"{local}{parts.path}" if local and is_aws else url
+
+
+def post(url: str, body: bytes, headers: dict[str, str], auth: SigV4Auth | None, attempts: int = 3) -> None:
+    """POST with SigV4; tries again when the receiver is busy. Raises ``OSError`` when it refuses."""
+    for attempt in range(attempts):
+        request = AWSRequest(method="POST", url=url, data=body, headers=headers)
+        if auth:
+            credentials = boto3.Session().get_credentials()
+            if credentials is None:
+                raise OSError("no credentials to sign with")
+            Signer(credentials.get_frozen_credentials(), auth.service, auth.region).add_auth(request)
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=5):
+                return
+        except urllib.error.HTTPError as error:
+            if error.code not in (429, 502, 503, 504) or attempt == attempts - 1:
+                raise OSError(
+                    f"{url.partition('?')[0]} answered {error.code}: {error.read(300).decode(errors='replace')}"
+                ) from error
+        time.sleep(0.2 * 2**attempt)
