@@ -63,7 +63,10 @@ class OtelCollector(Construct):
             "HEALTH_CHECK_ENDPOINT": f"0.0.0.0:{health_port}",
         }
         self.container = self._build_container(
-            task_definition, image, {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration}, log_group
+            task_definition,
+            image,
+            {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration},
+            log_group,
         )
         acknowledge(
             task_definition,
