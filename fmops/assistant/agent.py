@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelCallLimitMiddleware
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from fmops.assistant.context import RequestContext
+from fmops.assistant.limits import ModelCallLimit
 from fmops.assistant.prompting import PromptMiddleware
 from fmops.authorization import AuthorizationMiddleware, human_approval
 from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
 from fmops.prompts import PromptSource, packaged
 
 PROMPT_NAME = "claims-desk"
-MODEL_CALLS = 8
-"""Of one turn: an agent that has not answered by then goes in circles."""
 PROMPT = Path(__file__).with_name("prompts") / "system.md"
 
 
@@ -51,11 +50,11 @@ def build_agent(
         tools,
         middleware=[
             recording,
+            ModelCallLimit(),
             PromptMiddleware(prompts or packaged_prompts()),
             GuardrailMiddleware(guardrails),
             *([human_approval(waiting)] if waiting else []),
             authorization,
-            ModelCallLimitMiddleware(run_limit=MODEL_CALLS, exit_behavior="end"),
         ],
         context_schema=RequestContext,
         checkpointer=checkpointer,

@@ -28,6 +28,7 @@ class RequestContext:
     decisions: dict[str, Decision] = field(default_factory=dict)
     approval: ApprovedCall | None = None
     """Set while an approved call runs, for its approver."""
+    model_calls: int = 0
     prompt: Prompt | None = None
     """Of this turn, from its first model call on."""
 

@@ -6,10 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    ModelRequest,
+    ModelResponse,
+    ToolCallRequest,
+)
 from langchain_core.messages import AIMessage, ToolMessage
 from langgraph.errors import GraphInterrupt
-from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from fmops.assistant.context import RequestContext
@@ -25,12 +30,18 @@ UNKNOWN_TOOL = "_OTHER"
 class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
     """Token usage of every model call, and name, outcome and duration of every tool call."""
 
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[RequestContext]) -> None:
-        last = state["messages"][-1]
-        if isinstance(last, AIMessage) and last.usage_metadata:
-            usage = runtime.context.interaction.usage
-            usage.input_tokens += last.usage_metadata["input_tokens"]
-            usage.output_tokens += last.usage_metadata["output_tokens"]
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[RequestContext],
+        handler: Callable[[ModelRequest[RequestContext]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any]:
+        response = await handler(request)
+        usage = request.runtime.context.interaction.usage
+        for message in response.result:
+            if isinstance(message, AIMessage) and message.usage_metadata:
+                usage.input_tokens += message.usage_metadata["input_tokens"]
+                usage.output_tokens += message.usage_metadata["output_tokens"]
+        return response
 
     async def awrap_tool_call(
         self,

@@ -18,7 +18,6 @@ from langchain.agents.middleware import (
     ToolCallRequest,
 )
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
-from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision, count
@@ -97,22 +96,20 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
     ) -> ModelResponse[Any]:
         if self._principals and self._authorizer.catalog.stale:
             await asyncio.to_thread(self._authorizer.catalog.refresh)
-        return await handler(self._offering(request))
+        response = await handler(self._offering(request))
+        if calls := _tool_calls(response):
+            await asyncio.to_thread(self._decide, calls, request.runtime.context)
+        return response
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         if self._principals:
             self._authorizer.catalog.refresh()
-        return handler(self._offering(request))
-
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
-        await asyncio.to_thread(self.after_model, state, runtime)
-
-    def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> None:
-        last = state["messages"][-1]
-        if isinstance(last, AIMessage) and last.tool_calls:
-            self._decide(last.tool_calls, runtime.context)
+        response = handler(self._offering(request))
+        if calls := _tool_calls(response):
+            self._decide(calls, request.runtime.context)
+        return response
 
     async def awrap_tool_call(
         self,
@@ -202,6 +199,13 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         context.record_decision(decision)
 
 
+class ApprovalPerCall(HumanInTheLoopMiddleware[Any, Any, Any]):
+    """LangChain's, without the step after each model call, which does nothing when calls interrupt one by one."""
+
+    after_model = AgentMiddleware.after_model
+    aafter_model = AgentMiddleware.aafter_model
+
+
 def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any, Any]:
     """LangChain's human-in-the-loop for the calls whose denial has the reason ``needs_approval``.
 
@@ -209,7 +213,7 @@ def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any,
     The agent needs a checkpointer.
     """
     review: InterruptOnConfig = {"allowed_decisions": ["approve", "reject"], "when": _waits}
-    return HumanInTheLoopMiddleware(dict.fromkeys(tools, review), interrupt_mode="per_call")
+    return ApprovalPerCall(dict.fromkeys(tools, review), interrupt_mode="per_call")
 
 
 def _waits(request: ToolCallRequest) -> bool:
@@ -223,6 +227,12 @@ def _waits(request: ToolCallRequest) -> bool:
 def call_key(call: ToolCall) -> str:
     """A decision holds for one call with exactly these arguments: a call that was edited since is decided again."""
     return json.dumps([call["id"], call["name"], call["args"]], sort_keys=True, default=str)
+
+
+def _tool_calls(response: ModelResponse[Any]) -> list[ToolCall]:
+    return [
+        call for message in response.result if isinstance(message, AIMessage) for call in message.tool_calls
+    ]
 
 
 def _name(tool: Any) -> str:

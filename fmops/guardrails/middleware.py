@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
-from langchain.agents.middleware import AgentMiddleware, AgentState, ToolCallRequest
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    ExtendedModelResponse,
+    ModelRequest,
+    ModelResponse,
+    ToolCallRequest,
+)
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.runtime import Runtime
 from langgraph.types import Command
@@ -52,16 +60,20 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return _changed(messages, [*self._again.messages_sync(old), *self._vetting.messages_sync(new)])
 
     @override
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        messages: list[BaseMessage] = list(state["messages"])
-        last = await self._again.messages(messages[-1:])
-        return _changed(messages, [*map(self._seals.vetted, messages[:-1]), *last])
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        response = await handler(request)
+        return self._kept(request, response, await self._again.messages(response.result))
 
     @override
-    def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        messages: list[BaseMessage] = list(state["messages"])
-        last = self._again.messages_sync(messages[-1:])
-        return _changed(messages, [*map(self._seals.vetted, messages[:-1]), *last])
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        response = handler(request)
+        return self._kept(request, response, self._again.messages_sync(response.result))
 
     def sealed(self, message: MessageT) -> MessageT:
         """``message`` for the agent's input, its text sealed if checks may overlap the model call and it is plain text."""
@@ -88,6 +100,15 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return _refused(request, outcome)
         result = handler(self._guarded(request, arguments, outcome))
         return _marked(self._again.result_sync(result))
+
+    def _kept(
+        self, request: ModelRequest[Any], response: ModelResponse[Any], vetted: list[BaseMessage]
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        """The answer as it was vetted; and by now the seals of what the model read have their verdicts."""
+        response = replace(response, result=vetted)
+        before: list[BaseMessage] = list(request.state["messages"])
+        opened = _changed(before, [self._seals.vetted(message) for message in before])
+        return ExtendedModelResponse(response, Command(update=opened)) if opened else response
 
     def _guarded(
         self, request: ToolCallRequest, arguments: dict[str, Any], outcome: Outcome

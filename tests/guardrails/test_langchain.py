@@ -549,11 +549,11 @@ async def test_a_blocked_tool_call_does_not_run_and_a_blocked_result_is_not_read
 class _ToolsOnly(GuardrailMiddleware):
     """Without the state's check, so that the arguments reach the tool's own."""
 
-    def after_model(self, state: Any, runtime: Any) -> None:
-        return None
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return handler(request)
 
-    async def aafter_model(self, state: Any, runtime: Any) -> None:
-        return None
+    async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+        return await handler(request)
 
 
 @pytest.mark.parametrize("name", ["good", "evil"])
