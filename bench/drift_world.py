@@ -91,8 +91,8 @@ class World:
         if shift:
             rows += np.float32(shift) * self.direction
             rows /= np.linalg.norm(rows, axis=1)[:, None]
-        result: Array = rows @ self.basis
-        return result
+        # As embedders give them, and capture keeps no more.
+        return np.asarray(rows @ self.basis, np.float32)
 
 
 SCENARIOS: dict[str, dict[str, float]] = {

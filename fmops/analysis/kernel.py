@@ -24,14 +24,16 @@ from fmops.analysis.state import (
     State,
     empty,
     keep,
-    least_distinct,
+    least,
 )
 
-TILE = 2048
+TILE = 4096
 PAD = 256
+HASHED = 8
+"""Values of a vector that tell it from others."""
 TEXT = 300
 """Characters of an example's text."""
-PENDING = 4096
+PENDING = 1024
 """Candidates for examples that are collected before the kept ones are chosen again."""
 
 
@@ -73,19 +75,26 @@ class Kernel:
         self._moments = np.zeros((BLOCKS, self._components, self._components))
         self._rows = np.zeros((TILE, reference.dimension), np.float32)
         self._products = np.zeros((TILE, self._matrix.shape[1]), np.float32)
+        waves = 2 * reference.frequencies.shape[1]
+        self._waves = np.zeros((TILE, waves), np.float32)
+        sizes = ((reference.dimension,), (waves,), (self._components, self._components))
+        self._sums = [np.zeros((BLOCKS, *size), np.float32) for size in sizes]
+        self._ones = np.ones(TILE, np.float32)
 
     def add(self, batch: Batch) -> None:
         """Measure the rows; those whose vector is not finite or zero are counted and left out."""
         self.state.checks["rows"] += len(batch)
         if not len(batch):
             return
-        usable = self._usable(batch.vectors)
+        vectors = np.asarray(batch.vectors, np.float32)
         hashes = hash_strings(batch.ids)
-        blocks = (hash_strings(batch.sessions) >> np.uint64(32)) % np.uint64(BLOCKS)
-        self.state.distinct = least_distinct(self.state.distinct, self._vector_hashes(batch.vectors[usable]))
-        for start in range(0, len(usable), TILE):
-            rows = usable[start : start + TILE]
-            self._add_tile(batch, rows, hashes[rows], blocks[rows].astype(np.int64))
+        blocks = ((hash_strings(batch.sessions) >> np.uint64(32)) % np.uint64(BLOCKS)).astype(np.int64)
+        for start in range(0, len(batch), TILE):
+            # Blocks stand together, so that each is summed where it lies.
+            rows = start + np.argsort(blocks[start : start + TILE], kind="stable")
+            rows, squares = self._take(vectors, rows)
+            if len(rows):
+                self._add_tile(batch, rows, hashes[rows], blocks[rows], squares)
 
     def result(self) -> State:
         """The state of everything that was added."""
@@ -95,26 +104,25 @@ class Kernel:
             self._choose(kind)
         return self.state
 
-    def _usable(self, vectors: Array) -> Array:
-        sums = np.einsum("ij,ij->i", vectors, vectors)
-        finite = np.isfinite(sums)
-        zero = finite & (sums == 0)
+    def _take(self, vectors: Array, rows: Array) -> tuple[Array, Array]:
+        """Puts the vectors that can be measured side by side; which they are, and their squared lengths."""
+        x = self._rows[: len(rows)]
+        np.take(vectors, rows, axis=0, out=x, mode="clip")
+        squares = np.einsum("ij,ij->i", x, x)
+        finite = np.isfinite(squares)
+        usable = finite & (squares > 0)
+        if usable.all():
+            return rows, squares
         self.state.checks["not_finite"] += int((~finite).sum())
-        self.state.checks["zero"] += int(zero.sum())
-        return np.flatnonzero(finite & ~zero)
+        self.state.checks["zero"] += int((finite & ~usable).sum())
+        kept = int(usable.sum())
+        x[:kept] = x[usable]
+        return rows[usable], squares[usable]
 
-    def _vector_hashes(self, vectors: Array) -> Hashes:
-        """Of the first values, which real embeddings do not share unless they are equal."""
-        head = np.ascontiguousarray(vectors[:, :16], np.float32)
-        if head.shape[1] % 2:
-            head = np.ascontiguousarray(head[:, :-1])
-        return hash_words(head.view(np.uint64)) if head.shape[1] else np.zeros(0, np.uint64)
-
-    def _add_tile(self, batch: Batch, rows: Array, hashes: Hashes, blocks: Array) -> None:
+    def _add_tile(self, batch: Batch, rows: Array, hashes: Hashes, blocks: Array, squares: Array) -> None:
         count = len(rows)
         padded = -(-count // PAD) * PAD
         x = self._rows[:padded]
-        x[:count] = batch.vectors[rows]
         x[count:] = 0
         products = self._products[:padded]
         np.matmul(x, self._matrix, out=products)
@@ -125,11 +133,10 @@ class Kernel:
         to_centroids = products[:, :k]
         to_centroids += self._centroid_squares
         topics = to_centroids.argmin(axis=1)
-        lengths = np.einsum("ij,ij->i", x, x)
-        squared = np.maximum(to_centroids[np.arange(count), topics] + lengths, 0)
+        squared = np.maximum(to_centroids[np.arange(count), topics] + squares, 0)
         novelty = squared * self._inverse_radii[topics]
         similarity = (
-            products[:, waves_end:].max(axis=1) / np.sqrt(lengths)
+            products[:, waves_end:].max(axis=1) / np.sqrt(squares)
             if len(self.reference.corpus)
             else batch.similarities[rows]
         )
@@ -138,21 +145,27 @@ class Kernel:
         self._add_sums(x, whitened, products[:, k + m : waves_end], blocks)
         self._add_counts(blocks, topics, novelty, similarity)
         self._offer(batch, rows, hashes, topics, novelty, similarity)
+        state = self.state
+        state.distinct, state.copies = least(state.distinct, state.copies, _vector_hashes(x))
+        state.ids, state.id_copies = least(state.ids, state.id_copies, hashes)
 
     def _add_sums(self, x: Array, whitened: Array, angles: Array, blocks: Array) -> None:
-        state, r = self.state, angles.shape[1]
-        members = np.zeros((BLOCKS, len(x)), np.float32)
-        members[blocks, np.arange(len(x))] = 1
+        state, count, r = self.state, len(x), angles.shape[1]
+        waves = self._waves[:count]
+        np.cos(angles, out=waves[:, :r])
+        np.sin(angles, out=waves[:, r:])
         sizes = np.bincount(blocks, minlength=BLOCKS)
+        filled, ends = np.flatnonzero(sizes), np.cumsum(sizes)
+        for block, start, end in zip(
+            filled.tolist(), (ends - sizes)[filled].tolist(), ends[filled].tolist(), strict=True
+        ):
+            ones, own = self._ones[: end - start], whitened[start:end]
+            np.dot(ones, x[start:end], out=self._sums[0][block])
+            np.dot(ones, waves[start:end], out=self._sums[1][block])
+            np.dot(own.T, own, out=self._sums[2][block])
         state.rows += sizes
-        state.vectors += members @ x
-        state.waves[:, :r] += members @ np.cos(angles)
-        state.waves[:, r:] += members @ np.sin(angles)
-        together = whitened[np.argsort(blocks, kind="stable")]
-        ends = np.cumsum(sizes)
-        for block in np.flatnonzero(sizes):
-            own = together[ends[block] - sizes[block] : ends[block]]
-            self._moments[block] += own.T @ own
+        for total, sums in zip((state.vectors, state.waves, self._moments), self._sums, strict=True):
+            total[filled] += sums[filled]
 
     def _add_counts(self, blocks: Array, topics: Array, novelty: Array, similarity: Array) -> None:
         state, k = self.state, self._topics
@@ -182,16 +195,13 @@ class Kernel:
             "topic": (orders, orders < self._topic_thresholds[topics]),
         }
         for kind, (order, offered) in offers.items():
-            for row in np.flatnonzero(offered):
+            chosen = _least(order, topics, np.flatnonzero(offered), KEPT[kind], by_topic=kind == "topic")
+            values = (each[chosen].tolist() for each in (order, rows, topics, novelty, similarity))
+            for order_of, row, topic, novel_by, similar in zip(*values, strict=True):
+                vector = batch.vectors[row].astype(np.float16) if kind in WITH_VECTORS else NO_VECTOR
                 self._pending[kind].append(
                     Example(
-                        float(order[row]),
-                        batch.ids[rows[row]],
-                        batch.texts[rows[row]][:TEXT],
-                        int(topics[row]),
-                        float(novelty[row]),
-                        float(similarity[row]),
-                        batch.vectors[rows[row]].astype(np.float16) if kind in WITH_VECTORS else NO_VECTOR,
+                        order_of, batch.ids[row], batch.texts[row][:TEXT], topic, novel_by, similar, vector
                     )
                 )
             if len(self._pending[kind]) > PENDING or not self.state.examples[kind]:
@@ -208,6 +218,26 @@ class Kernel:
         for row in kept:  # least first within a topic: the last one of a full topic stays
             if sizes[row.topic] >= KEPT[kind]:
                 self._topic_thresholds[row.topic] = row.order
+
+
+def _least(order: Array, topics: Array, chosen: Array, count: int, *, by_topic: bool) -> Array:
+    """Of the chosen rows those that can stay: the least, as many and no more; with equal orders some more."""
+    if by_topic:
+        chosen = chosen[np.lexsort((order[chosen], topics[chosen]))]
+        of = topics[chosen]
+        first = np.searchsorted(of, of, side="left")
+        return np.asarray(chosen[np.arange(len(of)) - first < 2 * count])
+    if len(chosen) <= count:
+        return chosen
+    most = np.partition(order[chosen], count - 1)[count - 1]
+    return np.asarray(chosen[order[chosen] <= most])
+
+
+def _vector_hashes(vectors: Array) -> Hashes:
+    """Of the first values, which real embeddings do not share unless they are equal."""
+    width = min(vectors.shape[1], HASHED) // 2 * 2
+    head = np.ascontiguousarray(vectors[:, :width], np.float32)
+    return hash_words(head.view(np.uint64)) if width else np.zeros(0, np.uint64)
 
 
 def session_hash(sessions: Sequence[str]) -> Hashes:

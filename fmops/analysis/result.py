@@ -10,6 +10,7 @@ from fmops.analysis.findings import Findings
 from fmops.analysis.trend import Trend
 
 SCHEMA_VERSION = 1
+Engine = Literal["embedded", "spark"]
 Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
 
 
@@ -47,7 +48,7 @@ class WindowResult(_Part):
     partial: bool = Field(default=False, description="the window had not ended when it was analysed")
     baseline: str = ""
     model_id: str = ""
-    engine: str = "embedded"
+    engine: Engine = "embedded"
     verdict: Verdict
     alert: bool = False
     sentence: str
@@ -67,6 +68,7 @@ class WindowResult(_Part):
     models: dict[str, int] = {}
     bad_objects: list[str] = []
     duplicate_share: float = 0.0
+    repeated_share: float = 0.0
     objects: int = 0
     bytes: int = 0
     seconds: float = 0.0
@@ -90,6 +92,7 @@ class WindowResult(_Part):
             "NewTopics": len(found.new_topics),
             "Incomparable": float(self.verdict == "incomparable"),
             "DuplicateShare": self.duplicate_share,
+            "RepeatedShare": self.repeated_share,
             "CorruptObjects": self.checks.get("corrupt_objects", 0),
         }
         return {name: float(value) for name, value in numbers.items() if value is not None}

@@ -17,8 +17,8 @@ from fmops.analysis.engine import fitting_rows, profile
 from fmops.analysis.findings import Findings, find
 from fmops.analysis.lake import Lake, Window, windows
 from fmops.analysis.reference import FIT_ROWS, Array, BaselineError, Reference, fit
-from fmops.analysis.result import PartResult, ReviewSignal, Verdict, WindowResult
-from fmops.analysis.state import State
+from fmops.analysis.result import Engine, PartResult, ReviewSignal, Verdict, WindowResult
+from fmops.analysis.state import State, StateError
 from fmops.analysis.statistics import MIN_WINDOWS, Comparison
 from fmops.analysis.store import Store
 from fmops.analysis.trend import Trend, follow
@@ -41,7 +41,8 @@ class Analysis:
     """One deployment's analysis.
 
     ``corpus``: vectors of the knowledge base, shape ``[c, d]``, made when a baseline is fitted. ``alarm_windows``: without
-    drift an alarm comes once in so many windows. ``describe`` asks a language model to say what changed.
+    drift an alarm comes once in so many windows. ``describe`` asks a language model to say what changed. ``spark``: the engine for
+    windows whose objects have ``spark_from`` bytes or more; without it all are read here.
     """
 
     lake: Lake
@@ -51,14 +52,30 @@ class Analysis:
     alarm_windows: int = 500
     corpus: Callable[[str], Array | None] = lambda _: None
     describe: Callable[[WindowResult], str] | None = None
-    profiler: Profiler | None = None
-    engine: str = "embedded"
+    spark: Profiler | None = None
+    spark_from: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def __post_init__(self) -> None:
         self.store = Store(self.lake)
-        if self.profiler is None:
-            self.profiler = self._embedded
+
+    def engine(self, keys: Sequence[tuple[str, int]]) -> Engine:
+        """Decided for each window by the bytes of its objects."""
+        large = sum(size for _, size in keys) >= self.spark_from
+        return "spark" if self.spark is not None and keys and large else "embedded"
+
+    def profile(
+        self,
+        keys: Sequence[tuple[str, int]],
+        window: Window,
+        reference: Reference,
+        *,
+        without_fitted: bool = False,
+    ) -> State:
+        """The window's state, by the engine that its size asks for."""
+        if self.spark is not None and self.engine(keys) == "spark":
+            return self.spark(keys, window, reference, without_fitted)
+        return self._embedded(keys, window, reference, without_fitted)
 
     def _embedded(
         self, keys: Sequence[tuple[str, int]], window: Window, reference: Reference, without_fitted: bool
@@ -76,9 +93,8 @@ class Analysis:
         version = version or f"b{self.now():%Y%m%dT%H%M%SZ}"
         log.info("fit baseline %s: %d rows of %d dimensions", version, *vectors.shape)
         reference = fit(vectors, version=version, model_id=model_id, corpus=corpus, similarities=similarities)
-        assert self.profiler is not None  # noqa: S101 - set on creation
         states = [
-            (span.id, self.profiler(keys, span, reference, True))
+            (span.id, self.profile(keys, span, reference, without_fitted=True))
             for span in spans
             if (keys := span.keys(self.lake, self.interactions))
         ]
@@ -127,7 +143,12 @@ class Analysis:
         """The window's result, and whether it is new: one whose objects are the same as before is not analysed again."""
         began = time.monotonic()
         keys = window.keys(self.lake, self.interactions)
-        baseline = self.ensure_baseline(window.start)
+        try:
+            baseline = self.ensure_baseline(window.start)
+        except (BaselineError, StateError) as error:
+            if self.store.in_use() is None:
+                raise
+            return self._unreadable_baseline(window, str(error)), True
         version = baseline.version if baseline else "none"
         known = self.store.result(version, window.id)
         size = sum(size for _, size in keys)
@@ -140,7 +161,7 @@ class Analysis:
                 "partial": window.end > self.now(),
                 "objects": len(keys),
                 "bytes": size,
-                "engine": self.engine,
+                "engine": self.engine(keys),
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
@@ -150,10 +171,16 @@ class Analysis:
         self.store.save_for_review(result)
         return result, True
 
+    def _unreadable_baseline(self, window: Window, reason: str) -> WindowResult:
+        """The result of a window while the baseline in use is of another version of this program. It is not kept."""
+        words = f"Nothing was compared: {reason}."
+        return self._result(window, None, None, "incomparable", words, alert=True)
+
     def _compare(self, window: Window, keys: Sequence[tuple[str, int]], baseline: Baseline) -> WindowResult:
-        assert self.profiler is not None  # noqa: S101 - set on creation
         version = baseline.version
-        state = self.profiler(keys, window, baseline.reference, window.id in baseline.window_ids)
+        state = self.profile(
+            keys, window, baseline.reference, without_fitted=window.id in baseline.window_ids
+        )
         self.store.save_state(version, window.id, state)
         before = self._before(window, version)
         previous = before[-1] if before else None
@@ -240,7 +267,6 @@ class Analysis:
 
     def _first_look(self, window: Window, keys: Sequence[tuple[str, int]]) -> WindowResult:
         """Without a baseline: what people ask, measured with what the window itself looks like. Nothing is compared."""
-        assert self.profiler is not None  # noqa: S101 - set on creation
         needed = (
             f"There is no baseline yet: it is fitted once {self.baseline_windows} windows in a row have interactions, "
             "or by make analyse FIT=1 FROM= TO=."
@@ -262,7 +288,7 @@ class Analysis:
             return self._result(
                 window, None, None, "no baseline", f"No interaction has an embedding. {needed}"
             )
-        state = self.profiler(keys, window, reference, False)
+        state = self.profile(keys, window, reference)
         itself = baselines.build(reference, [(window.id, state)])
         findings = find(itself, state, window.id) if state.count >= FIRST_LOOK_ROWS else Findings()
         findings.new_topics = []
@@ -331,6 +357,7 @@ def _described(state: State, baseline: Baseline) -> dict[str, object]:
         "models": dict(state.models),
         "bad_objects": state.bad_objects,
         "duplicate_share": state.duplicate_share,
+        "repeated_share": state.repeated_share,
     }
 
 

@@ -12,14 +12,14 @@ import numpy as np
 
 from fmops.analysis.reference import FREQUENCIES, Array, Reference
 
-FORMAT = 1
+FORMAT = 2
 BLOCKS = 32
 """Sessions are hashed into these; the blocks, not the rows, are what the tests take for independent."""
 BINS = 400
 NOVELTY_RANGE = 2.0
 """Of the histogram of squared distance over the topic's squared radius; what is farther is in the last bin."""
 DISTINCT = 1024
-"""Least hashes kept, from which the number of distinct vectors is estimated (Bar-Yossef et al. 2002)."""
+"""Least hashes kept, with how often each came: a sample of the different values, exact while there are no more of them."""
 KEPT = {"all": 512, "novel": 256, "farthest": 64, "gap": 128, "topic": 4}
 """Rows kept as examples: least hashes among all, among the novel, among the uncovered and of each topic; the farthest."""
 WITH_VECTORS = ("novel", "farthest", "gap")
@@ -59,6 +59,9 @@ class State:
     novelty: Array  # [b, BINS]
     similarity: Array  # [b, BINS], over [-1, 1]; rows without one are in none
     distinct: Array  # up to DISTINCT least hashes of vectors
+    copies: Array  # how often each came
+    ids: Array  # the same of interaction ids
+    id_copies: Array
     checks: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     bad_objects: list[str] = field(default_factory=list)
@@ -86,12 +89,13 @@ class State:
 
     @property
     def duplicate_share(self) -> float:
-        """Estimated share of vectors that another row had too."""
-        if len(self.distinct) < DISTINCT:
-            distinct = float(len(self.distinct))
-        else:
-            distinct = (DISTINCT - 1) / (float(self.distinct[-1]) / 2.0**64)
-        return max(0.0, 1.0 - distinct / max(self.count, 1)) if self.count else 0.0
+        """Share of the rows whose vector another row before had, within a point where more than DISTINCT vectors differ."""
+        return _repeated(self.copies)
+
+    @property
+    def repeated_share(self) -> float:
+        """Share of the rows whose interaction was in another object too: it was delivered more than once."""
+        return _repeated(self.id_copies)
 
     def to_bytes(self) -> bytes:
         """Without the texts of the examples, which ``texts`` has: they live no longer than the interactions."""
@@ -123,7 +127,9 @@ class State:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             meta = json.loads(str(stored["meta"]))
             if meta["format"] != FORMAT:
-                raise StateError(f"the state has format {meta['format']}, this version reads {FORMAT}")
+                raise StateError(
+                    f"the state has format {meta['format']}, this version reads {FORMAT}: fit the baseline again (make analyse FIT=1)"
+                )
             arrays = {name: stored[name] for name in ARRAYS}
             kept = stored["kept"]
         examples: dict[str, list[Example]] = {kind: [] for kind in KEPT}
@@ -143,7 +149,19 @@ class State:
 
 
 NO_VECTOR = np.zeros(0, np.float16)
-ARRAYS = ("rows", "vectors", "moments", "waves", "topics", "novelty", "similarity", "distinct")
+ARRAYS = (
+    "rows",
+    "vectors",
+    "moments",
+    "waves",
+    "topics",
+    "novelty",
+    "similarity",
+    "distinct",
+    "copies",
+    "ids",
+    "id_copies",
+)
 
 
 def empty(reference: Reference) -> State:
@@ -159,6 +177,9 @@ def empty(reference: Reference) -> State:
         novelty=np.zeros((BLOCKS, BINS), np.int64),
         similarity=np.zeros((BLOCKS, BINS), np.int64),
         distinct=np.zeros(0, np.uint64),
+        copies=np.zeros(0, np.int64),
+        ids=np.zeros(0, np.uint64),
+        id_copies=np.zeros(0, np.int64),
         examples={kind: [] for kind in KEPT},
     )
 
@@ -180,7 +201,8 @@ def _add(left: State, right: State) -> State:
         )
     for name in ("rows", "vectors", "moments", "waves", "topics", "novelty", "similarity"):
         getattr(left, name).__iadd__(getattr(right, name))
-    left.distinct = least_distinct(left.distinct, right.distinct)
+    left.distinct, left.copies = least(left.distinct, left.copies, right.distinct, right.copies)
+    left.ids, left.id_copies = least(left.ids, left.id_copies, right.ids, right.id_copies)
     left.checks.update(right.checks)
     left.models.update(right.models)
     left.bad_objects = sorted({*left.bad_objects, *right.bad_objects})
@@ -213,11 +235,25 @@ def keep(kind: str, rows: Sequence[Example]) -> list[Example]:
     return [row for topic in sorted(kept) for row in kept[topic]]
 
 
-def least_distinct(left: Array, right: Array) -> Array:
-    """The least hashes of both; ``left`` is in order."""
-    if len(left) == DISTINCT:
-        right = right[right < left[-1]]
-    return np.union1d(left, right)[:DISTINCT]
+def least(hashes: Array, copies: Array, more: Array, more_copies: Array | None = None) -> tuple[Array, Array]:
+    """The least hashes of both, in order, and how often each came; ``hashes`` is in order.
+
+    Every copy of a hash that stays was counted: where it came, fewer hashes than are kept were less.
+    """
+    if more_copies is None:
+        more_copies = np.ones(len(more), np.int64)
+    if len(hashes) == DISTINCT:
+        inside = more <= hashes[-1]
+        more, more_copies = more[inside], more_copies[inside]
+    if not len(more):
+        return hashes, copies
+    values, where = np.unique(np.concatenate([hashes, more]), return_inverse=True)
+    counts = np.bincount(where, np.concatenate([copies, more_copies]), len(values)).astype(np.int64)
+    return values[:DISTINCT], counts[:DISTINCT]
+
+
+def _repeated(copies: Array) -> float:
+    return float(1 - len(copies) / copies.sum()) if len(copies) else 0.0
 
 
 def similarity_bin(similarity: float) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fmops.analysis.baseline import Baseline
 from fmops.analysis.lake import Lake
 from fmops.analysis.result import WindowResult
-from fmops.analysis.state import State
+from fmops.analysis.state import State, StateError
 
 HTML = "text/html; charset=utf-8"
 
@@ -25,12 +25,16 @@ class Store:
     lake: Lake
     prefix: str = "analysis"
 
-    def baseline(self) -> Baseline | None:
-        """The baseline in use. BaselineError when its format is another version's."""
+    def in_use(self) -> str | None:
+        """The version of the baseline in use."""
         pointer = self.lake.read(self._key("baseline.json"))
-        if pointer is None:
+        return str(json.loads(pointer)["version"]) if pointer else None
+
+    def baseline(self) -> Baseline | None:
+        """The baseline in use. BaselineError or StateError when its format is another version's."""
+        version = self.in_use()
+        if version is None:
             return None
-        version = json.loads(pointer)["version"]
         data = self.lake.read(self._key("baselines", f"{version}.npz"))
         if data is None:
             return None
@@ -51,8 +55,12 @@ class Store:
         )
 
     def state(self, version: str, window_id: str) -> State | None:
+        """None also when it is of another version of this program: then the window is one that was not looked at."""
         data = self.lake.read(self._key("states", version, f"{window_id}.npz"))
-        return State.from_bytes(data, self._texts(version, window_id)) if data else None
+        try:
+            return State.from_bytes(data, self._texts(version, window_id)) if data else None
+        except StateError:
+            return None
 
     def save_state(self, version: str, window_id: str, state: State) -> None:
         self.lake.write(self._key("states", version, f"{window_id}.npz"), state.to_bytes())

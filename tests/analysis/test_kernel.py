@@ -57,7 +57,7 @@ def state_of(reference: Reference, *batches: Batch) -> State:
 
 
 def assert_same(left: State, right: State) -> None:
-    for name in ("rows", "topics", "novelty", "similarity", "distinct"):
+    for name in ("rows", "topics", "novelty", "similarity", "distinct", "copies", "ids", "id_copies"):
         np.testing.assert_array_equal(getattr(left, name), getattr(right, name), err_msg=name)
     for name in ("vectors", "moments", "waves"):
         np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=2e-5, atol=2e-4)
@@ -99,9 +99,22 @@ def test_a_states_size_does_not_depend_on_its_rows(reference: Reference, rows: B
     assert tenfold.count == 10 * once.count
 
 
-def test_duplicates_are_estimated(reference: Reference, rows: Batch) -> None:
-    assert state_of(reference, rows).duplicate_share < 0.1
-    assert state_of(reference, rows, rows).duplicate_share == pytest.approx(0.5, abs=0.1)
+def test_duplicates_are_counted_across_objects(reference: Reference, rows: Batch) -> None:
+    assert state_of(reference, rows).duplicate_share == state_of(reference, rows).repeated_share == 0
+    again = merge([state_of(reference, rows), state_of(reference, rows)])
+    assert again.duplicate_share == again.repeated_share == 0.5
+    few = part(rows, list(range(0, ROWS, 20)))  # other interactions with the same vectors
+    few.ids = [f"other-{identifier}" for identifier in few.ids]
+    some = merge([state_of(reference, rows), state_of(reference, few)])
+    assert some.duplicate_share == pytest.approx(1 / 21, abs=0.015)
+    assert some.repeated_share == 0
+
+
+def test_few_duplicates_are_counted_exactly(reference: Reference, rows: Batch) -> None:
+    head, tail = part(rows, list(range(500))), part(rows, list(range(490, 900)))
+    assert merge([state_of(reference, head), state_of(reference, tail)]).repeated_share == pytest.approx(
+        10 / 910
+    )
 
 
 def test_vectors_that_cannot_be_measured_are_counted_and_left_out(reference: Reference, rows: Batch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fmops.analysis.baseline import accumulate, evidence
 from fmops.analysis.findings import Findings
 from fmops.analysis.lake import DirectoryLake, windows
 from fmops.analysis.reference import BaselineError
-from fmops.analysis.report import render
+from fmops.analysis.report import CHECKS, render
 from fmops.analysis.run import Analysis
 from fmops.analysis.trend import Trend
 from fmops.interaction import Embedding
@@ -169,6 +170,63 @@ def test_too_little_is_said_to_be_too_little(
     assert (result.verdict, result.p_value, result.alert) == ("not enough data", None, False)
     assert reason in result.sentence
     assert "Not enough data" in render(result, [result])
+
+
+def test_everything_that_was_wrong_with_a_window_is_a_line_of_its_report(
+    analysis: Analysis, world: World
+) -> None:
+    window, rows = day(20), world.sample(300, np.random.default_rng(20), jitter=0.15)
+    rows[0, 3], rows[1, 0], rows[2] = np.nan, np.inf, 0
+    rows[3:33] = rows[33]  # one vector many times
+    records = [interaction(window, n, row) for n, row in enumerate(rows)]
+    odd = [
+        records[50],  # delivered twice in the object
+        interaction(window, 400, None),
+        interaction(window, 401, rows[60], embedding=Embedding.encode("other", rows[60])),
+        interaction(window, 402, rows[60][:24]),
+        interaction(window, 403, rows[60], started_at="2031-01-01T00:00:00.000000Z"),  # a clock that jumped
+    ]
+    key = put(analysis.lake, window, [*records, *odd], "a")
+    lines = gzip.decompress(analysis.lake.read(key) or b"") + b"{ no JSON\n"
+    analysis.lake.write(key, gzip.compress(lines))
+    put(analysis.lake, window, records[60:90], "b")  # delivered again, in another object
+    cut = put(analysis.lake, window, records, "c")
+    analysis.lake.write(cut, (analysis.lake.read(cut) or b"")[:5000])
+    result, _ = analysis.analyse(window)
+    assert {name: result.checks[name] for name in CHECKS if name in result.checks} == {
+        "unreadable": 1,
+        "repeated": 1,
+        "wrong_clock": 1,
+        "no_embedding": 1,
+        "other_model": 1,
+        "other_dimension": 1,
+        "not_finite": 2,
+        "zero": 1,
+        "corrupt_objects": 1,
+    }
+    assert result.rows == 297 + 30
+    assert result.repeated_share == pytest.approx(30 / 327)
+    html = render(result, [result])
+    for name, text in CHECKS.items():
+        if name in result.checks:
+            assert f"<td>{text}</td>" in html, name
+    assert cut in html
+    assert "records that another object had too" in html and "vectors that another query had too" in html
+    assert "embedding model <code>other</code>" in html
+
+
+def test_a_baseline_of_another_version_is_a_report_that_says_what_to_do(
+    analysis: Analysis, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(analysis.lake, day(20), world.sample(300, np.random.default_rng(20)))
+    monkeypatch.setattr("fmops.analysis.state.FORMAT", 99)
+    result, is_new = analysis.analyse(day(20))
+    assert (result.verdict, result.alert, is_new) == ("incomparable", True, True)
+    assert (
+        "has format 2, this version reads 99: fit the baseline again (make analyse FIT=1)" in result.sentence
+    )
+    assert "fit the baseline again" in render(result, [])
+    assert analysis.store.state("b1", "2026-09-01") is None
 
 
 def test_another_embedding_model_is_incomparable_and_no_drift(analysis: Analysis, world: World) -> None:

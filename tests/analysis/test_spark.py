@@ -92,8 +92,9 @@ class TestBothEngines:
         other = DirectoryLake(tmp_path / "spark")
         engine = SparkEngine(other, str(other.root), run)
         embedded, _ = Analysis(lake, now=lambda: LATER).analyse(window)
-        spark, _ = Analysis(other, profiler=engine, engine="spark", now=lambda: LATER).analyse(window)
+        spark, _ = Analysis(other, spark=engine, now=lambda: LATER).analyse(window)
 
+        assert (embedded.engine, spark.engine) == ("embedded", "spark")
         assert embedded.rows == 3 * 297 and embedded.checks["corrupt_objects"] == 1
         assert embedded.findings.new_topics
         self._same_state(lake, other, window.id)
@@ -103,7 +104,7 @@ class TestBothEngines:
     def _same_state(self, lake: DirectoryLake, other: DirectoryLake, window_id: str) -> None:
         left, right = (Analysis(each).store.state("b1", window_id) for each in (lake, other))
         assert left is not None and right is not None
-        for name in ("rows", "topics", "novelty", "similarity", "distinct"):
+        for name in ("rows", "topics", "novelty", "similarity", "distinct", "copies", "ids", "id_copies"):
             np.testing.assert_array_equal(getattr(right, name), getattr(left, name), err_msg=name)
         # Sums of the same numbers in another order: float64 differs in its last bits.
         for name in ("vectors", "moments", "waves"):
@@ -115,9 +116,18 @@ class TestBothEngines:
 
 
 def test_a_run_that_wrote_no_state_is_an_error(lake: DirectoryLake) -> None:
-    analysis = Analysis(lake, profiler=SparkEngine(lake, str(lake.root), lambda _: None), now=lambda: LATER)
+    analysis = Analysis(lake, spark=SparkEngine(lake, str(lake.root), lambda _: None), now=lambda: LATER)
     with pytest.raises(EngineError, match="window 2026-09-11: the Spark run succeeded, but there is no"):
         analysis.analyse(day(10))
+
+
+def test_a_windows_size_decides_which_engine_reads_it(lake: DirectoryLake) -> None:
+    engine = SparkEngine(lake, str(lake.root), lambda _: None)
+    small, large = [("a", 99)], [("a", 99), ("b", 1)]
+    assert Analysis(lake).engine(large) == "embedded"
+    auto = Analysis(lake, spark=engine, spark_from=100)
+    assert [auto.engine(keys) for keys in ([], small, large)] == ["embedded", "embedded", "spark"]
+    assert Analysis(lake, spark=engine).engine(small) == "spark"
 
 
 def _comparable(result: WindowResult) -> dict[str, object]:
