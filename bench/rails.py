@@ -33,7 +33,7 @@ class Server:
             port = probe.getsockname()[1]
         command = [sys.executable, "-W", "ignore", "-m", "bench.rails_peers", kind, str(port), otlp]
         self._process = subprocess.Popen(command)
-        self._url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        self._url = f"http://127.0.0.1:{port}"
         self._pool = urllib3.PoolManager(maxsize=CONCURRENT, block=True, retries=False)
         self._wait()
 
@@ -41,7 +41,8 @@ class Server:
         """Seconds of one request; its answer must be the model's."""
         began = time.perf_counter()
         headers = {"content-type": "application/json", "authorization": "Bearer token"}
-        answer = self._pool.request("POST", self._url, body=BODY, headers=headers, timeout=60)
+        url = f"{self._url}/v1/chat/completions"
+        answer = self._pool.request("POST", url, body=BODY, headers=headers, timeout=60)
         if answer.status != 200 or answer.json()["choices"][0]["message"]["content"] != ANSWER:
             raise RuntimeError(f"not the answer: {answer.status} {answer.data.decode()[:300]}")
         return time.perf_counter() - began
@@ -52,6 +53,11 @@ class Server:
         with ThreadPoolExecutor(CONCURRENT) as clients:
             times = list(clients.map(lambda _: self.ask(), range(REQUESTS)))
         return REQUESTS / (time.perf_counter() - began), sorted(times)
+
+    def cpu(self) -> float:
+        """Seconds of CPU that the process has used."""
+        answer = self._pool.request("GET", f"{self._url}/cpu")
+        return float(answer.json())
 
     def stop(self) -> None:
         self._process.terminate()
@@ -72,13 +78,16 @@ class Server:
 def main() -> int:
     rates: dict[str, list[float]] = {"bare": [], "rails": []}
     middle: dict[str, list[float]] = {"bare": [], "rails": []}
+    cpu: dict[str, list[float]] = {"bare": [], "rails": []}
     with sink() as (otlp, _):
         servers = {kind: Server(kind, otlp) for kind in rates}
         try:
             for number in range(ROUNDS + 1):
                 for kind, server in servers.items():
+                    before = server.cpu()
                     rate, times = server.load()
                     if number:
+                        cpu[kind].append((server.cpu() - before) / REQUESTS)
                         rates[kind].append(rate)
                         middle[kind].append(times[len(times) // 2])
         finally:
@@ -97,7 +106,8 @@ def main() -> int:
         [
             (
                 f"{CONCURRENT} at once: {kind}",
-                f"{statistics.median(rates[kind]):.0f}/s, p50 {statistics.median(middle[kind]) * 1000:.0f} ms",
+                f"{statistics.median(rates[kind]):.0f}/s, p50 {statistics.median(middle[kind]) * 1000:.0f} ms,"
+                f" {statistics.median(cpu[kind]) * 1000:.2f} ms CPU a request",
             )
             for kind in rates
         ],

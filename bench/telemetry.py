@@ -11,33 +11,45 @@ import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from timeit import timeit
+from typing import Any
 
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from bench.report import Note, entry, publish
-from fmops.telemetry.redaction import redacted
+from fmops.telemetry.redaction import RedactingSpanExporter, redacted
 
 PYTHON = Path(".venvs/bench/bin/python")
 KINDS = ("none", "ours", "otel", "traceloop", "mlflow")
 ROUNDS = 7
 ALONE, TOGETHER = (160, 1), (320, 32)
+RATES = (500, 1000, 2000, 4000, 8000)
+LOSSLESS_SECONDS = 2
+ATTRIBUTES = {f"gen_ai.request.part_{number}": "x" * 20 for number in range(9)}
 Figures = dict[str, float]
 
 
 class Sink(BaseHTTPRequestHandler):
-    """An OTLP receiver that takes everything."""
+    """An OTLP receiver that takes everything, and counts spans."""
 
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        if self.path == "/v1/traces" and self.headers.get("content-encoding") != "gzip":
+            request = ExportTraceServiceRequest.FromString(body)
+            arrived = sum(len(scope.spans) for each in request.resource_spans for scope in each.scope_spans)
+            server: Any = self.server
+            server.spans = getattr(server, "spans", 0) + arrived
         self.send_response(200)
         self.send_header("content-type", "application/x-protobuf")
         self.send_header("content-length", "0")
@@ -117,6 +129,7 @@ def main() -> int:
         [
             *_notes("one at a time", alone),
             *_notes("32 at once", together),
+            ("spans a second without loss", f"{_lossless():.0f}"),
             ("redaction of a span", f"{_redaction_us():.1f} us"),
         ],
     )
@@ -136,12 +149,33 @@ def _redaction_us() -> float:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with provider.get_tracer("bench").start_as_current_span("chat") as span:
-        span.set_attributes({f"gen_ai.request.part_{number}": "x" * 20 for number in range(9)})
+        span.set_attributes(ATTRIBUTES)
         span.set_attributes({"gen_ai.input.messages": "x" * 500, "gen_ai.output.messages": "x" * 500})
         span.record_exception(ValueError("x" * 50))
     (made,) = exporter.get_finished_spans()
     number = 5_000
     return timeit(lambda: redacted(made), number=number) / number * 1e6
+
+
+def _lossless() -> float:
+    """The largest tried rate at which every span of ours arrives: redacted, batched and sent over OTLP, from one process."""
+    best = 0
+    for rate in RATES:
+        with sink() as (endpoint, server):
+            exporter = RedactingSpanExporter(OTLPSpanExporter(f"{endpoint}/v1/traces"))
+            provider = TracerProvider()
+            provider.add_span_processor(BatchSpanProcessor(exporter))
+            tracer, due = provider.get_tracer("bench"), time.perf_counter()
+            for _ in range(rate * LOSSLESS_SECONDS):
+                with tracer.start_as_current_span("chat") as span:
+                    span.set_attributes(ATTRIBUTES)
+                due += 1 / rate
+                time.sleep(max(0.0, due - time.perf_counter()))
+            provider.shutdown()
+            if getattr(server, "spans", 0) < rate * LOSSLESS_SECONDS:
+                return best
+            best = rate
+    return best
 
 
 def _without_collector() -> float:

@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ class PolicyCatalog:
         self._lock = threading.Lock()
         self._policies: Mapping[str, PolicySummary] | None = None
         self._groups: Mapping[str, set[str]] = {}
+        self._permitted: Mapping[str | None, set[str | None]] = {}
         self._listed_at = float("-inf")
 
     @property
@@ -75,13 +76,9 @@ class PolicyCatalog:
         """
         if self._policies is None:
             return True
-        covering = frozenset[str]().union(*(self._groups.get(action, {action}) for action in actions))
-        return any(
-            policy.effect == "Permit"
-            and (policy.principal is None or policy.principal in principals)
-            and (not policy.actions or not policy.actions.isdisjoint(covering))
-            for policy in self._policies.values()
-        )
+        covering = {None}.union(*(self._groups.get(action, {action}) for action in actions))
+        holders = {None, *principals}
+        return any(not holders.isdisjoint(self._permitted.get(action, ())) for action in covering)
 
     def _list(self) -> None:
         try:
@@ -89,11 +86,22 @@ class PolicyCatalog:
             policies = {item["policyId"]: _summary(item) for page in pages for item in page["policies"]}
             schema = self._client.get_schema(policyStoreId=self._policy_store_id)["schema"]
             self._groups = _action_groups(json.loads(schema))
+            self._permitted = _permitted(policies.values())
             self._policies = policies
         except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
             _log.warning("policies could not be listed: %s", type(error).__name__)
         finally:
             self._listed_at = time.monotonic()
+
+
+def _permitted(policies: Iterable[PolicySummary]) -> dict[str | None, set[str | None]]:
+    """By action, the principals that permits name; None stands for all actions, and for everyone."""
+    permitted: dict[str | None, set[str | None]] = {}
+    for policy in policies:
+        if policy.effect == "Permit":
+            for action in policy.actions or {None}:
+                permitted.setdefault(action, set()).add(policy.principal)
+    return permitted
 
 
 def _action_groups(schema: Mapping[str, Any]) -> dict[str, set[str]]:

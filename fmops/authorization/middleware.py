@@ -116,7 +116,9 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
-        denial = await asyncio.to_thread(self._denial, request)
+        context = cast(AuthorizationContext, request.runtime.context)
+        is_decided = call_key(request.tool_call) in context.decisions
+        denial = self._denial(request) if is_decided else await asyncio.to_thread(self._denial, request)
         return denial or await handler(request)
 
     def wrap_tool_call(

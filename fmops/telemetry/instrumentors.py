@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
+from collections.abc import Callable
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+import langsmith
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
@@ -21,6 +24,7 @@ def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: 
     The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``, which changes the
     metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever instruments LangChain.
     """
+    langsmith.set_runtime_overrides(aio_to_thread=_at_once)
     os.environ["TRACELOOP_TRACE_CONTENT"] = str(content).lower()
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = (
         "SPAN_ONLY" if content else "NO_CONTENT"
@@ -30,6 +34,13 @@ def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: 
         instrumentor.instrument(
             tracer_provider=WithoutSteps(tracer_provider), meter_provider=NoOpMeterProvider()
         )
+
+
+async def _at_once(
+    _: object, context: contextvars.Context, function: Callable[..., Any], /, *args: Any, **kwargs: Any
+) -> Any:
+    """LangChain has LangSmith trace every layer of an agent, which asks a thread twice a call to do nothing when it is off."""
+    return context.run(function, *args, **kwargs)
 
 
 def _openllmetry() -> Any:
