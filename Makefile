@@ -151,7 +151,7 @@ lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.
 	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
 	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
 	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
-	@cd requirements && for set in drift-peers spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
+	@cd requirements && for set in drift-peers spark-image spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 

@@ -247,9 +247,23 @@ class Analysis(_Section):
     instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
     volume_gib: Annotated[int, Field(ge=5, le=16384)] = 30
     max_hours: Annotated[int, Field(ge=1, le=24)] = 4
+    engine: Literal["embedded", "spark", "auto"] = "embedded"
+    """What reads a window: the job itself on all its cores, Spark on EMR Serverless, or Spark for large windows (`auto`)."""
+    spark_from_gib: Annotated[int, Field(ge=1, le=100_000)] = 50
+    """With `auto`, a window goes to Spark from so many GiB of objects on; the job decides for each window."""
+    spark_max_vcpus: Annotated[int, Field(ge=8, le=4000)] = 64
+    """Of EMR Serverless, while a Spark job runs: a driver and executors of four each."""
 
     @model_validator(mode="after")
     def _check(self) -> Analysis:
+        if "spark_from_gib" in self.model_fields_set and self.engine != "auto":
+            raise ValueError(
+                f"spark_from_gib decides nothing with engine {self.engine!r}: set engine to 'auto', or leave spark_from_gib out"
+            )
+        if "spark_max_vcpus" in self.model_fields_set and self.engine == "embedded":
+            raise ValueError(
+                "spark_max_vcpus has no use with engine 'embedded': set engine to 'auto' or 'spark', or leave it out"
+            )
         if self.window_hours % 24 and 24 % self.window_hours:
             raise ValueError(
                 f"window_hours is {self.window_hours}, but must divide 24 or be a multiple of it"

@@ -1,9 +1,12 @@
 """Findings of checks that are accepted, each with its reason, on the construct that they are about."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from aws_cdk import Acknowledgment, CfnElement, Stack, Validations
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
-from constructs import IConstruct
+from constructs import Construct, IConstruct
 
 
 def acknowledge(construct: IConstruct, reason: str, *ids: str) -> None:
@@ -28,3 +31,12 @@ def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:
     resource = bucket.node.default_child
     assert isinstance(resource, CfnElement)  # noqa: S101 - the bucket's L1
     return f"<{owner.get_logical_id(resource)}.Arn>"
+
+
+def in_findings(scope: Construct, arn: str) -> str:
+    """An ARN as cdk-nag writes it: references of the template in angle brackets."""
+    resolved = Stack.of(scope).resolve(arn)
+    if isinstance(resolved, str):
+        return resolved
+    parts: Sequence[Any] = resolved["Fn::Join"][1]
+    return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)

@@ -1,6 +1,6 @@
 """A batch job in a container on SageMaker Processing, started by a state machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
-from constructs.acknowledge import acknowledge
+from constructs.acknowledge import acknowledge, in_findings
 from constructs.alarms import notify
 from constructs.data_lifetime import DataLifetime
 
@@ -133,7 +133,7 @@ class ProcessingJob(Construct):
             role.node.find_child("DefaultPolicy"),
             "ecr:GetAuthorizationToken has no resources in IAM; each run has a log stream of its own, named after it.",
             "AwsSolutions-IAM5[Resource::*]",
-            f"AwsSolutions-IAM5[Resource::{self._in_findings(log_group)}:log-stream:{self._name}-*]",
+            f"AwsSolutions-IAM5[Resource::{in_findings(self, log_group)}:log-stream:{self._name}-*]",
         )
         return role
 
@@ -301,7 +301,7 @@ class ProcessingJob(Construct):
             machine.node.find_child("DefaultPolicy"),
             "Each run has a new name that begins with the job's; X-Ray and the delivery of logs have no resources in IAM.",
             "AwsSolutions-IAM5[Resource::*]",
-            f"AwsSolutions-IAM5[Resource::{self._in_findings(self._run_arns)}]",
+            f"AwsSolutions-IAM5[Resource::{in_findings(self, self._run_arns)}]",
         )
 
     def _build_schedule(
@@ -362,12 +362,3 @@ class ProcessingJob(Construct):
     def _arn(self, service: str, resource: str) -> str:
         stack = Stack.of(self)
         return f"arn:{stack.partition}:{service}:{stack.region}:{stack.account}:{resource}"
-
-    def _in_findings(self, arn: str) -> str:
-        """cdk-nag writes references in angle brackets."""
-        stack = Stack.of(self)
-        resolved = stack.resolve(arn)
-        if isinstance(resolved, str):
-            return resolved
-        parts: Sequence[Any] = resolved["Fn::Join"][1]
-        return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)

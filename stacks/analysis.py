@@ -10,6 +10,7 @@ from constructs.acknowledge import acknowledge_keys
 from constructs.alarms import notify
 from constructs.bedrock_access import grant_invoke
 from constructs.processing_job import ProcessingJob
+from constructs.spark_application import SparkApplication
 
 from settings import Settings
 from stacks.base import FmopsStack
@@ -19,6 +20,7 @@ from stacks.tracking import Tracking
 
 ROOT = Path(__file__).parents[1]
 NAMESPACE = "FMOps/Analysis"
+EMR_RELEASE = "emr-7.11.0"  # as in Dockerfile.spark: Spark 3.5.6
 
 
 class Analysis(FmopsStack):
@@ -37,10 +39,37 @@ class Analysis(FmopsStack):
         super().__init__(scope, id, settings, description="FMOps: embedding analysis")
         self._settings = settings
         self._foundation, self._tracking, self._observability = foundation, tracking, observability
+        self.spark = self._build_spark()
         self.job = self._build_job()
         self._grant()
         self._build_alarms()
         CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
+
+    def _build_spark(self) -> SparkApplication | None:
+        """Beside the job, for windows beyond one machine: the job decides for each, and waits for the run."""
+        if self._settings.analysis.engine == "embedded":
+            return None
+        return SparkApplication(
+            self,
+            "Spark",
+            image=ROOT,
+            dockerfile="Dockerfile.spark",
+            release=EMR_RELEASE,
+            max_vcpus=self._settings.analysis.spark_max_vcpus,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+
+    def _spark_environment(self) -> dict[str, str]:
+        if self.spark is None:
+            return {}
+        options = self._settings.analysis
+        return {
+            "FMOPS_SPARK_APPLICATION_ID": self.spark.id,
+            "FMOPS_SPARK_ROLE_ARN": self.spark.role.role_arn,
+            "FMOPS_SPARK_FROM_GIB": str(options.spark_from_gib if options.engine == "auto" else 0),
+            "FMOPS_SPARK_HOURS": str(options.max_hours),
+        }
 
     def _build_job(self) -> ProcessingJob:
         options = self._settings.analysis
@@ -61,6 +90,7 @@ class Analysis(FmopsStack):
                 "FMOPS_WINDOW_HOURS": str(options.window_hours),
                 "FMOPS_BASELINE_WINDOWS": str(options.baseline_windows),
                 "FMOPS_ALARM_WINDOWS": str(options.alarm_windows),
+                **self._spark_environment(),
             },
             instance_type=options.instance_type,
             volume_gib=options.volume_gib,
@@ -74,7 +104,26 @@ class Analysis(FmopsStack):
         )
 
     def _grant(self) -> None:
-        role, bucket, options = self.job.role, self._foundation.lake.bucket, self._settings.analysis
+        role, options = self.job.role, self._settings.analysis
+        self._grant_lake(role)
+        if self.spark is not None:
+            self._grant_lake(self.spark.role)
+            self.spark.grant_run(role)
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["cloudwatch:PutMetricData"],
+                resources=["*"],
+                conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
+            )
+        )
+        grant_invoke(role, self._settings.assistant.embedding_model_id)
+        if options.description_model_id:
+            grant_invoke(role, options.description_model_id)
+        self._tracking.mlflow.grant_use(role)
+        self._tracking.mlflow.grant_write_artifacts(role)
+
+    def _grant_lake(self, role: iam.Role) -> None:
+        bucket = self._foundation.lake.bucket
         read, write = f"{Foundation.INTERACTIONS}/*", f"{Foundation.ANALYSIS}/*"
         role.add_to_policy(
             iam.PolicyStatement(
@@ -93,18 +142,6 @@ class Analysis(FmopsStack):
             )
         )
         self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
-        role.add_to_policy(
-            iam.PolicyStatement(
-                actions=["cloudwatch:PutMetricData"],
-                resources=["*"],
-                conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
-            )
-        )
-        grant_invoke(role, self._settings.assistant.embedding_model_id)
-        if options.description_model_id:
-            grant_invoke(role, options.description_model_id)
-        self._tracking.mlflow.grant_use(role)
-        self._tracking.mlflow.grant_write_artifacts(role)
         reason = "Windows get new objects all the time: the job reads interactions, and writes below its own prefix."
         acknowledge_keys(role, reason, bucket, read, write)
 

@@ -13,6 +13,8 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.analysis.describe import Describer, bedrock
+from fmops.analysis.elsewhere import EngineError, SparkEngine
+from fmops.analysis.emr import EmrServerless
 from fmops.analysis.lake import S3Lake, Window, parse_time, windows
 from fmops.analysis.publish import Experiment, to_cloudwatch
 from fmops.analysis.reference import Array, BaselineError
@@ -46,6 +48,14 @@ class AnalyseSettings(BaseSettings):
     window_hours: int = Field(default=24, ge=1, le=168)
     baseline_windows: int = Field(default=14, ge=1, le=366)
     alarm_windows: int = Field(default=500, ge=10)
+    spark_application_id: str = Field(
+        default="", description="of EMR Serverless; without one this machine reads every window"
+    )
+    spark_role_arn: str = Field(default="", description="that its job runs have")
+    spark_from_gib: int = Field(
+        default=0, ge=0, description="of a window's objects, from which on Spark reads them"
+    )
+    spark_hours: int = Field(default=4, ge=1, description="after which a job run is stopped")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         baseline_windows=settings.baseline_windows,
         alarm_windows=settings.alarm_windows,
         corpus=lambda model: embed_knowledge(settings.embedding_model_id, model),
+        spark=spark(settings),
+        spark_from=settings.spark_from_gib << 30,
         describe=Describer(bedrock(model)) if (model := settings.description_model_id) else None,
     )
     try:
@@ -72,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number, window in enumerate(spans := windows(start, end, hours=settings.window_hours), 1):
             log.info("window %s (%d of %d)", window.id, number, len(spans))
             run(analysis, settings, window, again=options.again)
-    except (BaselineError, ValueError) as error:
+    except (BaselineError, EngineError, ValueError) as error:
         log.error("%s", error)
         return 2
     return 0
@@ -113,6 +125,21 @@ def fit(analysis: Analysis, settings: AnalyseSettings, start: datetime, end: dat
     if settings.tracking_uri:
         Experiment(settings.tracking_uri).log_baseline(baseline)
     return baseline
+
+
+def spark(settings: AnalyseSettings) -> SparkEngine | None:
+    """The engine for large windows, where there is one."""
+    if not settings.spark_application_id:
+        return None
+    import boto3
+
+    run = EmrServerless(
+        boto3.client("emr-serverless"),
+        application_id=settings.spark_application_id,
+        role_arn=settings.spark_role_arn,
+        hours=settings.spark_hours,
+    )
+    return SparkEngine(S3Lake(settings.lake_bucket), settings.lake_bucket, run, settings.interactions_prefix)
 
 
 def embed_knowledge(model_id: str, captured_model: str) -> Array | None:

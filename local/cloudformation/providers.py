@@ -35,6 +35,11 @@ class Provider:
     )
 
 
+def _log_group(properties: Properties) -> Properties:
+    # Nothing here outlives a run, so nothing is to be retained.
+    return {key: value for key, value in properties.items() if key != "RetentionInDays"}
+
+
 def _user_pool(properties: Properties) -> Properties:
     names = {"UserPoolName": "PoolName", "Schema": "Schema"}
     # MFA needs a second call, and EnabledMfas is a parameter of that one.
@@ -185,6 +190,10 @@ PROVIDERS: dict[str, Provider] = {
         *("bedrock", "CreateGuardrailVersion", "{a[guardrailId]}|{a[version]}"),
         {"GuardrailId": "{a[guardrailId]}", "Version": "{a[version]}"},
     ),
+    "AWS::EMRServerless::Application": Provider(
+        *("emr-serverless", "CreateApplication", "{a[applicationId]}"),
+        {"ApplicationId": "{a[applicationId]}", "Arn": "{a[arn]}"},
+    ),
     "AWS::SageMaker::MlflowApp": Provider("sagemaker", "CreateMlflowApp", "{a[Arn]}", {"Arn": "{a[Arn]}"}),
     "AWS::APS::Workspace": Provider(
         *("amp", "CreateWorkspace", "{a[arn]}"),
@@ -203,6 +212,13 @@ PROVIDERS: dict[str, Provider] = {
     "AWS::Glue::Database": Provider("glue", "CreateDatabase", "{p[DatabaseInput][Name]}"),
     "AWS::Glue::Table": Provider("glue", "CreateTable", "{p[TableInput][Name]}"),
     "AWS::Athena::WorkGroup": Provider("athena", "CreateWorkGroup", "{p[Name]}", prepare=_work_group),
+    # moto's own resource has an ARN that no log stream matches.
+    "AWS::Logs::LogGroup": Provider(
+        *("logs", "CreateLogGroup", "{p[logGroupName]}"),
+        {"Arn": "arn:aws:logs:{region}:{account}:log-group:{p[logGroupName]}:*"},
+        name="logGroupName",
+        prepare=_log_group,
+    ),
     "AWS::Logs::LogStream": Provider("logs", "CreateLogStream", "{p[logStreamName]}", name="logStreamName"),
     # moto's own resource drops TaskRoleArn, and with it the identity of every container.
     "AWS::ECS::TaskDefinition": Provider(

@@ -155,6 +155,22 @@ def _create_job(action: str, kind: str, name: str) -> Rule:
     return rule
 
 
+def _start_job_run(params: Params, context: Context) -> list[Need]:
+    """The application, and the role that is handed to EMR Serverless for the run."""
+    passed = {"iam:passedtoservice": ("emr-serverless.amazonaws.com",)}
+    return [
+        Need(
+            "emr-serverless:StartJobRun",
+            context.arn("emr-serverless", f"/applications/{params['applicationId']}"),
+        ),
+        Need("iam:PassRole", str(params["executionRoleArn"]), passed),
+    ]
+
+
+def _job_run(action: str) -> Rule:
+    return _on(action, "emr-serverless", "/applications/{applicationId}/jobruns/{jobRunId}")
+
+
 def _create_evaluation(params: Params, context: Context) -> list[Need]:
     """The job, whose id is not known yet, and the role that is handed to Bedrock for it."""
     passed = {"iam:passedtoservice": ("bedrock.amazonaws.com",)}
@@ -198,6 +214,9 @@ RULES: dict[tuple[str, str], Rule] = {
     ("cognito-idp", "ListUsers"): _user_pool("cognito-idp:ListUsers"),
     ("comprehend", "DetectPiiEntities"): _plain("comprehend:DetectPiiEntities"),
     ("comprehend", "DetectToxicContent"): _plain("comprehend:DetectToxicContent"),
+    ("emr-serverless", "CancelJobRun"): _job_run("emr-serverless:CancelJobRun"),
+    ("emr-serverless", "GetJobRun"): _job_run("emr-serverless:GetJobRun"),
+    ("emr-serverless", "StartJobRun"): _start_job_run,
     ("dynamodb", "BatchGetItem"): _tables("dynamodb:BatchGetItem"),
     ("dynamodb", "BatchWriteItem"): _tables("dynamodb:BatchWriteItem"),
     ("dynamodb", "DeleteItem"): _table("dynamodb:DeleteItem"),

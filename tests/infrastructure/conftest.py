@@ -30,6 +30,7 @@ EVERYTHING = {
         "transaction_search": "enable",
         "mlflow_traces": True,
     },
+    "analysis": {"engine": "auto", "description_model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0"},
     "assistant": {
         "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0",
         "architecture": "x86_64",

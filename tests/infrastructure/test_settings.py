@@ -50,6 +50,14 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             "fmops.dev.assistant.port is 80, but it should be greater than or equal to 1024.",
         ),
         (
+            {"analysis": {"spark_from_gib": 5}},
+            "fmops.dev.analysis: spark_from_gib decides nothing with engine 'embedded': set engine to 'auto', or leave spark_from_gib out.",
+        ),
+        (
+            {"analysis": {"spark_max_vcpus": 16}},
+            "fmops.dev.analysis: spark_max_vcpus has no use with engine 'embedded': set engine to 'auto' or 'spark', or leave it out.",
+        ),
+        (
             {"assistant": {"cpu": 256, "memory_mib": 4096}},
             "fmops.dev.assistant: memory_mib is 4096, but with cpu 256 Fargate allows 512, 1024, 2048.",
         ),

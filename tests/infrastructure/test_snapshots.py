@@ -27,6 +27,14 @@ def test_template(
     assert json.loads(ASSET_HASH.sub("<asset hash>", template)) == reviewed
 
 
+def test_the_analysis_with_what_no_profile_turns_on(
+    assemblies: dict[str, Assembly], snapshot: SnapshotAssertion
+) -> None:
+    template = json.dumps(assemblies["everything"].templates["Analysis"])
+    reviewed = snapshot(extension_class=JSONSnapshotExtension)
+    assert json.loads(ASSET_HASH.sub("<asset hash>", template)) == reviewed
+
+
 def test_missing_snapshot_fails(tmp_path: Path) -> None:
     (tmp_path / "test_new.py").write_text("def test_new(snapshot):\n    assert {'a': 1} == snapshot\n")
     result = subprocess.run(

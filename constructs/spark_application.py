@@ -1,0 +1,130 @@
+"""An application of EMR Serverless: Spark that is there while a job runs, and costs nothing else."""
+
+from pathlib import Path
+
+from aws_cdk import Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_emrserverless as emrserverless
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+from constructs.acknowledge import acknowledge, in_findings
+from constructs.data_lifetime import DataLifetime
+
+SERVICE = "emr-serverless.amazonaws.com"
+
+
+class SparkApplication(Construct):
+    """Spark with an image of ours, started by a job and stopped five minutes after the last one.
+
+    It has no network of its own: without one EMR Serverless reaches S3, KMS and CloudWatch Logs of its region, and nothing else.
+    The repository of a current `cdk bootstrap` lets EMR Serverless pull images. Grant what a job may do to `role`.
+
+    Args:
+        image: folder with the Dockerfile, which must be from `public.ecr.aws/emr-serverless/spark/<release>`.
+        dockerfile: its name.
+        release: of EMR, as in the image.
+        max_vcpus: of all workers together; each vCPU comes with 4 GB of memory.
+        lifetime: of the log group.
+        log_retention: of the log group.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        image: Path,
+        dockerfile: str,
+        release: str,
+        max_vcpus: int,
+        lifetime: DataLifetime,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        super().__init__(scope, id)
+        self.log_group = logs.LogGroup(
+            self, "LogGroup", retention=log_retention, removal_policy=lifetime.removal_policy
+        )
+        self.role = self._build_role()
+        self.application = self._build_application(image, dockerfile, release, max_vcpus)
+
+    @property
+    def id(self) -> str:
+        """The application's id."""
+        return self.application.attr_application_id
+
+    def grant_run(self, role: iam.Role) -> None:
+        """Lets a role run jobs here, under the application's role."""
+        runs = f"{self.application.attr_arn}/jobruns/*"
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["emr-serverless:StartJobRun"], resources=[self.application.attr_arn])
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["emr-serverless:GetJobRun", "emr-serverless:CancelJobRun"], resources=[runs]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["iam:PassRole"],
+                resources=[self.role.role_arn],
+                conditions={"StringEquals": {"iam:PassedToService": SERVICE}},
+            )
+        )
+        name = Stack.of(self).get_logical_id(self.application)
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "EMR Serverless names each job run when it starts.",
+            f"AwsSolutions-IAM5[Resource::<{name}.Arn>/jobruns/*]",
+        )
+
+    def _build_role(self) -> iam.Role:
+        stack = Stack.of(self)
+        role = iam.Role(
+            self,
+            "Role",
+            description="What the Spark jobs may do",
+            assumed_by=iam.ServicePrincipal(
+                SERVICE, conditions={"StringEquals": {"aws:SourceAccount": stack.account}}
+            ),
+        )
+        self.log_group.grant(role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
+        # EMR Serverless looks for the log group before it writes.
+        groups = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:*"
+        role.add_to_policy(iam.PolicyStatement(actions=["logs:DescribeLogGroups"], resources=[groups]))
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "logs:DescribeLogGroups lists the names of log groups, and takes no single one.",
+            f"AwsSolutions-IAM5[Resource::{in_findings(self, groups)}]",
+        )
+        return role
+
+    def _build_application(
+        self, folder: Path, dockerfile: str, release: str, max_vcpus: int
+    ) -> emrserverless.CfnApplication:
+        asset = ecr_assets.DockerImageAsset(
+            self,
+            "Image",
+            directory=str(folder),
+            file=dockerfile,
+            platform=ecr_assets.Platform.LINUX_AMD64,
+        )
+        of = emrserverless.CfnApplication
+        return of(
+            self,
+            "Application",
+            type="SPARK",
+            release_label=release,
+            architecture="X86_64",
+            image_configuration=of.ImageConfigurationInputProperty(image_uri=asset.image_uri),
+            auto_start_configuration=of.AutoStartConfigurationProperty(enabled=True),
+            auto_stop_configuration=of.AutoStopConfigurationProperty(enabled=True, idle_timeout_minutes=5),
+            maximum_capacity=of.MaximumAllowedResourcesProperty(
+                cpu=f"{max_vcpus} vCPU", memory=f"{4 * max_vcpus} GB"
+            ),
+            monitoring_configuration=of.MonitoringConfigurationProperty(
+                cloud_watch_logging_configuration=of.CloudWatchLoggingConfigurationProperty(
+                    enabled=True, log_group_name=self.log_group.log_group_name
+                )
+            ),
+        )

@@ -1,0 +1,8 @@
+"""The Spark engine's entry point on a cluster, which starts a file and no module."""
+
+import sys
+
+from fmops.analysis.spark import main
+
+if __name__ == "__main__":
+    sys.exit(main())
