@@ -1,4 +1,7 @@
-# The assistant. Built by `cdk deploy` for the architecture of `assistant.architecture`.
+# The assistant, for ECS and for Lambda. Built by `cdk deploy` for the architecture of `assistant.architecture`.
+FROM public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0 AS collector
+FROM public.ecr.aws/awsguru/aws-lambda-adapter:1.0.0 AS adapter
+
 FROM public.ecr.aws/docker/library/python:3.13-slim
 
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -10,6 +13,13 @@ RUN pip install --require-hashes --only-binary=:all: -r requirements-assistant.t
 
 COPY fmops/ fmops/
 RUN python -m compileall -q fmops
+
+# Lambda starts what is in /opt/extensions before the application: the adapter, which makes HTTP requests of its events, and the
+# collector. ECS starts neither.
+COPY --from=adapter /lambda-adapter /opt/extensions/lambda-adapter
+COPY --from=collector /awscollector /opt/aws-otel-collector/awscollector
+COPY --chmod=755 collector/extension.py /opt/extensions/otel-collector
+COPY collector/*.yaml collector/template.py collector/__init__.py collector/
 
 # The root file system is read-only in the task: Fargate gives a volume the owner that its directory has here.
 RUN useradd --uid 10001 --no-create-home fmops && install -d -o fmops -g fmops /var/spool/fmops

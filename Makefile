@@ -23,7 +23,7 @@ EVALUATION = $(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CU
 .PHONY: help
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: PROFILE=dev|prod  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  PORT=8080 (make run: the assistant'"'"'s port)\n'
+	@printf '\nVariables: PROFILE=dev|prod|serverless  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  PORT=8080 (make run: the assistant'"'"'s port)\n'
 
 .PHONY: run
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests

@@ -8,6 +8,7 @@ import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
 # isort: split
 from aws_cdk import App, Validations
+from constructs.agent_function import FunctionEnvironmentError
 from constructs.cedar import CedarError
 from constructs.guardrail_settings import GuardrailSettingsError
 from constructs.hive import SchemaError
@@ -80,7 +81,13 @@ def main(arguments: Sequence[str]) -> None:
     """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's schema."""
     try:
         build(settings.read_context(arguments)).synth()
-    except (settings.SettingsError, CedarError, GuardrailSettingsError, SchemaError) as error:
+    except (
+        settings.SettingsError,
+        CedarError,
+        FunctionEnvironmentError,
+        GuardrailSettingsError,
+        SchemaError,
+    ) as error:
         sys.exit(str(error))
 
 

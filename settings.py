@@ -53,6 +53,8 @@ class _Section(BaseModel):
 class Network(_Section):
     """The VPC that the assistant runs in."""
 
+    mode: Literal["new", "none"] = "new"
+    """`none`: there is no VPC, which only `assistant.compute` lambda can do without."""
     egress: Literal["public", "nat"] = "public"
     """`public`: tasks have public addresses and no NAT gateway is paid for. `nat`: tasks in private subnets."""
     zones: Annotated[int, Field(ge=2, le=3)] = 2
@@ -143,8 +145,10 @@ class BedrockGuardrail(_Section):
 
 
 class Assistant(_Section):
-    """The application on ECS Fargate."""
+    """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says when which)."""
 
+    compute: Literal["ecs", "lambda"] = "ecs"
+    """`lambda`: the same image, paid by the request, and nothing while idle. A cold start takes seconds."""
     model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
         "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     )
@@ -155,10 +159,15 @@ class Assistant(_Section):
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """Of the image and of the task, so that they cannot differ."""
     cpu: Literal[256, 512, 1024, 2048, 4096] = 512
+    """Of a task on ECS; on Lambda it follows `memory_mib`, one whole CPU at 1769."""
     memory_mib: int = 1024
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """The service scales on requests and CPU when this is above `min_tasks`."""
+    """The service on ECS scales on requests and CPU when this is above `min_tasks`."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Requests at once on Lambda, reserved from the account's quota and the most that will run; no limit but the quota by default."""
+    timeout_seconds: Annotated[int, Field(ge=30, le=900)] = 300
+    """Of one request on Lambda."""
     port: Port = 8080
     collector_port: Port = 4318
     collector_health_port: Port = 13133
@@ -169,7 +178,7 @@ class Assistant(_Section):
     ) = None
     """Turns the load balancer's listener to TLS."""
     ingress_cidrs: tuple[str, ...] = ()
-    """IPv4 ranges that may reach the load balancer; it is internal to the VPC when there are none."""
+    """IPv4 ranges that may reach the load balancer, which is internal to the VPC when there are none; or the API of Lambda, which needs some."""
     guardrails: dict[str, JsonValue] = {}
     """Settings of `fmops.guardrails` (docs/guardrails.md); the library's defaults when empty. Checked by their schema."""
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
@@ -182,15 +191,10 @@ class Assistant(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Assistant:
-        if self.memory_mib not in FARGATE_SIZES[self.cpu]:
-            allowed = ", ".join(str(size) for size in FARGATE_SIZES[self.cpu])
-            raise ValueError(
-                f"memory_mib is {self.memory_mib}, but with cpu {self.cpu} Fargate allows {allowed}"
-            )
-        if self.max_tasks < self.min_tasks:
-            raise ValueError(
-                f"max_tasks is {self.max_tasks}, but must be at least min_tasks ({self.min_tasks})"
-            )
+        if self.compute == "ecs":
+            self._check_tasks()
+        else:
+            self._check_function()
         ports = {self.port, self.collector_port, self.collector_health_port, self.collector_content_port}
         if len(ports) < 4:
             raise ValueError(
@@ -203,11 +207,39 @@ class Assistant(_Section):
                 raise ValueError(
                     f"ingress_cidrs has '{cidr}', but allowed are IPv4 ranges such as 203.0.113.7/32 ({error})"
                 ) from None
-            if network.prefixlen == 0 and self.certificate_arn is None:
+            if self.compute == "ecs" and network.prefixlen == 0 and self.certificate_arn is None:
                 raise ValueError(
                     "ingress_cidrs opens the assistant to everyone, so certificate_arn must be set: tokens would cross the internet unencrypted"
                 )
         return self
+
+    def _check_tasks(self) -> None:
+        if self.memory_mib not in FARGATE_SIZES[self.cpu]:
+            allowed = ", ".join(str(size) for size in FARGATE_SIZES[self.cpu])
+            raise ValueError(
+                f"memory_mib is {self.memory_mib}, but with cpu {self.cpu} Fargate allows {allowed}"
+            )
+        if self.max_tasks < self.min_tasks:
+            raise ValueError(
+                f"max_tasks is {self.max_tasks}, but must be at least min_tasks ({self.min_tasks})"
+            )
+        if self.concurrency is not None:
+            raise ValueError(
+                "concurrency is of compute lambda, but compute is ecs: set min_tasks and max_tasks instead"
+            )
+
+    def _check_function(self) -> None:
+        if not 512 <= self.memory_mib <= 10240:
+            raise ValueError(f"memory_mib is {self.memory_mib}, but with compute lambda it is 512 to 10240")
+        if (self.min_tasks, self.max_tasks) != (1, 1):
+            raise ValueError(
+                "min_tasks and max_tasks are of compute ecs, but compute is lambda: set concurrency instead"
+            )
+        if not self.ingress_cidrs:
+            raise ValueError(
+                "ingress_cidrs is empty, but with compute lambda the API is on the internet: name who may reach it, such as"
+                " 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still needs a token"
+            )
 
 
 class Review(_Section):
@@ -304,6 +336,23 @@ class Settings(_Section):
     evaluation: Evaluation = Evaluation()
     review: Review = Review()
     analysis: Analysis = Analysis()
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        if self.network.mode == "none" and self.assistant.compute == "ecs":
+            raise ValueError(
+                "network.mode is none, but assistant.compute ecs runs in a VPC: set one of them to new or lambda"
+            )
+        if (
+            self.network.mode != "none"
+            and self.network.egress == "public"
+            and self.assistant.compute == "lambda"
+        ):
+            raise ValueError(
+                "network.egress is public, but a function in a VPC gets no public address: set network.mode to none,"
+                " or network.egress to nat"
+            )
+        return self
 
     @property
     def environment_name(self) -> str:

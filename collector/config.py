@@ -214,6 +214,7 @@ class SendingQueue(Component):
 class PrometheusRemoteWrite(Component):
     endpoint: str
     auth: Authenticator | None = None
+    remote_write_queue: SendingQueue = SendingQueue()
     resource_to_telemetry_conversion: Enabled | None = None
     retry_on_failure: Retry | None = None
 
@@ -224,7 +225,7 @@ class OtlpHttp(Component):
     headers: dict[str, HeaderValue] = {}
     compression: Literal["gzip", "none"] = "gzip"
     retry_on_failure: Retry | None = None
-    sending_queue: SendingQueue | None = None
+    sending_queue: SendingQueue = SendingQueue()
 
 
 class Debug(Component):

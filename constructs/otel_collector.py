@@ -73,7 +73,7 @@ class OtelCollector(Construct):
             "The configuration's ${env:NAME} are for the collector to replace, not for CloudFormation.",
             "CloudFormation-Validate::E1029",
         )
-        self._grant_writes(task_role, trace_actions, prometheus_arn)
+        grant_export(task_role, trace_actions, prometheus_arn)
 
     def _build_container(
         self,
@@ -102,11 +102,13 @@ class OtelCollector(Construct):
             ),
         )
 
-    def _grant_writes(self, role: iam.Role, trace_actions: Sequence[str], prometheus_arn: str) -> None:
-        role.add_to_policy(iam.PolicyStatement(actions=list(trace_actions), resources=["*"]))
-        role.add_to_policy(iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn]))
-        acknowledge(
-            role.node.find_child("DefaultPolicy"),
-            "Writing traces has no resources in IAM (service authorization reference of X-Ray).",
-            "AwsSolutions-IAM5[Resource::*]",
-        )
+
+def grant_export(role: iam.Role, trace_actions: Sequence[str], prometheus_arn: str) -> None:
+    """Lets a role write traces, and metrics to one workspace: what a collector of ours exports."""
+    role.add_to_policy(iam.PolicyStatement(actions=list(trace_actions), resources=["*"]))
+    role.add_to_policy(iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn]))
+    acknowledge(
+        role.node.find_child("DefaultPolicy"),
+        "Writing traces has no resources in IAM (service authorization reference of X-Ray).",
+        "AwsSolutions-IAM5[Resource::*]",
+    )

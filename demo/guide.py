@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 from rich.console import Console
 
 from demo import analysis, audit, evaluation, layers, metrics, review, tracking
 from demo.evidence import Evidence
 from demo.tour import Tour
-from demo.visit import Chapter, Visit
+from demo.visit import Chapter, Outputs, Visit
+from fmops.evaluation.deployment import Deployment
 
 PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
@@ -31,7 +30,7 @@ def guide(visit: Visit) -> bool:
     """Send the tour, show what came of it, and go through the chapters; answers whether every expectation held."""
     console = visit.console
     console.print("[bold]Sending the tour[/]")
-    enforced = authorization_mode(visit.outputs["Assistant"]) == "ENFORCE"
+    enforced = authorization_mode(visit.outputs) == "ENFORCE"
     tour = Tour(visit.base_url, visit.directory, console, enforced=enforced)
     tour.run()
     evidence = Evidence(visit.outputs)
@@ -73,14 +72,9 @@ def _invite(visit: Visit) -> None:
         visit.console.print(f"  as {user}: {link}", soft_wrap=True)
 
 
-def authorization_mode(assistant: Mapping[str, str]) -> str:
-    """``ENFORCE`` or ``LOG_ONLY``, as the task definition of the running service says."""
-    ecs = boto3.client("ecs")
-    answer = ecs.describe_services(cluster=assistant["ClusterName"], services=[assistant["ServiceName"]])
-    arn = answer["services"][0]["taskDefinition"]
-    containers = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]["containerDefinitions"]
-    variables = (pair for container in containers for pair in container.get("environment", ()))
-    return str(next(pair["value"] for pair in variables if pair["name"] == "FMOPS_AUTHORIZATION_MODE"))
+def authorization_mode(outputs: Outputs) -> str:
+    """``ENFORCE`` or ``LOG_ONLY``, as the assistant that runs was deployed."""
+    return Deployment("", outputs=outputs).assistant_environment()["FMOPS_AUTHORIZATION_MODE"]
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:

@@ -15,7 +15,7 @@ from local.credentials import TemporaryCredentials
 
 
 class UnresolvedError(Exception):
-    """A container's environment or secret has no real value; the message names container and variable."""
+    """An environment or a secret has no real value; the message names its owner and the variable."""
 
 
 @dataclass
@@ -81,11 +81,11 @@ def _environment(
 ) -> dict[str, str]:
     environment = {}
     for variable in described.get("environment", []):
-        _check(described["name"], variable["name"], variable.get("value"))
+        check_resolved(f"container {described['name']}", variable["name"], variable.get("value"))
         environment[variable["name"]] = variable["value"]
     for secret in described.get("secrets", []):
         source = secret["valueFrom"]
-        _check(described["name"], secret["name"], source)
+        check_resolved(f"container {described['name']}", secret["name"], source)
         try:
             environment[secret["name"]] = _secret_value(cloud, source, execution_role)
         except Exception as error:
@@ -95,12 +95,13 @@ def _environment(
     return environment
 
 
-def _check(container: str, name: str, value: Any) -> None:
+def check_resolved(owner: str, name: str, value: Any) -> None:
+    """UnresolvedError when a variable has no value that something real stands behind."""
     if not isinstance(value, str):
-        raise UnresolvedError(f"container {container}: variable {name} did not resolve to text: {value!r}")
+        raise UnresolvedError(f"{owner}: variable {name} did not resolve to text: {value!r}")
     if MARK in value:
         raise UnresolvedError(
-            f"container {container}: variable {name} depends on a resource that is only a stand-in ({value}): "
+            f"{owner}: variable {name} depends on a resource that is only a stand-in ({value}): "
             "give its type a provider in local/cloudformation/providers.py"
         )
 

@@ -71,6 +71,13 @@ class Process:
                 raise self.failure(f"was not ready after {seconds:.0f} s")
             time.sleep(0.05)
 
+    def freeze(self) -> None:
+        """Take the CPU from the group until ``thaw``."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
     def stop(self) -> None:
         """SIGTERM to the group, SIGKILL to what is left of it after `stop_seconds`."""
         self._signal(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,3 +19,12 @@ def command(deployable: str, words: Sequence[str]) -> list[str]:
 def _python(deployable: str) -> str:
     exact = ROOT / ".venvs" / deployable / "bin" / "python"
     return str(exact) if exact.exists() else sys.executable
+
+
+def collector_command() -> list[str]:
+    """A real collector that reads AOT_CONFIG_CONTENT, if one is on PATH, else the stand-in."""
+    if real := shutil.which("aws-otel-collector"):
+        return [real]
+    if real := shutil.which("otelcol-contrib"):
+        return [real, "--config=env:AOT_CONFIG_CONTENT"]
+    return [sys.executable, "-m", "local.collector"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from local import programs
 from local.cloud import Cloud, check_port
 from local.containers import Container, read_services
 from local.processes import Process, base_environment, stop_all
+from local.web_functions import Api, read_web_functions
 
 READY_SECONDS = 60
 LISTENS_ON = re.compile(r"^(?:0\.0\.0\.0|localhost|127\.0\.0\.1):(\d+)$")
@@ -30,10 +30,14 @@ class Running:
 
 
 class Runner:
-    """The processes of all ECS services of a cloud."""
+    """The processes of all ECS services of a cloud, and of the functions behind its APIs."""
 
-    def __init__(self, cloud: Cloud, *, progress: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, cloud: Cloud, *, api_port: int = 8081, progress: Callable[[str], None] | None = None
+    ) -> None:
         self._cloud = cloud
+        self._api_port = api_port
+        self._apis: list[Api] = []
         self._progress = progress or (lambda _: None)
         self.running: list[Running] = []
 
@@ -48,6 +52,10 @@ class Runner:
             for container in containers:
                 self._progress(f"start {container.name}")
                 self.running.append(Running(container, self._process(container)))
+        for number, function in enumerate(read_web_functions(self._cloud)):
+            self._progress(f"start function {function.name}")
+            self._apis.append(Api(self._cloud, function, self._api_port + number))
+            self._apis[-1].start()
 
     def wait_ready(self) -> None:
         """Return when every container that says how to ask is healthy."""
@@ -56,13 +64,18 @@ class Runner:
             if url:
                 self._progress(f"wait for {running.container.name}")
                 running.process.wait_until(lambda url=url: _answers(url), READY_SECONDS)  # type: ignore[misc]
+        for api in self._apis:
+            self._progress(f"wait for function {api.function.name}")
+            api.sandbox.wait_ready()
 
     def base_url(self) -> str:
-        """Where the container behind the load balancer listens. LookupError if no service has one."""
+        """Where the function's API, or the container behind the load balancer, listens. LookupError if there is neither."""
+        if self._apis:
+            return self._apis[0].url
         for running in self.running:
             if running.container.health_path is not None:
                 return f"http://localhost:{running.container.ports[0]}"
-        raise LookupError("no ECS service is behind a load balancer")
+        raise LookupError("no ECS service is behind a load balancer, and no function behind an API")
 
     def check_alive(self) -> None:
         """ProcessError when a container has ended."""
@@ -72,6 +85,9 @@ class Runner:
 
     def stop(self) -> None:
         """Stop in reverse order, so that what others send to (the collector) is there until they are done."""
+        for api in self._apis:
+            api.stop()
+        self._apis.clear()
         for running in reversed(self.running):
             stop_all([running.process])
         self.running.clear()
@@ -107,11 +123,7 @@ def _command(container: Container) -> list[str]:
     if container.command:
         return programs.command("assistant", container.command)
     if container.name == "collector":
-        if real := shutil.which("aws-otel-collector"):
-            return [real]
-        if real := shutil.which("otelcol-contrib"):
-            return [real, "--config=env:AOT_CONFIG_CONTENT"]
-        return [sys.executable, "-m", "local.collector"]
+        return programs.collector_command()
     raise LookupError(f"container {container.name} has no command, and no program is known for it here")
 
 

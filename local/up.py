@@ -118,7 +118,7 @@ def up(options: Options, console: Console) -> int:
         mlflow_port=options.port(5000, 4),
         prometheus_port=options.port(9090, 5),
     )
-    runner = Runner(cloud)
+    runner = Runner(cloud, api_port=options.port(8081, 6))
     try:
         return _run(options, steps, cloud, runner)
     except KeyboardInterrupt:
@@ -243,7 +243,7 @@ def _report_permissions(cloud: Cloud, options: Options, console: Console) -> boo
     permissions = cloud.state(Permissions)
     denied = [f"{denial} ({count} times)" for denial, count in permissions.denials.items()]
     unused = permissions.unused()
-    unreviewed = compare(unused, reviewed())
+    unreviewed = compare(unused, reviewed(), permissions.deployed())
     console.print(
         f"  [bold]permissions[/] of {permissions.roles} roles enforced: {len(denied)} kinds of calls denied; "
         f"{len(unused)} grants not used, {len(unreviewed)} of them not as reviewed in local/iam/unused.yaml",

@@ -1,12 +1,15 @@
 """Assistant: the application. Changes with each release."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from aws_cdk import CfnOutput
+from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 from constructs.acknowledge import acknowledge
+from constructs.agent_function import AgentFunction
 from constructs.agent_service import AgentService
 from constructs.approvals_table import ApprovalsTable
 from constructs.bedrock_access import grant_invoke
@@ -14,10 +17,11 @@ from constructs.claims_table import ClaimsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
 from constructs.layered_guardrails import LayeredGuardrails
-from constructs.otel_collector import OtelCollector
+from constructs.otel_collector import OtelCollector, grant_export
+from constructs.streaming_api import StreamingApi
 
 from collector import config as collector_config
-from collector.template import compose
+from collector.template import Option, compose
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.capture import Capture
@@ -29,10 +33,14 @@ from stacks.tracking import Tracking
 ROOT = Path(__file__).parents[1]
 
 
+COMMAND = ("python", "-m", "fmops.assistant")
+
+
 class Assistant(FmopsStack):
-    """The assistant on ECS Fargate behind a load balancer, with the ADOT collector beside it."""
+    """The assistant, on ECS Fargate behind a load balancer or on Lambda behind an API, with the ADOT collector beside it."""
 
     HEALTH_PATH = "/healthz"
+    READY_PATH = "/readyz"
     SPOOL_DIRECTORY = "/var/spool/fmops"
 
     def __init__(
@@ -54,13 +62,11 @@ class Assistant(FmopsStack):
         self.claims = ClaimsTable(self, "Claims", key=foundation.lake.key, lifetime=self.lifetime)
         self.approvals = ApprovalsTable(self, "Approvals", key=foundation.lake.key, lifetime=self.lifetime)
         self.guardrails = self._build_guardrails()
-        self.app = self._build_app()
-        self._build_collector()
-        self._grant()
-        self._build_front_door()
+        self.pseudonym_key = self._build_pseudonym_key()
+        build = self._build_on_ecs if settings.assistant.compute == "ecs" else self._build_on_lambda
+        self.role = build()
+        self._grant(self.role)
         CfnOutput(self, "ClaimsTableName", value=self.claims.table.table_name)
-        CfnOutput(self, "ClusterName", value=self.app.cluster.cluster_name)
-        CfnOutput(self, "ServiceName", value=self.app.service.service_name)
         CfnOutput(self, "PseudonymKeyArn", value=self.pseudonym_key.secret_arn)
 
     def _build_guardrails(self) -> LayeredGuardrails:
@@ -79,9 +85,8 @@ class Assistant(FmopsStack):
             alarm_topic=self._observability.prometheus.alert_topic,
         )
 
-    def _build_app(self) -> AgentService:
-        options = self._settings.assistant
-        self.pseudonym_key = secretsmanager.Secret(
+    def _build_pseudonym_key(self) -> secretsmanager.Secret:
+        secret = secretsmanager.Secret(
             self,
             "PseudonymKey",
             description="HMAC key that makes pseudonyms of user ids",
@@ -91,24 +96,70 @@ class Assistant(FmopsStack):
             removal_policy=self.lifetime.removal_policy,
         )
         acknowledge(
-            self.pseudonym_key,
+            secret,
             "With another key a user would get another pseudonym, and records before and after could not be joined.",
             "AwsSolutions-SMG4",
         )
+        return secret
+
+    def _build_on_ecs(self) -> iam.Role:
+        app = self._build_service()
+        self._build_collector(app)
+        self._build_front_door(app)
+        CfnOutput(self, "ClusterName", value=app.cluster.cluster_name)
+        CfnOutput(self, "ServiceName", value=app.service.service_name)
+        return app.task_role
+
+    def _build_on_lambda(self) -> iam.Role:
+        options, network = self._settings.assistant, self._foundation.network
+        timeout = Duration.seconds(options.timeout_seconds)
+        app = AgentFunction(
+            self,
+            "App",
+            image=ROOT,
+            command=COMMAND,
+            architecture=options.architecture,
+            memory_mib=options.memory_mib,
+            timeout=timeout,
+            concurrency=options.concurrency,
+            port=options.port,
+            ready_path=self.READY_PATH,
+            environment={**self._environment(), **self._sandbox_environment()},
+            vpc=network.vpc if network else None,
+            alarm_topic=self._observability.prometheus.alert_topic,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+        grant_export(app.role, self._trace_actions, self._observability.prometheus.arn)
+        api = StreamingApi(
+            self,
+            "Api",
+            name=self._service_name,
+            function=app.function,
+            timeout=timeout,
+            ingress_cidrs=options.ingress_cidrs,
+        )
+        CfnOutput(self, "AssistantUrl", value=api.url)
+        CfnOutput(self, "FunctionName", value=app.function.function_name)
+        return app.role
+
+    def _build_service(self) -> AgentService:
+        options, network = self._settings.assistant, self._foundation.network
+        assert network is not None  # noqa: S101 - the settings say so
         return AgentService(
             self,
             "App",
             name=self._service_name,
-            vpc=self._foundation.network.vpc,
+            vpc=network.vpc,
             image=ROOT,
-            command=["python", "-m", "fmops.assistant"],
+            command=COMMAND,
             architecture=options.architecture,
             cpu=options.cpu,
             memory_mib=options.memory_mib,
             port=options.port,
             health_path=self.HEALTH_PATH,
             environment=self._environment(),
-            secrets={"FMOPS_PSEUDONYM_KEY": ecs.Secret.from_secrets_manager(self.pseudonym_key)},
+            secrets={},
             volumes={"spool": self.SPOOL_DIRECTORY, "tmp": "/tmp"},  # noqa: S108 - a volume of the task
             min_tasks=options.min_tasks,
             max_tasks=options.max_tasks,
@@ -133,6 +184,7 @@ class Assistant(FmopsStack):
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
             "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
+            "FMOPS_PSEUDONYM_KEY_SECRET": self.pseudonym_key.secret_arn,
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
@@ -155,30 +207,52 @@ class Assistant(FmopsStack):
             ),
         }
 
-    def _build_collector(self) -> None:
+    def _sandbox_environment(self) -> dict[str, str]:
+        """What differs where the process is frozen between requests and the collector is in the same image."""
+        options = self._settings.assistant
+        return {
+            "FMOPS_FLUSH_EACH_REQUEST": "true",
+            "FMOPS_SPOOL_DIRECTORY": "/tmp/spool",  # noqa: S108 - what a sandbox may write to
+            "FMOPS_COLLECTOR_OPTIONS": ",".join(self._collector_options()),
+            "OTLP_HTTP_ENDPOINT": f"localhost:{options.collector_port}",
+            "HEALTH_CHECK_ENDPOINT": f"localhost:{options.collector_health_port}",
+            **self._collector_environment(),
+        }
+
+    def _collector_options(self) -> list[Option]:
+        observability, options = self._settings.observability, list[Option]()
+        if observability.transaction_search != "off":
+            options.append("transaction-search")
+        if observability.mlflow_traces:
+            options.append("mlflow-traces")
+        return options
+
+    @property
+    def _trace_actions(self) -> Sequence[str]:
+        spans = self._settings.observability.transaction_search != "off"
+        return OtelCollector.SPANS if spans else OtelCollector.SEGMENTS
+
+    def _build_collector(self, app: AgentService) -> None:
         options, observability = self._settings.assistant, self._settings.observability
-        prometheus, spans = self._observability.prometheus, observability.transaction_search != "off"
-        configuration = compose(
-            *(("transaction-search",) if spans else ()),
-            *(("mlflow-traces",) if observability.mlflow_traces else ()),
-        )
+        prometheus = self._observability.prometheus
+        configuration = compose(*self._collector_options())
         collector_config.load(configuration)
         collector = OtelCollector(
             self,
             "Collector",
-            task_definition=self.app.task_definition,
-            task_role=self.app.task_role,
+            task_definition=app.task_definition,
+            task_role=app.task_role,
             image=observability.collector_image,
             configuration=configuration,
             environment=self._collector_environment(),
             otlp_port=options.collector_port,
             health_port=options.collector_health_port,
             prometheus_arn=prometheus.arn,
-            trace_actions=OtelCollector.SPANS if spans else OtelCollector.SEGMENTS,
+            trace_actions=self._trace_actions,
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
-        self.app.container.add_container_dependencies(
+        app.container.add_container_dependencies(
             ecs.ContainerDependency(
                 container=collector.container, condition=ecs.ContainerDependencyCondition.START
             )
@@ -198,8 +272,14 @@ class Assistant(FmopsStack):
             }
         return environment
 
-    def _grant(self) -> None:
-        options, role = self._settings.assistant, self.app.task_role
+    def _grant(self, role: iam.Role) -> None:
+        """The same wherever it runs."""
+        options = self._settings.assistant
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["secretsmanager:GetSecretValue"], resources=[self.pseudonym_key.secret_arn]
+            )
+        )
         grant_invoke(role, options.model_id, streamed=True)
         grant_invoke(role, options.embedding_model_id)
         self.guardrails.grant_use(role)
@@ -212,20 +292,21 @@ class Assistant(FmopsStack):
         self.claims.grant_use(role)
         self.approvals.grant_use(role)
 
-    def _build_front_door(self) -> None:
-        options = self._settings.assistant
+    def _build_front_door(self, app: AgentService) -> None:
+        options, network = self._settings.assistant, self._foundation.network
+        assert network is not None  # noqa: S101 - the settings say so
         front_door = FrontDoor(
             self,
             "FrontDoor",
-            vpc=self._foundation.network.vpc,
+            vpc=network.vpc,
             ingress_cidrs=options.ingress_cidrs,
             certificate_arn=options.certificate_arn,
-            service=self.app.service,
+            service=app.service,
             container_port=options.port,
             health_path=self.HEALTH_PATH,
             log_bucket=self._foundation.lake.log_bucket,
             log_prefix=DataLake.ALB_LOGS_PREFIX,
             deletion_protection=self.lifetime.protected,
         )
-        self.app.scale_on_requests(front_door.target_group)
+        app.scale_on_requests(front_door.target_group)
         CfnOutput(self, "AssistantUrl", value=front_door.url)

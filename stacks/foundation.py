@@ -10,7 +10,7 @@ from stacks.base import FmopsStack
 
 
 class Foundation(FmopsStack):
-    """KMS key, data lake and log buckets, VPC."""
+    """KMS key, data lake and log buckets, and the VPC unless nothing runs in one."""
 
     # Key prefixes of the data lake.
     INTERACTIONS = "interactions"
@@ -42,11 +42,16 @@ class Foundation(FmopsStack):
             },
             log_retention_days=settings.log_retention_days,
         )
-        self.network = Network(
+        self.network = self._build_network(settings)
+        CustomResourceLogs(self, "CustomResourceLogs", retention=self.log_retention)
+
+    def _build_network(self, settings: Settings) -> Network | None:
+        if settings.network.mode == "none":
+            return None
+        return Network(
             self,
             "Network",
             egress=settings.network.egress,
             zones=settings.network.zones,
             log_bucket=self.lake.log_bucket,
         )
-        CustomResourceLogs(self, "CustomResourceLogs", retention=self.log_retention)

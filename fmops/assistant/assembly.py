@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import boto3
 from botocore.config import Config
-from fastapi import FastAPI
 from langchain_aws import BedrockEmbeddings
 from opentelemetry import trace
+from starlette.types import ASGIApp
 
 from fmops.assistant import knowledge
 from fmops.assistant.agent import PROMPT, PROMPT_NAME, build_agent
@@ -16,6 +16,7 @@ from fmops.assistant.checkpoints import WaitingRuns
 from fmops.assistant.claims import ClaimsDesk
 from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
+from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.identity import Pseudonyms, TokenVerifier
 from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.review_desk import ReviewDesk
@@ -38,7 +39,7 @@ FAST = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 
 MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 2, "mode": "standard"})
 
 
-def assemble(settings: AssistantSettings) -> FastAPI:
+def assemble(settings: AssistantSettings) -> ASGIApp:
     """The whole application."""
     stop_telemetry = start(
         instrumentor=settings.instrumentor,
@@ -57,7 +58,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
     )
     resolver = ClaimsDeskResolver(desk, settings.principal_prefix)
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
-    pseudonyms = Pseudonyms(settings.pseudonym_key.get_secret_value())
+    pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     firehose = session.client("firehose", config=FAST)
     sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory))
     raw_sink = (
@@ -121,7 +122,7 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         if settings.tracking_uri
         else None
     )
-    return create_app(
+    app = create_app(
         conversation=conversation,
         guardrails=guardrails,
         sink=sink,
@@ -132,6 +133,13 @@ def assemble(settings: AssistantSettings) -> FastAPI:
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
         on_stop=[prompts.stop, stop_telemetry],
     )
+    return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app
+
+
+def _secret(session: boto3.Session, arn: str) -> str:
+    """Read at the start with the service's own role, so that no environment holds it."""
+    answer = session.client("secretsmanager", config=FAST).get_secret_value(SecretId=arn)
+    return str(answer["SecretString"])
 
 
 def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:

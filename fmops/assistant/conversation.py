@@ -52,6 +52,8 @@ class Sink(Protocol):
 
     def put(self, record: Interaction) -> object: ...
 
+    def flush(self) -> object: ...
+
     def close(self) -> object: ...
 
 
@@ -173,6 +175,12 @@ class Conversation:
         if self._trace_content:
             span.set_attributes(content.messages(interaction.input, interaction.output))
         self._capture(interaction)
+
+    async def flush(self) -> None:
+        """Wait until what was captured so far is delivered, or in the spool."""
+        await asyncio.gather(*self._captures, return_exceptions=True)
+        sinks = [self._sink, *([self._raw_sink] if self._raw_sink else [])]
+        await asyncio.gather(*(asyncio.to_thread(sink.flush) for sink in sinks))
 
     async def close(self) -> None:
         """Wait for the captures under way, then deliver or spool what is left."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.guardrails import GuardrailSettings
@@ -36,7 +36,13 @@ class AssistantSettings(BaseSettings):
     )
     authorization_mode: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     spool_directory: Path
-    pseudonym_key: SecretStr = Field(min_length=16, description="HMAC key of user and session pseudonyms")
+    flush_each_request: bool = Field(
+        default=False,
+        description="delivers records, spans and metrics before an answer ends: for where the process is frozen after it",
+    )
+    pseudonym_key_secret: str = Field(
+        min_length=1, description="ARN of the secret with the HMAC key of user and session pseudonyms"
+    )
     guardrails: GuardrailSettings = GuardrailSettings()
     instrumentor: Instrumentor = "openllmetry"
     content_traces_endpoint: str = Field(

@@ -272,6 +272,9 @@ class Kept:
     def put(self, record: Any) -> None:
         """Nothing is captured."""
 
+    def flush(self) -> None:
+        """Nothing waits."""
+
     def close(self) -> None:
         """Nothing waits."""
 

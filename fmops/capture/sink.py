@@ -66,6 +66,7 @@ class FirehoseSink:
         self._ready = threading.Condition(lock)
         self._idle = threading.Condition(lock)
         self._in_flight = 0
+        self._hurried = 0
         self._closing = threading.Event()
         self._available_at = 0.0
         instruments().watch(self)
@@ -108,9 +109,14 @@ class FirehoseSink:
             self._keep(rest)
 
     def flush(self, timeout: float = 20.0) -> bool:
-        """Wait until memory is empty; answers whether it became so within ``timeout`` seconds."""
+        """Send what waits at once, and wait until memory is empty; answers whether it became so within ``timeout`` seconds."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._queue and not self._in_flight, timeout)
+            self._hurried += 1
+            self._ready.notify_all()
+            try:
+                return self._idle.wait_for(lambda: not self._queue and not self._in_flight, timeout)
+            finally:
+                self._hurried -= 1
 
     def _run(self) -> None:
         while True:
@@ -129,7 +135,7 @@ class FirehoseSink:
             self._ready.wait_for(lambda: self._queue or self._closing.is_set(), self._retry_after)
             if len(self._queue) < BATCH_RECORDS and not self._closing.is_set():
                 self._ready.wait_for(
-                    lambda: len(self._queue) >= BATCH_RECORDS or self._closing.is_set(),
+                    lambda: len(self._queue) >= BATCH_RECORDS or self._closing.is_set() or self._hurried > 0,
                     self._linger if self._queue else 0,
                 )
             batch = next(_batches(self._queue), [])

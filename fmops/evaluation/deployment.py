@@ -25,17 +25,27 @@ class Deployment:
 
     def output(self, stack: str, key: str) -> str:
         """An output of one of its stacks. Raises ``DeploymentError``."""
-        if stack not in self._outputs:
-            self._outputs[stack] = self._read(stack)
         try:
-            return self._outputs[stack][key]
+            return self._all(stack)[key]
         except KeyError:
             raise DeploymentError(
                 f"The stack {self.name}-{stack} has no output {key}: deploy it again."
             ) from None
 
+    def _all(self, stack: str) -> Mapping[str, str]:
+        if stack not in self._outputs:
+            self._outputs[stack] = self._read(stack)
+        return self._outputs[stack]
+
     def assistant_environment(self) -> dict[str, str]:
-        """The variables of the assistant that runs, from its task definition."""
+        """The variables of the assistant that runs, from its function or its task definition."""
+        if "FunctionName" in self._all("Assistant"):
+            name = self.output("Assistant", "FunctionName")
+            configuration = boto3.client("lambda").get_function_configuration(FunctionName=name)
+            return {
+                "AWS_REGION": str(boto3.Session().region_name),
+                **configuration["Environment"]["Variables"],
+            }
         ecs = boto3.client("ecs")
         cluster, service = self.output("Assistant", "ClusterName"), self.output("Assistant", "ServiceName")
         (found,) = ecs.describe_services(cluster=cluster, services=[service])["services"]

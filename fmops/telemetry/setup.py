@@ -80,6 +80,13 @@ def start(
     return stop
 
 
+def flush(seconds: float = EXPORT_SECONDS) -> None:
+    """Export the spans that wait and the metrics as they are now, each within ``seconds``."""
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        if isinstance(provider, TracerProvider | MeterProvider):
+            provider.force_flush(int(seconds * 1000))
+
+
 def views() -> list[View]:
     """Histograms with the conventions' boundaries: the SDK's defaults begin at five seconds."""
     duration = ExplicitBucketHistogramAggregation(names.DURATION_BUCKETS)

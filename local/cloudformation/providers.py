@@ -120,6 +120,11 @@ def _work_group(properties: Properties) -> Properties:
     }
 
 
+def _stage(properties: Properties) -> Properties:
+    """Methods' settings need a second call, and nothing here throttles."""
+    return {key: value for key, value in properties.items() if key != "MethodSettings"}
+
+
 def _state_machine(properties: Properties) -> Properties:
     names = {"DefinitionString": "definition", "StateMachineName": "name", "StateMachineType": "type"}
     return {names.get(key, key): value for key, value in properties.items()}
@@ -195,6 +200,9 @@ PROVIDERS: dict[str, Provider] = {
         {"ApplicationId": "{a[applicationId]}", "Arn": "{a[arn]}"},
     ),
     "AWS::SageMaker::MlflowApp": Provider("sagemaker", "CreateMlflowApp", "{a[Arn]}", {"Arn": "{a[Arn]}"}),
+    # moto's own resource has no Ref that others could use.
+    "AWS::ApiGateway::Deployment": Provider("apigateway", "CreateDeployment", "{a[id]}"),
+    "AWS::ApiGateway::Stage": Provider(*("apigateway", "CreateStage", "{p[stageName]}"), prepare=_stage),
     "AWS::APS::Workspace": Provider(
         *("amp", "CreateWorkspace", "{a[arn]}"),
         {

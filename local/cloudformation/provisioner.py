@@ -189,12 +189,22 @@ def create(
             "TargetGroupArn": resource.arn,
             "TargetGroupFullName": full_name,
         }.__getitem__
+    if resource_type == "AWS::Lambda::Function":
+        _keep_image(resource_json, resources_map, resource)
     if resource_type == "AWS::IAM::Role":
         _attach_managed_policies(resource_json, resources_map, resource)
     is_ours = isinstance(resource, Resource)
     kind = _report.stand_ins if is_ours and resource_type not in PROVIDERS else _report.real
     kind.append((stack, logical_id, resource_type))
     return resource
+
+
+def _keep_image(resource_json: dict[str, Any], resources_map: Any, function: Any) -> None:
+    """moto's Function drops what a container image runs."""
+    properties = parsing.clean_json(resource_json, resources_map)["Properties"]
+    if properties.get("PackageType") == "Image":
+        function.package_type = "Image"
+        function.image_config.cmd = properties.get("ImageConfig", {}).get("Command", [])
 
 
 def _attach_managed_policies(resource_json: dict[str, Any], resources_map: Any, role: Any) -> None:

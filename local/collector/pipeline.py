@@ -42,10 +42,14 @@ class RefusedError(Exception):
 
 
 class Queue:
-    """The batch processor and the exporters' queue: exports when a batch is full or its timeout has passed."""
+    """The batch processor and the exporters' queue: exports when a batch is full or its timeout has passed.
 
-    def __init__(self, name: str, batch: Batch, exports: Sequence[Export]) -> None:
+    Without either (``waits`` is false) nothing stays: who sends is answered after the export.
+    """
+
+    def __init__(self, name: str, batch: Batch, exports: Sequence[Export], *, waits: bool = True) -> None:
         self._name = name
+        self._waits = waits
         self._timeout = seconds(batch.timeout)
         self._size = batch.send_batch_size
         self._maximum = batch.send_batch_max_size or batch.send_batch_size
@@ -59,6 +63,8 @@ class Queue:
             if items and not self._items:
                 self._since = time.monotonic()
             self._items += items
+        if not self._waits:
+            self.flush(everything=True)
 
     def __len__(self) -> int:
         return len(self._items)
@@ -161,8 +167,14 @@ class Pipelines:
         return resource
 
     def _queue(self, name: str, pipeline: Pipeline) -> Queue:
-        batch = next(iter(self._settings(pipeline, Batch)), Batch())
-        return Queue(name, batch, [self._exporter(exporter) for exporter in pipeline.exporters])
+        batch = next(iter(self._settings(pipeline, Batch)), None)
+        exporters = [self._config.exporters[exporter] for exporter in pipeline.exporters]
+        return Queue(
+            name,
+            batch or Batch(),
+            [self._exporter(exporter) for exporter in pipeline.exporters],
+            waits=batch is not None or any(map(_queues, exporters)),
+        )
 
     def _exporter(self, name: str) -> Export:
         settings = self._config.exporters[name]
@@ -183,3 +195,12 @@ class Pipelines:
     def _auth(self, auth: Authenticator | None) -> SigV4Auth | None:
         extension = self._config.extensions[auth.authenticator] if auth else None
         return extension if isinstance(extension, SigV4Auth) else None
+
+
+def _queues(exporter: Any) -> bool:
+    """Whether the exporter has a queue of its own, and it is on: awsxray has none."""
+    if isinstance(exporter, PrometheusRemoteWrite):
+        return exporter.remote_write_queue.enabled
+    if isinstance(exporter, OtlpHttp):
+        return exporter.sending_queue.enabled
+    return not isinstance(exporter, AwsXray | Debug)

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -112,12 +112,20 @@ class Permissions(ServiceState):
         """How many roles have made calls."""
         return len({role for role, _, _ in self._used})
 
-    def unused(self) -> list[Grant]:
-        """Actions that the templates' roles are allowed and never used, by role and statement."""
+    def deployed(self) -> set[str]:
+        """Labels of the templates' roles."""
+        return {label(role.arn) for role in self._all()}
+
+    def _all(self) -> Iterable[Any]:
         from moto.iam.models import iam_backends
 
+        roles: dict[str, Any] = iam_backends[self.cloud.account]["aws"].roles
+        return roles.values()
+
+    def unused(self) -> list[Grant]:
+        """Actions that the templates' roles are allowed and never used, by role and statement."""
         grants = []
-        for role in iam_backends[self.cloud.account]["aws"].roles.values():
+        for role in self._all():
             for statement in self.statements(role.arn):
                 if statement.effect == "Allow":
                     grants += [
@@ -182,8 +190,8 @@ def reviewed(path: Path = REVIEWED) -> Reviewed:
     return Reviewed(listed.pop("everywhere"), listed)
 
 
-def compare(unused: Iterable[Grant], listed: Reviewed) -> list[str]:
-    """What differs between the unused grants and the reviewed ones, as sentences with the remedy."""
+def compare(unused: Iterable[Grant], listed: Reviewed, deployed: Collection[str]) -> list[str]:
+    """What differs between the unused grants and the reviewed ones of the deployed roles, as sentences with the remedy."""
     grants = list(unused)
     missing = [
         f"{grant.role} is granted {grant.action} ({grant.statement}) and never used it:"
@@ -195,6 +203,7 @@ def compare(unused: Iterable[Grant], listed: Reviewed) -> list[str]:
     stale = [
         f"local/iam/unused.yaml lists {action} of {role}, which was used or is not granted: remove the line"
         for role, actions in listed.roles.items()
+        if role in deployed
         for action in actions
         if (role, action) not in found
     ]

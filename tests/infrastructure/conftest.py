@@ -96,16 +96,22 @@ def _synthesize(profile: str, outdir: Path, **changes: Any) -> Assembly:
 
 @pytest.fixture(scope="session")
 def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
-    """The assemblies of `dev`, `prod` and of `everything`."""
+    """The assemblies of the profiles, and of `everything`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CDK_VALIDATION", raising=False)
         return {
             name: _synthesize(name, tmp_path_factory.mktemp(name), **changes)
-            for name, changes in [("dev", {}), ("prod", {}), ("everything", EVERYTHING)]
+            for name, changes in [("dev", {}), ("prod", {}), ("serverless", {}), ("everything", EVERYTHING)]
         }
 
 
 @pytest.fixture(params=["dev", "prod", "everything"])
+def on_ecs(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
+    """Each assembly whose assistant runs on ECS."""
+    return assemblies[request.param]
+
+
+@pytest.fixture(params=["dev", "prod", "serverless", "everything"])
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
     """Each assembly in turn."""
     return assemblies[request.param]

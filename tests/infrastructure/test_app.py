@@ -49,7 +49,8 @@ def test_bad_settings_are_one_sentence_without_a_stack_trace(tmp_path: Path) -> 
     assert result.returncode == 1
     assert result.stdout == ""
     assert (
-        result.stderr == "The profile 'staging' is not in the context 'fmops' of cdk.json: use dev or prod.\n"
+        result.stderr
+        == "The profile 'staging' is not in the context 'fmops' of cdk.json: use dev, prod or serverless.\n"
     )
     assert list(tmp_path.iterdir()) == []
 

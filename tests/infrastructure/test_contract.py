@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "FMOPS_DELIVERY_STREAM",
     "FMOPS_CLAIMS_TABLE",
     "FMOPS_APPROVALS_TABLE",
+    "FMOPS_PSEUDONYM_KEY_SECRET",
     "FMOPS_AUTHORIZATION_MODE",
     "FMOPS_GUARDRAILS",
     "FMOPS_INSTRUMENTOR",
@@ -41,23 +42,23 @@ OUTPUTS = {
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
     "Analysis": {"StateMachineArn"},
     "Review": {"StateMachineArn", "EvaluationStateMachineArn"},
-    "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName", "PseudonymKeyArn"},
+    "Assistant": {"AssistantUrl", "ClaimsTableName", "PseudonymKeyArn"},
 }
 
 
-def test_assistant_gets_its_environment_and_nothing_else(assembly: Assembly) -> None:
-    assistant = _container(assembly, "assistant")
+def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> None:
+    assistant = _container(on_ecs, "assistant")
     options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT"}
-    on = options if assembly.profile == "everything" else set()
+    on = options if on_ecs.profile == "everything" else set()
     assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | on
-    assert [secret["Name"] for secret in assistant["Secrets"]] == ["FMOPS_PSEUDONYM_KEY"]
+    assert "Secrets" not in assistant
     assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
 
 
-def test_collector_gets_every_variable_that_its_configuration_names(assembly: Assembly) -> None:
+def test_collector_gets_every_variable_that_its_configuration_names(on_ecs: Assembly) -> None:
     from collector.config import variables
 
-    collector = _environment(_container(assembly, "collector"))
+    collector = _environment(_container(on_ecs, "collector"))
     assert variables(collector["AOT_CONFIG_CONTENT"]) <= collector.keys()
     assert collector["OTLP_HTTP_ENDPOINT"] == "0.0.0.0:4318"
     assert collector["HEALTH_CHECK_ENDPOINT"] == "0.0.0.0:13133"
@@ -74,6 +75,7 @@ def test_spans_go_to_transaction_search_where_it_is_on(assemblies: dict[str, Ass
             if action.startswith("xray:")
         }
         for name, assembly in assemblies.items()
+        if name in ("dev", "prod", "everything")
     }
     segments = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
     assert actions == {
@@ -86,18 +88,18 @@ def test_spans_go_to_transaction_search_where_it_is_on(assemblies: dict[str, Ass
     assert document["Statement"][0]["Condition"]["StringEquals"] == {"aws:SourceAccount": "111122223333"}
 
 
-def test_tasks_can_neither_be_entered_nor_changed(assembly: Assembly) -> None:
-    (service,) = assembly.resources("AWS::ECS::Service").values()
+def test_tasks_can_neither_be_entered_nor_changed(on_ecs: Assembly) -> None:
+    (service,) = on_ecs.resources("AWS::ECS::Service").values()
     assert service["Properties"]["EnableExecuteCommand"] is False
     assert service["Properties"]["DeploymentConfiguration"]["DeploymentCircuitBreaker"] == {
         "Enable": True,
         "Rollback": True,
     }
-    assert all(container["ReadonlyRootFilesystem"] for container in _containers(assembly))
+    assert all(container["ReadonlyRootFilesystem"] for container in _containers(on_ecs))
 
 
-def test_telemetry_does_not_stop_the_assistant(assembly: Assembly) -> None:
-    collector = _container(assembly, "collector")
+def test_telemetry_does_not_stop_the_assistant(on_ecs: Assembly) -> None:
+    collector = _container(on_ecs, "collector")
     assert collector["Essential"] is False
     assert collector["RestartPolicy"] == {"Enabled": True}
     assert collector["HealthCheck"]["Command"] == ["CMD", "/healthcheck"]
@@ -120,7 +122,11 @@ def test_outputs(assembly: Assembly) -> None:
     expected = {**OUTPUTS, "Foundation": set()}
     if assembly.profile == "everything":
         expected["TransactionSearch"] = set()
-    if assembly.profile != "dev":
+    on_lambda = assembly.profile == "serverless"
+    expected["Assistant"] = OUTPUTS["Assistant"] | (
+        {"FunctionName"} if on_lambda else {"ClusterName", "ServiceName"}
+    )
+    if assembly.profile in ("prod", "everything"):
         expected["Observability"] = OUTPUTS["Observability"] | {"GrafanaWorkspaceEndpoint"}
     assert outputs == expected
 
@@ -153,7 +159,7 @@ def test_users_cannot_write_the_attributes_that_policies_rely_on(assembly: Assem
         assert not {"custom:region", "custom:department"} & set(each["Properties"]["WriteAttributes"])
 
 
-def test_password_sign_in_by_administrators_is_for_dev_only(assemblies: dict[str, Assembly]) -> None:
+def test_password_sign_in_by_administrators_is_for_trying_only(assemblies: dict[str, Assembly]) -> None:
     flows = {
         name: any(
             "ALLOW_ADMIN_USER_PASSWORD_AUTH" in client["Properties"].get("ExplicitAuthFlows", ())
@@ -161,7 +167,7 @@ def test_password_sign_in_by_administrators_is_for_dev_only(assemblies: dict[str
         )
         for name, assembly in assemblies.items()
     }
-    assert flows == {"dev": True, "prod": False, "everything": False}
+    assert flows == {"dev": True, "prod": False, "serverless": True, "everything": False}
 
 
 def test_groups_of_policies_are_those_of_the_user_pool(assembly: Assembly) -> None:
@@ -202,7 +208,7 @@ def test_dev_pays_for_no_nat_gateway(assemblies: dict[str, Assembly]) -> None:
     gateways = {
         name: len(assembly.resources("AWS::EC2::NatGateway")) for name, assembly in assemblies.items()
     }
-    assert gateways == {"dev": 0, "prod": 2, "everything": 3}
+    assert gateways == {"dev": 0, "prod": 2, "serverless": 0, "everything": 3}
 
 
 def _containers(assembly: Assembly) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ({"assistant": {"prot": 1}}, "fmops.dev.assistant.prot is not a setting: use port instead."),
         (
             {"network": {"qqqq": 1}},
-            "fmops.dev.network.qqqq is not a setting: use egress or zones.",
+            "fmops.dev.network.qqqq is not a setting: use egress, mode or zones.",
         ),
         (
             {"data_lifetime": "forever"},
@@ -85,6 +85,32 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             "fmops.dev.identity.mfa is true, but it should be 'optional' or 'required'.",
         ),
         (
+            {"network": {"mode": "none"}},
+            "fmops.dev: network.mode is none, but assistant.compute ecs runs in a VPC: set one of them to new or lambda.",
+        ),
+        (
+            {"assistant": {"compute": "lambda", "ingress_cidrs": ["203.0.113.7/32"]}},
+            "fmops.dev: network.egress is public, but a function in a VPC gets no public address: "
+            "set network.mode to none, or network.egress to nat.",
+        ),
+        (
+            {"assistant": {"compute": "lambda"}},
+            "fmops.dev.assistant: ingress_cidrs is empty, but with compute lambda the API is on the internet: name who may reach it, "
+            "such as 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still needs a token.",
+        ),
+        (
+            {"assistant": {"compute": "lambda", "memory_mib": 256}},
+            "fmops.dev.assistant: memory_mib is 256, but with compute lambda it is 512 to 10240.",
+        ),
+        (
+            {"assistant": {"compute": "lambda", "max_tasks": 4}},
+            "fmops.dev.assistant: min_tasks and max_tasks are of compute ecs, but compute is lambda: set concurrency instead.",
+        ),
+        (
+            {"assistant": {"concurrency": 4}},
+            "fmops.dev.assistant: concurrency is of compute lambda, but compute is ecs: set min_tasks and max_tasks instead.",
+        ),
+        (
             {"network": []},
             "fmops.dev.network is [], but it should be an object.",
         ),
@@ -104,7 +130,9 @@ def test_several_bad_values_are_all_named() -> None:
 
 
 def test_unknown_profile() -> None:
-    with pytest.raises(settings.SettingsError, match=r"The profile 'staging' is not .*: use dev or prod"):
+    with pytest.raises(
+        settings.SettingsError, match=r"The profile 'staging' is not .*: use dev, prod or serverless"
+    ):
         settings.load({**context("dev"), "profile": "staging"})
 
 

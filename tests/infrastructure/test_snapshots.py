@@ -1,4 +1,4 @@
-"""Every template of dev and prod as it was last reviewed. `pytest --snapshot-update` accepts a change."""
+"""Every template of the profiles as it was last reviewed. `pytest --snapshot-update` accepts a change."""
 
 import json
 import re
@@ -18,7 +18,7 @@ ASSET_HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 @pytest.mark.parametrize("stack", sorted(STACKS))
-@pytest.mark.parametrize("profile", ["dev", "prod"])
+@pytest.mark.parametrize("profile", ["dev", "prod", "serverless"])
 def test_template(
     assemblies: dict[str, Assembly], profile: str, stack: str, snapshot: SnapshotAssertion
 ) -> None:

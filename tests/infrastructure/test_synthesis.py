@@ -86,10 +86,9 @@ def test_nag_would_have_failed_on_a_finding(tmp_path: Path) -> None:
     assert "AwsSolutions-S1" in (tmp_path / "validation-report.json").read_text()
 
 
-def test_cdk_has_validated_the_templates(assembly: Assembly) -> None:
-    (validation,) = [
-        report for report in assembly.report if report["pluginName"] == "CloudFormation Validate"
-    ]
+def test_cdk_has_validated_the_templates(on_ecs: Assembly) -> None:
+    """It reports what it found and we acknowledged; on Lambda that is nothing."""
+    (validation,) = [report for report in on_ecs.report if report["pluginName"] == "CloudFormation Validate"]
     assert {violation["ruleName"] for violation in validation["suppressedViolations"]} == {"E1029"}
 
 

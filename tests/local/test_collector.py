@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from collector.config import AwsXray, CollectorConfig, TailSampling, load
 from collector.template import BASE, compose
 from local.collector import remote_write, telemetry, xray
-from local.collector.pipeline import Pipelines, RefusedError
+from local.collector.pipeline import Pipelines, RefusedError, _queues
 from local.collector.processors import TailSampler
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -234,3 +234,24 @@ def test_what_one_pipeline_takes_off_stays_in_another(monkeypatch: pytest.Monkey
 
     assert has_content("otlphttp/mlflow")
     assert not has_content("awsxray")
+
+
+def test_on_lambda_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a tick, that is without a moment after the answer, everything has been exported."""
+    collected = Collected(monkeypatch)
+    pipelines = Pipelines(load(compose(waits=False)))
+    spans, points = golden_spans(), golden_points()
+    pipelines.receive_spans("otlp", spans)
+    pipelines.receive_metrics("otlp", points)
+    assert len(collected.items) == len(spans) + len(points)
+
+
+@pytest.mark.parametrize("options", [(), ("transaction-search",), ("transaction-search", "mlflow-traces")])
+def test_on_lambda_what_is_exported_and_redacted_is_the_same(options: tuple[Any, ...]) -> None:
+    here, there = load(compose(*options)), load(compose(*options, waits=False))
+    for name, pipeline in here.service.pipelines.items():
+        kept = [each for each in pipeline.processors if each.split("/")[0] not in ("batch", "tail_sampling")]
+        assert there.service.pipelines[name].processors == kept
+        assert there.service.pipelines[name].exporters == pipeline.exporters
+    waiting = [each for each in there.exporters.values() if _queues(each)]
+    assert waiting == []

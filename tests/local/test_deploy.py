@@ -20,9 +20,10 @@ from local.cloudformation.provisioner import install
 from local.containers import UnresolvedError, read_services
 from local.deploy import DeployError, Deployment, _create_stack, deploy, synthesize
 from local.standin_list import reasons
+from local.web_functions import read_web_functions
 
 pytestmark = pytest.mark.rehearsal
-PROFILES = ("dev", "prod")
+PROFILES = ("dev", "prod", "serverless")
 
 
 @dataclass
@@ -63,31 +64,44 @@ def test_every_stack_is_complete_and_every_output_is_there(deployed: Deployed) -
         "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
         "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
         "Analysis": {"StateMachineArn"},
-        "Assistant": {"AssistantUrl", "ClaimsTableName", "ClusterName", "ServiceName"},
+        "Assistant": {"AssistantUrl", "ClaimsTableName"},
     }
     for stack, names in wanted.items():
         assert names <= set(deployed.deployment.outputs[stack]), stack
 
 
 def test_every_variable_and_secret_of_every_container_resolves(deployed: Deployed, tmp_path: Path) -> None:
-    (containers,) = read_services(deployed.cloud, tmp_path)
-    assert [container.name for container in containers] == ["collector", "assistant"]
-    environment = containers[1].environment
     outputs = deployed.deployment.outputs
+    if "FunctionName" in outputs["Assistant"]:
+        (function,) = read_web_functions(deployed.cloud)
+        environment = sending = function.environment
+        assert function.command == ["python", "-m", "fmops.assistant"]
+        assert function.streams
+        assert "AWS_SESSION_TOKEN" in environment
+    else:
+        (containers,) = read_services(deployed.cloud, tmp_path)
+        assert [container.name for container in containers] == ["collector", "assistant"]
+        environment, sending = containers[1].environment, containers[0].environment
+        assert Path(environment["FMOPS_SPOOL_DIRECTORY"]).is_dir()
     assert environment["FMOPS_POLICY_STORE_ID"] == outputs["Identity"]["PolicyStoreId"]
     assert environment["FMOPS_DELIVERY_STREAM"] == outputs["Capture"]["DeliveryStreamName"]
-    assert len(environment["FMOPS_PSEUDONYM_KEY"]) >= 32
-    assert Path(environment["FMOPS_SPOOL_DIRECTORY"]).is_dir()
-    assert containers[0].environment["AMP_REMOTE_WRITE_ENDPOINT"].startswith(deployed.cloud.endpoint)
+    assert environment["FMOPS_PSEUDONYM_KEY_SECRET"] == outputs["Assistant"]["PseudonymKeyArn"]
+    assert sending["AMP_REMOTE_WRITE_ENDPOINT"].startswith(deployed.cloud.endpoint)
 
 
-def test_the_secret_was_read_by_the_execution_role(deployed: Deployed, tmp_path: Path) -> None:
-    list(read_services(deployed.cloud, tmp_path))
-    readers = {
-        who
-        for who, service, operation in deployed.cloud.calls
-        if (service, operation) == ("secretsmanager", "GetSecretValue")
+def test_a_secret_is_read_by_the_execution_role(cloud: Cloud, tmp_path: Path) -> None:
+    role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {"Statement": []}}}
+    secret = {"Type": "AWS::SecretsManager::Secret", "Properties": {"SecretString": "open sesame"}}
+    container = {
+        "Name": "app",
+        "Image": "x",
+        "Memory": 64,
+        "Secrets": [{"Name": "WORD", "ValueFrom": {"Ref": "Secret"}}],
     }
+    make_stack(cloud, "Secrets", {"Secret": secret, **_service(role, container)})
+    environments = [each.environment for containers in read_services(cloud, tmp_path) for each in containers]
+    assert {"WORD": "open sesame"} in environments
+    readers = {who for who, _, operation in cloud.calls if operation == "GetSecretValue"}
     assert any("ExecutionRole" in reader for reader in readers)
 
 
@@ -108,6 +122,31 @@ def make_stack(
     template = {"Resources": resources, "Outputs": outputs or {}}
     cloud.client("s3").put_object(Bucket=bucket, Key="t.json", Body=json.dumps(template).encode())
     return _create_stack(cloud, name, {"stackTemplateAssetObjectUrl": f"s3://{bucket}/t.json"})
+
+
+def _service(role: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
+    """One container as an ECS service."""
+    return {
+        "TaskRole": role,
+        "ExecutionRole": role,
+        "Cluster": {"Type": "AWS::ECS::Cluster"},
+        "Task": {
+            "Type": "AWS::ECS::TaskDefinition",
+            "Properties": {
+                "TaskRoleArn": {"Fn::GetAtt": ["TaskRole", "Arn"]},
+                "ExecutionRoleArn": {"Fn::GetAtt": ["ExecutionRole", "Arn"]},
+                "ContainerDefinitions": [container],
+            },
+        },
+        "Service": {
+            "Type": "AWS::ECS::Service",
+            "Properties": {
+                "Cluster": {"Ref": "Cluster"},
+                "TaskDefinition": {"Ref": "Task"},
+                "DesiredCount": 1,
+            },
+        },
+    }
 
 
 def test_a_resource_that_fails_is_named_with_its_reason(cloud: Cloud) -> None:
@@ -135,31 +174,8 @@ def test_a_container_that_depends_on_a_stand_in_is_refused_by_name(cloud: Cloud,
         "Memory": 64,
         "Environment": [{"Name": "GRAFANA", "Value": {"Fn::GetAtt": ["Grafana", "Endpoint"]}}],
     }
-    resources = {
-        "Role": role,
-        "Grafana": {
-            "Type": "AWS::Grafana::Workspace",
-            "Properties": {"AccountAccessType": "CURRENT_ACCOUNT"},
-        },
-        "Cluster": {"Type": "AWS::ECS::Cluster"},
-        "Task": {
-            "Type": "AWS::ECS::TaskDefinition",
-            "Properties": {
-                "TaskRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                "ExecutionRoleArn": {"Fn::GetAtt": ["Role", "Arn"]},
-                "ContainerDefinitions": [container],
-            },
-        },
-        "Service": {
-            "Type": "AWS::ECS::Service",
-            "Properties": {
-                "Cluster": {"Ref": "Cluster"},
-                "TaskDefinition": {"Ref": "Task"},
-                "DesiredCount": 1,
-            },
-        },
-    }
-    make_stack(cloud, "Dashboards", resources)
+    grafana = {"Type": "AWS::Grafana::Workspace", "Properties": {"AccountAccessType": "CURRENT_ACCOUNT"}}
+    make_stack(cloud, "Dashboards", {"Grafana": grafana, **_service(role, container)})
     with pytest.raises(
         UnresolvedError, match="container app: variable GRAFANA depends on a resource that is only a stand-in"
     ):

@@ -1,0 +1,180 @@
+"""An application in a container image on Lambda."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from aws_cdk import Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
+from constructs import Construct
+from constructs.acknowledge import acknowledge
+from constructs.alarms import notify
+from constructs.data_lifetime import DataLifetime
+
+ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
+IMAGE_PLATFORMS = {"arm64": ecr_assets.Platform.LINUX_ARM64, "x86_64": ecr_assets.Platform.LINUX_AMD64}
+
+# Lambda sets them itself and refuses a function that has them (Lambda Developer Guide, "Reserved environment variables").
+RESERVED = {"AWS_REGION", "AWS_DEFAULT_REGION"}
+ENVIRONMENT_BYTES = 4096
+"""Of all variables together (Lambda quotas)."""
+TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
+TOKEN_BYTES = 90
+"""Of a name or an ARN that is known at deployment only, on the large side."""
+
+
+class FunctionEnvironmentError(ValueError):
+    """The environment is larger than Lambda takes; the message is for the person who wrote the settings."""
+
+
+class AgentFunction(Construct):
+    """An HTTP server on Lambda: the image that runs on ECS, its requests handed over by the Lambda Web Adapter that is in the image.
+
+    Answers are streamed. The sandbox is frozen between two requests, so the application must have delivered what it holds when an answer ends.
+
+    Args:
+        image: folder with the Dockerfile, whose image has the adapter in /opt/extensions.
+        command: of the container.
+        architecture: of the image and of the function.
+        memory_mib: of the function; CPU comes in proportion, one whole at 1769 MiB.
+        timeout: of one request.
+        concurrency: requests at once that the function may and does have to itself; the account's common quota by default.
+        port: that the application listens on.
+        ready_path: answers 200 when the application takes requests.
+        environment: of the function; what Lambda reserves is left out. Raises `FunctionEnvironmentError` above 4 KB.
+        vpc: whose private subnets it runs in; in none by default, which costs nothing and starts fastest.
+        alarm_topic: is told of errors and of throttled requests.
+        lifetime: of the log group.
+        log_retention: of the log group.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        image: Path,
+        command: Sequence[str],
+        architecture: Literal["arm64", "x86_64"],
+        memory_mib: int,
+        timeout: Duration,
+        concurrency: int | None = None,
+        port: int,
+        ready_path: str,
+        environment: Mapping[str, str],
+        vpc: ec2.IVpc | None = None,
+        alarm_topic: sns.ITopic,
+        lifetime: DataLifetime,
+        log_retention: logs.RetentionDays,
+    ) -> None:
+        super().__init__(scope, id)
+        variables = {name: value for name, value in environment.items() if name not in RESERVED}
+        variables |= _adapter(port, ready_path)
+        _check_size(variables)
+        log_group = logs.LogGroup(
+            self, "LogGroup", retention=log_retention, removal_policy=lifetime.removal_policy
+        )
+        self.role = iam.Role(
+            self,
+            "Role",
+            description="What the application may do",
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+        )
+        log_group.grant_write(self.role)
+        self.function = lambda_.DockerImageFunction(
+            self,
+            "Function",
+            code=lambda_.DockerImageCode.from_image_asset(
+                str(image), cmd=list(command), platform=IMAGE_PLATFORMS[architecture]
+            ),
+            architecture=ARCHITECTURES[architecture],
+            memory_size=memory_mib,
+            timeout=timeout,
+            reserved_concurrent_executions=concurrency,
+            environment=variables,
+            role=self.role,
+            log_group=log_group,
+            tracing=lambda_.Tracing.ACTIVE,
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnets=_private(vpc)) if vpc else None,
+            security_groups=[_only_out(self, vpc)] if vpc else None,
+        )
+        self._acknowledge(in_vpc=vpc is not None)
+        self.alarms = self._build_alarms(alarm_topic)
+
+    def _acknowledge(self, *, in_vpc: bool) -> None:
+        acknowledge(
+            self.role.node.find_child("DefaultPolicy"),
+            "Writing traces has no resources in IAM (service authorization reference of X-Ray).",
+            "AwsSolutions-IAM5[Resource::*]",
+        )
+        if in_vpc:
+            acknowledge(
+                self.role,
+                "Lambda makes network interfaces under the role; their ARNs are not known before, and AWS keeps this list.",
+                "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole]",
+                "AwsSolutions-IAM4[Policy::arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole]",
+            )
+
+    def _build_alarms(self, topic: sns.ITopic) -> list[cloudwatch.Alarm]:
+        period = Duration.minutes(5)
+        watched = [
+            ("Errors", self.function.metric_errors(period=period), "Requests of the function fail or time out: look at its log group."),
+            ("Throttles", self.function.metric_throttles(period=period), "Requests find no free sandbox: raise the concurrency of the function or of the account."),
+        ]  # fmt: skip
+        alarms = [
+            cloudwatch.Alarm(
+                self,
+                name,
+                alarm_description=meaning,
+                metric=metric,
+                threshold=1,
+                evaluation_periods=1,
+                comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+                treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+            )
+            for name, metric, meaning in watched
+        ]
+        notify(alarms, topic)
+        return alarms
+
+
+def _adapter(port: int, ready_path: str) -> dict[str, str]:
+    """What the Lambda Web Adapter reads. It lets a start take longer than the ten seconds that Lambda gives it, at the first request's cost."""
+    return {
+        "AWS_LWA_PORT": str(port),
+        "AWS_LWA_READINESS_CHECK_PATH": ready_path,
+        "AWS_LWA_INVOKE_MODE": "response_stream",
+        "AWS_LWA_ASYNC_INIT": "true",
+    }
+
+
+def _check_size(variables: Mapping[str, str]) -> None:
+    sizes = {
+        name: len(name.encode()) + len(TOKEN.sub("x" * TOKEN_BYTES, value).encode())
+        for name, value in variables.items()
+    }
+    if (total := sum(sizes.values())) > ENVIRONMENT_BYTES:
+        largest = max(sizes, key=sizes.__getitem__)
+        raise FunctionEnvironmentError(
+            f"The environment of the assistant would be about {total} bytes, {sizes[largest]} of them {largest}, but Lambda takes"
+            f" {ENVIRONMENT_BYTES}: shorten the settings that are in it, such as assistant.guardrails, or set assistant.compute to ecs."
+        )
+
+
+def _private(vpc: ec2.IVpc) -> list[ec2.ISubnet]:
+    return vpc.private_subnets or vpc.isolated_subnets
+
+
+def _only_out(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:
+    """Out by HTTPS, and in for nobody: what invokes a function does not come through the network."""
+    security_group = ec2.SecurityGroup(scope, "SecurityGroup", vpc=vpc, allow_all_outbound=False)
+    security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS services")
+    return security_group

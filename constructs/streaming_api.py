@@ -1,0 +1,109 @@
+"""The API in front of a function that streams its answers."""
+
+from collections.abc import Sequence
+
+from aws_cdk import Duration
+from aws_cdk import aws_apigateway as apigateway
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from constructs import Construct
+from constructs.acknowledge import acknowledge
+
+EVERYWHERE = "0.0.0.0/0"
+
+
+class StreamingApi(Construct):
+    """A REST API that hands everything to a function and passes its answer on as it comes: the front that costs nothing idle.
+
+    It speaks TLS only. It does not authenticate: the application checks the token of each request itself, wherever it runs.
+
+    Args:
+        name: of the API.
+        function: gets all requests, by `InvokeWithResponseStream`.
+        timeout: of one answer, at most fifteen minutes.
+        ingress_cidrs: IPv4 ranges that may connect; `0.0.0.0/0` is everyone.
+        requests_per_second: above which requests are refused with 429, so that a flood costs no more than that.
+    """
+
+    STAGE = "live"
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        name: str,
+        function: lambda_.IFunction,
+        timeout: Duration,
+        ingress_cidrs: Sequence[str],
+        requests_per_second: int = 50,
+    ) -> None:
+        super().__init__(scope, id)
+        self.api = apigateway.RestApi(
+            self,
+            "Api",
+            rest_api_name=name,
+            endpoint_types=[apigateway.EndpointType.REGIONAL],
+            cloud_watch_role=False,
+            policy=None if EVERYWHERE in ingress_cidrs else _only_from(ingress_cidrs),
+            deploy_options=apigateway.StageOptions(
+                stage_name=self.STAGE,
+                tracing_enabled=True,
+                throttling_rate_limit=requests_per_second,
+                throttling_burst_limit=2 * requests_per_second,
+            ),
+        )
+        self.api.node.try_remove_child("Endpoint")  # an output that the stack's owner did not ask for
+        integration = apigateway.LambdaIntegration(
+            function,
+            proxy=True,
+            allow_test_invoke=False,
+            response_transfer_mode=apigateway.ResponseTransferMode.STREAM,
+            timeout=timeout,
+        )
+        self.api.root.add_method("ANY", integration)
+        self.api.root.add_proxy(any_method=True, default_integration=integration)
+        self._acknowledge()
+
+    @property
+    def url(self) -> str:
+        """Base URL of the application, with a slash at its end."""
+        return self.api.url
+
+    def _acknowledge(self) -> None:
+        acknowledge(
+            self.api,
+            "The application verifies the token of each request: one rule on ECS and on Lambda, for Cognito and any other issuer.",
+            "AwsSolutions-APIG4",
+            "AwsSolutions-COG4",
+        )
+        acknowledge(
+            self.api,
+            "Web ACLs are billed by the month: environments that cost nothing idle go without, throttled and with tokens checked.",
+            "AwsSolutions-APIG3",
+        )
+        acknowledge(
+            self.api,
+            "The application validates bodies itself, and answers what is wrong with them.",
+            "AwsSolutions-APIG2",
+        )
+        acknowledge(
+            self.api,
+            "Logs of an API need a role that is one for the account and region, which two environments would take from each other;"
+            " the application's traces and metrics have each request.",
+            "AwsSolutions-APIG1",
+            "AwsSolutions-APIG6",
+        )
+
+
+def _only_from(cidrs: Sequence[str]) -> iam.PolicyDocument:
+    return iam.PolicyDocument(
+        statements=[
+            iam.PolicyStatement(
+                principals=[iam.AnyPrincipal()],
+                actions=["execute-api:Invoke"],
+                resources=["execute-api:/*"],
+                conditions={"IpAddress": {"aws:SourceIp": list(cidrs)}},
+            )
+        ]
+    )
