@@ -51,9 +51,9 @@ class ProcessingJob(Construct):
         log_retention: of the state machine's log group. The containers write to SageMaker's own, which all jobs share.
     """
 
-    WAIT_LONGER_BY = (
-        1  # second at each look: soon back from a short run, few state transitions for a long one
-    )
+    LOOKS = 5
+    """After so many, a second longer is waited: soon back from a short run, few state transitions for a long one. The thousand
+    looks that an array can count are 27 hours."""
 
     def __init__(
         self,
@@ -173,7 +173,9 @@ class ProcessingJob(Construct):
             "Wait longer",
             parameters={
                 "Name.$": "$.Name",
-                "Wait.$": f"States.MathAdd($.Wait, {self.WAIT_LONGER_BY})",
+                "Looks.$": "States.MathAdd($.Looks, 1)",
+                # Looks divided by LOOKS, rounded up.
+                "Wait.$": f"States.ArrayLength(States.ArrayPartition(States.ArrayRange(1, States.MathAdd($.Looks, 1), 1), {self.LOOKS}))",
             },
         )
         ended = sfn.Choice(self, "Ended?")
@@ -209,6 +211,7 @@ class ProcessingJob(Construct):
             title,
             parameters={
                 "Name.$": f"States.Format('{self._name}-{{}}', {unique})",
+                "Looks": 1,
                 "Wait": 1,
                 "Application": application,
             },

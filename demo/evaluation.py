@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -41,44 +42,49 @@ PATIENCE = 30
 BY = "the demo"
 
 
+def prepare(visit: Visit) -> _Chapter:
+    """What needs nothing of the chapters before: prompts and the experiment, and what takes seconds to import."""
+    return _Chapter(visit)
+
+
 def chapter(visit: Visit) -> list[str]:
     """What did not hold."""
-    from fmops.evaluation.deployment import Deployment
-
-    with patch.dict(os.environ), tempfile.TemporaryDirectory() as journal:
-        Deployment("", outputs=visit.outputs).adopt()
-        os.environ |= {"FMOPS_EVALUATION_JOURNAL": journal, "FMOPS_EVALUATION_RATE": "0"}
-        return _Chapter(visit).run()
+    prepared = visit.ahead[__name__].result() if __name__ in visit.ahead else prepare(visit)
+    with prepared.settings:
+        found: list[str] = prepared.run()
+    return found
 
 
 class _Chapter:
     def __init__(self, visit: Visit) -> None:
-        import boto3
-
-        from fmops.evaluation.datasets import corrected, golden
-        from fmops.evaluation.setup import assemble
-
         self._visit = visit
         self._console = visit.console
+        self.settings = ExitStack()
+        self._adopt()
+
+        from fmops.evaluation.datasets import golden
+        from fmops.evaluation.setup import assemble
+
         self._setup: Setup = assemble()
         self._golden = {case.case_id: case for case in golden()}
         self._cases = [self._golden[case_id] for case_id in CASES]
-        # What the chapter on review has made: `make evaluate` asks these too.
-        reviewed = corrected(boto3.client("s3"), visit.outputs["Capture"]["LakeBucketName"])
-        self._cases += reviewed
-        self._reviewed = len(reviewed)
-        self._token = visit.directory.id_token("carla")
+        token = visit.directory.id_token("carla")
+        self._client = self.settings.enter_context(
+            httpx.Client(base_url=visit.base_url, headers={"authorization": f"Bearer {token}"}, timeout=60)
+        )
         self._production: Any = None
         self._evaluator = self._setup.evaluator(progress=False)
         self._problems: list[str] = []
+        self._versions = self._register()
+        self._compared = self._experiment(self._versions["careless"])
 
     def run(self) -> list[str]:
         self._console.print("[bold]Prompts, experiments and evaluation[/]")
-        self._console.print(f"  {len(self._cases)} cases, {self._reviewed} of them corrected in review")
-        if not self._reviewed:
-            self._problems.append("evaluation: no case comes from review")
-        careless, complete = self._register()
-        self._experiment(careless)
+        self._add_reviewed()
+        self._tell_versions()
+        self._console.print(f"  experiment {self._compared[0]}, {len(TRACED)} cases, each step traced:")
+        _print_rows(self._console, self._compared[1])
+        careless, complete = self._versions["careless"], self._versions["complete"]
         self._expect("a worse prompt is refused", self._gate(careless), promoted=False)
         before = self._served("1")
         self._expect("a better prompt is promoted", self._gate(complete), promoted=True)
@@ -88,12 +94,33 @@ class _Chapter:
             agreement.result()
         self._console.print(f"  version 1 said: {escape(before)}\n  version {complete} says: {escape(after)}")
         self._setup.registry.rollback("claims-desk", by=BY, reason="to show that it works")
+        self._history()
         self._served("1")
         self._console.print("  rolled back: version 1 serves again, without a restart")
-        self._history()
         return self._problems
 
-    def _register(self) -> tuple[str, str]:
+    def _adopt(self) -> None:
+        """The deployment's settings, in this process's environment until the chapter is over."""
+        from fmops.evaluation.deployment import Deployment
+
+        self.settings.enter_context(patch.dict(os.environ))
+        journal = self.settings.enter_context(tempfile.TemporaryDirectory())
+        Deployment("", outputs=self._visit.outputs).adopt()
+        os.environ |= {"FMOPS_EVALUATION_JOURNAL": journal, "FMOPS_EVALUATION_RATE": "0"}
+
+    def _add_reviewed(self) -> None:
+        """What the chapter on review has made: `make evaluate` asks these too."""
+        import boto3
+
+        from fmops.evaluation.datasets import corrected
+
+        reviewed = corrected(boto3.client("s3"), self._visit.outputs["Capture"]["LakeBucketName"])
+        self._cases += reviewed
+        self._console.print(f"  {len(self._cases)} cases, {len(reviewed)} of them corrected in review")
+        if not reviewed:
+            self._problems.append("evaluation: no case comes from review")
+
+    def _register(self) -> dict[str, str]:
         from fmops.assistant.agent import PROMPT, PROMPT_NAME
 
         registry = self._setup.registry
@@ -107,13 +134,14 @@ class _Chapter:
             for what, path in texts.items()
         }
         registry.promote(PROMPT_NAME, made["as packaged"].version, by=BY, reason="the first version")
-        shown = ", ".join(f"{prompt.version} {what}" for what, prompt in made.items())
-        self._console.print(
-            f"  {PROMPT_NAME} in the prompt registry: {shown}; production is {made['as packaged'].version}"
-        )
-        return made["careless"].version, made["complete"].version
+        return {what: prompt.version for what, prompt in made.items()}
 
-    def _experiment(self, careless: str) -> None:
+    def _tell_versions(self) -> None:
+        shown = ", ".join(f"{version} {what}" for what, version in self._versions.items())
+        production = self._versions["as packaged"]
+        self._console.print(f"  claims-desk in the prompt registry: {shown}; production is {production}")
+
+    def _experiment(self, careless: str) -> tuple[str, list[dict[str, str]]]:
         from fmops.evaluation import experiment
         from fmops.evaluation.setup import EXPERIMENTS
 
@@ -123,8 +151,7 @@ class _Chapter:
         comparison = experiment.compare(
             [evaluator.evaluate(each, cases) for each in variants], experiment=EXPERIMENTS
         )
-        self._console.print(f"  experiment {EXPERIMENTS}, {len(cases)} cases, each step traced:")
-        _print_rows(self._console, comparison.rows)
+        return EXPERIMENTS, comparison.rows
 
     def _gate(self, version: str) -> Outcome:
         from fmops.evaluation.gate import GatePolicy
@@ -178,10 +205,7 @@ class _Chapter:
 
     def _ask(self, question: str) -> dict[str, Any]:
         body = {"model": "claims-desk", "messages": [{"role": "user", "content": question}]}
-        headers = {"authorization": f"Bearer {self._token}"}
-        answer = httpx.post(
-            f"{self._visit.base_url}/v1/chat/completions", json=body, headers=headers, timeout=60
-        )
+        answer = self._client.post("/v1/chat/completions", json=body)
         answered: dict[str, Any] = answer.raise_for_status().json()
         return answered
 

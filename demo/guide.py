@@ -49,7 +49,12 @@ def guide(visit: Visit) -> bool:
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
-    problems = [*evidence.problems, *(problem for chapter in CHAPTERS for problem in _timed(chapter, visit))]
+    with ThreadPoolExecutor(1) as meanwhile:
+        visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
+        problems = [
+            *evidence.problems,
+            *(problem for chapter in CHAPTERS for problem in _timed(chapter, visit)),
+        ]
     for problem in problems:
         console.print(f"[red]{problem}[/]")
     _invite(visit)

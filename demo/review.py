@@ -51,16 +51,17 @@ def _review(visit: Visit) -> list[str]:
     bucket = visit.outputs["Capture"]["LakeBucketName"]
     day = datetime.now(UTC).date().isoformat()
     with ThreadPoolExecutor() as meanwhile:
+        job = meanwhile.submit(_run_job, visit, "--day", day)
         tokens = {
             name: meanwhile.submit(visit.directory.id_token, name) for name in (*REVIEWERS, ADJUDICATOR)
         }
-        _run_job(visit, "--day", day)
-    tasks = _lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
-    console.print(_table_of(tasks))
-    with _pages(visit, console) as pages:
-        _work({name: pages(tokens[name].result()) for name in REVIEWERS})
-        _work({ADJUDICATOR: pages(tokens[ADJUDICATOR].result())})
-        progress = _progress(visit, tokens[ADJUDICATOR].result())
+        with _pages(visit, console) as pages:
+            job.result()
+            tasks = _lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
+            console.print(_table_of(tasks))
+            _work({name: pages(tokens[name].result()) for name in REVIEWERS})
+            _work({ADJUDICATOR: pages(tokens[ADJUDICATOR].result())})
+            progress = _progress(visit, tokens[ADJUDICATOR].result())
     _run_job(visit, "--collect")
     cases = _lines(bucket, "evaluation/reviewed.jsonl")
     metrics = _metrics()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
 
 from rich.console import Console
 
@@ -17,7 +19,8 @@ Outputs = Mapping[str, Mapping[str, str]]
 class Visit:
     """A seeded deployment.
 
-    ``settle`` makes buffered records arrive at once, where the deployment has a way to do so.
+    ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` is what a chapter
+    does before its turn, while another waits, by the chapter's module.
     """
 
     base_url: str
@@ -25,6 +28,7 @@ class Visit:
     directory: Directory
     console: Console
     settle: Callable[[], None] = lambda: None
+    ahead: dict[str, Future[Any]] = field(default_factory=dict)
 
 
 Chapter = Callable[[Visit], list[str]]

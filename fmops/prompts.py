@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
+from fmops.tracking import signed_in
 
 PRODUCTION = "production"
 """The alias of the version that serves."""
@@ -165,7 +166,8 @@ def from_mlflow(tracking_uri: str) -> Load:
         if not clients:
             clients.append(MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri))
         try:
-            found = clients[0].get_prompt_version_by_alias(name, alias)
+            with signed_in():
+                found = clients[0].get_prompt_version_by_alias(name, alias)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None

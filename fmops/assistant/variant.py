@@ -122,18 +122,23 @@ class Workbench:
         self._permissions = self.session.client("verifiedpermissions", config=WAITS)
         self._store, self._prefix = policy_store_id, principal_prefix
         self._limiter = rate_limiter
+        self._models: dict[tuple[str, float], ChatBedrockConverse] = {}
         embeddings = BedrockEmbeddings(client=self.bedrock, model_id=embedding_model_id, region_name=region)
         self._base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
         self._authorizer = SandboxAuthorizer(self._permissions, policy_store_id, principal_prefix)
 
     def chat_model(self, model_id: str, temperature: float = 0.0) -> ChatBedrockConverse:
-        return ChatBedrockConverse(
-            client=self.bedrock,
-            model_id=model_id,
-            temperature=temperature,
-            region_name=self._region,
-            rate_limiter=self._limiter,
-        )
+        """One for all conversations: to make it takes longer than an answer of a fast model."""
+        made = self._models.get((model_id, temperature))
+        if made is None:
+            made = self._models[model_id, temperature] = ChatBedrockConverse(
+                client=self.bedrock,
+                model_id=model_id,
+                temperature=temperature,
+                region_name=self._region,
+                rate_limiter=self._limiter,
+            )
+        return made
 
     def assistant(self, variant: Variant) -> RehearsedAssistant:
         return RehearsedAssistant(self, variant)

@@ -83,13 +83,7 @@ class Evaluator:
         mlflow.bedrock.autolog(disable=True, silent=True)
         assistant = self._bench.assistant(variant)
         sheet, by_id = Sheet(), {case.case_id: case for case in cases}
-        rows = [
-            {
-                "inputs": _inputs(case),
-                "expectations": case.expected.model_dump(mode="json", exclude_defaults=True),
-            }
-            for case in cases
-        ]
+        rows = [{"inputs": _inputs(case), "expectations": _expectations(case)} for case in cases]
         began = time.monotonic()
         try:
             mlflow.set_experiment(self._experiment)

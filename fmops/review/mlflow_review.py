@@ -22,6 +22,7 @@ from fmops.interaction import timestamp
 from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
 from fmops.review.labels import Reviewed
 from fmops.review.model import Label, ReviewTask
+from fmops.tracking import signed_in
 
 EXPERIMENT = "review"
 VERDICT, CORRECTION = "verdict", "expected_response"
@@ -60,7 +61,7 @@ class MlflowReview:
             known = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
             new = [task for task in tasks if task.interaction_id not in known]
             with ThreadPoolExecutor(WORKERS) as pool:
-                list(pool.map(lambda task: self._trace(mlflow, task), new))
+                list(pool.map(lambda task: self._trace_signed_in(mlflow, task), new))
             there = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
         if missing := [task.task_id for task in new if task.interaction_id not in there]:
             raise ReviewUnavailableError(
@@ -129,11 +130,12 @@ class MlflowReview:
         from mlflow.exceptions import MlflowException
 
         try:
-            with self._lock:
-                if not self._experiment:
-                    mlflow.set_tracking_uri(self._uri)
-                    self._experiment = _experiment(mlflow)
-            yield mlflow
+            with signed_in():
+                with self._lock:
+                    if not self._experiment:
+                        mlflow.set_tracking_uri(self._uri)
+                        self._experiment = _experiment(mlflow)
+                yield mlflow
         except MlflowException as error:
             raise ReviewUnavailableError(
                 f"MLflow did not answer ({error.error_code}): try again, and look at the tracking server"
@@ -178,6 +180,10 @@ class MlflowReview:
             )
             with suppress(ValidationError):
                 self._tasks[trace.info.tags[INTERACTION]] = ReviewTask.model_validate(given)
+
+    def _trace_signed_in(self, mlflow: Any, task: ReviewTask) -> None:
+        with signed_in():
+            self._trace(mlflow, task)
 
     def _trace(self, mlflow: Any, task: ReviewTask) -> None:
         began = _nanoseconds(task.started_at)

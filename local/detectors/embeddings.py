@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -19,19 +20,37 @@ _HEADS = 12
 _LAYERS = 6
 _MAX_TOKENS = 256
 _BATCH = 32
+_KEPT = 4096
+"""Texts whose vectors are kept. Detectors, retrieval and capture ask about the same ones: each is embedded once."""
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """The distribution names no publisher: what is loaded is what was reviewed, or nothing."""
 
 
+_one_at_a_time = threading.Lock()
+"""Embedding is bound by the processor: two at once only take longer."""
+_known: dict[str, Array] = {}
+
+
 def embed(texts: Sequence[str]) -> Array:
     """Unit vectors, shape ``[len(texts), 384]``. Text beyond 256 tokens is not read."""
-    model = _model()
-    out = np.empty((len(texts), DIMENSION), np.float32)
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    for begin in range(0, len(order), _BATCH):
-        chosen = order[begin : begin + _BATCH]
-        out[chosen] = model.embed([texts[index] for index in chosen])
-    return out
+    if not texts:
+        return np.empty((0, DIMENSION), np.float32)
+    with _one_at_a_time:
+        missing = list(dict.fromkeys(text for text in texts if text not in _known))
+        if len(_known) + len(missing) > _KEPT:
+            forget()
+            missing = list(dict.fromkeys(texts))
+        model = _model()
+        missing.sort(key=len)
+        for begin in range(0, len(missing), _BATCH):
+            chosen = missing[begin : begin + _BATCH]
+            _known.update(zip(chosen, model.embed(chosen), strict=True))
+        return np.stack([_known[text] for text in texts])
+
+
+def forget() -> None:
+    """Keep no vector of before."""
+    _known.clear()
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -18,10 +17,6 @@ _STEEPNESS = 14.0
 _MARGIN = 0.06
 _RESEMBLANCE = 0.3
 """Below this similarity a text resembles nothing: being nearer to a bad example then says nothing."""
-_one_at_a_time = threading.Lock()
-"""Embedding is bound by the processor: two at once only take longer."""
-_known: dict[str, Array] = {}
-_KNOWN_PIECES = 4096
 _SHORT = 8
 _LONG = 400
 """Characters: shorter pieces say nothing alone, longer texts are judged by their sentences."""
@@ -36,22 +31,10 @@ def _exemplars() -> dict[str, Array]:
 
 def scores(text: str, labels: tuple[str, ...], harmless: str) -> dict[str, float]:
     """For each label, 0 to 1: the most of the whole text and of each of its sentences."""
-    with _one_at_a_time:
-        vectors = _vectors(text)
+    vectors = embed(_pieces(text))
     exemplars = _exemplars()
     good = np.maximum(_nearness(vectors, exemplars[harmless]), np.float32(_RESEMBLANCE))
     return {label: float(_logistic(_nearness(vectors, exemplars[label]) - good).max()) for label in labels}
-
-
-def _vectors(text: str) -> Array:
-    """One vector per piece. Detectors ask about the same texts, and texts share sentences: each is embedded once."""
-    pieces = _pieces(text)
-    missing = [piece for piece in pieces if piece not in _known]
-    if len(_known) + len(missing) > _KNOWN_PIECES:
-        _known.clear()
-        missing = pieces
-    _known.update(zip(missing, embed(missing), strict=True))
-    return np.stack([_known[piece] for piece in pieces])
 
 
 def _pieces(text: str) -> list[str]:

@@ -17,6 +17,8 @@ def test_embeddings_are_unit_vectors_and_mean_something() -> None:
     assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert vectors[0] @ vectors[2] > 0.6 > vectors[0] @ vectors[3]
+    assert (embeddings.embed(["A cat sat on the mat."])[0] == vectors[0]).all()
+    embeddings.forget()
     assert np.allclose(embeddings.embed(["A cat sat on the mat."])[0], vectors[0], atol=1e-5), (
         "padding changes nothing"
     )
