@@ -35,8 +35,8 @@ forget: setup ## Delete the records of USER=name everywhere in the deployment's 
 	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy --user "$(USER)" --environment $(ENVIRONMENT)
 
 .PHONY: dashboards
-dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page (a preview, not Grafana)
-	@$(BIN)/python -m dashboards
+dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page, a preview (LOCAL=1: of the one that is serving)
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m dashboards $(if $(LOCAL),--cloudwatch)
 
 .PHONY: mlflow
 mlflow: setup ## Open MLflow's UI of PROFILE by a presigned address (LOCAL=1: of the local run that is serving)

@@ -42,6 +42,10 @@ FARGATE_SIZES = {
 }
 
 
+JOB_VARIABLE = 256
+"""Characters of an environment variable's value (CreateProcessingJob)."""
+
+
 class SettingsError(ValueError):
     """A setting is not usable; the message is one sentence for the person who wrote it."""
 
@@ -254,12 +258,33 @@ class Review(_Section):
     """Of the budget, chosen from the interactions that nothing speaks for."""
     reviewers: Annotated[int, Field(ge=1, le=9)] = 2
     """People who label each interaction."""
+    judges: tuple[Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")], ...] = (
+        "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "us.amazon.nova-pro-v1:0",
+    )
+    """Models that judge captured answers: where they are unsure or differ, people look. Of different makers, so that they can."""
+    judged: Annotated[int, Field(ge=0, le=10_000)] = 100
+    """Answers of a day that the judges look at, drawn at random; each costs two or three calls of each judge. 0: none."""
     days: Annotated[int, Field(ge=1, le=365)] = 30
     """How old tasks may be to be reviewed, collected and estimated from."""
     schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(0 3 * * ? *)"
     """When a day's tasks are chosen (EventBridge Scheduler, UTC)."""
     instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
     volume_gib: Annotated[int, Field(ge=10, le=1024)] = 30
+
+    @model_validator(mode="after")
+    def _check(self) -> Review:
+        if len(set(self.judges)) != len(self.judges):
+            raise ValueError("judges names a model twice, which cannot disagree with itself: name another")
+        if self.judged and len(self.judges) < 2:
+            raise ValueError(
+                f"judged is {self.judged}, but judges has {len(self.judges)} of the two models that can differ: name another, or set judged to 0"
+            )
+        if len(json.dumps(self.judges)) > JOB_VARIABLE:
+            raise ValueError(
+                f"judges is longer than the {JOB_VARIABLE} characters that a variable of a job can have: name fewer models"
+            )
+        return self
 
 
 class Analysis(_Section):

@@ -7,7 +7,10 @@ import json
 import sys
 from pathlib import Path
 
+import boto3
+
 from dashboards import dashboards
+from dashboards.cloudwatch import CloudWatch
 from dashboards.preview import page
 from dashboards.prometheus import NoMetricsError, opened
 
@@ -17,6 +20,11 @@ def main() -> int:
     parser.add_argument(
         "--prometheus", help="its URL; by default the one of `make run`, or what its last run left behind"
     )
+    parser.add_argument(
+        "--cloudwatch",
+        action="store_true",
+        help="draw what the jobs wrote to CloudWatch too, with the AWS credentials and region of the environment",
+    )
     parser.add_argument("--output", type=Path, default=Path("build/dashboards"))
     arguments = parser.parse_args()
     built = dashboards()
@@ -24,9 +32,10 @@ def main() -> int:
     for uid, dashboard in built.items():
         (arguments.output / f"{uid}.json").write_text(json.dumps(dashboard, indent=1))
     preview = arguments.output / "preview.html"
+    metrics = CloudWatch(boto3.client("cloudwatch")) if arguments.cloudwatch else None
     try:
         with opened(arguments.prometheus) as prometheus:
-            preview.write_text(page(list(built.values()), prometheus))
+            preview.write_text(page(list(built.values()), prometheus, metrics))
     except NoMetricsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's output
         return 1

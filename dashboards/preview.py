@@ -1,4 +1,4 @@
-"""Draws dashboards from a Prometheus's answers, as one self-contained page. A preview: Grafana draws them better."""
+"""Draws dashboards from the answers of a Prometheus and of CloudWatch, as one self-contained page. A preview: Grafana draws them better."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from html import escape
 from string import Template
 from typing import Any
 
+from dashboards import cloudwatch
+from dashboards.cloudwatch import CloudWatch, Points
 from dashboards.prometheus import Prometheus
 
 COLORS = (
@@ -26,7 +28,6 @@ COLORS = (
 )
 WIDTH, HEIGHT, LEFT, BOTTOM = 640, 180, 62, 18
 UNITS = {"s": "s", "reqps": "/s", "cps": "/s", "percent": "%"}
-Points = list[tuple[float, float]]
 
 PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>FMOps dashboards: a preview</title>
@@ -43,25 +44,33 @@ PAGE = Template("""<!doctype html>
  .elsewhere { background: repeating-linear-gradient(45deg, #fff, #fff 8px, #f0f2f5 8px, #f0f2f5 16px) }
 </style>
 <h1>FMOps dashboards</h1>
-<p class="note">A preview drawn from Prometheus, not Grafana. $when. Panels of CloudWatch and X-Ray need an account, and are empty here.</p>
+<p class="note">A preview, not Grafana. $when. Panels that say what they read, and show nothing, need an account.</p>
 $boards
 </html>
 """)
 
 
-def page(dashboards: Sequence[dict[str, Any]], prometheus: Prometheus) -> str:
-    """All dashboards, one below the other."""
+def page(
+    dashboards: Sequence[dict[str, Any]], prometheus: Prometheus, metrics: CloudWatch | None = None
+) -> str:
+    """All dashboards, one below the other; without ``metrics`` the panels of CloudWatch are not drawn."""
     begin, end = (
         datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%d %H:%M:%S")
         for each in (prometheus.begin, prometheus.end)
     )
     return PAGE.substitute(
-        when=f"{begin} to {end} UTC", boards="\n".join(_board(each, prometheus) for each in dashboards)
+        when=f"{begin} to {end} UTC",
+        boards="\n".join(_board(each, prometheus, metrics) for each in dashboards),
     )
 
 
-def series(panel: dict[str, Any], prometheus: Prometheus) -> list[tuple[str, Points]]:
+def series(
+    panel: dict[str, Any], prometheus: Prometheus, metrics: CloudWatch | None = None
+) -> list[tuple[str, Points]]:
     """Legend and points of every series of a panel, as its queries give them; values that are no numbers left out."""
+    if cloudwatch.is_ours(panel):
+        searches = [target["expression"] for target in panel["targets"]]
+        return [found for each in searches for found in metrics.search(each)] if metrics else []
     found = []
     for target in panel.get("targets", []):
         answers = (
@@ -75,13 +84,15 @@ def series(panel: dict[str, Any], prometheus: Prometheus) -> list[tuple[str, Poi
     return found
 
 
-def without_data(dashboards: Sequence[dict[str, Any]], prometheus: Prometheus) -> list[str]:
+def without_data(
+    dashboards: Sequence[dict[str, Any]], prometheus: Prometheus, metrics: CloudWatch | None = None
+) -> list[str]:
     """Dashboard and title of every panel of ours that has nothing to draw."""
     return [
         f"{board['title']}: {panel['title']}"
         for board in dashboards
         for panel in board["panels"]
-        if is_ours(panel) and not series(panel, prometheus)
+        if is_drawn(panel, metrics) and not series(panel, prometheus, metrics)
     ]
 
 
@@ -90,19 +101,24 @@ def is_ours(panel: dict[str, Any]) -> bool:
     return panel["type"] != "row" and "prometheus" in panel["datasource"]["type"]
 
 
-def _board(dashboard: dict[str, Any], prometheus: Prometheus) -> str:
-    drawn = "".join(_panel(panel, prometheus) for panel in dashboard["panels"])
+def is_drawn(panel: dict[str, Any], metrics: CloudWatch | None) -> bool:
+    """Whether the preview knows what a panel reads."""
+    return is_ours(panel) or (metrics is not None and cloudwatch.is_ours(panel))
+
+
+def _board(dashboard: dict[str, Any], prometheus: Prometheus, metrics: CloudWatch | None) -> str:
+    drawn = "".join(_panel(panel, prometheus, metrics) for panel in dashboard["panels"])
     heading = f"<h1 id='{dashboard['uid']}'>{escape(dashboard['title'])}</h1><p class='note'>{escape(dashboard['description'])}</p>"
     return f"{heading}<section class='board'>{drawn}</section>"
 
 
-def _panel(panel: dict[str, Any], prometheus: Prometheus) -> str:
+def _panel(panel: dict[str, Any], prometheus: Prometheus, metrics: CloudWatch | None) -> str:
     if panel["type"] == "row":
         return f"<h2>{escape(panel['title'])}</h2>"
     about = f"<p>{escape(panel.get('description', ''))}</p>" if panel.get("description") else ""
     kind, body = "", _elsewhere(panel)
-    if is_ours(panel):
-        found = series(panel, prometheus)
+    if is_drawn(panel, metrics):
+        found = series(panel, prometheus, metrics)
         body = _number(panel, found) if panel["type"] == "stat" else _chart(panel, found)
     else:
         kind = " elsewhere"
@@ -156,6 +172,9 @@ def _chart(panel: dict[str, Any], found: list[tuple[str, Points]]) -> str:
         parts.append(f"<text x='{x(when):.1f}' y='{HEIGHT - 4}' text-anchor='{anchor}'>{clock}</text>")
     for color, (_, base, points) in zip(_colors(len(layers)), layers, strict=True):
         line = " ".join(f"{x(when):.1f},{y(value):.1f}" for when, value in points)
+        if len(points) == 1:  # a line of one point is not seen
+            [(when, value)] = points
+            parts.append(f"<circle cx='{x(when) + 4:.1f}' cy='{y(value):.1f}' r='4' fill='{color}'/>")
         if stacked:
             back = " ".join(
                 f"{x(when):.1f},{y(low):.1f}" for (when, _), low in zip(points[::-1], base[::-1], strict=True)

@@ -67,8 +67,8 @@ def _quality(board: Dashboard) -> None:
 
 
 def _review(board: Dashboard) -> None:
-    """What people say of the answers, weighted back to all of them: once a day, by the review job."""
-    board.with_row(row("Review by people"))
+    """What people, and judges, say of the answers: once a day, by the review job. People's rate is weighted back to all answers."""
+    board.with_row(row("Review by people and judges"))
     for title, metrics, unit in (
         (
             "Bad answers of all, with its 95 % interval",
@@ -77,6 +77,17 @@ def _review(board: Dashboard) -> None:
         ),
         ("Agreement of reviewers (Krippendorff's alpha)", ["Agreement"], "short"),
         ("Review tasks", ["TasksOpen", "TasksDisagreed", "TasksSettled"], "short"),
+        (
+            "What judges say of answers (mean grade)",
+            ["JudgeScore", "JudgeRelevance", "JudgeGroundedness", "JudgeSafety"],
+            "percentunit",
+        ),
+        ("Judges that agree with people (Cohen's kappa), and share", ["JudgeKappa", "JudgeAgreed"], "short"),
+        (
+            "Answers judged, and judges' failures",
+            ["AnswersJudged", "JudgeFailures"],
+            "short",
+        ),
     ):
         board.with_panel(
             cloudwatch_lines(title, REVIEW_METRICS, metrics, statistic="Average", unit=unit, period=3600)

@@ -1,4 +1,4 @@
-"""What the dashboards show of the visit: every panel that reads Prometheus has something to draw."""
+"""What the dashboards show of the visit: every panel that reads Prometheus, or what our jobs write, has something to draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from dashboards import dashboards
-from dashboards.preview import is_ours, page, without_data
+from dashboards.cloudwatch import CloudWatch
+from dashboards.preview import is_drawn, page, without_data
 from dashboards.prometheus import NoMetricsError, Prometheus
 from demo.visit import Visit
 
@@ -21,11 +22,11 @@ PATIENCE = 30
 
 
 def look(visit: Visit) -> list[str]:
-    """Draw every dashboard from the deployment's Managed Prometheus, and name the panels without data."""
-    built = list(dashboards().values())
-    panels = sum(is_ours(panel) for board in built for panel in board["panels"])
+    """Draw every dashboard from the deployment's Managed Prometheus and CloudWatch, and name the panels without data."""
+    built, metrics = list(dashboards().values()), CloudWatch(boto3.client("cloudwatch"))
+    panels = sum(is_drawn(panel, metrics) for board in built for panel in board["panels"])
     try:
-        empty = _wait(built, visit.outputs["Observability"]["PrometheusEndpoint"])
+        empty = _wait(built, visit.outputs["Observability"]["PrometheusEndpoint"], metrics)
     except NoMetricsError as error:
         visit.console.print(f"[yellow]-[/] dashboards: not drawn. {error}")
         return []
@@ -35,14 +36,14 @@ def look(visit: Visit) -> list[str]:
     return [f"a panel has no data: {panel}" for panel in empty]
 
 
-def _wait(built: list[dict[str, object]], endpoint: str) -> list[str]:
+def _wait(built: list[dict[str, object]], endpoint: str, metrics: CloudWatch) -> list[str]:
     deadline = time.monotonic() + PATIENCE
     while True:
         prometheus = Prometheus(endpoint, sign=_signed)
-        empty = without_data(built, prometheus)
+        empty = without_data(built, prometheus, metrics)
         if not empty or time.monotonic() > deadline:
             PREVIEW.parent.mkdir(parents=True, exist_ok=True)
-            PREVIEW.write_text(page(built, prometheus))
+            PREVIEW.write_text(page(built, prometheus, metrics))
             return empty
         time.sleep(1)
 

@@ -297,6 +297,8 @@ def _problems(
     strata = Counter(task["stratum"] for task in tasks)
     if not strata["low_feedback"]:
         yield "review: the answer that was rated down is not among the tasks"
+    if not strata["judge_near"] + strata["judge_disagreement"]:
+        yield "review: no task was chosen for what judges said"
     if progress["open"] or progress["disagreed"]:
         yield f"review: {progress['open']} tasks are open and {progress['disagreed']} disputed after everybody's work"
     if progress["agreement"] is None:

@@ -8,6 +8,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 from constructs.acknowledge import acknowledge_keys
+from constructs.bedrock_access import grant_invoke
 from constructs.bedrock_evaluation import BedrockEvaluation
 from constructs.labeling_team import LabelingTeam
 from constructs.processing_job import ProcessingJob
@@ -116,6 +117,8 @@ class Review(FmopsStack):
                 "FMOPS_TRACKING_URI": self._tracking.mlflow.arn,
                 "FMOPS_GUARDRAILS_PARAMETER": self._guardrails.parameter_name,
                 "FMOPS_SAMPLING": json.dumps(sampling),
+                "FMOPS_JUDGES": json.dumps(options.judges),
+                "FMOPS_JUDGED": str(options.judged),
                 "FMOPS_DAYS": str(options.days),
                 "FMOPS_BACKEND": options.backend,
                 **self._labeling(),
@@ -159,6 +162,9 @@ class Review(FmopsStack):
                 conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
             )
         )
+        if self._settings.review.judged:
+            for model_id in self._settings.review.judges:
+                grant_invoke(role, model_id)
         if self.team is not None:
             self.team.grant_create(role)
         role.add_to_policy(

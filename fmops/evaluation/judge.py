@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -44,38 +44,59 @@ class Verdict(BaseModel):
     verdict: Literal["yes", "no"] = Field(description="Whether the criterion is met.")
 
 
+class Grade(BaseModel):
+    """How sure a judge is, where yes or no would say too little: which answers are worth somebody's look."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rationale: str = Field(min_length=1, description="One or two sentences: what decides the grade.")
+    grade: int = Field(
+        ge=0, le=10, description="10: the criterion is certainly met; 0: certainly not; 5: it can be argued."
+    )
+
+
+GRADED = "\n\nGive a grade instead of yes or no: 10 if it is certainly yes, 0 if it is certainly no, 5 if it can be argued either way."
+Said = TypeVar("Said", Verdict, Grade)
+
+
 class Judge:
     """Asks one model. Verdicts that the journal has are not asked for again."""
 
-    def __init__(self, model: BaseChatModel, *, model_id: str, journal: Journal) -> None:
+    def __init__(self, model: BaseChatModel, *, model_id: str, journal: Journal | None = None) -> None:
         self._model = model
         self.model_id = model_id
         self._journal = journal
 
     def ask(self, criterion: Criterion, sections: Mapping[str, str], *, case_id: str) -> Verdict:
         """The verdict on one answer. Raises ``JudgeError``, and what the model's client raises for one that is away."""
-        told = instructions(criterion)
-        shown = "\n".join(f"<{name}>\n{sections[name]}\n</{name}>" for name in SECTIONS[criterion])
+        told, shown = instructions(criterion), _shown(criterion, sections)
         entry = key(self.model_id, told, shown)
-        if (found := self._journal.find("verdicts", entry)) is not None:
+        if self._journal and (found := self._journal.find("verdicts", entry)) is not None:
             return Verdict.model_validate(found)
-        verdict = self._asked(criterion, told, shown, case_id)
-        self._journal.keep("verdicts", entry, verdict.model_dump())
+        verdict = self._asked(f"judge_{criterion}", Verdict, criterion, told, shown, case_id)
+        if self._journal:
+            self._journal.keep("verdicts", entry, verdict.model_dump())
         return verdict
 
-    def _asked(self, criterion: Criterion, told: str, shown: str, case_id: str) -> Verdict:
-        name = f"judge_{criterion}"
+    def grade(self, criterion: Criterion, sections: Mapping[str, str], *, case_id: str) -> Grade:
+        """How far an answer meets a criterion; kept in no journal, which holds content. Raises as ``ask`` does."""
+        told = instructions(criterion) + GRADED
+        return self._asked(f"grade_{criterion}", Grade, criterion, told, _shown(criterion, sections), case_id)
+
+    def _asked(
+        self, name: str, form: type[Said], criterion: Criterion, told: str, shown: str, case_id: str
+    ) -> Said:
         tool = {
             "name": name,
-            "description": f"Give the verdict on {criterion}.",
-            "input_schema": Verdict.model_json_schema(),
+            "description": f"Say what you think of the {criterion}.",
+            "input_schema": form.model_json_schema(),
         }
         model = self._model.bind_tools([tool], tool_choice=name)
         problem = ""
         for _ in range(ATTEMPTS):
             answer = model.invoke([SystemMessage(told), HumanMessage(shown)])
             try:
-                return _parsed(answer)
+                return form.model_validate(_arguments(answer))
             except ValidationError as error:
                 problem = "; ".join(
                     f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
@@ -86,6 +107,10 @@ class Judge:
             f"case {case_id}: the judge {self.model_id} answered {criterion} in another form than asked, {ATTEMPTS} times "
             f"({problem}). Use a model that calls tools, or look at fmops/evaluation/judges/{criterion}.md."
         )
+
+
+def _shown(criterion: Criterion, sections: Mapping[str, str]) -> str:
+    return "\n".join(f"<{name}>\n{sections[name]}\n</{name}>" for name in SECTIONS[criterion])
 
 
 def sections(case: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, str]:
@@ -114,7 +139,7 @@ def instructions(criterion: Criterion) -> str:
     return (INSTRUCTIONS / f"{criterion}.md").read_text()
 
 
-def _parsed(answer: Any) -> Verdict:
+def _arguments(answer: Any) -> Any:
     if not isinstance(answer, AIMessage) or not answer.tool_calls:
         raise LookupError("no tool call")
-    return Verdict.model_validate(answer.tool_calls[0]["args"])
+    return answer.tool_calls[0]["args"]

@@ -6,14 +6,18 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 import boto3
+import duckdb
+from botocore.config import Config
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -23,17 +27,20 @@ from fmops.evaluation.cases import ReviewedCase, dump, parse
 from fmops.evaluation.datasets import REVIEWED_KEY
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.review.backend import ReviewBackend, ReviewUnavailableError
+from fmops.review.judging import Grader, judge
 from fmops.review.labels import Reviewed
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import DriftSignal, JudgeScore, ReviewTask
 from fmops.review.model import parse as parse_lines
-from fmops.review.outcome import Quality, case, quality
+from fmops.review.outcome import Quality, case, judge_agreement, quality
 from fmops.review.sampling import SamplingSettings, draw
 
 NAMESPACE = "FMOps/Review"
 TASKS, LABELS = "review/tasks", "review/labels"
 JUDGES, DRIFT = "review/judges", "analysis/content/review"
-"""Where others leave ``JudgeScore`` and ``DriftSignal`` lines, in objects whose names begin with the day."""
+"""``JudgeScore`` lines of this job, and ``DriftSignal`` lines of the analysis, in objects whose names begin with the day."""
+WAITS = Config(connect_timeout=2, read_timeout=120, retries={"total_max_attempts": 5, "mode": "standard"})
+"""Nobody waits for a judge: a throttled call is tried again, with back-off."""
 
 log = logging.getLogger("fmops.review")
 
@@ -49,6 +56,9 @@ class ReviewSettings(BaseSettings):
     guardrails_parameter: str = Field(default="", description="SSM parameter with the guardrails' settings")
     backend: Literal["mlflow", "ground_truth"] = "mlflow"
     sampling: SamplingSettings = SamplingSettings()
+    judges: tuple[str, ...] = Field(default=(), description="models that judge captured answers")
+    judged: int = Field(default=0, ge=0, le=10_000, description="answers of a day that they judge")
+    region: str = Field(default="", validation_alias="AWS_REGION")
     days: int = Field(default=30, ge=1, le=365, description="how many days' labels are collected")
 
 
@@ -81,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stdout)
     logging.getLogger("fmops").setLevel(logging.INFO)
+    # SageMaker stops a job by this: what was paid for is kept on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = ReviewSettings()
     objects = Lake(boto3.client("s3"), settings.lake_bucket)
     backend = _backend(objects, settings)
@@ -117,10 +129,9 @@ def sample(objects: Lake, backend: ReviewBackend, settings: ReviewSettings, day:
 
 
 def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask]:
-    judges, foreign_scores = parse_lines(objects.read_all(f"{JUDGES}/{day}"), JudgeScore)
-    drift, foreign_signals = parse_lines(objects.read_all(f"{DRIFT}/{day}"), DriftSignal)
-    if foreign := foreign_scores + foreign_signals:
-        log.warning("%d lines of judges and of the analysis are not understood", foreign)
+    drift, foreign = parse_lines(objects.read_all(f"{DRIFT}/{day}"), DriftSignal)
+    if foreign:
+        log.warning("%d lines of the analysis are not understood", foreign)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         # Records of a day may lie under the next one: they wait for a full batch, or for an outage to end.
@@ -140,7 +151,7 @@ def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask
             day.isoformat(),
             settings.sampling,
             guardrails=_guardrails(settings.guardrails_parameter),
-            judges=judges,
+            judges=_judge(objects, settings, connection, day),
             drift=drift,
         )
         connection.close()
@@ -148,6 +159,71 @@ def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask
         chosen = sum(task.stratum is stratum for task in drawn.tasks)
         log.info("%s: %-20s %6d interactions, %4d chosen", day, stratum.value, population, chosen)
     return drawn.tasks
+
+
+def _judge(
+    objects: Lake, settings: ReviewSettings, connection: duckdb.DuckDBPyConnection, day: date
+) -> Sequence[JudgeScore]:
+    """The judges' scores of the day: those that there are, and those that are made now."""
+    known, foreign = parse_lines(objects.read_all(f"{JUDGES}/{day}"), JudgeScore)
+    if foreign:
+        log.warning("%d lines of judges are not understood", foreign)
+    if not settings.judged or not settings.judges:
+        return known
+    judged = judge(
+        connection,
+        day.isoformat(),
+        graders(settings.judges, settings.region),
+        budget=settings.judged,
+        known=known,
+        keep=lambda scores: objects.write(
+            f"{JUDGES}/{day}-{uuid4().hex}.jsonl", "".join(score.line() for score in scores)
+        ),
+        documents={document.id: document.text for document in knowledge.load()},
+    )
+    log.info(
+        "%s: %d judges gave %d scores, %d of them before; %d answers without a usable one",
+        day,
+        len(settings.judges),
+        len(judged.scores),
+        len(judged.scores) - judged.made,
+        judged.failed,
+    )
+    if judged.away:
+        log.error("%s", judged.away)
+    _publish(settings, judged.metrics(settings.sampling.judge_spread))
+    return judged.scores
+
+
+def graders(model_ids: Sequence[str], region: str) -> list[Grader]:
+    """Judges of these models, in Bedrock."""
+    # Imported here: it takes a second, which a run that judges nothing should not wait for.
+    from langchain_aws import ChatBedrockConverse
+
+    from fmops.evaluation.judge import Judge
+
+    client = boto3.client("bedrock-runtime", config=WAITS)
+    return [
+        Judge(
+            ChatBedrockConverse(client=client, model_id=each, temperature=0, region_name=region or None),
+            model_id=each,
+        )
+        for each in model_ids
+    ]
+
+
+def _publish(settings: ReviewSettings, metrics: Mapping[str, float]) -> None:
+    boto3.client("cloudwatch").put_metric_data(
+        Namespace=NAMESPACE,
+        MetricData=[
+            {
+                "MetricName": name,
+                "Dimensions": [{"Name": "Environment", "Value": settings.environment}],
+                "Value": value,
+            }
+            for name, value in metrics.items()
+        ],
+    )
 
 
 def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> Quality:
@@ -159,17 +235,9 @@ def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> 
             objects.write(f"{LABELS}/dt={day}/labels.jsonl", "".join(label.line() for label in labels))
     added = _add_cases(objects, reviewed)
     found = quality(reviewed)
-    boto3.client("cloudwatch").put_metric_data(
-        Namespace=NAMESPACE,
-        MetricData=[
-            {
-                "MetricName": name,
-                "Dimensions": [{"Name": "Environment", "Value": settings.environment}],
-                "Value": value,
-            }
-            for name, value in found.metrics().items()
-        ],
-    )
+    judges = judge_agreement(reviewed, _scores(objects, reviewed), settings.sampling.judge_threshold)
+    _publish(settings, found.metrics() | judges.metrics())
+    log.info("judges and people: %s", judges)
     states = ", ".join(f"{count} {state.value}" for state, count in found.tasks.items())
     alpha = "not known yet" if found.agreement is None else f"{found.agreement:.2f}"
     log.info("%s; agreement (Krippendorff's alpha) %s; %d cases added", states, alpha, added)
@@ -183,6 +251,12 @@ def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> 
     else:
         log.info("no estimate: %s", found.missing)
     return found
+
+
+def _scores(objects: Lake, reviewed: Sequence[Reviewed]) -> list[JudgeScore]:
+    """What judges said of the days that people reviewed."""
+    days = sorted({each.task.day for each in reviewed})
+    return parse_lines((line for day in days for line in objects.read_all(f"{JUDGES}/{day}")), JudgeScore)[0]
 
 
 def _add_cases(objects: Lake, reviewed: Sequence[Reviewed]) -> int:

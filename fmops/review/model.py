@@ -41,6 +41,9 @@ class JudgeScore(_Line):
     interaction_id: str
     judge: str
     score: float = Field(ge=0, le=1)
+    criteria: dict[str, float] = Field(
+        default={}, description="grades from 0 to 1, of which the score is the lowest"
+    )
 
 
 class DriftSignal(_Line):

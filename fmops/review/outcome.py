@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fmops.evaluation.cases import Criterion, ReviewedCase
 from fmops.evaluation.cases import Label as CaseLabel
+from fmops.evaluation.statistics import Interval, kappa
 from fmops.review.estimate import Estimate, NotEnoughLabelsError, StratumCount, weighted
 from fmops.review.labels import Reviewed, State, agreement
-from fmops.review.model import Label, Stratum
+from fmops.review.model import JudgeScore, Label, Stratum
 
 
 def case(reviewed: Reviewed, documents: Mapping[str, str]) -> ReviewedCase | None:
@@ -101,6 +102,49 @@ def quality(reviewed: Iterable[Reviewed]) -> Quality:
         for criterion in sorted(named)
     }
     return Quality(bad, by_category, alpha, tasks)
+
+
+@dataclass(frozen=True)
+class JudgeAgreement:
+    """Judges and people on the same captured answers: a judge says good where its score reaches the threshold."""
+
+    answers: int
+    agreed: float | None = None
+    """Share of judges' words that are people's."""
+    kappa: Interval | None = None
+    """Cohen's; ``None`` where one side always says the same."""
+
+    def metrics(self) -> dict[str, float]:
+        """By the names that CloudWatch has."""
+        found = {} if self.agreed is None else {"JudgeAgreed": self.agreed}
+        if self.kappa:
+            found |= {
+                "JudgeKappa": self.kappa.value,
+                "JudgeKappaLow": self.kappa.low,
+                "JudgeKappaHigh": self.kappa.high,
+            }
+        return found
+
+    def __str__(self) -> str:
+        if self.agreed is None:
+            return "no answer has both a judge's score and a settled label"
+        kappa = str(self.kappa) if self.kappa else "not defined: one side always says the same"
+        return f"{100 * self.agreed:.0f} % of scores agree on {self.answers} answers, Cohen's kappa {kappa}"
+
+
+def judge_agreement(
+    reviewed: Iterable[Reviewed], scores: Sequence[JudgeScore], threshold: float
+) -> JudgeAgreement:
+    """Of what people settled. The answers are those that were chosen for review: more doubtful ones than all are."""
+    said = {each.task.interaction_id: each.verdict == "good" for each in reviewed if each.verdict}
+    pairs = [
+        (said[each.interaction_id], each.score >= threshold) for each in scores if each.interaction_id in said
+    ]
+    if not pairs:
+        return JudgeAgreement(0)
+    people, judges = [human for human, _ in pairs], [machine for _, machine in pairs]
+    answers = len({each.interaction_id for each in scores if each.interaction_id in said})
+    return JudgeAgreement(answers, sum(a == b for a, b in pairs) / len(pairs), kappa(people, judges))
 
 
 def _count(tasks: list[Reviewed], category: Criterion | None = None) -> StratumCount:

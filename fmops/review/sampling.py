@@ -91,7 +91,7 @@ def draw(
             sampled=shares[stratum],
             reviewers=settings.reviewers,
         )
-        for interaction in _interactions(connection, list(chosen))
+        for interaction in interactions(connection, list(chosen))
         for stratum, reason in [chosen[interaction.interaction_id]]
     ]
     return Sample(
@@ -176,8 +176,8 @@ def _table(
         connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)  # noqa: S608 - names of our own
 
 
-def _interactions(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Interaction]:
-    """The records of these ids, each once."""
+def interactions(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Interaction]:
+    """The records of these ids that ``lake.connect`` gives, each once."""
     relation = connection.execute(
         "SELECT * EXCLUDE (dt, hour, feedback_id, rating, comment) FROM interactions"
         " WHERE record_type = 'interaction' AND list_contains(?, interaction_id)",

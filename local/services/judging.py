@@ -37,12 +37,32 @@ def criterion(request: Mapping[str, Any]) -> str | None:
 
 def verdict(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the forced tool call."""
+    sections = _sections(request)
+    held, why = CRITERIA[name](sections) if name in CRITERIA else (False, f"it knows no criterion {name}.")
+    return {"rationale": f"{why} {NO_MODEL}", "verdict": "yes" if held else "no"}
+
+
+def graded(request: Mapping[str, Any]) -> str | None:
+    """The criterion that a request forces a grade on, ``None`` when it asks for none."""
+    choice = (request.get("toolConfig") or {}).get("toolChoice") or {}
+    name = str(choice.get("tool", {}).get("name", ""))
+    return name.removeprefix("grade_") if name.startswith("grade_") else None
+
+
+def grade(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a forced call that asks for 0 to 10.
+
+    Two models must be able to differ: Anthropic's stand-in compares words, every other one pairs of neighbouring words.
+    """
+    share = GRADES[name](_sections(request), 1 if "anthropic." in str(request.get("modelId")) else 2)
+    return {"rationale": f"A share of {share:.0%}. {NO_MODEL}", "grade": round(10 * share)}
+
+
+def _sections(request: Mapping[str, Any]) -> dict[str, str]:
     text = "\n".join(
         block["text"] for message in request["messages"] for block in message["content"] if "text" in block
     )
-    sections = {match["name"]: match["text"] for match in SECTION.finditer(text)}
-    held, why = CRITERIA[name](sections) if name in CRITERIA else (False, f"it knows no criterion {name}.")
-    return {"rationale": f"{why} {NO_MODEL}", "verdict": "yes" if held else "no"}
+    return {match["name"]: match["text"] for match in SECTION.finditer(text)}
 
 
 def _correctness(sections: Mapping[str, str]) -> tuple[bool, str]:
@@ -115,6 +135,34 @@ CRITERIA = {
     "safety": _safety,
     "tool_calls": _tool_calls,
 }
+
+
+def _grounded_share(sections: Mapping[str, str], length: int) -> float:
+    """Of the answer's words, or runs of words, those that the sources have."""
+    made = _runs(ATTRIBUTION.sub("", sections.get("answer", "").strip()), length)
+    return len(made & _runs(sections.get("sources", ""), length)) / len(made) if made else 0.0
+
+
+def _relevant_share(sections: Mapping[str, str], length: int) -> float:
+    """Of the question's words, or runs of them, those that the answer has; half of them are as good as all."""
+    asked = _runs(sections.get("question", ""), length)
+    shared = len(asked & _runs(sections.get("answer", ""), length)) / len(asked) if asked else 0.0
+    return min(1.0, 2 * shared)
+
+
+def _safe_share(sections: Mapping[str, str], _: int) -> float:
+    from local.detectors import misconduct, toxicity
+
+    answer = sections.get("answer", "")
+    return 1 - max(*toxicity.score(answer).values(), misconduct.score(answer))
+
+
+GRADES = {"groundedness": _grounded_share, "relevance": _relevant_share, "safety": _safe_share}
+
+
+def _runs(text: str, length: int) -> set[tuple[str, ...]]:
+    words = [_stem(word) for word in re.findall(r"[a-z]+|\d[\d.,]*", text.lower()) if word not in STOP]
+    return set(zip(*(words[start:] for start in range(length)), strict=False))
 
 
 def _states(answer: str, fact: str) -> bool:

@@ -3,7 +3,7 @@
 It recognises the claims desk's requests by patterns, calls the tools it is offered, and answers with sentences of what
 the tools returned. It obeys whatever it reads, in tool results too: so what an attack achieves is up to the layers
 around it, not to a model's good manners. Of a system prompt it follows what ``Manner`` lists, and nothing else: so prompts can
-be compared, as far as they differ in that. Asked for a verdict, it computes one (``judging``). Token counts are
+be compared, as far as they differ in that. Asked for a verdict or a grade, it computes one (``judging``). Token counts are
 estimates: four characters to a token.
 """
 
@@ -93,12 +93,14 @@ def respond(request: dict[str, Any]) -> Iterator[Event]:
     }
     turn = _turn(request["messages"])
     manner = Manner.of(" ".join(block.get("text", "") for block in request.get("system") or []))
-    judged = judging.criterion(request)
+    judged, graded = judging.criterion(request), judging.graded(request)
     calls = [call for call in _calls(turn) if call.name in offered]
     if not manner.searches:
         calls = [call for call in calls if call.name != "search_policy_docs"]
     if judged is not None:
         calls = [Call(f"judge_{judged}", judging.verdict(judged, request))]
+    if graded is not None:
+        calls = [Call(f"grade_{graded}", judging.grade(graded, request))]
     yield {"messageStart": {"role": "assistant"}}
     if calls:
         yield from _tool_use(calls)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from dashboards import RULES, dashboards, rules
-from dashboards.preview import is_ours
+from dashboards import RULES, cloudwatch, dashboards, rules
+from dashboards.preview import is_ours, series
+from local.cloud import Cloud
 from tests.dashboards.metrics import FOREIGN, declared, named
 
 ROOT = Path(__file__).parents[2]
@@ -32,6 +34,15 @@ RECORDED = {
     for group in yaml.safe_load(rules()["recording"])["groups"]
     for rule in group["rules"]
 }
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    directory = tmp_path_factory.mktemp("cloud")
+    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
+        yield running
+
+
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on PATH")
 
 
@@ -79,7 +90,11 @@ def test_labels_of_queries_hold_no_user_and_no_interaction(panel: dict[str, Any]
 def test_panels_that_need_an_account_are_the_reviewed_ones() -> None:
     reviewed = yaml.safe_load((ROOT / "dashboards" / "aws_only.yaml").read_text())
     found = {
-        uid: {p["title"] for p in board["panels"] if p["type"] != "row" and not is_ours(p)}
+        uid: {
+            p["title"]
+            for p in board["panels"]
+            if p["type"] != "row" and not is_ours(p) and not cloudwatch.is_ours(p)
+        }
         for uid, board in BOARDS.items()
     }
     assert {uid: titles for uid, titles in found.items() if titles} == {
@@ -164,3 +179,46 @@ def test_the_drift_dashboard_names_only_metrics_that_the_analysis_writes() -> No
     shown = set(re.findall(r'MetricName=\\?"(\w+)', str(BOARDS["fmops-drift"])))
     assert len(shown) >= 9
     assert shown <= result.metrics().keys()
+
+
+def test_the_quality_dashboard_names_only_metrics_that_the_review_job_writes() -> None:
+    from fmops.evaluation.statistics import Interval
+    from fmops.review.estimate import Estimate
+    from fmops.review.judging import Judged
+    from fmops.review.labels import State
+    from fmops.review.model import JudgeScore
+    from fmops.review.outcome import JudgeAgreement, Quality
+
+    criteria = {"relevance": 1.0, "groundedness": 1.0, "safety": 1.0}
+    score = JudgeScore(interaction_id="i", judge="j", score=1, criteria=criteria)
+    quality = Quality(Estimate(0.1, 0, 1, 1, 1), agreement=1.0, tasks=dict.fromkeys(State, 1))
+    written = (
+        quality.metrics() | Judged([score]).metrics(0.5) | JudgeAgreement(1, 1.0, Interval(1, 1, 1)).metrics()
+    )
+    shown = set(re.findall(r'MetricName=\\?"(\w+)', str(BOARDS["fmops-quality"])))
+    assert len(shown) >= 15
+    assert shown <= written.keys()
+
+
+def test_a_preview_draws_what_the_jobs_wrote_to_cloudwatch(cloud: Cloud) -> None:
+    client = cloud.client("cloudwatch")
+    (panel,) = [
+        each.values[0] for each in PANELS if each.values[0]["title"].startswith("Agreement of reviewers")
+    ]
+    metrics = cloudwatch.CloudWatch(client)
+    nothing: Any = None
+    assert series(panel, nothing, metrics) == []
+    for environment, value in ((["Environment"], 0.5), (["Environment", "Other"], 9.0)):
+        client.put_metric_data(
+            Namespace="FMOps/Review",
+            MetricData=[
+                {
+                    "MetricName": "Agreement",
+                    "Dimensions": [{"Name": name, "Value": "fmops-dev"} for name in environment],
+                    "Value": value,
+                }
+            ],
+        )
+    [(name, [(_, value)])] = series(panel, nothing, metrics)
+    assert (name, value) == ("Agreement", 0.5)
+    assert series(panel, nothing) == []

@@ -62,6 +62,14 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             "fmops.dev.assistant: memory_mib is 4096, but with cpu 256 Fargate allows 512, 1024, 2048.",
         ),
         (
+            {"review": {"judges": ["amazon.nova-pro-v1:0"]}},
+            "fmops.dev.review: judged is 100, but judges has 1 of the two models that can differ: name another, or set judged to 0.",
+        ),
+        (
+            {"review": {"judges": ["amazon.nova-pro-v1:0"] * 2}},
+            "fmops.dev.review: judges names a model twice, which cannot disagree with itself: name another.",
+        ),
+        (
             {"assistant": {"min_tasks": 3}},
             "fmops.dev.assistant: max_tasks is 1, but must be at least min_tasks (3).",
         ),

@@ -1,0 +1,59 @@
+"""Asks CloudWatch what a panel's search expression would give: the local AWS, which a run has filled, knows no searches."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+NAMESPACE = "FMOps/"
+"""Begins the namespaces that our jobs write to; others are of AWS's services."""
+SEARCH = re.compile(
+    r"""SEARCH\('\{(?P<namespace>[^,}]+)(?:,(?P<dimensions>[^}]*))?\} MetricName="(?P<metric>[^"]+)"', '(?P<statistic>\w+)', (?P<period>\d+)\)"""
+)
+DAYS = 2
+"""That are drawn: the points of a job lie at the end of the day that they are about."""
+Points = list[tuple[float, float]]
+
+
+class CloudWatch:
+    """Its API, as far as our panels need it; ``client`` is boto3's."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def search(self, expression: str) -> list[tuple[str, Points]]:
+        """Name and points of every metric that a search expression of ours finds."""
+        found = SEARCH.fullmatch(expression)
+        if found is None:
+            raise ValueError(f"{expression}: not a search as dashboards.parts.cloudwatch_lines writes it")
+        wanted = set(filter(None, (found["dimensions"] or "").split(",")))
+        listed = self._client.list_metrics(Namespace=found["namespace"], MetricName=found["metric"])[
+            "Metrics"
+        ]
+        metrics = [each for each in listed if {one["Name"] for one in each["Dimensions"]} == wanted]
+        return [(found["metric"], points) for each in metrics if (points := self._points(each, found))]
+
+    def _points(self, metric: Any, found: re.Match[str]) -> Points:
+        now = datetime.fromtimestamp(time.time(), UTC)
+        answer = self._client.get_metric_statistics(
+            Namespace=metric["Namespace"],
+            MetricName=metric["MetricName"],
+            Dimensions=metric["Dimensions"],
+            StartTime=now - timedelta(days=DAYS),
+            EndTime=now + timedelta(days=1),
+            Period=int(found["period"]),
+            Statistics=[found["statistic"]],
+        )
+        points = ((each["Timestamp"].timestamp(), each[found["statistic"]]) for each in answer["Datapoints"])
+        return sorted(points)
+
+
+def is_ours(panel: dict[str, Any]) -> bool:
+    """Whether a panel reads what our jobs write to CloudWatch."""
+    return panel["type"] != "row" and any(
+        (found := SEARCH.fullmatch(str(target.get("expression", ""))))
+        and found["namespace"].startswith(NAMESPACE)
+        for target in panel.get("targets", [])
+    )

@@ -1,0 +1,170 @@
+"""Judges' grades of captured answers: which of them are worth somebody's look, and how the traffic does, day by day.
+
+A random part of a day's answers under a budget, each by several judges, criterion by criterion. A judge's score of an answer is
+its lowest grade. Nothing that a judge writes is kept but its grades: rationales quote what people said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import duckdb
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fmops.evaluation.cases import Criterion
+from fmops.evaluation.judge import Grade, JudgeError
+from fmops.interaction import Interaction
+from fmops.review.model import JudgeScore
+from fmops.review.sampling import interactions
+
+CRITERIA: tuple[Criterion, ...] = ("relevance", "safety", "groundedness")
+"""What can be judged without knowing the right answer; the last one where documents were retrieved."""
+KEEP_EVERY = 10
+"""Scores that are kept together: what a killed job has paid for and lost is fewer."""
+WORKERS = 8
+
+_log = logging.getLogger(__name__)
+
+
+class Grader(Protocol):
+    """``fmops.evaluation.judge.Judge``, as far as it is needed here."""
+
+    model_id: str
+
+    def grade(self, criterion: Criterion, sections: Mapping[str, str], *, case_id: str) -> Grade: ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The scores of a day, those of earlier runs included."""
+
+    scores: list[JudgeScore]
+    made: int = 0
+    """Scores that this run has paid for."""
+    failed: int = 0
+    """Answers that a judge gave no usable grade for."""
+    away: str = ""
+    """Why judging ended early: a model that did not answer."""
+
+    def metrics(self, spread: float) -> dict[str, float]:
+        """By the names that CloudWatch has; ``spread`` is the difference that counts as disagreement."""
+        found: dict[str, float] = {"JudgeFailures": self.failed + bool(self.away)}
+        ordered = sorted(self.scores, key=lambda each: each.interaction_id)
+        by_answer = [[each.score for each in group] for _, group in groupby(ordered, _answer)]
+        found["AnswersJudged"] = len(by_answer)
+        if by_answer:
+            found["JudgeScore"] = _mean(each.score for each in self.scores)
+        if several := [scores for scores in by_answer if len(scores) > 1]:
+            found["JudgeDisagreement"] = _mean(max(each) - min(each) >= spread for each in several)
+        for criterion in CRITERIA:
+            grades = [each.criteria[criterion] for each in self.scores if criterion in each.criteria]
+            if grades:
+                found[f"Judge{criterion.capitalize()}"] = _mean(grades)
+        return found
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    day: str,
+    judges: Sequence[Grader],
+    *,
+    budget: int,
+    known: Sequence[JudgeScore],
+    keep: Callable[[Sequence[JudgeScore]], None],
+    documents: Mapping[str, str],
+) -> Judged:
+    """Have the judges grade up to ``budget`` answers of ``day`` (UTC), those with ``known`` scores among them.
+
+    ``keep`` gets scores soon after they were paid for; ``documents`` are the knowledge base's texts by id. The choice
+    depends on the day and on the interactions' ids only, so that a run after one that was cut off goes on with it.
+    """
+    done = {(each.interaction_id, each.judge) for each in known}
+    chosen = interactions(connection, _chosen(connection, day, budget, {each for each, _ in done}))
+    open_ = [
+        (each, grader)
+        for each in chosen
+        for grader in judges
+        if (each.interaction_id, grader.model_id) not in done
+    ]
+    made: list[JudgeScore] = []
+    waiting: list[JudgeScore] = []
+    failed, away = 0, ""
+    pool = ThreadPoolExecutor(WORKERS)
+    running: list[Future[JudgeScore]] = []
+    try:
+        running += [pool.submit(_score, *each, documents) for each in open_]
+        for each in as_completed(running):
+            try:
+                waiting.append(each.result())
+            except JudgeError as error:
+                failed += 1
+                _log.warning("%s", error)
+            except (BotoCoreError, ClientError) as error:
+                away = f"a judge did not answer ({_code(error)}): the next run of this day goes on"
+                break
+            if len(waiting) >= KEEP_EVERY:
+                keep(waiting)
+                made, waiting = made + waiting, []
+    finally:
+        # What is being asked now is paid for: it is waited for, and kept.
+        pool.shutdown(cancel_futures=True)
+        seen = {(each.interaction_id, each.judge) for each in made + waiting}
+        ended = (each.result() for each in running if not each.cancelled() and not each.exception())
+        waiting += [each for each in ended if (each.interaction_id, each.judge) not in seen]
+        if waiting:
+            keep(waiting)
+    return Judged([*known, *made, *waiting], made=len(made + waiting), failed=failed, away=away)
+
+
+def _chosen(connection: duckdb.DuckDBPyConnection, day: str, budget: int, begun: set[str]) -> list[str]:
+    """Ids of the answers to judge: those begun, and others at random up to the budget."""
+    rows = connection.execute(_ANSWERED, {"day": day}).fetchall()
+    ids = [interaction_id for (interaction_id,) in rows]
+    others = [each for each in ids if each not in begun][: max(0, budget - len(begun))]
+    return [each for each in ids if each in begun] + others
+
+
+def _score(interaction: Interaction, grader: Grader, documents: Mapping[str, str]) -> JudgeScore:
+    retrieved = [each.document_id for each in interaction.retrieved if each.document_id in documents]
+    sections = {
+        "question": interaction.input,
+        "answer": interaction.output,
+        "sources": "\n\n".join(documents[each] for each in retrieved),
+    }
+    criteria = [each for each in CRITERIA if each != "groundedness" or retrieved]
+    grades = {
+        each: grader.grade(each, sections, case_id=interaction.interaction_id).grade / 10 for each in criteria
+    }
+    return JudgeScore(
+        interaction_id=interaction.interaction_id,
+        judge=grader.model_id,
+        score=min(grades.values()),
+        criteria=grades,
+    )
+
+
+def _answer(score: JudgeScore) -> str:
+    return score.interaction_id
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _code(error: BotoCoreError | ClientError) -> str:
+    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
+
+
+_ANSWERED = """
+SELECT interaction_id FROM (SELECT DISTINCT interaction_id, md5('judges' || $day || interaction_id) AS place
+FROM interactions
+WHERE record_type = 'interaction' AND starts_with(started_at, $day)
+  AND input <> '' AND output <> '' AND finish_reason <> 'error')
+ORDER BY place
+"""
