@@ -214,7 +214,7 @@ def test_a_preview_draws_what_the_jobs_wrote_to_cloudwatch(cloud: Cloud) -> None
     metrics = cloudwatch.CloudWatch(client)
     nothing: Any = None
     assert series(panel, nothing, metrics) == []
-    for environment, value in ((["Environment"], 0.5), (["Environment", "Other"], 9.0)):
+    for environment, value in ((["Environment"], 0.5), (["Service"], 9.0)):
         client.put_metric_data(
             Namespace="FMOps/Review",
             MetricData=[
