@@ -1,4 +1,4 @@
-"""What a Ground Truth labelling job needs: a private workteam, the functions around it, and a role."""
+"""What a Ground Truth labelling job needs: private workteams, the functions around it, and a role."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from constructs.data_lifetime import DataLifetime
 
 
 class LabelingTeam(Construct):
-    """A group of a user pool as a private workteam, pre- and post-annotation functions, and the labelling jobs' role.
+    """Groups of a user pool as private workteams, pre- and post-annotation functions, and the labelling jobs' role.
 
     Ground Truth is closed to new customers since 2026-07-30: only accounts that have it can deploy this. An account has one
     private workforce per region.
@@ -23,7 +23,8 @@ class LabelingTeam(Construct):
     Args:
         name: begins the jobs' names, and is part of the workforce's sign-in address.
         pool: of the workers.
-        group: of the pool: its members are the workteam.
+        group: of the pool: its members are the workteam that labels.
+        adjudicators: another group, whose members settle what the others disagree on.
         code: folder with the functions.
         bucket: of manifests and labels.
         prefix: their key prefix, without a slash at its end.
@@ -39,6 +40,7 @@ class LabelingTeam(Construct):
         name: str,
         pool: cognito.IUserPool,
         group: str,
+        adjudicators: str,
         code: Path,
         bucket: s3.Bucket,
         prefix: str,
@@ -48,7 +50,12 @@ class LabelingTeam(Construct):
         super().__init__(scope, id)
         self._name, self._bucket, self._prefix = name, bucket, prefix
         self._lifetime, self._log_retention = lifetime, log_retention
-        self.workteam = self._build_workteam(pool, group)
+        self._pool, self._client = pool, self._build_client(pool)
+        self._workforce = self._build_workforce()
+        self.workteam = self._build_workteam("Workteam", name, "Reviews answers", group)
+        self.adjudicators = self._build_workteam(
+            "Adjudicators", f"{name}-adjudicators", "Settles what reviewers disagree on", adjudicators
+        )
         self.pre = self._build_function("Pre", "Shows a worker one line of the manifest", code)
         self.post = self._build_function("Post", "Makes one annotation of all workers' answers", code)
         self._let_post_read()
@@ -84,9 +91,9 @@ class LabelingTeam(Construct):
             f"AwsSolutions-IAM5[Resource::{named}]",
         )
 
-    def _build_workteam(self, pool: cognito.IUserPool, group: str) -> sagemaker.CfnWorkteam:
+    def _build_client(self, pool: cognito.IUserPool) -> cognito.UserPoolClient:
         """Workers sign in at the pool's own page: SageMaker wants a client with a secret, and a domain."""
-        client = cognito.UserPoolClient(
+        return cognito.UserPoolClient(
             self,
             "Client",
             user_pool=pool,
@@ -96,10 +103,12 @@ class LabelingTeam(Construct):
             write_attributes=cognito.ClientAttributes().with_standard_attributes(email=True),
             supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
         )
+
+    def _build_workforce(self) -> sagemaker.CfnWorkforce:
         domain = cognito.UserPoolDomain(
             self,
             "Domain",
-            user_pool=pool,
+            user_pool=self._pool,
             cognito_domain=cognito.CognitoDomainOptions(
                 domain_prefix=f"{self._name}-{Stack.of(self).account}"
             ),
@@ -109,26 +118,35 @@ class LabelingTeam(Construct):
             "Workforce",
             workforce_name=self._name,
             cognito_config=sagemaker.CfnWorkforce.CognitoConfigProperty(
-                client_id=client.user_pool_client_id, user_pool=pool.user_pool_id
+                client_id=self._client.user_pool_client_id, user_pool=self._pool.user_pool_id
             ),
         )
         workforce.node.add_dependency(domain)
+        return workforce
+
+    def _build_workteam(
+        self,
+        id: str,  # noqa: A002 - CDK's name
+        name: str,
+        description: str,
+        group: str,
+    ) -> sagemaker.CfnWorkteam:
         member = sagemaker.CfnWorkteam.CognitoMemberDefinitionProperty(
-            cognito_client_id=client.user_pool_client_id,
-            cognito_user_pool=pool.user_pool_id,
+            cognito_client_id=self._client.user_pool_client_id,
+            cognito_user_pool=self._pool.user_pool_id,
             cognito_user_group=group,
         )
         workteam = sagemaker.CfnWorkteam(
             self,
-            "Workteam",
-            workteam_name=self._name,
-            workforce_name=workforce.workforce_name,
-            description="Reviews answers",
+            id,
+            workteam_name=name,
+            workforce_name=self._workforce.workforce_name,
+            description=description,
             member_definitions=[
                 sagemaker.CfnWorkteam.MemberDefinitionProperty(cognito_member_definition=member)
             ],
         )
-        workteam.node.add_dependency(workforce)
+        workteam.node.add_dependency(self._workforce)
         return workteam
 
     def _build_function(self, id: str, description: str, code: Path) -> lambda_.Function:  # noqa: A002 - CDK's name

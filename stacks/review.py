@@ -79,6 +79,7 @@ class Review(FmopsStack):
             name=f"{self._settings.environment_name}-review",
             pool=identity.provider.pool,
             group="reviewers",
+            adjudicators="supervisors",
             code=ROOT / "lambdas" / "labeling",
             bucket=self._foundation.lake.bucket,
             prefix=f"{Foundation.REVIEW}/ground-truth",
@@ -91,6 +92,7 @@ class Review(FmopsStack):
             return {}
         return {
             "FMOPS_LABELING_WORKTEAM_ARN": self.team.workteam.attr_workteam_arn,
+            "FMOPS_LABELING_ADJUDICATORS_ARN": self.team.adjudicators.attr_workteam_arn,
             "FMOPS_LABELING_ROLE_ARN": self.team.role.role_arn,
             "FMOPS_LABELING_PRE_FUNCTION_ARN": self.team.pre.function_arn,
             "FMOPS_LABELING_POST_FUNCTION_ARN": self.team.post.function_arn,

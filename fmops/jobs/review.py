@@ -229,6 +229,8 @@ def _publish(settings: ReviewSettings, metrics: Mapping[str, float]) -> None:
 def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> Quality:
     """Keep the labels, make evaluation cases of what is settled, and publish what they say of the traffic."""
     reviewed = backend.reviewed()
+    if disputed := backend.adjudicate(reviewed):
+        log.info("%d disputed tasks put before adjudicators", disputed)
     for day in sorted({each.task.day for each in reviewed}):
         labels = [label for each in reviewed if each.task.day == day for label in each.labels]
         if labels:

@@ -28,6 +28,10 @@ class ReviewBackend(Protocol):
         """The tasks of the last days with the labels so far."""
         ...
 
+    def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
+        """Put what people disagree on before somebody who settles it; answers how many were new. Again changes nothing."""
+        ...
+
 
 class ReviewQueue(Protocol):
     """What a review page needs of a backend whose labels it writes itself."""

@@ -1,7 +1,7 @@
 """Review in SageMaker Ground Truth, for accounts that have it: it is closed to new customers since 2026-07-30.
 
 A day's tasks become a manifest and a labelling job of a private workteam; its output manifest gives the same labels as
-MLflow review. Disagreements are not adjudicated there: they stay disputed.
+MLflow review. What reviewers disagree on becomes a second job, of the adjudicators' workteam and one worker each.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.review.backend import ReviewUnavailableError
-from fmops.review.labels import Reviewed
+from fmops.review.labels import Reviewed, State
 from fmops.review.model import Label, ReviewTask, parse
 
 PREFIX = "review/ground-truth"
 TEMPLATE = Path(__file__).with_name("worker.liquid.html")
+ADJUDICATION = "-adj"
+"""Ends the name of the job in which a day's disagreements are settled."""
 ATTRIBUTE = "review"
 """Of the labels in the output manifest."""
 LONGEST_LINE, LONGEST_ATTRIBUTE = 100_000, 20_000
@@ -38,18 +40,29 @@ class GroundTruthSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FMOPS_LABELING_", frozen=True)
 
     workteam_arn: str = ""
+    adjudicators_arn: str = ""
     role_arn: str = ""
     pre_function_arn: str = ""
     post_function_arn: str = ""
     name_prefix: str = "fmops"
 
 
-def manifest(tasks: Sequence[ReviewTask], documents: Mapping[str, tuple[str, str]]) -> str:
-    """The input manifest: a line per task within the service's limits. ``documents`` are title and text by id."""
-    return "".join(json.dumps(_line(task, documents), ensure_ascii=False) + "\n" for task in tasks)
+def manifest(
+    tasks: Sequence[ReviewTask],
+    documents: Mapping[str, tuple[str, str]],
+    votes: Mapping[str, Sequence[Label]] | None = None,
+) -> str:
+    """The input manifest: a line per task within the service's limits. ``documents`` are title and text by id.
+
+    ``votes`` are what others said of a task, by its id, for who settles it.
+    """
+    lines = (_line(task, documents, (votes or {}).get(task.task_id, ())) for task in tasks)
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _line(task: ReviewTask, documents: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _line(
+    task: ReviewTask, documents: Mapping[str, tuple[str, str]], votes: Sequence[Label]
+) -> dict[str, Any]:
     layers = [
         f"{each.direction} {each.action}: {each.reason}" for each in task.guardrails if each.action != "allow"
     ]
@@ -58,6 +71,7 @@ def _line(task: ReviewTask, documents: Mapping[str, tuple[str, str]]) -> dict[st
         "answer": _cut(task.answer, LONGEST_ATTRIBUTE),
         "retrieved": [],
         "layers": layers + [f"{call.name} {call.status}" for call in task.tool_calls],
+        "votes": [_cut(_said(label), LONGEST_ATTRIBUTE // 10) for label in votes],
         "task-id": task.task_id,
     }
     left = LONGEST_ATTRIBUTE
@@ -69,6 +83,12 @@ def _line(task: ReviewTask, documents: Mapping[str, tuple[str, str]]) -> dict[st
             break
     assert len(json.dumps(line, ensure_ascii=False)) < LONGEST_LINE  # noqa: S101 - of the limits above
     return line
+
+
+def _said(label: Label) -> str:
+    words = [label.verdict, label.category or "", label.comment]
+    words += [f"should be: {label.corrected_answer}"] if label.corrected_answer else []
+    return " · ".join(filter(None, words))
 
 
 def _cut(text: str, longest: int) -> str:
@@ -103,30 +123,55 @@ class GroundTruth:
         """Start the day's labelling job, if it has none. Raises ``ReviewUnavailableError`` with the remedy."""
         if not tasks:
             return 0
-        name = self._name(tasks[0].day)
+        return self._start(self._name(tasks[0].day), tasks, manifest(tasks, self._documents))
+
+    def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
+        """Start the job of each day whose reviewers are done and disagree, if it has none. Raises ``ReviewUnavailableError``."""
+        days: dict[str, list[Reviewed]] = {}
+        for each in reviewed:
+            days.setdefault(each.task.day, []).append(each)
+        return sum(
+            self._adjudicate(day, disputed)
+            for day, all_ in days.items()
+            if not any(each.state is State.OPEN for each in all_)
+            and (disputed := [each for each in all_ if each.state is State.DISAGREED])
+        )
+
+    def _adjudicate(self, day: str, disputed: Sequence[Reviewed]) -> int:
+        tasks = [each.task.model_copy(update={"reviewers": 1}) for each in disputed]
+        votes = {each.task.task_id: each.votes for each in disputed}
+        return self._start(f"{self._name(day)}{ADJUDICATION}", tasks, manifest(tasks, self._documents, votes))
+
+    def _start(self, name: str, tasks: Sequence[ReviewTask], lines: str) -> int:
         if self._read(f"{PREFIX}/{name}/tasks.jsonl") is not None:
             return 0
         self._write(f"{PREFIX}/template.liquid.html", TEMPLATE.read_text(), "text/html")
-        self._write(f"{PREFIX}/{name}/input.manifest", manifest(tasks, self._documents))
+        self._write(f"{PREFIX}/{name}/input.manifest", lines)
         self._create(name, tasks[0])
         # Written last: it says that the job was started.
         self._write(f"{PREFIX}/{name}/tasks.jsonl", "".join(task.line() for task in tasks))
         return len(tasks)
 
     def reviewed(self) -> list[Reviewed]:
-        """The tasks of every job, with the labels of those whose output manifest is there."""
-        found = []
+        """The tasks of every day's job, with the labels of those whose output manifest is there, and what was settled."""
         prefix = f"{PREFIX}/{self._settings.name_prefix}-"
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        for key in (item["Key"] for page in pages for item in page.get("Contents", [])):
-            if not key.endswith("/tasks.jsonl"):
-                continue
-            tasks, _ = parse((self._read(key) or "").splitlines(), ReviewTask)
-            name = key.split("/")[-2]
-            output = self._read(f"{PREFIX}/output/{name}/manifests/output/output.manifest") or ""
-            labels = labels_of(output)
-            found += [Reviewed(task, labels.get(task.task_id, [])) for task in tasks]
+        keys = (item["Key"] for page in pages for item in page.get("Contents", []))
+        jobs = [key.split("/")[-2] for key in keys if key.endswith("/tasks.jsonl")]
+        found = []
+        for name in (each for each in jobs if not each.endswith(ADJUDICATION)):
+            tasks, _ = parse((self._read(f"{PREFIX}/{name}/tasks.jsonl") or "").splitlines(), ReviewTask)
+            votes, settled = self._labels(name), {}
+            if f"{name}{ADJUDICATION}" in jobs:
+                settled = _settled(votes, self._labels(f"{name}{ADJUDICATION}"))
+            found += [
+                Reviewed(task, [*votes.get(task.task_id, []), *settled.get(task.task_id, [])])
+                for task in tasks
+            ]
         return found
+
+    def _labels(self, name: str) -> dict[str, list[Label]]:
+        return labels_of(self._read(f"{PREFIX}/output/{name}/manifests/output/output.manifest") or "")
 
     def _create(self, name: str, task: ReviewTask) -> None:
         from sagemaker.core.resources import LabelingJob
@@ -144,6 +189,7 @@ class GroundTruth:
         from sagemaker.core import shapes
 
         place = f"s3://{self._bucket}/{PREFIX}"
+        settles = name.endswith(ADJUDICATION)
         return {
             "labeling_job_name": name,
             "label_attribute_name": ATTRIBUTE,
@@ -157,7 +203,7 @@ class GroundTruth:
             "output_config": shapes.LabelingJobOutputConfig(s3_output_path=f"{place}/output"),
             "role_arn": self._settings.role_arn,
             "human_task_config": shapes.HumanTaskConfig(
-                workteam_arn=self._settings.workteam_arn,
+                workteam_arn=self._settings.adjudicators_arn if settles else self._settings.workteam_arn,
                 ui_config=shapes.UiConfig(ui_template_s3_uri=f"{place}/template.liquid.html"),
                 pre_human_task_lambda_arn=self._settings.pre_function_arn,
                 task_title="Is this answer good?",
@@ -182,6 +228,20 @@ class GroundTruth:
 
     def _write(self, key: str, text: str, kind: str = "application/x-ndjson") -> None:
         self._s3.put_object(Bucket=self._bucket, Key=key, Body=text.encode(), ContentType=kind)
+
+
+def _settled(
+    votes: Mapping[str, Sequence[Label]], labels: Mapping[str, Sequence[Label]]
+) -> dict[str, list[Label]]:
+    """The adjudicators' words. Who adjudicates is somebody else than those who disagree: their own say counts once."""
+    found: dict[str, list[Label]] = {}
+    for task_id, said in labels.items():
+        voters = {label.reviewer for label in votes.get(task_id, ())}
+        mine = [label for label in said if label.reviewer not in voters]
+        if len(mine) < len(said):
+            log.warning("task %s was settled by somebody who disagreed before: it stays disputed", task_id)
+        found[task_id] = [label.model_copy(update={"adjudicates": True}) for label in mine]
+    return found
 
 
 def labels_of(output_manifest: str) -> dict[str, list[Label]]:

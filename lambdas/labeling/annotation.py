@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-SHOWN = ("source", "answer", "retrieved", "layers")
+SHOWN = ("source", "answer", "retrieved", "layers", "votes")
 """Keys of a manifest's line that a worker sees; the template uses them."""
 
 

@@ -13,6 +13,7 @@ import boto3
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from pydantic import ValidationError
 from sagemaker.core.utils.utils import serialize
 
 from fmops.interaction import GuardrailOutcome, RetrievedDocument
@@ -27,8 +28,10 @@ from fmops.review.ground_truth import (
     labels_of,
     manifest,
 )
-from fmops.review.labels import State
-from fmops.review.model import ReviewTask
+from fmops.review.labels import Reviewed, State
+from fmops.review.mlflow_review import MlflowReview
+from fmops.review.model import Label, ReviewTask
+from fmops.review.outcome import case, quality
 from local.cloud import Cloud
 from local.services.labeling import LabelingJobs
 
@@ -66,6 +69,7 @@ def parts(cloud: Cloud) -> GroundTruthSettings:
     }
     return GroundTruthSettings(
         workteam_arn="arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/reviewers",
+        adjudicators_arn="arn:aws:sagemaker:us-east-1:123456789012:workteam/private-crowd/adjudicators",
         role_arn=role,
         pre_function_arn=arns["pre"],
         post_function_arn=arns["post"],
@@ -188,6 +192,107 @@ def test_a_job_through_the_real_functions_gives_the_labels_of_every_worker(
     described = cloud.client("sagemaker").describe_labeling_job(LabelingJobName="fmops-test-2026-11-20")
     assert described["LabelingJobStatus"] == "Completed"
     assert described["LabelingJobOutput"]["OutputDatasetS3Uri"].endswith("/manifests/output/output.manifest")
+
+
+GOOD = {"verdict": {"good": True, "bad": False}, "category": {}, "corrected_answer": "", "comment": ""}
+BAD = {
+    "verdict": {"good": False, "bad": True},
+    "category": {"correctness": True},
+    "corrected_answer": "Hail is.",
+    "comment": "no",
+}
+
+
+@pytest.mark.usefixtures("at_the_local_aws")
+def test_what_workers_disagree_on_is_settled_by_an_adjudicator_as_on_the_page(
+    cloud: Cloud, parts: GroundTruthSettings, make_task: Make, review: MlflowReview
+) -> None:
+    day = "2026-11-22"
+    tasks = [make_task(day=day), make_task(day=day, question="Is hail covered?")]
+    ground_truth, jobs = backend(cloud, parts, name_prefix="fmops-adj"), cloud.state(LabelingJobs)
+    ground_truth.submit(tasks)
+    assert ground_truth.adjudicate(ground_truth.reviewed()) == 0, "the workers are not done"
+    jobs.work(
+        f"fmops-adj-{day}",
+        {"w1": lambda _: GOOD, "w2": lambda given: BAD if "hail" in given["source"] else GOOD},
+    )
+    assert ground_truth.adjudicate(ground_truth.reviewed()) == 1
+    assert ground_truth.adjudicate(ground_truth.reviewed()) == 0, "a day has one such job"
+    job = jobs.job(f"fmops-adj-{day}-adj")
+    assert job.request["HumanTaskConfig"]["WorkteamArn"] == parts.adjudicators_arn
+    seen: list[Any] = []
+    jobs.work(f"fmops-adj-{day}-adj", {"w3": lambda given: seen.append(given) or BAD})
+    assert seen[0]["votes"] == ["good", "bad · correctness · no · should be: Hail is."]
+
+    review.submit(tasks)
+    for task in tasks:
+        for reviewer in ("w1", "w2"):
+            bad = reviewer == "w2" and "hail" in task.question
+            said: dict[str, Any] = (
+                {"verdict": "bad", "category": "correctness", "corrected_answer": "Hail is.", "comment": "no"}
+                if bad
+                else {"verdict": "good"}
+            )
+            review.label(Label(task_id=task.task_id, reviewer=reviewer, **said))
+    assert review.adjudicate(review.reviewed()) == 0
+    settled: dict[str, Any] = {
+        "verdict": "bad",
+        "category": "correctness",
+        "corrected_answer": "Hail is.",
+        "comment": "no",
+        "adjudicates": True,
+    }
+    review.label(Label(task_id=tasks[1].task_id, reviewer="w3", **settled))
+
+    def outcome(of: list[Reviewed]) -> Any:
+        made = {each.task.task_id: case(each, {}) for each in of}
+        return {
+            each.task.task_id: (
+                each.state, each.verdict, each.category, each.corrected_answer,
+                sorted(label.reviewer for label in each.votes),
+                (found := made[each.task.task_id]) and found.model_dump(exclude={"reviewed_at"}),
+            )
+            for each in of
+        }  # fmt: skip
+
+    mine, theirs = ground_truth.reviewed(), review.reviewed()
+    assert outcome(mine) == outcome(theirs)
+    assert {each.state for each in mine} == {State.SETTLED}
+    assert quality(mine).metrics() == quality(theirs).metrics()
+
+
+@pytest.mark.usefixtures("at_the_local_aws")
+def test_nobody_settles_what_they_disagree_on_themselves(
+    cloud: Cloud, parts: GroundTruthSettings, make_task: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    ground_truth, jobs = backend(cloud, parts, name_prefix="fmops-own"), cloud.state(LabelingJobs)
+    ground_truth.submit([make_task(day="2026-11-23")])
+    jobs.work("fmops-own-2026-11-23", {"w1": lambda _: GOOD, "w2": lambda _: BAD})
+    ground_truth.adjudicate(ground_truth.reviewed())
+    jobs.work("fmops-own-2026-11-23-adj", {"w2": lambda _: BAD})
+    assert [each.state for each in ground_truth.reviewed()] == [State.DISAGREED]
+    assert "stays disputed" in caplog.text
+
+
+def test_the_job_reviews_where_its_environment_says(monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> None:
+    from fmops.jobs import review as job
+
+    monkeypatch.setattr(job.boto3, "client", cloud.client)
+    for name in ("ENVIRONMENT", "LAKE_BUCKET", "TRACKING_URI"):
+        monkeypatch.setenv(f"FMOPS_{name}", "x")
+    monkeypatch.setenv("FMOPS_LABELING_WORKTEAM_ARN", "arn:team")
+    objects = job.Lake(cloud.client("s3"), "lake")
+    assert isinstance(job._backend(objects, job.ReviewSettings()), MlflowReview)  # type: ignore[call-arg]
+    monkeypatch.setenv("FMOPS_BACKEND", "ground_truth")
+    chosen = job._backend(objects, job.ReviewSettings())  # type: ignore[call-arg]
+    assert isinstance(chosen, GroundTruth)
+    assert (
+        chosen.request("fmops-1", ReviewTask.model_construct(reviewers=2))["human_task_config"].workteam_arn
+        == "arn:team"
+    )
+    monkeypatch.setenv("FMOPS_BACKEND", "paper")
+    with pytest.raises(ValidationError, match="ground_truth"):
+        job.ReviewSettings()  # type: ignore[call-arg]
 
 
 @pytest.mark.usefixtures("at_the_local_aws")
