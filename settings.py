@@ -188,6 +188,8 @@ class Assistant(_Section):
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
     authorization: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     """`LOG_ONLY` decides and records every tool call and stops none: for trying policies, never for untrusted users."""
+    playground_models: tuple[Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")], ...] = ()
+    """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """How often each task looks which prompt version has the alias `production`: a promotion takes this long to serve."""
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"

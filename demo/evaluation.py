@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -77,6 +78,7 @@ class _Chapter:
         self._problems: list[str] = []
         self._versions = self._register()
         self._compared = self._experiment(self._versions["careless"])
+        self._tried = self._try_in_playground()
 
     def run(self) -> list[str]:
         self._console.print("[bold]Prompts, experiments and evaluation[/]")
@@ -84,6 +86,7 @@ class _Chapter:
         self._tell_versions()
         self._console.print(f"  experiment {self._compared[0]}, {len(TRACED)} cases, each step traced:")
         _print_rows(self._console, self._compared[1])
+        self._tell_tried()
         careless, complete = self._versions["careless"], self._versions["complete"]
         self._expect("a worse prompt is refused", self._gate(careless), promoted=False)
         before = self._served("1")
@@ -152,6 +155,34 @@ class _Chapter:
             [evaluator.evaluate(each, cases) for each in variants], experiment=EXPERIMENTS
         )
         return EXPERIMENTS, comparison.rows
+
+    def _try_in_playground(self) -> list[dict[str, Any]]:
+        """As a prompt engineer does on the page: two versions side by side on one case."""
+        refused = self._playground("carla").get("/playground")
+        if refused.status_code != HTTPStatus.FORBIDDEN or "edit_prompts" not in refused.text:
+            self._problems.append("playground: a customer is not refused by the name of the missing action")
+        with self._playground("petra") as client:
+            choices = client.get("/playground").raise_for_status().json()
+            prompts = {each["version"]: each["template"] for each in choices["prompts"]}
+            variants = [
+                {"version": version, "template": prompts[version], "model_id": choices["models"][0]}
+                for version in (self._versions["as packaged"], self._versions["complete"])
+            ]
+            answer = client.post("/playground/tries", json={"case_id": ASKED, "variants": variants})
+            answers: list[dict[str, Any]] = answer.raise_for_status().json()["answers"]
+        return answers
+
+    def _tell_tried(self) -> None:
+        link = f"{self._visit.base_url}/playground#token={self._visit.directory.id_token('petra')}"
+        self._console.print(f"  the playground, as petra: {link}", soft_wrap=True)
+        for name, said in zip(("as packaged", "complete"), self._tried, strict=True):
+            self._console.print(f"      {name}: {escape(said['text'])}", highlight=False)
+        if self._tried[0]["text"] == self._tried[1]["text"] or any(not each["text"] for each in self._tried):
+            self._problems.append("playground: two prompts that differ gave the same answer")
+
+    def _playground(self, user: str) -> httpx.Client:
+        headers = {"authorization": f"Bearer {self._visit.directory.id_token(user)}"}
+        return httpx.Client(base_url=f"{self._visit.base_url}/v1", headers=headers, timeout=60)
 
     def _gate(self, version: str) -> Outcome:
         from fmops.evaluation.gate import GatePolicy

@@ -124,12 +124,14 @@ def _resource(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
         return {"uid": _uid("KnowledgeBase", name), "attrs": {}, "parents": []}
     if name == "review":
         return {"uid": _uid("ReviewQueue", name), "attrs": {}, "parents": []}
+    if name == "prompts":
+        return {"uid": _uid("PromptRegistry", name), "attrs": {}, "parents": []}
     documents = {document.id: document for document in knowledge.load()}
     if document := documents.get(name):
         regional = {"region": document.region} if document.region else {}
         attributes = {"classification": document.classification, **regional}
         return {"uid": _uid("Document", name), "attrs": attributes, "parents": []}
-    known = [*data["claims"], *data["customers"], "policy-documents", "review", *documents]
+    known = [*data["claims"], *data["customers"], "policy-documents", "review", "prompts", *documents]
     raise UnknownError(f"RESOURCE={name} is not in the demo: use one of {', '.join(known)}.")
 
 

@@ -1,5 +1,6 @@
 """Assistant: the application. Changes with each release."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -188,6 +189,7 @@ class Assistant(FmopsStack):
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
+            "FMOPS_PLAYGROUND_MODELS": json.dumps(options.playground_models),
             "FMOPS_PROMPT_REFRESH_SECONDS": str(options.prompt_refresh_seconds),
             "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
             "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -284,6 +286,9 @@ class Assistant(FmopsStack):
         grant_invoke(role, options.embedding_model_id)
         self.guardrails.grant_use(role)
         self._identity.policies.grant_decisions(role)
+        self._identity.policies.grant_rehearsal(role)
+        for model_id in options.playground_models:
+            grant_invoke(role, model_id, streamed=True)
         self._capture.stream.grant_put(role)
         if self._capture.raw_stream is not None:
             self._capture.raw_stream.grant_put(role)

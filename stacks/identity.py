@@ -17,7 +17,17 @@ POLICIES = ROOT / "policies"
 class Identity(FmopsStack):
     """Verified Permissions policy store, and the Cognito user pool whose users it knows, unless they sign in elsewhere."""
 
-    GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")
+    GROUPS = (
+        "customers",
+        "adjusters",
+        "supervisors",
+        "handlers",
+        "siu",
+        "auditors",
+        "staff",
+        "reviewers",
+        "prompt-engineers",
+    )
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: users, groups and Cedar policies")

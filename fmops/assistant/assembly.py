@@ -18,11 +18,13 @@ from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.identity import Pseudonyms, TokenVerifier
+from fmops.assistant.playground import Playground, Registry
 from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.tools import build_tools
+from fmops.assistant.variant import Workbench
 from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.capture import FirehoseSink, Spool
@@ -122,6 +124,24 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         if settings.tracking_uri
         else None
     )
+    playground = (
+        Playground(
+            lambda: Workbench(
+                region=settings.region,
+                policy_store_id=settings.policy_store_id,
+                principal_prefix=settings.principal_prefix,
+                embedding_model_id=settings.embedding_model_id,
+            ),
+            lambda: _prompt_registry(settings.tracking_uri),
+            authorizer=Authorizer(permissions, settings.policy_store_id),
+            resolver=resolver,
+            guardrails=settings.guardrails,
+            models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
+            packaged=packaged(PROMPT_NAME, PROMPT),
+        )
+        if settings.tracking_uri
+        else None
+    )
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -129,6 +149,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         verifier=verifier,
         pseudonyms=pseudonyms,
         review=review,
+        playground=playground,
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
         on_stop=[prompts.stop, stop_telemetry],
@@ -140,6 +161,13 @@ def _secret(session: boto3.Session, arn: str) -> str:
     """Read at the start with the service's own role, so that no environment holds it."""
     answer = session.client("secretsmanager", config=FAST).get_secret_value(SecretId=arn)
     return str(answer["SecretString"])
+
+
+def _prompt_registry(tracking_uri: str) -> Registry:
+    # Imported here: it takes seconds, which nobody who edits no prompts should wait for.
+    from fmops.evaluation.registry import PromptRegistry
+
+    return PromptRegistry(tracking_uri)
 
 
 def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:

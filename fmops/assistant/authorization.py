@@ -54,6 +54,10 @@ class ClaimsDeskResolver:
         """For what people do on the review page."""
         return self._request(action, Entity(_uid("ReviewQueue", "review")), context)
 
+    def prompts(self, context: RequestContext) -> AuthorizationRequest:
+        """For what people do in the playground."""
+        return self._request("edit_prompts", Entity(_uid("PromptRegistry", "prompts")), context)
+
     def principals(self, context: RequestContext) -> set[str]:
         """The ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}

@@ -23,6 +23,8 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
 from fmops.assistant.conversation import Conversation, ModelUnavailableError
 from fmops.assistant.identity import AuthenticationError, Pseudonyms, TokenVerifier
+from fmops.assistant.playground import Playground
+from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.wire import MODEL, ChatRequest, FeedbackRequest, chunk, completion, error
@@ -48,6 +50,7 @@ def create_app(
     pseudonyms: Pseudonyms,
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
+    playground: Playground | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
 ) -> FastAPI:
@@ -101,6 +104,8 @@ def create_app(
         add_approval_routes(app, approvals)
     if review is not None:
         add_review_routes(app, review)
+    if playground is not None:
+        add_playground_routes(app, playground)
 
     @app.get("/v1/models")
     def models(_: Caller) -> dict[str, Any]:

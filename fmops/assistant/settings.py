@@ -53,6 +53,9 @@ class AssistantSettings(BaseSettings):
         validation_alias="MLFLOW_TRACKING_URI",
         description="ARN of the MLflow App with the prompt registry; the packaged prompt serves without one",
     )
+    playground_models: tuple[str, ...] = Field(
+        default=(), description="that may be tried in the playground beside model_id"
+    )
     prompt_alias: str = Field(default="production", min_length=1)
     prompt_refresh_seconds: float = Field(default=30, gt=0, description="between two looks at the registry")
     region: str = Field(min_length=1, validation_alias="AWS_REGION")

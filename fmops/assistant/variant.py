@@ -140,8 +140,9 @@ class Workbench:
             )
         return made
 
-    def assistant(self, variant: Variant) -> RehearsedAssistant:
-        return RehearsedAssistant(self, variant)
+    def assistant(self, variant: Variant, guardrails: GuardrailEngine | None = None) -> RehearsedAssistant:
+        """``guardrails`` are those of another assistant with the same settings, which it may share."""
+        return RehearsedAssistant(self, variant, guardrails or self.guardrails(variant.guardrails))
 
     def guardrails(self, settings: GuardrailSettings) -> GuardrailEngine:
         return build_engine(settings, self.session, observers=[record_outcome])
@@ -181,10 +182,10 @@ class Workbench:
 class RehearsedAssistant:
     """One variant. Each answer has a desk of its own; nothing is captured."""
 
-    def __init__(self, bench: Workbench, variant: Variant) -> None:
+    def __init__(self, bench: Workbench, variant: Variant, guardrails: GuardrailEngine) -> None:
         self._bench = bench
         self.variant = variant
-        self._guardrails = bench.guardrails(variant.guardrails)
+        self._guardrails = guardrails
         # Whatever guardrails import on first use is imported now, in this thread: MLflow's import hooks deadlock with others.
         language.identify("Good morning, how can I help you today?", "en")
         self._guardrails.check_sync("Good morning.", Direction.INPUT)

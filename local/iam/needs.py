@@ -256,6 +256,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("states", "StartExecution"): _by_arn("states:StartExecution", "stateMachineArn"),
     ("stepfunctions", "StartExecution"): _by_arn("states:StartExecution", "stateMachineArn"),
     ("sts", "GetCallerIdentity"): _nothing,
+    ("verifiedpermissions", "BatchIsAuthorized"): _policy_store("verifiedpermissions:IsAuthorized"),
     ("verifiedpermissions", "BatchIsAuthorizedWithToken"): _policy_store("verifiedpermissions:IsAuthorizedWithToken"),
     ("verifiedpermissions", "GetSchema"): _policy_store("verifiedpermissions:GetSchema"),
     ("verifiedpermissions", "IsAuthorizedWithToken"): _policy_store("verifiedpermissions:IsAuthorizedWithToken"),

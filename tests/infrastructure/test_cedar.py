@@ -7,7 +7,17 @@ import pytest
 from constructs import cedar
 
 POLICIES = Path(__file__).parents[2] / "policies"
-GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")
+GROUPS = (
+    "customers",
+    "adjusters",
+    "supervisors",
+    "handlers",
+    "siu",
+    "auditors",
+    "staff",
+    "reviewers",
+    "prompt-engineers",
+)
 
 VALID = """// Adjusters see claims.
 @id("sample")
@@ -79,7 +89,7 @@ def test_policy_has_name_description_and_statement(folder: Path) -> None:
             '"adjusters"',
             '"adjuster"',
             'policies/sample.cedar:3: there is no group "adjuster". '
-            "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers, or add the group to the user pool.",
+            "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers, prompt-engineers, or add the group to the user pool.",
         ),
         (
             "// Adjusters see claims.\n",

@@ -20,9 +20,20 @@ NS = "ClaimsDesk"
 ME = "me"
 GRANTED = "C-7"
 """The claim that the template-linked policy of every engine grants to ME."""
-GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")
+GROUPS = (
+    "customers",
+    "adjusters",
+    "supervisors",
+    "handlers",
+    "siu",
+    "auditors",
+    "staff",
+    "reviewers",
+    "prompt-engineers",
+)
 PAY, REQUEST = "approve_payout", "request_payout_approval"
 REVIEW = ("review_interactions", "adjudicate_reviews")
+EDIT = "edit_prompts"
 CLAIM_TOOLS = ("get_claim", "add_claim_note", "escalate_to_siu")
 
 Choice = TypeVar("Choice")
@@ -162,6 +173,10 @@ def review_queue() -> dict[str, Any]:
     return {"uid": _euid("ReviewQueue", "review"), "attrs": {}, "parents": []}
 
 
+def prompt_registry() -> dict[str, Any]:
+    return {"uid": _euid("PromptRegistry", "prompts"), "attrs": {}, "parents": []}
+
+
 def uid(kind: str, name: str) -> dict[str, Any]:
     return {"__entity": _euid(kind, name)}
 
@@ -196,6 +211,7 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
     action = choose(
         (
             *REVIEW,
+            EDIT,
             "search_policy_docs",
             "read_document",
             "get_customer_contact",
@@ -207,6 +223,8 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
     )
     if action in REVIEW:
         return Case(person, action, review_queue())
+    if action == EDIT:
+        return Case(person, action, prompt_registry())
     if action == "search_policy_docs":
         return Case(person, action, knowledge_base())
     if action == "read_document":

@@ -20,7 +20,17 @@ COMPARISONS = {
     ">": (">=", "<"),
     ">=": (">",),
 }
-GROUPS = ("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")
+GROUPS = (
+    "customers",
+    "adjusters",
+    "supervisors",
+    "handlers",
+    "siu",
+    "auditors",
+    "staff",
+    "reviewers",
+    "prompt-engineers",
+)
 
 
 @dataclass(frozen=True)

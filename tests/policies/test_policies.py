@@ -27,6 +27,7 @@ from tests.policies.desk import (
     document,
     engine,
     knowledge_base,
+    prompt_registry,
     review_queue,
     uid,
 )
@@ -36,6 +37,7 @@ AMIR = Person(("staff", "handlers", "adjusters"), department="claims")
 SOFIA = Person(("staff", "handlers", "supervisors"), department="claims")
 INES = Person(("staff", "siu"), region="south", department="investigations")
 RITA = Person(("staff", "reviewers"))
+PETRA = Person(("staff", "prompt-engineers"))
 OTTO = Person(("staff", "auditors"), region="south", department="audit")
 
 CASES = {
@@ -139,6 +141,12 @@ CASES = {
     "suspended with a grant": Case(Person(("staff",), suspended=True), "get_claim", claim(GRANTED), because=("forbid-suspended",)),
     "suspended searches nothing": Case(Person(("customers",), suspended=True), "search_policy_docs", knowledge_base(), because=("forbid-suspended",)),
     "suspended pays nothing": Case(Person(("adjusters",), suspended=True), PAY, claim(), {"amount": 5}, because=("forbid-suspended",)),
+    "prompt engineers edit prompts": Case(PETRA, "edit_prompts", prompt_registry(), expected="Allow", because=("prompt-engineers-edit",)),
+    "staff alone edit no prompts": Case(AMIR, "edit_prompts", prompt_registry()),
+    "nobody else edits prompts": Case(Person(("customers", "adjusters", "supervisors", "handlers", "siu", "auditors", "staff", "reviewers")), "edit_prompts", prompt_registry()),
+    "suspended engineers edit no prompts": Case(Person(("prompt-engineers",), suspended=True), "edit_prompts", prompt_registry(), because=("forbid-suspended",)),
+    "prompt engineers do not review": Case(PETRA, "review_interactions", review_queue()),
+    "prompt engineers read no claims": Case(PETRA, "get_claim", claim()),
     "reviewers review": Case(RITA, "review_interactions", review_queue(), expected="Allow", because=("reviewers-review",)),
     "staff alone do not review": Case(AMIR, "review_interactions", review_queue()),
     "supervisors alone do not review": Case(SOFIA, "review_interactions", review_queue()),

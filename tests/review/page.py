@@ -23,12 +23,13 @@ from fmops.guardrails import GuardrailEngine
 from fmops.guardrails.detectors.base import Clients
 from fmops.review.backend import ReviewQueue
 from tests.assistant.test_service import Words
-from tests.policies.desk import Case, Person, document, engine, review_queue
+from tests.policies.desk import Case, Person, document, engine, prompt_registry, review_queue
 
 PEOPLE = {
     "rita": Person(("staff", "reviewers")),
     "ravi": Person(("staff", "reviewers"), region="south"),
     "sofia": Person(("staff", "supervisors", "reviewers")),
+    "petra": Person(("staff", "prompt-engineers")),
     "carla": Person(("customers",)),
     "sam": Person(("staff", "reviewers"), suspended=True),
 }
@@ -57,11 +58,13 @@ class Rules(Authorizer):
 
     def _decide(self, person: Person, request: AuthorizationRequest) -> Decision:
         attributes: Any = request.resource.attributes
-        resource = (
-            document(request.resource.uid.id, **attributes)
-            if request.resource.uid.type.endswith("Document")
-            else review_queue()
-        )
+        match request.resource.uid.type.rpartition("::")[2]:
+            case "Document":
+                resource = document(request.resource.uid.id, **attributes)
+            case "PromptRegistry":
+                resource = prompt_registry()
+            case _:
+                resource = review_queue()
         (answer,) = self._engine.decide(Case(person, request.action.id, resource))
         return Decision(request, "ALLOW" if answer.allowed else "DENY", "decided")
 

@@ -1,0 +1,173 @@
+"""The playground: prompts and models tried side by side on chosen cases, over the sandbox, behind the guardrails that serve.
+
+Nothing that is tried is captured, and nobody real is asked about. What is saved becomes a version of the registry; which
+version serves is the gate's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from fmops.assistant.agent import PROMPT_NAME
+from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.context import RequestContext
+from fmops.assistant.identity import Principal
+from fmops.assistant.variant import Answer, Variant, Workbench
+from fmops.authorization import Authorizer
+from fmops.evaluation.cases import Case, load
+from fmops.guardrails import GuardrailEngine, GuardrailSettings
+from fmops.interaction import Interaction
+from fmops.prompts import Prompt
+
+ACTION, GROUP = "edit_prompts", "prompt-engineers"
+CASES = Path(__file__).with_name("evaluation") / "golden.jsonl"
+DRAFT = "draft"
+"""The version of a prompt that is being written."""
+
+
+class NotPermittedError(Exception):
+    """The policies do not let this person edit prompts; the message names the action and the remedy."""
+
+
+class UnknownChoiceError(ValueError):
+    """A case or a model that cannot be chosen; the message names what there is."""
+
+
+class Registry(Protocol):
+    """``fmops.evaluation.registry.PromptRegistry``, as far as it is needed here."""
+
+    def versions(self, name: str) -> list[Prompt]: ...
+
+    def serving_version(self, name: str) -> str: ...
+
+    def register(
+        self, name: str, template: str, *, message: str, tags: dict[str, str] | None = None
+    ) -> Prompt: ...
+
+
+@dataclass(frozen=True)
+class Try:
+    """A prompt and a model. ``version`` is the registry's number, or ``draft``."""
+
+    template: str
+    model_id: str
+    version: str = DRAFT
+
+
+class Playground:
+    """What prompt engineers do. ``bench`` and ``registry`` are made when first needed: both take seconds.
+
+    Its authorizer enforces, in ``LOG_ONLY`` too. ``models`` are those that may be tried, the one that serves first.
+    """
+
+    def __init__(
+        self,
+        bench: Callable[[], Workbench],
+        registry: Callable[[], Registry],
+        *,
+        authorizer: Authorizer,
+        resolver: ClaimsDeskResolver,
+        guardrails: GuardrailSettings,
+        models: Sequence[str],
+        packaged: Prompt,
+    ) -> None:
+        self._make_bench, self._make_registry = bench, registry
+        self._authorizer, self._resolver = authorizer, resolver
+        self._settings, self.models, self._packaged = guardrails, tuple(models), packaged
+        self._lock = threading.Lock()
+        self._parts: tuple[Workbench, GuardrailEngine] | None = None
+        self._registry: Registry | None = None
+
+    def permits(self, principal: Principal) -> bool:
+        """Whether the policies let this person edit prompts."""
+        request = self._resolver.prompts(RequestContext(principal, Interaction()))
+        [decision] = self._authorizer.decide(principal.token, [request])
+        return decision.allowed
+
+    def admit(self, principal: Principal) -> str:
+        """The person's name, for the registry. Raises ``NotPermittedError``."""
+        if not self.permits(principal):
+            raise NotPermittedError(
+                f"You may not use the playground: no policy permits you the action {ACTION}. Ask an administrator for the group {GROUP}."
+            )
+        return principal.username
+
+    def choices(self) -> dict[str, Any]:
+        """Prompts, models and cases to choose from. Raises what MLflow's client raises when MLflow is away."""
+        registry = self._the_registry()
+        versions, serving = registry.versions(PROMPT_NAME), registry.serving_version(PROMPT_NAME)
+        prompts = [
+            {"version": each.version, "template": each.template, "serves": each.version == serving}
+            for each in versions
+        ]
+        fallback = {
+            "version": self._packaged.version,
+            "template": self._packaged.template,
+            "serves": not serving,
+        }
+        return {
+            "prompts": [*prompts, fallback],
+            "models": list(self.models),
+            "cases": [
+                each.model_dump(include={"case_id", "kind", "caller", "question"})
+                | {"expected": each.expected.model_dump(mode="json", exclude_defaults=True)}
+                for each in cases().values()
+            ],
+        }
+
+    async def answers(self, case_id: str, tries: Sequence[Try]) -> list[Answer]:
+        """What each variant answers to a case, asked at once.
+
+        Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and ``ModelUnavailableError``.
+        """
+        case = cases().get(case_id)
+        if case is None:
+            raise UnknownChoiceError(f"case_id: there is no case {case_id!r}")
+        for each in tries:
+            if each.model_id not in self.models:
+                raise UnknownChoiceError(
+                    f"model_id: {each.model_id!r} may not be tried: use {' or '.join(self.models)}, or add it to assistant.playground_models"
+                )
+        variants = [
+            Variant(
+                Prompt(PROMPT_NAME, each.version, each.template).checked(),
+                each.model_id,
+                self._settings,
+                name=each.version,
+            )
+            for each in tries
+        ]
+        bench, engine = await asyncio.to_thread(self._the_parts)
+        assistants = [await asyncio.to_thread(bench.assistant, each, engine) for each in variants]
+        return list(await asyncio.gather(*(each.answer(case.caller, case.question) for each in assistants)))
+
+    def save(self, template: str, message: str, by: str) -> Prompt:
+        """A new version, or the newest one when it says the same. Raises ``PromptError`` for what cannot serve."""
+        return self._the_registry().register(
+            PROMPT_NAME, template, message=message or "from the playground", tags={"by": by}
+        )
+
+    def _the_parts(self) -> tuple[Workbench, GuardrailEngine]:
+        with self._lock:
+            if self._parts is None:
+                bench = self._make_bench()
+                self._parts = bench, bench.guardrails(self._settings)
+            return self._parts
+
+    def _the_registry(self) -> Registry:
+        with self._lock:
+            if self._registry is None:
+                self._registry = self._make_registry()
+            return self._registry
+
+
+@cache
+def cases() -> dict[str, Case]:
+    """The golden cases by id."""
+    return {each.case_id: each for each in load(CASES, Case)}

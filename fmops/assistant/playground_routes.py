@@ -1,0 +1,114 @@
+"""The HTTP routes of the playground, and its page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmops.assistant.caller import Caller
+from fmops.assistant.playground import ACTION, DRAFT, NotPermittedError, Playground, Try, UnknownChoiceError
+from fmops.assistant.wire import error
+from fmops.prompts import PromptError
+
+PAGE = Path(__file__).with_name("playground.html")
+LONGEST_PROMPT = 20_000
+
+
+class TryRequest(BaseModel):
+    """One of the variants."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    template: str = Field(min_length=1, max_length=LONGEST_PROMPT)
+    model_id: str = Field(min_length=1, max_length=200)
+    version: str = Field(default=DRAFT, max_length=20)
+
+
+class TriesRequest(BaseModel):
+    """A case, and one or two variants that answer it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    case_id: str = Field(min_length=1, max_length=100)
+    variants: list[TryRequest] = Field(min_length=1, max_length=2)
+
+
+class SaveRequest(BaseModel):
+    """A prompt to keep."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    template: str = Field(min_length=1, max_length=LONGEST_PROMPT)
+    message: str = Field(default="", max_length=500)
+
+
+def engineer(request: Request, principal: Caller) -> str:
+    """The caller's name, when they may edit prompts; ``NotPermittedError`` else."""
+    playground: Playground = request.app.state.playground
+    return playground.admit(principal)
+
+
+Admitted = Annotated[str, Depends(engineer)]
+
+
+def add_playground_routes(app: FastAPI, playground: Playground) -> None:
+    """Choose, try and save."""
+
+    app.state.playground = playground
+
+    @app.get("/playground", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(PAGE)
+
+    @app.get("/v1/playground/permission")
+    def permission(principal: Caller) -> dict[str, Any]:
+        return {"action": ACTION, "permitted": playground.permits(principal)}
+
+    @app.get("/v1/playground", response_model=None)
+    def choices(_: Admitted) -> dict[str, Any] | JSONResponse:
+        # Imported by the registry anyway, which no other request should wait for.
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return playground.choices()
+        except MlflowException as away:
+            return _away(away)
+
+    @app.post("/v1/playground/tries")
+    async def tried(body: TriesRequest, _: Admitted) -> dict[str, Any]:
+        variants = [Try(each.template, each.model_id, each.version) for each in body.variants]
+        answers = await playground.answers(body.case_id, variants)
+        return {"answers": [each.model_dump(mode="json") for each in answers]}
+
+    @app.post("/v1/playground/versions", status_code=201, response_model=None)
+    def save(body: SaveRequest, by: Admitted) -> dict[str, str] | JSONResponse:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return {"version": playground.save(body.template, body.message, by).version}
+        except MlflowException as away:
+            return _away(away)
+
+    @app.exception_handler(NotPermittedError)
+    async def not_permitted(_: Request, failure: NotPermittedError) -> JSONResponse:
+        body = error(str(failure), "permission_error", code="playground_not_permitted", param=ACTION)
+        return JSONResponse(body, 403)
+
+    @app.exception_handler(UnknownChoiceError)
+    async def unknown(_: Request, failure: UnknownChoiceError) -> JSONResponse:
+        return JSONResponse(error(str(failure), "invalid_request_error", code="unknown_choice"), 404)
+
+    @app.exception_handler(PromptError)
+    async def unusable(_: Request, failure: PromptError) -> JSONResponse:
+        return JSONResponse(
+            error(str(failure), "invalid_request_error", code="unusable_prompt", param="template"), 422
+        )
+
+
+def _away(failure: Any) -> JSONResponse:
+    message = f"MLflow did not answer ({failure.error_code}): try again, and look at the tracking server."
+    return JSONResponse(error(message, "server_error", code="registry_unavailable"), 503)

@@ -1,0 +1,265 @@
+"""The playground over HTTP and in a real browser: who may use it, what is tried, and what is saved in MLflow's real store."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.testclient import TestClient
+from mlflow.exceptions import MlflowException
+
+from fmops.assistant.agent import PROMPT_NAME
+from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.playground import Playground, cases
+from fmops.assistant.playground_routes import add_playground_routes
+from fmops.assistant.service import PAGE, _add_error_handlers
+from fmops.assistant.variant import Answer, Call, Variant
+from fmops.evaluation.registry import PromptRegistry
+from fmops.guardrails import GuardrailSettings
+from fmops.prompts import Prompt
+from tests.review.page import Desk, Rules, Verifier, served
+
+MODELS = ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.nova-lite-v1:0")
+CASE = "answer-theft-all"
+
+
+class Bench:
+    """Answers with the first word of the prompt and the model; notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.variants: list[Variant] = []
+        self.asked: list[tuple[str, str]] = []
+
+    def guardrails(self, settings: GuardrailSettings) -> Any:
+        return settings
+
+    def assistant(self, variant: Variant, guardrails: Any) -> Any:
+        assert guardrails == variant.guardrails
+        self.variants.append(variant)
+        bench = self
+
+        class Rehearsed:
+            async def answer(self, caller: str, question: str) -> Answer:
+                bench.asked.append((caller, question))
+                word = variant.prompt.template.split()[0]
+                return Answer(
+                    text=f"{word} {variant.model_id}",
+                    finish="content_filter" if word == "Rude" else "stop",
+                    calls=[Call(name="search_policy_docs", arguments={}, status="success")],
+                    guardrails=["output block"] if word == "Rude" else [],
+                    seconds=0.5,
+                    input_tokens=10,
+                    output_tokens=5,
+                    cost_usd=0.001,
+                )
+
+        return Rehearsed()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    PromptRegistry(f"sqlite:///{path}").versions(PROMPT_NAME)
+    return path
+
+
+@pytest.fixture
+def registry(store: Path, tmp_path: Path) -> PromptRegistry:
+    made = PromptRegistry(f"sqlite:///{shutil.copy(store, tmp_path)}")
+    for text in ("Polite prompt.", "Rude prompt."):
+        made.register(PROMPT_NAME, text, message="a test")
+    made.promote(PROMPT_NAME, "1", by="me", reason="first")
+    return made
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.fixture
+def app(bench: Bench, registry: PromptRegistry) -> FastAPI:
+    made: Any = bench
+    app = FastAPI()
+    app.state.verifier = Verifier()
+    _add_error_handlers(app)
+    add_playground_routes(
+        app,
+        Playground(
+            lambda: made,
+            lambda: registry,
+            authorizer=Rules(),
+            resolver=ClaimsDeskResolver(Desk(), "pool"),  # type: ignore[arg-type]
+            guardrails=GuardrailSettings(),
+            models=MODELS,
+            packaged=Prompt(PROMPT_NAME, "packaged", "Packaged prompt."),
+        ),
+    )
+
+    @app.get("/", include_in_schema=False)
+    def chat() -> FileResponse:
+        return FileResponse(PAGE)
+
+    return app
+
+
+@pytest.fixture
+def client(app: FastAPI) -> Iterator[TestClient]:
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+def ask(client: TestClient, name: str, path: str = "", body: Any = None) -> Any:
+    headers = {"authorization": f"Bearer {name}"}
+    url = f"/v1/playground{path}"
+    return client.get(url, headers=headers) if body is None else client.post(url, json=body, headers=headers)
+
+
+def variant(**changes: Any) -> dict[str, Any]:
+    return {"template": "Draft prompt.", "model_id": MODELS[0], **changes}
+
+
+@pytest.mark.parametrize("name", ["carla", "rita", "sofia"])
+def test_others_are_refused_by_the_missing_action_s_name(
+    client: TestClient, registry: PromptRegistry, bench: Bench, name: str
+) -> None:
+    tries = {"case_id": CASE, "variants": [variant()]}
+    save = {"template": "Mine."}
+    for answer in (
+        ask(client, name),
+        ask(client, name, "/tries", tries),
+        ask(client, name, "/versions", save),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"], error["param"]) == (
+            403,
+            "playground_not_permitted",
+            "edit_prompts",
+        )
+        assert "the action edit_prompts" in error["message"]
+        assert "the group prompt-engineers" in error["message"]
+    assert ask(client, name, "/permission").json() == {"action": "edit_prompts", "permitted": False}
+    assert (len(registry.versions(PROMPT_NAME)), bench.variants) == (2, [])
+
+
+def test_without_a_token_nothing_is_told(client: TestClient) -> None:
+    assert ask(client, "nobody", "/permission").status_code == 401
+
+
+def test_an_engineer_sees_versions_models_and_cases(client: TestClient) -> None:
+    assert ask(client, "petra", "/permission").json()["permitted"] is True
+    found = ask(client, "petra").json()
+    assert [(each["version"], each["serves"]) for each in found["prompts"]] == [
+        ("2", False),
+        ("1", True),
+        ("packaged", False),
+    ]
+    assert found["models"] == list(MODELS)
+    assert len(found["cases"]) == len(cases()) >= 60
+
+
+def test_two_variants_answer_a_case(client: TestClient, bench: Bench) -> None:
+    variants = [variant(version="1"), variant(template="Rude prompt.", model_id=MODELS[1])]
+    answers = ask(client, "petra", "/tries", {"case_id": CASE, "variants": variants}).json()["answers"]
+    assert [each["text"] for each in answers] == [f"Draft {MODELS[0]}", f"Rude {MODELS[1]}"]
+    assert (answers[1]["finish"], answers[1]["guardrails"]) == ("content_filter", ["output block"])
+    assert bench.asked == [(cases()[CASE].caller, cases()[CASE].question)] * 2
+
+
+def test_what_is_saved_is_a_version_and_serves_nobody(client: TestClient, registry: PromptRegistry) -> None:
+    body = {"template": "Better prompt.", "message": "is better"}
+    assert ask(client, "petra", "/versions", body).json() == {"version": "3"}
+    assert registry.version(PROMPT_NAME, "3").template == "Better prompt."
+    assert registry.serving_version(PROMPT_NAME) == "1"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "word"),
+    [
+        ("/tries", {"case_id": "none", "variants": [variant()]}, 404, "there is no case 'none'"),
+        ("/tries", {"case_id": CASE, "variants": [variant(model_id="gpt")]}, 404, "add it to assistant.playground_models"),
+        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422, "unknown variable {{who}}"),
+        ("/tries", {"case_id": CASE, "variants": []}, 400, "variants"),
+        ("/tries", {"case_id": CASE, "variants": [variant()] * 3}, 400, "variants"),
+        ("/versions", {"template": "Hi {{who}}"}, 422, "unknown variable {{who}}"),
+        ("/versions", {"template": "  "}, 422, "is empty"),
+        ("/versions", {"template": "x", "alias": "production"}, 400, "alias"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_tried_or_saved_is_refused_with_the_reason(
+    client: TestClient, registry: PromptRegistry, path: str, body: Any, status: int, word: str
+) -> None:
+    answer = ask(client, "petra", path, body)
+    assert answer.status_code == status
+    assert word in answer.json()["error"]["message"]
+    assert len(registry.versions(PROMPT_NAME)) == 2
+
+
+def test_with_mlflow_away_an_engineer_is_told_so(
+    client: TestClient, registry: PromptRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> Any:
+        raise MlflowException("away")
+
+    monkeypatch.setattr(registry, "versions", away)
+    answer = ask(client, "petra")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "registry_unavailable")
+
+
+def token(name: str) -> str:
+    """As the page reads it: claims in the middle."""
+    claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
+    return f"x.{claims}.{name}"
+
+
+@pytest.mark.browser
+def test_a_prompt_is_tried_and_saved_on_the_page(app: FastAPI, registry: PromptRegistry) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with served(app) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"{address}/#token={token('carla')}")
+        expect(page.locator("#who")).to_contain_text("carla")
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#playground")).to_be_hidden()
+        page.goto(f"{address}/playground#token={token('carla')}")
+        page.reload()
+        expect(page.locator("#done")).to_contain_text("the action edit_prompts")
+        expect(page.locator("#cases")).to_be_hidden()
+
+        page.goto(f"{address}/#token={token('petra')}")
+        page.reload()
+        page.locator("#playground").click()
+        first, second = page.locator(".variant").nth(0), page.locator(".variant").nth(1)
+        expect(first.locator("textarea")).to_have_value("Polite prompt.")
+        expect(second.locator("textarea")).to_have_value("Rude prompt.")
+        page.locator("#kind").select_option("attack")
+        page.locator("#list input").nth(1).check()
+        expect(page.locator("#chosen")).to_contain_text("2 of")
+        second.locator(".model").select_option(MODELS[1])
+        page.keyboard.press("Control+Enter")
+        texts = page.locator("#results .text")
+        expect(texts).to_have_count(4)
+        expect(texts.nth(0)).to_have_text(f"Polite {MODELS[0]}")
+        expect(texts.nth(1)).to_have_text(f"Rude {MODELS[1]}")
+        expect(texts.nth(1)).to_have_class(re.compile("blocked"))
+        first.locator("textarea").fill("Kind prompt.")
+        expect(first.locator(".version")).to_have_value("draft")
+        first.locator(".why").fill("kinder")
+        first.locator(".save").click()
+        expect(first.locator(".saved")).to_contain_text("Saved as version 3")
+        expect(first.locator(".version")).to_have_value("3")
+        browser.close()
+    assert registry.version(PROMPT_NAME, "3").template == "Kind prompt."
