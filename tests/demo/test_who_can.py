@@ -18,7 +18,7 @@ from demo.who_can import UnknownError, who_can
             "read_document",
             "payout-authority",
             {},
-            {"amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils"},
+            {"amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils", "petra"},
         ),
         (
             "search_policy_docs",
