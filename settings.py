@@ -94,11 +94,26 @@ class Identity(_Section):
 
 
 class Tracking(_Section):
-    """The SageMaker MLflow App."""
+    """MLflow on SageMaker. Another kind than before is another MLflow: what the old one knew stays behind."""
 
+    kind: Literal["app", "server"] = "app"
+    """`app`: serverless, without cost while idle. `server`: a tracking server, billed by the hour, whose API has an IAM action
+    per operation, and whose version you choose."""
+    server_size: Literal["Small", "Medium", "Large"] = "Small"
+    """Of the tracking server: for up to 25, 50 or 100 people."""
+    server_version: Annotated[str, Pattern(pattern=r"^\d+\.\d+(\.\d+)?$")] = "3.10"
+    """MLflow's, of the tracking server: the clients in `requirements/` are pinned to the same."""
     maintenance_window: Annotated[
         str, Pattern(pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun):[0-2]\d:[0-5]\d$")
     ] = "Tue:03:30"
+
+    @model_validator(mode="after")
+    def _check(self) -> Tracking:
+        if self.kind == "app" and (
+            given := sorted(self.model_fields_set & {"server_size", "server_version"})
+        ):
+            raise ValueError(f"{given[0]} has no use with kind 'app': set kind to 'server', or leave it out")
+        return self
 
 
 class Observability(_Section):
@@ -366,6 +381,11 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
+        if self.observability.mlflow_traces and self.tracking.kind == "server":
+            raise ValueError(
+                "observability.mlflow_traces is true, but the collector sends traces to an MLflow App only: set tracking.kind"
+                " to app, or mlflow_traces to false"
+            )
         if self.network.mode == "none" and self.assistant.compute == "ecs":
             raise ValueError(
                 "network.mode is none, but assistant.compute ecs runs in a VPC: set one of them to new or lambda"

@@ -40,7 +40,7 @@ def guide(visit: Visit) -> bool:
         visit.settle()
         _wait(evidence, tour)
     evidence.gather(tour.steps)
-    run_id = tracking.log(visit.outputs["Tracking"]["MlflowAppArn"], tour.steps)
+    run_id = tracking.log(visit.outputs["Tracking"]["MlflowArn"], tour.steps)
     console.print(tour.table())
     console.print(layers.guardrails(evidence.records.values()))
     console.print(

@@ -36,7 +36,7 @@ def main() -> int:
         user = _pseudonym(arguments.user, outputs)
         found = forget(boto3.client("s3"), outputs["LakeBucketName"], user, PREFIXES, progress=_say)
         _say("deleting the traces of review in MLflow")
-        traces = MlflowReview(outputs["MlflowAppArn"]).forget(user)
+        traces = MlflowReview(outputs["MlflowArn"]).forget(user)
     except (BotoCoreError, ClientError, LookupError, ReviewUnavailableError) as error:
         print(f"nothing is proven: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,8 @@
 from aws_cdk import CfnOutput
 from constructs import Construct
 from constructs.mlflow_app import MlflowApp
+from constructs.mlflow_server import MlflowServer
+from constructs.mlflow_tracking import MlflowTracking
 
 from settings import Settings
 from stacks.base import FmopsStack
@@ -10,7 +12,7 @@ from stacks.foundation import Foundation
 
 
 class Tracking(FmopsStack):
-    """SageMaker MLflow App."""
+    """SageMaker MLflow App, or a tracking server."""
 
     def __init__(
         self,
@@ -20,8 +22,13 @@ class Tracking(FmopsStack):
         settings: Settings,
         foundation: Foundation,
     ) -> None:
-        super().__init__(scope, id, settings, description="FMOps: MLflow App")
-        self.mlflow = MlflowApp(
+        super().__init__(scope, id, settings, description="FMOps: MLflow")
+        build = self._build_app if settings.tracking.kind == "app" else self._build_server
+        self.mlflow = build(settings, foundation)
+        CfnOutput(self, "MlflowArn", value=self.mlflow.arn)
+
+    def _build_app(self, settings: Settings, foundation: Foundation) -> MlflowTracking:
+        return MlflowApp(
             self,
             "Mlflow",
             name=settings.environment_name,
@@ -30,4 +37,16 @@ class Tracking(FmopsStack):
             maintenance_window=settings.tracking.maintenance_window,
             lifetime=self.lifetime,
         )
-        CfnOutput(self, "MlflowAppArn", value=self.mlflow.arn)
+
+    def _build_server(self, settings: Settings, foundation: Foundation) -> MlflowTracking:
+        return MlflowServer(
+            self,
+            "MlflowServer",
+            name=settings.environment_name,
+            version=settings.tracking.server_version,
+            size=settings.tracking.server_size,
+            bucket=foundation.lake.bucket,
+            artifact_prefix=Foundation.MLFLOW_ARTIFACTS,
+            maintenance_window=settings.tracking.maintenance_window,
+            lifetime=self.lifetime,
+        )

@@ -122,10 +122,14 @@ def _parser() -> argparse.ArgumentParser:
 def ui(options: argparse.Namespace, deployment: Deployment) -> None:
     import boto3
 
-    arn = deployment.output("Tracking", "MlflowAppArn")
-    answer = boto3.client("sagemaker").create_presigned_mlflow_app_url(
-        Arn=arn, ExpiresInSeconds=URL_SECONDS, SessionExpirationDurationInSeconds=43_200
-    )
+    arn, client = deployment.output("Tracking", "MlflowArn"), boto3.client("sagemaker")
+    limits = {"ExpiresInSeconds": URL_SECONDS, "SessionExpirationDurationInSeconds": 43_200}
+    if ":mlflow-tracking-server/" in arn:
+        answer = client.create_presigned_mlflow_tracking_server_url(
+            TrackingServerName=arn.rpartition("/")[2], **limits
+        )
+    else:
+        answer = client.create_presigned_mlflow_app_url(Arn=arn, **limits)
     print(f"Good for one visit within {URL_SECONDS // 60} minutes:\n{answer['AuthorizedUrl']}")
     if not options.print:
         webbrowser.open(answer["AuthorizedUrl"])
@@ -322,7 +326,7 @@ def _registry(deployment: Deployment) -> PromptRegistry:
     from fmops.evaluation.registry import PromptRegistry
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import sets another
-    return PromptRegistry(deployment.output("Tracking", "MlflowAppArn"))
+    return PromptRegistry(deployment.output("Tracking", "MlflowArn"))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ METRICS = (
 """Of a judge. Harmfulness, Stereotyping and Refusal are better when lower."""
 STANDARD = ("Builtin.Correctness", "Builtin.Completeness", "Builtin.Relevance", "Builtin.Harmfulness")
 TASK = "General"
-"""Of jobs with a judge, as the user guide has it: the service model's list of task types does not name it, and is not closed."""
+"""Of jobs with a judge: what public code that runs such jobs gives, and what the results' keys are named after (`taskTypes/General`).
+The service model's list of task types does not name it; its pattern, which is what the client checks, admits it."""
 SOURCE = re.compile(r"[^a-zA-Z0-9._-]+")
 OUTPUT = re.compile(r"_output\.jsonl$")
 

@@ -38,7 +38,7 @@ ENVIRONMENT = {
 
 OUTPUTS = {
     "Identity": {"UserPoolId", "UserPoolClientId", "PolicyStoreId"},
-    "Tracking": {"MlflowAppArn"},
+    "Tracking": {"MlflowArn"},
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
     "Analysis": {"StateMachineArn"},

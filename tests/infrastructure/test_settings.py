@@ -62,6 +62,14 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             "fmops.dev.assistant: memory_mib is 4096, but with cpu 256 Fargate allows 512, 1024, 2048.",
         ),
         (
+            {"tracking": {"server_size": "Large"}},
+            "fmops.dev.tracking: server_size has no use with kind 'app': set kind to 'server', or leave it out.",
+        ),
+        (
+            {"tracking": {"kind": "server"}, "observability": {"mlflow_traces": True}},
+            "fmops.dev: observability.mlflow_traces is true, but the collector sends traces to an MLflow App only: set tracking.kind to app, or mlflow_traces to false.",
+        ),
+        (
             {"review": {"judges": ["amazon.nova-pro-v1:0"]}},
             "fmops.dev.review: judged is 100, but judges has 1 of the two models that can differ: name another, or set judged to 0.",
         ),

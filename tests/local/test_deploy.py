@@ -60,7 +60,7 @@ def test_every_stack_is_complete_and_every_output_is_there(deployed: Deployed) -
         assert cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"] == "CREATE_COMPLETE"
     wanted = {
         "Identity": {"UserPoolId", "UserPoolClientId", "PolicyStoreId"},
-        "Tracking": {"MlflowAppArn"},
+        "Tracking": {"MlflowArn"},
         "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
         "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
         "Analysis": {"StateMachineArn"},
