@@ -24,7 +24,7 @@ from demo.who_can import UnknownError, who_can
             "search_policy_docs",
             "policy-documents",
             {},
-            {"carla", "ben", "amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils"},
+            {"carla", "ben", "amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils", "petra"},
         ),
     ],
 )
