@@ -27,7 +27,7 @@ help: ## Explain every target
 
 .PHONY: run
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
-	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(PORT),--context port=$(PORT))
+	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(THEN),--then '$(THEN)') $(if $(PORT),--context port=$(PORT))
 
 .PHONY: forget
 forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it (LOCAL=1: in a running `make run`)

@@ -39,6 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
         help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus), N+6 (collector, traces with content) "
         "instead of 4566, 8080, 4318, 13133, 5000, 9090",
     )
+    up.add_argument(
+        "--then",
+        default="",
+        metavar="COMMAND",
+        help="run this after the report, with the environment of the local AWS; it must succeed",
+    )
     up.add_argument("--region", default="us-east-1", help="region of the local AWS (default: us-east-1)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
@@ -53,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             port_base=options.port_base,
             region=options.region,
             context=dict(options.context),
+            then=options.then,
         )
     )
 

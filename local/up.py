@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -45,6 +46,8 @@ class Options:
     port_base: int | None = None
     region: str = "us-east-1"
     context: Mapping[str, str] = field(default_factory=dict)
+    then: str = ""
+    """A command to run against what is deployed, before it stops."""
 
     def port(self, usual: int, offset: int) -> int:
         return usual if self.port_base is None else self.port_base + offset
@@ -175,12 +178,24 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
     )
     _where(cloud, runner, deployment, steps)
     permitted = _report_permissions(cloud, options, steps.console)
+    ran = _then(options, steps)
     if options.once:
-        return 0 if permitted and held in (True, None) else 1
+        return 0 if permitted and ran and held in (True, None) else 1
     steps.console.print("[bold]Serving until Ctrl-C.[/]")
     while True:
         time.sleep(1)
         runner.check_alive()
+
+
+def _then(options: Options, steps: Steps) -> bool:
+    """Run the command that the options give, in this process's environment, which points at the local AWS."""
+    if not options.then:
+        return True
+    with steps.step(options.then):
+        code = subprocess.run(options.then, shell=True, check=False).returncode  # noqa: S602 - the user's own command
+    if code:
+        steps.console.print(f"[red]{options.then} ended with exit code {code}[/]")
+    return code == 0
 
 
 def _load_detectors() -> None:
