@@ -23,16 +23,16 @@ EVALUATION = $(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CU
 .PHONY: help
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: PROFILE=dev|prod|serverless  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  PORT=8080 (make run: the assistant'"'"'s port)\n'
+	@printf '\nVariables: PROFILE=dev|prod|serverless  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  THEN=COMMAND (make run: run this against it first)  PORT=8080 (make run: the assistant'"'"'s port)\n'
 
 .PHONY: run
 run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
 	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(THEN),--then '$(THEN)') $(if $(PORT),--context port=$(PORT))
 
 .PHONY: forget
-forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it (LOCAL=1: in a running `make run`)
-	@$(if $(filter command line,$(origin USER)),,$(error Say whose records: make forget USER=name))
-	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy --user "$(USER)" --environment $(ENVIRONMENT)
+forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it; AGAIN=1: what arrived after earlier requests (LOCAL=1: in a running `make run`)
+	@$(if $(AGAIN)$(filter command line,$(origin USER)),,$(error Say whose records: make forget USER=name))
+	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user "$(USER)") --environment $(ENVIRONMENT)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page, a preview (LOCAL=1: of the one that is serving)

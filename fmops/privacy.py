@@ -15,7 +15,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from fmops.assistant.identity import Pseudonyms
-from fmops.capture.forget import Forgotten, forget
+from fmops.capture.forget import Forgotten, forget, note, requests
+from fmops.interaction import timestamp
 from fmops.review.backend import ReviewUnavailableError
 from fmops.review.mlflow_review import MlflowReview
 
@@ -26,15 +27,24 @@ PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fmops.privacy", description=__doc__)
-    parser.add_argument(
-        "--user", required=True, help="name in the user pool, `sub`, or a pseudonym from a record"
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user", help="name in the user pool, `sub`, or a pseudonym from a record")
+    who.add_argument(
+        "--again",
+        action="store_true",
+        help="apply all earlier requests to what has arrived since, from a spool or from Firehose",
     )
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
     arguments = parser.parse_args()
     try:
         outputs = _outputs(arguments.environment)
+        s3, bucket = boto3.client("s3"), outputs["LakeBucketName"]
+        if arguments.again:
+            return again(s3, bucket, outputs["MlflowArn"])
         user = _pseudonym(arguments.user, outputs)
-        found = forget(boto3.client("s3"), outputs["LakeBucketName"], user, PREFIXES, progress=_say)
+        # First, so that nothing that arrives from now on is missed.
+        note(s3, bucket, user, timestamp())
+        found = forget(s3, bucket, user, PREFIXES, progress=_say)
         _say("deleting the traces of review in MLflow")
         traces = MlflowReview(outputs["MlflowArn"]).forget(user)
     except (BotoCoreError, ClientError, LookupError, ReviewUnavailableError) as error:
@@ -42,6 +52,20 @@ def main() -> int:
         return 2
     print(f"{traces} traces of review, with their labels, deleted from MLflow.")
     return report(arguments.user, user, found)
+
+
+def again(s3: Any, bucket: str, mlflow: str) -> int:
+    """Apply every request to what has arrived since; 1 when something is left."""
+    left = 0
+    for user, before in requests(s3, bucket).items():
+        found = forget(s3, bucket, user, PREFIXES, before=before, progress=_say)
+        traces = MlflowReview(mlflow).forget(user, found.interactions) if found.interactions else 0
+        left += len(found.left)
+        print(
+            f"{user} (asked {before}): {found.lines.total()} lines of {len(found.interactions)} interactions had arrived since;"
+            f" {found.objects.total()} objects changed, {found.versions.total()} old versions and {traces} traces deleted, {len(found.left)} left."
+        )
+    return int(bool(left))
 
 
 def report(name: str, user: str, found: Forgotten) -> int:
@@ -55,8 +79,9 @@ def report(name: str, user: str, found: Forgotten) -> int:
         return 1
     print("Looked again at every version of every object: nothing is left.")
     print(
-        "Not covered: records that still wait in a task's spool or in Firehose (run this again after their buffer time);"
-        " approvals, which expire after three days; traces, which hold the pseudonym only."
+        "Records that still wait in a task's spool or in Firehose are noted: the review job leaves them out, and rings when one"
+        " arrives; `make forget AGAIN=1` then deletes it.\n"
+        "Not covered: approvals, which expire after three days; traces, which hold the pseudonym only."
     )
     return 0
 

@@ -17,6 +17,7 @@ class Foundation(FmopsStack):
     RAW_TEXT = "interactions-raw"
     MLFLOW_ARTIFACTS = "mlflow"
     REVIEW = "review"
+    PRIVACY = "privacy"
     EVALUATION = "evaluation"
     ANALYSIS = "analysis"
     ANALYSIS_CONTENT = "analysis/content"

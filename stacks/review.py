@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Duration
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 from constructs.acknowledge import acknowledge_keys
+from constructs.alarms import notify
 from constructs.bedrock_access import grant_invoke
 from constructs.bedrock_evaluation import BedrockEvaluation
 from constructs.labeling_team import LabelingTeam
@@ -52,6 +54,7 @@ class Review(FmopsStack):
         self.team = self._build_team(identity)
         self.job = self._build_job()
         self._grant()
+        self._build_alarm()
         self.evaluation = BedrockEvaluation(
             self,
             "Evaluation",
@@ -136,9 +139,29 @@ class Review(FmopsStack):
             log_retention=self.log_retention,
         )
 
+    def _build_alarm(self) -> None:
+        alarm = cloudwatch.Alarm(
+            self,
+            "ForgottenRecords",
+            alarm_description="Records of people who asked to be forgotten arrived afterwards, from a spool or from Firehose:"
+            " `make forget AGAIN=1` deletes them.",
+            metric=cloudwatch.Metric(
+                namespace=NAMESPACE,
+                metric_name="ForgottenRecords",
+                dimensions_map={"Environment": self._settings.environment_name},
+                statistic="Maximum",
+                period=Duration.days(1),
+            ),
+            threshold=1,
+            evaluation_periods=1,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=cloudwatch.TreatMissingData.IGNORE,
+        )
+        notify([alarm], self._observability.prometheus.alert_topic)
+
     def _grant(self) -> None:
         role, bucket = self.job.role, self._foundation.lake.bucket
-        read = (f"{Foundation.INTERACTIONS}/*", "analysis/content/review/*")
+        read = (f"{Foundation.INTERACTIONS}/*", "analysis/content/review/*", f"{Foundation.PRIVACY}/*")
         write = (f"{Foundation.REVIEW}/*", f"{Foundation.EVALUATION}/*")
         role.add_to_policy(
             iam.PolicyStatement(

@@ -1,6 +1,9 @@
 """Deletion of one user's records from the data lake, for privacy requests: find, rewrite, and look again.
 
 The lake is versioned, so a rewritten object leaves its old version behind: those are deleted too, for good.
+
+Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the lake, who and when:
+what began before it is left out by whoever reads, is reported, and goes when the requests are applied again.
 """
 
 from __future__ import annotations
@@ -23,6 +26,26 @@ SHORTEST_QUOTE = 16
 Concerns = Callable[[str, bytes], bool]
 """Whether a line of the object with this key is about the user."""
 GZIP = b"\x1f\x8b"
+
+
+REQUESTS = "privacy/requests.jsonl"
+"""Of the lake: a line per request, with the pseudonym and the moment. It has to outlive the records that it is about."""
+
+
+def note(s3: Any, bucket: str, user: str, moment: str) -> None:
+    """Remember that what ``user`` did before ``moment`` (ISO 8601, UTC) is to be forgotten."""
+    known = requests(s3, bucket) | {user: moment}
+    lines = (json.dumps({"user": each, "before": before}) + "\n" for each, before in sorted(known.items()))
+    s3.put_object(Bucket=bucket, Key=REQUESTS, Body="".join(lines).encode())
+
+
+def requests(s3: Any, bucket: str) -> dict[str, str]:
+    """By pseudonym, the moment before which everything is to be forgotten."""
+    try:
+        body = s3.get_object(Bucket=bucket, Key=REQUESTS)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return {}
+    return {line["user"]: line["before"] for line in map(json.loads, body.splitlines())}
 
 
 @dataclass
@@ -56,23 +79,24 @@ def forget(
     user: str,
     prefixes: Sequence[str],
     *,
+    before: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Forgotten:
     """Remove every line of the pseudonym ``user``, and every line about one of their interactions.
 
     ``prefixes`` are those of the lake with records or what was made of them. Objects of JSON lines, gzipped or not,
     are rewritten; any other object that names the user or an interaction is deleted whole, and so is one that quotes
-    a question of theirs: reports do, without saying whose it is.
+    a question of theirs: reports do, without saying whose it is. ``before`` keeps what the user did from that moment on.
     """
     result = Forgotten()
     quotes: set[bytes] = set()
     for prefix in prefixes:
         progress(f"looking for the user's interactions under {prefix}")
         for _, data in _objects(s3, bucket, prefix):
-            for record in filter(None, (_owned(line, user) for line in _lines(data))):
+            for record in filter(None, (_owned(line, user, before) for line in _lines(data))):
                 result.interactions.add(str(record["interaction_id"]))
                 quotes |= _quotes(str(record.get("input", "")))
-    concerns = _matcher(user, result.interactions, quotes)
+    concerns = _matcher(user, result.interactions, quotes, before)
     for prefix in prefixes:
         progress(f"rewriting under {prefix}")
         for version, data in _objects(s3, bucket, prefix):
@@ -91,16 +115,25 @@ def forget(
     return result
 
 
-def _owned(line: bytes, user: str) -> dict[str, Any] | None:
+def _owned(line: bytes, user: str, before: str | None) -> dict[str, Any] | None:
     """The record of an interaction on a line, when it is this user's. Their feedback may be on another's."""
+    record = _of(line, user, before)
+    return (
+        record if record and record.get("record_type") != "feedback" and "interaction_id" in record else None
+    )
+
+
+def _of(line: bytes, user: str, before: str | None) -> dict[str, Any] | None:
+    """The record on a line, when it is this user's and began before the moment."""
     if user.encode() not in line:
         return None
     try:
         record = json.loads(line)
     except ValueError:
         return None
-    mine = isinstance(record, dict) and record.get("user") == user and record.get("record_type") != "feedback"
-    return record if mine and "interaction_id" in record else None
+    if not isinstance(record, dict) or record.get("user") != user:
+        return None
+    return record if before is None or str(record.get("started_at", before)) < before else None
 
 
 def _quotes(question: str) -> set[bytes]:
@@ -110,11 +143,13 @@ def _quotes(question: str) -> set[bytes]:
     return {text.encode() for text in (question, html.escape(question), json.dumps(question)[1:-1])}
 
 
-def _matcher(user: str, interactions: set[str], quotes: set[bytes]) -> Concerns:
+def _matcher(user: str, interactions: set[str], quotes: set[bytes], before: str | None) -> Concerns:
     name, ids = user.encode(), {each.encode() for each in interactions}
 
     def concerns(key: str, line: bytes) -> bool:
-        if name in line or any(found in ids for found in INTERACTION_ID.findall(line)):
+        if any(found in ids for found in INTERACTION_ID.findall(line)):
+            return True
+        if name in line and (before is None or _of(line, user, before) is not None):
             return True
         # Somebody else's record may hold the same question.
         return not _is_of_lines(key) and any(quote in line for quote in quotes)

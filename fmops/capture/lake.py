@@ -85,11 +85,15 @@ def _download(s3: Any, bucket: str, key: str, path: Path) -> None:
 
 
 def connect(
-    directory: Path, *, memory: str = "512MB", threads: int | None = None
+    directory: Path,
+    *,
+    memory: str = "512MB",
+    threads: int | None = None,
+    forgotten: Mapping[str, str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """DuckDB with what ``fetch`` has brought as the view ``interactions``, whose columns are the record's.
 
-    ``memory`` bounds what DuckDB keeps; what does not fit is written beside the objects.
+    ``forgotten`` are requests of ``fmops.capture.forget``: what began before them is not in the view. ``memory`` bounds what DuckDB keeps; what does not fit is written beside the objects.
     """
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = '{memory}'")
@@ -111,10 +115,23 @@ def connect(
                 columns = {{{listed}}}, ignore_errors = true, maximum_object_size = 16777216,
                 hive_partitioning = true, hive_types = {{'dt': VARCHAR, 'hour': VARCHAR}})"""
         )
+    connection.execute("CREATE TABLE forgotten (name VARCHAR, moment VARCHAR)")
+    if forgotten:
+        connection.executemany("INSERT INTO forgotten VALUES (?, ?)", list(forgotten.items()))
+    gone = 'EXISTS (FROM forgotten WHERE name = lines."user" AND lines.started_at < moment)'
     connection.execute(
-        f"CREATE VIEW interactions AS SELECT * FROM lines WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION}"
+        f"""CREATE VIEW interactions AS SELECT * FROM lines
+            WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION} {f"AND NOT {gone}" if forgotten else ""}"""
     )
     return connection
+
+
+def count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
+    """Records that arrived after somebody asked to forget them: they are still in the lake."""
+    [(count,)] = connection.execute(
+        'SELECT count(*) FROM lines JOIN forgotten ON name = lines."user" AND lines.started_at < moment'
+    ).fetchall()
+    return int(count)
 
 
 def count_unread(connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:

@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.assistant import knowledge
 from fmops.capture import lake
+from fmops.capture.forget import requests
 from fmops.evaluation.cases import ReviewedCase, dump, parse
 from fmops.evaluation.datasets import REVIEWED_KEY
 from fmops.guardrails.settings import GuardrailSettings
@@ -136,8 +137,9 @@ def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask
         directory = Path(name)
         # Records of a day may lie under the next one: they wait for a full batch, or for an outage to end.
         reading = lake.fetch(objects.s3, objects.bucket, directory, first=day, last=day + timedelta(days=1))
-        connection = lake.connect(directory)
+        connection = lake.connect(directory, forgotten=requests(objects.s3, objects.bucket))
         lake.count_unread(connection, reading)
+        _tell_forgotten(settings, lake.count_forgotten(connection))
         log.info(
             "%s: %d objects, %d corrupt, %d foreign lines, %d newer records",
             day,
@@ -159,6 +161,14 @@ def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask
         chosen = sum(task.stratum is stratum for task in drawn.tasks)
         log.info("%s: %-20s %6d interactions, %4d chosen", day, stratum.value, population, chosen)
     return drawn.tasks
+
+
+def _tell_forgotten(settings: ReviewSettings, count: int) -> None:
+    _publish(settings, {"ForgottenRecords": count})
+    if count:
+        log.error(
+            "%d records of people who asked to be forgotten have arrived since: make forget AGAIN=1", count
+        )
 
 
 def _judge(

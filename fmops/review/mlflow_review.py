@@ -10,7 +10,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -112,8 +112,8 @@ class MlflowReview:
                 mlflow.set_trace_tag(trace_id, STATE, now.state.value)
         return now
 
-    def forget(self, user: str) -> int:
-        """Delete the traces, with their labels, of a user's interactions; answers how many."""
+    def forget(self, user: str, interactions: Collection[str] | None = None) -> int:
+        """Delete the traces, with their labels, of a user's interactions, or of these of them; answers how many."""
         from mlflow import MlflowClient
 
         with self._mlflow() as mlflow:
@@ -121,6 +121,7 @@ class MlflowReview:
                 trace.info.trace_id
                 for trace in self._search(mlflow, spans=False, days=None)
                 if trace.info.trace_metadata.get("mlflow.trace.user") == user
+                and (interactions is None or trace.info.tags.get(INTERACTION) in interactions)
             ]
             for start in range(0, len(mine), 100):
                 MlflowClient(self._uri).delete_traces(self._experiment, trace_ids=mine[start : start + 100])

@@ -5,14 +5,20 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from fmops import privacy as command
-from fmops.capture.forget import forget
-from fmops.interaction import Feedback, Interaction, RawText
+from fmops.capture import FirehoseSink, Spool, lake
+from fmops.capture.forget import forget, note, requests
+from fmops.interaction import Feedback, Interaction, RawText, timestamp
+from fmops.review.mlflow_review import MlflowReview
 from local.cloud import Cloud
+from local.services.firehose import DeliveryStreams
 
 ME, OTHER = "a" * 32, "b" * 32
 DAY = "interactions/dt=2026-11-20/hour=09/"
@@ -89,6 +95,70 @@ def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str)
 
     again = forget(s3, bucket, ME, command.PREFIXES)
     assert not again.interactions and not again.objects
+
+
+def test_what_arrives_late_is_left_out_reported_and_removed_by_the_next_pass(
+    cloud: Cloud,
+    bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Through the real sink: the user's records wait in its spool while the request is served, and are delivered afterwards."""
+    s3 = cloud.client("s3")
+    role = cloud.client("iam").create_role(RoleName="late", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    firehose = cloud.client("firehose")
+    destination = {
+        "RoleARN": role,
+        "BucketARN": f"arn:aws:s3:::{bucket}",
+        "Prefix": "interactions/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/",
+        "ErrorOutputPrefix": "interactions-errors/!{firehose:error-output-type}/",
+        "CompressionFormat": "GZIP",
+    }
+    firehose.create_delivery_stream(DeliveryStreamName="late", ExtendedS3DestinationConfiguration=destination)
+    mine, theirs = (
+        Interaction(user=ME, input="my late words", output="x"),
+        Interaction(user=OTHER, output="x"),
+    )
+    away = FirehoseSink(Away(), "late", Spool(tmp_path / "spool"), linger=0.01, attempts=1)
+    for record in (mine, Feedback(interaction_id=theirs.interaction_id, user=ME, rating="up"), theirs):
+        away.put(record)
+    away.close()
+    note(s3, bucket, ME, timestamp())
+    assert not forget(s3, bucket, ME, command.PREFIXES).interactions, "nothing has arrived yet"
+
+    back = FirehoseSink(firehose, "late", Spool(tmp_path / "spool"), linger=0.01)
+    new = Interaction(user=ME, input="of afterwards", output="x")
+    back.put(new)
+    deadline = time.monotonic() + 60
+    while any(back.waiting().values()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    back.close()
+    cloud.state(DeliveryStreams).flush()
+    assert mine.interaction_id.encode() in every_byte(s3, bucket)
+
+    lake.fetch(s3, bucket, tmp_path / "lake")
+    connection = lake.connect(tmp_path / "lake", forgotten=requests(s3, bucket))
+    seen = {row[0] for row in connection.execute("SELECT interaction_id FROM interactions").fetchall()}
+    assert seen == {theirs.interaction_id, new.interaction_id}
+    assert lake.count_forgotten(connection) == 2
+
+    monkeypatch.setattr(MlflowReview, "forget", lambda *_: 0)
+    assert command.again(s3, bucket, "unused") == 0
+    assert "2 lines of 1 interactions had arrived since" in capsys.readouterr().out
+    rest = every_byte(s3, bucket)
+    assert mine.interaction_id.encode() not in rest and b"my late words" not in rest
+    assert theirs.line() in rest and new.line() in rest
+    assert rest.count(ME.encode()) == 2, "what came after the request, and the note of it"
+    assert command.again(s3, bucket, "unused") == 0
+    assert "0 lines of 0 interactions" in capsys.readouterr().out
+
+
+class Away:
+    """Firehose during an outage."""
+
+    def put_record_batch(self, **_: Any) -> Any:
+        raise EndpointConnectionError(endpoint_url="firehose")
 
 
 def test_an_unknown_user_is_refused_with_a_remedy(
