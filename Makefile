@@ -93,6 +93,10 @@ rehearse: setup ## Before you pay: check the templates of PROFILE (cdk-nag, cfn-
 	@$(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS)
 	@$(BIN)/python -m local up --once --rehearse
 
+.PHONY: cost
+cost: setup ## What PROFILE costs a month idle and per 1,000 requests, by stack, from its templates (REQUESTS=N a month, EDITORS=N in Grafana)
+	@$(BIN)/python -m cost --profile $(PROFILE) --requests $(or $(REQUESTS),0) --editors $(or $(EDITORS),0)
+
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
 	@$(CDK) synth --quiet -c profile=$(PROFILE)
