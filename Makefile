@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# Containers often set it; here a dozen processes would compile the same packages again, each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 PROFILE ?= dev
 ENVIRONMENT ?= fmops-$(PROFILE)
 PYTHON ?= python3
