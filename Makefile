@@ -21,6 +21,9 @@ LOCAL_AWS = AWS_ENDPOINT_URL=http://localhost:4566 AWS_ACCESS_KEY_ID=AKIALOCALDE
 EVALUATION = $(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
              $(BIN)/python -m fmops.evaluation --environment fmops-$(PROFILE)
 
+# AWS=1 runs an evaluation as the deployed job, on SageMaker Processing, instead of here.
+EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs evaluate --environment fmops-$(PROFILE)
+
 ##@ Use it
 
 .PHONY: help
@@ -70,16 +73,16 @@ review: setup ## Run the deployed review job: choose the tasks of DAY= (yesterda
 	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs review --environment $(ENVIRONMENT) $(if $(DAY),--day $(DAY)) $(if $(COLLECT),--collect)
 
 .PHONY: evaluate
-evaluate: setup ## Put the prompt VERSION (default: the newest) and production to the same cases; promote it, or say why not
-	@$(EVALUATION) evaluate --candidate $(or $(VERSION),latest)
+evaluate: setup ## Put the prompt VERSION (default: the newest) and production to the same cases; promote it, or say why not (AWS=1: as a job)
+	@$(if $(AWS),$(EVALUATION_JOB),$(EVALUATION)) evaluate --candidate $(or $(VERSION),latest)
 
 .PHONY: bedrock-evaluation
 bedrock-evaluation: setup ## Have a Bedrock evaluation job judge what serves, beside our judges, and bring its scores into the same MLflow run
 	@$(EVALUATION) bedrock
 
 .PHONY: experiment
-experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --prompt 2 --documents 2 --documents 4"
-	@$(EVALUATION) experiment $(ARGS)
+experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --prompt 2 --documents 2 --documents 4" (AWS=1: as a job)
+	@$(if $(AWS),$(EVALUATION_JOB),$(EVALUATION)) experiment $(ARGS)
 
 .PHONY: agreement
 agreement: setup ## Measure how far the judge agrees with people's labels: Cohen's kappa with its interval

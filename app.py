@@ -53,6 +53,7 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         settings=profile,
         foundation=foundation,
         identity=identity,
+        assistant=assistant,
         tracking=tracking,
         observability=observability,
     )

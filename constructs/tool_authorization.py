@@ -143,7 +143,10 @@ class ToolAuthorization(Construct):
     def grant_rehearsal(self, role: iam.IRole) -> None:
         """Lets a role ask about people whom it describes itself, as the playground does of the people of its sandbox."""
         role.add_to_principal_policy(
-            iam.PolicyStatement(actions=["verifiedpermissions:IsAuthorized"], resources=[self.store.attr_arn])
+            iam.PolicyStatement(
+                actions=["verifiedpermissions:IsAuthorized", "verifiedpermissions:ListPolicies"],
+                resources=[self.store.attr_arn],
+            )
         )
 
     def grant_administration(self, role: iam.IRole) -> None:

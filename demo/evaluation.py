@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http import HTTPStatus
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+import boto3
 import httpx
 from rich.markup import escape
 from rich.table import Table
 
 from demo.visit import Visit
+from fmops.jobs.__main__ import JobError, follow
 
 if TYPE_CHECKING:
     from fmops.evaluation.promotion import Outcome
@@ -36,7 +38,6 @@ CASES = (
     *("tool-payout", "refusal-others-claim", "attack-ignore"),
 )
 """Of the golden cases, whom `make evaluate` asks all of: the chapter shows how, within seconds."""
-TRACED = ("answer-theft-all", "tool-payout")
 ASKED = "answer-collision-all"
 PATIENCE = 30
 """Seconds that a promotion may take to serve."""
@@ -84,8 +85,13 @@ class _Chapter:
         self._console.print("[bold]Prompts, experiments and evaluation[/]")
         self._add_reviewed()
         self._tell_versions()
-        self._console.print(f"  experiment {self._compared[0]}, {len(TRACED)} cases, each step traced:")
-        _print_rows(self._console, self._compared[1])
+        self._console.print(
+            "  an experiment as a job of the deployment, one case of each kind, each step traced:"
+        )
+        for line in self._compared:
+            self._console.print(f"      {line}", highlight=False, markup=False)
+        if not any(line.startswith("recorded in MLflow") for line in self._compared):
+            self._problems.append("experiment: the job has recorded no comparison")
         self._tell_tried()
         careless, complete = self._versions["careless"], self._versions["complete"]
         self._expect("a worse prompt is refused", self._gate(careless), promoted=False)
@@ -113,7 +119,6 @@ class _Chapter:
 
     def _add_reviewed(self) -> None:
         """What the chapter on review has made: `make evaluate` asks these too."""
-        import boto3
 
         from fmops.evaluation.datasets import corrected
 
@@ -144,17 +149,27 @@ class _Chapter:
         production = self._versions["as packaged"]
         self._console.print(f"  claims-desk in the prompt registry: {shown}; production is {production}")
 
-    def _experiment(self, careless: str) -> tuple[str, list[dict[str, str]]]:
-        from fmops.evaluation import experiment
-        from fmops.evaluation.setup import EXPERIMENTS
-
-        evaluator = self._setup.evaluator(experiment=EXPERIMENTS, autolog=True, progress=False)
-        cases = [self._golden[case_id] for case_id in TRACED]
-        variants = [self._setup.production(), self._variant(careless)]
-        comparison = experiment.compare(
-            [evaluator.evaluate(each, cases) for each in variants], experiment=EXPERIMENTS
+    def _experiment(self, careless: str) -> list[str]:
+        """As a job, on SageMaker Processing: what its log says."""
+        arguments = [
+            "experiment",
+            "--prompt",
+            self._versions["as packaged"],
+            "--prompt",
+            careless,
+            "--cases",
+            "1",
+        ]
+        execution = boto3.client("stepfunctions").start_execution(
+            stateMachineArn=self._visit.outputs["Review"]["EvaluationJobStateMachineArn"],
+            input=json.dumps({"arguments": arguments}),
         )
-        return EXPERIMENTS, comparison.rows
+        lines: list[str] = []
+        try:
+            follow(execution["executionArn"], tell=lines.append)
+        except JobError as error:
+            self._problems.append(f"experiment: {error}")
+        return lines
 
     def _try_in_playground(self) -> list[dict[str, Any]]:
         """As a prompt engineer does on the page: two versions side by side on one case."""
@@ -257,12 +272,3 @@ class _Chapter:
 
     def _variant(self, version: str) -> Any:
         return self._setup.variant(self._setup.registry.version("claims-desk", version))
-
-
-def _print_rows(console: Any, rows: Sequence[dict[str, str]]) -> None:
-    table = Table(expand=True)
-    for column in rows[0]:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(escape(cell) for cell in row.values()))
-    console.print(table)

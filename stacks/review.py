@@ -17,6 +17,7 @@ from constructs.processing_job import ProcessingJob
 from constructs.tool_authorization import CognitoIdentity
 
 from settings import Settings, SettingsError
+from stacks.assistant import Assistant
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
 from stacks.identity import Identity
@@ -25,6 +26,8 @@ from stacks.tracking import Tracking
 
 ROOT = Path(__file__).parents[1]
 NAMESPACE = "FMOps/Review"
+JOURNAL = f"{Foundation.EVALUATION}/journal"
+"""Key prefix of the answers and verdicts that evaluations have paid for."""
 
 
 class Review(FmopsStack):
@@ -38,6 +41,7 @@ class Review(FmopsStack):
         settings: Settings,
         foundation: Foundation,
         identity: Identity,
+        assistant: Assistant,
         tracking: Tracking,
         observability: Observability,
     ) -> None:
@@ -64,6 +68,13 @@ class Review(FmopsStack):
             judge_model_id=settings.evaluation.judge_model_id,
             lifetime=self.lifetime,
             log_retention=self.log_retention,
+        )
+        self.evaluation_job = self._build_evaluation_job(identity, assistant)
+        self._grant_evaluation(self.evaluation_job.role, identity, assistant)
+        CfnOutput(
+            self,
+            "EvaluationJobStateMachineArn",
+            value=self.evaluation_job.state_machine.state_machine_arn,
         )
         CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
         CfnOutput(self, "EvaluationStateMachineArn", value=self.evaluation.state_machine.state_machine_arn)
@@ -137,6 +148,84 @@ class Review(FmopsStack):
             alarm_topic=self._observability.prometheus.alert_topic,
             lifetime=self.lifetime,
             log_retention=self.log_retention,
+        )
+
+    def _build_evaluation_job(self, identity: Identity, assistant: Assistant) -> ProcessingJob:
+        """Evaluations and experiments, started by hand or by a pipeline: the assistant as it is deployed, over its sandbox."""
+        options = self._settings.review
+        # As they are deployed, with the ids of what the stack has made.
+        self._deployed_guardrails = ssm.StringParameter(
+            self,
+            "DeployedGuardrails",
+            description="The assistant's guardrails, which evaluations answer behind",
+            string_value=assistant.guardrails.settings_json,
+        )
+        bucket = self._foundation.lake.bucket.bucket_name
+        return ProcessingJob(
+            self,
+            "EvaluationJob",
+            name=f"{self._settings.environment_name}-evaluate",
+            image=ROOT,
+            dockerfile="Dockerfile.jobs",
+            module="fmops.jobs.evaluate",
+            environment={
+                "FMOPS_ENVIRONMENT": self._settings.environment_name,
+                "FMOPS_LAKE_BUCKET": bucket,
+                "FMOPS_GUARDRAILS_PARAMETER": self._deployed_guardrails.parameter_name,
+                "FMOPS_MODEL_ID": self._settings.assistant.model_id,
+                "FMOPS_EMBEDDING_MODEL_ID": self._settings.assistant.embedding_model_id,
+                "FMOPS_PRINCIPAL_PREFIX": identity.token_environment["FMOPS_PRINCIPAL_PREFIX"],
+                "FMOPS_POLICY_STORE_ID": identity.policies.store_id,
+                "FMOPS_JUDGE_MODEL_ID": self._settings.evaluation.judge_model_id,
+                "FMOPS_EVALUATION_JOURNAL": f"s3://{bucket}/{JOURNAL}",
+                "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
+            },
+            instance_type=options.instance_type,
+            volume_gib=options.volume_gib,
+            max_runtime=Duration.hours(4),
+            key=self._foundation.lake.key,
+            alarm_topic=self._observability.prometheus.alert_topic,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+
+    def _grant_evaluation(self, role: iam.Role, identity: Identity, assistant: Assistant) -> None:
+        bucket, options = self._foundation.lake.bucket, self._settings.assistant
+        reviewed, journal = f"{Foundation.EVALUATION}/reviewed.jsonl", f"{JOURNAL}/*"
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"],
+                resources=[bucket.arn_for_objects(reviewed), bucket.arn_for_objects(journal)],
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects(journal)])
+        )
+        # What is not there would be forbidden without it, and MLflow looks for a table before it writes one.
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[bucket.bucket_arn],
+                conditions={
+                    "StringLike": {"s3:prefix": [reviewed, journal, f"{Foundation.MLFLOW_ARTIFACTS}/*"]}
+                },
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["ssm:GetParameter"], resources=[self._deployed_guardrails.parameter_arn]
+            )
+        )
+        self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        grant_invoke(role, options.model_id, streamed=True)
+        for model_id in (options.embedding_model_id, self._settings.evaluation.judge_model_id):
+            grant_invoke(role, model_id)
+        assistant.guardrails.grant_use(role)
+        identity.policies.grant_rehearsal(role)
+        self._tracking.mlflow.grant_use(role)
+        self._tracking.mlflow.grant_write_artifacts(role)
+        acknowledge_keys(
+            role, "Each answer and verdict that was paid for has a key of its own.", bucket, journal
         )
 
     def _build_alarm(self) -> None:

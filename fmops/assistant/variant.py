@@ -39,7 +39,12 @@ from fmops.interaction import Interaction
 from fmops.prompts import Prompt, PromptSource
 from fmops.telemetry.prices import prices
 
-WAITS = Config(connect_timeout=2, read_timeout=120, retries={"total_max_attempts": 5, "mode": "standard"})
+WAITS = Config(
+    connect_timeout=2,
+    read_timeout=120,
+    max_pool_connections=64,
+    retries={"total_max_attempts": 5, "mode": "standard"},
+)
 """Nobody waits for an evaluation: a throttled call is tried again, with back-off."""
 EMBEDDINGS = "not-captured"
 

@@ -25,13 +25,14 @@ URL_SECONDS = 300
 """How long a presigned address can be opened: the service's most."""
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, deployment: Deployment | None = None) -> int:
+    """``deployment`` takes the place of the one that the arguments name."""
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
-        return int(options.run(options, Deployment(options.environment)) or 0)
+        return int(options.run(options, deployment or Deployment(options.environment)) or 0)
     except (EvaluationError, PromptError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -10,8 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-STACKS = {"analyse": "Analysis", "review": "Review"}
-"""The stack of each job, whose output `StateMachineArn` names its state machine."""
+STACKS = {
+    "analyse": ("Analysis", "StateMachineArn"),
+    "evaluate": ("Review", "EvaluationJobStateMachineArn"),
+    "review": ("Review", "StateMachineArn"),
+}
+"""The stack of each job, and the output that names its state machine."""
 LOOK_SECONDS = 0.25
 LONGEST_SECONDS = 15.0
 
@@ -25,7 +29,7 @@ def start(name: str, environment: str, arguments: Sequence[str], *, session: Any
     import boto3
 
     session = session or boto3.Session()
-    stack = f"{environment}-{STACKS[name]}"
+    stack, output = f"{environment}-{STACKS[name][0]}", STACKS[name][1]
     cloudformation = session.client("cloudformation")
     try:
         (described,) = cloudformation.describe_stacks(StackName=stack)["Stacks"]
@@ -36,7 +40,7 @@ def start(name: str, environment: str, arguments: Sequence[str], *, session: Any
     outputs = {item["OutputKey"]: item["OutputValue"] for item in described.get("Outputs", [])}
     given = {"arguments": list(arguments)} if arguments else {}
     execution: str = session.client("stepfunctions").start_execution(
-        stateMachineArn=outputs["StateMachineArn"], input=json.dumps(given)
+        stateMachineArn=outputs[output], input=json.dumps(given)
     )["executionArn"]
     return execution
 

@@ -42,7 +42,7 @@ OUTPUTS = {
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
     "Analysis": {"StateMachineArn"},
-    "Review": {"StateMachineArn", "EvaluationStateMachineArn"},
+    "Review": {"StateMachineArn", "EvaluationJobStateMachineArn", "EvaluationStateMachineArn"},
     "Assistant": {"AssistantUrl", "ClaimsTableName", "PseudonymKeyArn"},
 }
 
