@@ -141,10 +141,14 @@ class ToolAuthorization(Construct):
         )
 
     def grant_rehearsal(self, role: iam.IRole) -> None:
-        """Lets a role ask about people whom it describes itself, as the playground does of the people of its sandbox."""
+        """Lets a role ask about people whom it describes itself, as those of a sandbox, and read names and scopes of policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
-                actions=["verifiedpermissions:IsAuthorized", "verifiedpermissions:ListPolicies"],
+                actions=[
+                    "verifiedpermissions:GetSchema",
+                    "verifiedpermissions:IsAuthorized",
+                    "verifiedpermissions:ListPolicies",
+                ],
                 resources=[self.store.attr_arn],
             )
         )
