@@ -19,7 +19,10 @@ from fmops.capture.forget import Forgotten, forget, note, requests
 from fmops.interaction import timestamp
 from fmops.review.backend import ReviewUnavailableError
 from fmops.review.mlflow_review import MlflowReview
+from fmops.tracking import delete_traces
 
+CONTENT_OUTPUT = "ContentTracesExperimentId"
+"""Of the Assistant stack, with `observability.mlflow_traces`."""
 PREFIXES = ("interactions", "review", "evaluation", "analysis", "athena-results")
 """Key prefixes of the lake that hold records or what is made of them; each with what begins with it."""
 PSEUDONYM = re.compile(r"[0-9a-f]{32}")
@@ -40,26 +43,30 @@ def main() -> int:
         outputs = _outputs(arguments.environment)
         s3, bucket = boto3.client("s3"), outputs["LakeBucketName"]
         if arguments.again:
-            return again(s3, bucket, outputs["MlflowArn"])
+            return again(s3, bucket, outputs["MlflowArn"], outputs.get(CONTENT_OUTPUT, ""))
         user = _pseudonym(arguments.user, outputs)
         # First, so that nothing that arrives from now on is missed.
         note(s3, bucket, user, timestamp())
         found = forget(s3, bucket, user, PREFIXES, progress=_say)
         _say("deleting the traces of review in MLflow")
         traces = MlflowReview(outputs["MlflowArn"]).forget(user)
+        content = _delete_content(outputs["MlflowArn"], outputs.get(CONTENT_OUTPUT, ""), found)
     except (BotoCoreError, ClientError, LookupError, ReviewUnavailableError) as error:
         print(f"nothing is proven: {error}", file=sys.stderr)
         return 2
-    print(f"{traces} traces of review, with their labels, deleted from MLflow.")
+    print(
+        f"{traces} traces of review, with their labels, and {content} traces with content deleted from MLflow."
+    )
     return report(arguments.user, user, found)
 
 
-def again(s3: Any, bucket: str, mlflow: str) -> int:
+def again(s3: Any, bucket: str, mlflow: str, content_experiment: str = "") -> int:
     """Apply every request to what has arrived since; 1 when something is left."""
     left = 0
     for user, before in requests(s3, bucket).items():
         found = forget(s3, bucket, user, PREFIXES, before=before, progress=_say)
         traces = MlflowReview(mlflow).forget(user, found.interactions) if found.interactions else 0
+        traces += _delete_content(mlflow, content_experiment, found)
         left += len(found.left)
         print(
             f"{user} (asked {before}): {found.lines.total()} lines of {len(found.interactions)} interactions had arrived since;"
@@ -81,9 +88,24 @@ def report(name: str, user: str, found: Forgotten) -> int:
     print(
         "Records that still wait in a task's spool or in Firehose are noted: the review job leaves them out, and rings when one"
         " arrives; `make forget AGAIN=1` then deletes it.\n"
-        "Not covered: approvals, which expire after three days; traces, which hold the pseudonym only."
+        "Not covered: approvals, which expire after three days; X-Ray's traces, which hold the pseudonym only;"
+        " traces with content of interactions whose record has expired."
     )
     return 0
+
+
+def _delete_content(mlflow: str, experiment: str, found: Forgotten) -> int:
+    """The traces with prompts and answers of what was found, in a deployment that makes them."""
+    if not experiment or not found.traces:
+        return 0
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return delete_traces(mlflow, experiment, found.traces)
+    except MlflowException as error:
+        raise ReviewUnavailableError(
+            f"MLflow did not delete traces ({error.error_code}): run this again"
+        ) from error
 
 
 def _pseudonym(user: str, outputs: Mapping[str, str]) -> str:

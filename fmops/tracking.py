@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
+
+TRACES_AT_ONCE = 100
 
 
 def signed_in() -> AbstractContextManager[None]:
@@ -20,3 +23,16 @@ def _session() -> Any:
     import boto3
 
     return boto3.Session()
+
+
+def delete_traces(tracking_uri: str, experiment_id: str, trace_ids: Iterable[str]) -> int:
+    """Delete those of OpenTelemetry's traces that an experiment has; answers how many. Raises ``MlflowException``."""
+    from mlflow import MlflowClient
+
+    ids = sorted(f"tr-{trace_id}" for trace_id in trace_ids)
+    with signed_in():
+        client = MlflowClient(tracking_uri)
+        return sum(
+            client.delete_traces(experiment_id, trace_ids=ids[start : start + TRACES_AT_ONCE])
+            for start in range(0, len(ids), TRACES_AT_ONCE)
+        )

@@ -69,6 +69,9 @@ class Assistant(FmopsStack):
         self._grant(self.role)
         CfnOutput(self, "ClaimsTableName", value=self.claims.table.table_name)
         CfnOutput(self, "PseudonymKeyArn", value=self.pseudonym_key.secret_arn)
+        if settings.observability.mlflow_traces:
+            experiment = settings.observability.mlflow_traces_experiment_id
+            CfnOutput(self, "ContentTracesExperimentId", value=experiment)
 
     def _build_guardrails(self) -> LayeredGuardrails:
         options = self._settings.assistant

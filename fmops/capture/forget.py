@@ -54,6 +54,8 @@ class Forgotten:
 
     interactions: set[str] = field(default_factory=set)
     """Ids of the user's interactions."""
+    traces: set[str] = field(default_factory=set)
+    """OpenTelemetry's ids of their traces."""
     lines: Counter[str] = field(default_factory=Counter)
     """Lines removed from current objects."""
     objects: Counter[str] = field(default_factory=Counter)
@@ -95,6 +97,7 @@ def forget(
         for _, data in _objects(s3, bucket, prefix):
             for record in filter(None, (_owned(line, user, before) for line in _lines(data))):
                 result.interactions.add(str(record["interaction_id"]))
+                result.traces |= {str(record["trace_id"])} if record.get("trace_id") else set()
                 quotes |= _quotes(str(record.get("input", "")))
     concerns = _matcher(user, result.interactions, quotes, before)
     for prefix in prefixes:

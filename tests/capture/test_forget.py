@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from fmops import privacy as command
 from fmops.capture import FirehoseSink, Spool, lake
-from fmops.capture.forget import forget, note, requests
+from fmops.capture.forget import Forgotten, forget, note, requests
 from fmops.interaction import Feedback, Interaction, RawText, timestamp
 from fmops.review.mlflow_review import MlflowReview
 from local.cloud import Cloud
@@ -45,7 +45,7 @@ def every_byte(s3: Any, bucket: str) -> bytes:
 
 def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str) -> None:
     s3 = cloud.client("s3")
-    mine = Interaction(user=ME, input="my secret question's words")
+    mine = Interaction(user=ME, trace_id="1" * 32, input="my secret question's words")
     theirs = Interaction(user=OTHER, input="their words")
     lost = Interaction(user=ME)
     mine_on_theirs = Feedback(interaction_id=theirs.interaction_id, user=ME, rating="up")
@@ -75,6 +75,7 @@ def test_everything_of_the_user_goes_and_nothing_else(cloud: Cloud, bucket: str)
     s3.delete_object(Bucket=bucket, Key=f"{DAY}only-mine")  # its old version is still there
 
     found = forget(s3, bucket, ME, command.PREFIXES)
+    assert found.traces == {mine.trace_id}
 
     rest = every_byte(s3, bucket)
     assert not found.left
@@ -152,6 +153,24 @@ def test_what_arrives_late_is_left_out_reported_and_removed_by_the_next_pass(
     assert rest.count(ME.encode()) == 2, "what came after the request, and the note of it"
     assert command.again(s3, bucket, "unused") == 0
     assert "0 lines of 0 interactions" in capsys.readouterr().out
+
+
+def test_traces_with_content_go_too(tmp_path: Path) -> None:
+    import mlflow
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    for _ in range(2):
+        mlflow.start_span_no_context("POST /v1/chat/completions", experiment_id="0").end()
+    mlflow.flush_trace_async_logging()
+    mine, others = (
+        trace.info.trace_id for trace in mlflow.search_traces(locations=["0"], return_type="list")
+    )
+    found = Forgotten(traces={mine.removeprefix("tr-"), "f" * 32})
+    assert command._delete_content(uri, "", found) == 0, "a deployment that makes none"
+    assert command._delete_content(uri, "0", found) == 1
+    left = mlflow.search_traces(locations=["0"], return_type="list")
+    assert [trace.info.trace_id for trace in left] == [others]
 
 
 class Away:

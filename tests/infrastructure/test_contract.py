@@ -129,6 +129,8 @@ def test_outputs(assembly: Assembly) -> None:
     )
     if assembly.profile in ("prod", "everything"):
         expected["Observability"] = OUTPUTS["Observability"] | {"GrafanaWorkspaceEndpoint"}
+    if assembly.profile == "everything":
+        expected["Assistant"] |= {"ContentTracesExperimentId"}
     assert outputs == expected
 
 
