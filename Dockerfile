@@ -1,5 +1,7 @@
 # The assistant, for ECS and for Lambda. Built by `cdk deploy` for the architecture of `assistant.architecture`.
-FROM public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0 AS collector
+# The same collector as beside a task: observability.collector_image.
+ARG COLLECTOR_IMAGE
+FROM ${COLLECTOR_IMAGE} AS collector
 FROM public.ecr.aws/awsguru/aws-lambda-adapter:1.0.0 AS adapter
 
 FROM public.ecr.aws/docker/library/python:3.13-slim

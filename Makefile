@@ -92,12 +92,12 @@ agreement: setup ## Measure how far the judge agrees with people's labels: Cohen
 REGIONS := us-east-1 us-east-2 us-west-2 ca-central-1 eu-west-1 eu-west-2 eu-central-1 ap-southeast-1 ap-southeast-2 ap-northeast-1
 
 .PHONY: rehearse
-rehearse: setup ## Before you pay: check the templates of PROFILE (cdk-nag, cfn-lint, ten regions), then run dev's under its roles' own permissions
+rehearse: setup ## Before you pay: check the templates of PROFILE (also everything, enclosed) with cdk-nag and cfn-lint for ten regions, then run it under its roles' own permissions
 	@echo "Synthesizing $(PROFILE) with cdk-nag"
-	@CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile=$(PROFILE) -c nag=true
+	@CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile=$(PROFILE) -c profiles=local/all_options.json -c nag=true
 	@echo "Checking the templates for $(words $(REGIONS)) regions with cfn-lint"
 	@$(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS)
-	@$(BIN)/python -m local up --once --rehearse
+	@$(BIN)/python -m local up --once --rehearse --profile $(PROFILE)
 
 .PHONY: cost
 cost: setup ## What PROFILE costs a month idle and per 1,000 requests, by stack, from its templates (REQUESTS=N a month, EDITORS=N in Grafana)

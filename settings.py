@@ -28,6 +28,7 @@ CDK_JSON = Path(__file__).with_name("cdk.json")
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Pattern = StringConstraints
+SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 
 # Of the periods that CloudWatch Logs knows, in days.
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 90, 180, 365, 731, 1827, 3653]
@@ -54,14 +55,72 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class ExistingVpc(_Section):
+    """A VPC that is there already. Nothing is looked up: what the templates need to know of it is said here."""
+
+    id: Annotated[str, Pattern(pattern=r"^vpc-[0-9a-f]{8,17}$")]
+    cidr: str
+    """Its IPv4 range, from which an internal load balancer is reached."""
+    zones: tuple[Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")], ...]
+    """In the order of the subnets."""
+    public_subnets: tuple[SubnetId, ...] = ()
+    private_subnets: tuple[SubnetId, ...] = ()
+    private_route_tables: tuple[Annotated[str, Pattern(pattern=r"^rtb-[0-9a-f]{8,17}$")], ...] = ()
+    """Of the private subnets, in their order; only needed with egress `endpoints`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> ExistingVpc:
+        try:
+            IPv4Network(self.cidr)
+        except ValueError as error:
+            raise ValueError(
+                f"cidr is '{self.cidr}', but must be an IPv4 range such as 10.0.0.0/16 ({error})"
+            ) from None
+        if len(set(self.zones)) < 2:
+            raise ValueError(
+                f"zones are {len(set(self.zones))}, but must be at least 2: load balancers and tasks survive the loss of one"
+            )
+        for name in ("public_subnets", "private_subnets", "private_route_tables"):
+            given = len(getattr(self, name))
+            if given not in (0, len(self.zones)):
+                raise ValueError(
+                    f"{name} are {given}, but zones are {len(self.zones)}: name one for each zone, in its order"
+                )
+        return self
+
+
 class Network(_Section):
     """The VPC that the assistant runs in."""
 
-    mode: Literal["new", "none"] = "new"
-    """`none`: there is no VPC, which only `assistant.compute` lambda can do without."""
-    egress: Literal["public", "nat"] = "public"
-    """`public`: tasks have public addresses and no NAT gateway is paid for. `nat`: tasks in private subnets."""
+    mode: Literal["new", "import", "none"] = "new"
+    """`import`: in the VPC that `vpc` describes. `none`: there is no VPC, which only `assistant.compute` lambda can do without."""
+    egress: Literal["public", "nat", "endpoints"] = "public"
+    """How AWS services are reached. `public`: tasks have public addresses and no NAT gateway is paid for. `nat`: from private subnets, whose way out
+    is made, or is there in a VPC of yours. `endpoints`: from private subnets without a way to the internet, by an endpoint for each service, each paid
+    by the hour in each zone (docs/deploy.md)."""
     zones: Annotated[int, Field(ge=2, le=3)] = 2
+    """Of a new VPC."""
+    vpc: ExistingVpc | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Network:
+        if (self.mode == "import") != (self.vpc is not None):
+            raise ValueError(
+                "mode import and vpc go together: set both, or neither"
+                f" (mode is {self.mode}, vpc is {'set' if self.vpc else 'not set'})"
+            )
+        if self.vpc is not None:
+            needed = {
+                "public": ("public_subnets",),
+                "nat": ("private_subnets",),
+                "endpoints": ("private_subnets", "private_route_tables"),
+            }
+            for name in needed[self.egress]:
+                if not getattr(self.vpc, name):
+                    raise ValueError(
+                        f"vpc.{name} is empty, but egress {self.egress} needs one for each of the {len(self.vpc.zones)} zones"
+                    )
+        return self
 
 
 class Oidc(_Section):
@@ -163,6 +222,29 @@ class BedrockGuardrail(_Section):
     """Definition of each topic by its name."""
 
 
+class Domain(_Section):
+    """A name of yours for the assistant, in a hosted zone of Route 53 in the same account."""
+
+    name: Annotated[str, Pattern(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+    hosted_zone_id: Annotated[str, Pattern(pattern=r"^Z[A-Z0-9]+$")]
+    hosted_zone_name: Annotated[str, Pattern(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+
+    @model_validator(mode="after")
+    def _check(self) -> Domain:
+        if not f".{self.name}".endswith(f".{self.hosted_zone_name}"):
+            raise ValueError(
+                f"name is {self.name}, but must end with the hosted zone's {self.hosted_zone_name}"
+            )
+        return self
+
+
+class Firewall(_Section):
+    """AWS WAF in front of the assistant: AWS's managed rules, and a limit for each address."""
+
+    requests_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 1000
+    """From one address; the requests above it are answered 429 until its rate has fallen."""
+
+
 class Assistant(_Section):
     """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says when which)."""
 
@@ -195,7 +277,11 @@ class Assistant(_Section):
     certificate_arn: (
         Annotated[str, Pattern(pattern=r"^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate/[\w-]+$")] | None
     ) = None
-    """Turns the load balancer's listener to TLS."""
+    """Of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets its own."""
+    domain: Domain | None = None
+    """A certificate is made for it, unless `certificate_arn` is one, and an alias record."""
+    firewall: Firewall | None = None
+    """Billed by the month, about 9 USD; none by default."""
     ingress_cidrs: tuple[str, ...] = ()
     """IPv4 ranges that may reach the load balancer, which is internal to the VPC when there are none; or the API of Lambda, which needs some."""
     guardrails: dict[str, JsonValue] = {}
@@ -228,9 +314,11 @@ class Assistant(_Section):
                 raise ValueError(
                     f"ingress_cidrs has '{cidr}', but allowed are IPv4 ranges such as 203.0.113.7/32 ({error})"
                 ) from None
-            if self.compute == "ecs" and network.prefixlen == 0 and self.certificate_arn is None:
+            tls = self.compute == "lambda" or self.certificate_arn or self.domain
+            if network.prefixlen == 0 and not tls:
                 raise ValueError(
-                    "ingress_cidrs opens the assistant to everyone, so certificate_arn must be set: tokens would cross the internet unencrypted"
+                    "ingress_cidrs opens the assistant to everyone, so certificate_arn or domain must be set: tokens would cross the"
+                    " internet unencrypted"
                 )
         return self
 
@@ -255,6 +343,10 @@ class Assistant(_Section):
         if (self.min_tasks, self.max_tasks) != (1, 1):
             raise ValueError(
                 "min_tasks and max_tasks are of compute ecs, but compute is lambda: set concurrency instead"
+            )
+        if self.certificate_arn and not self.domain:
+            raise ValueError(
+                "certificate_arn is set, but with compute lambda a certificate needs a domain: the API's own address has TLS already"
             )
         if not self.ingress_cidrs:
             raise ValueError(
@@ -369,6 +461,8 @@ class Settings(_Section):
     data_lifetime: Literal["temporary", "retained"] = "retained"
     """`temporary`: data is deleted with its stack. `retained`: it survives, and is protected from deletion."""
     log_retention_days: RetentionDays = 30
+    images: Literal["docker", "codebuild"] = "docker"
+    """Who builds the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the account, for people without Docker."""
     network: Network = Network()
     identity: Identity = Identity()
     tracking: Tracking = Tracking()
@@ -397,9 +491,33 @@ class Settings(_Section):
         ):
             raise ValueError(
                 "network.egress is public, but a function in a VPC gets no public address: set network.mode to none,"
-                " or network.egress to nat"
+                " or network.egress to nat or endpoints"
+            )
+        if self.network.egress == "endpoints":
+            self._check_endpoints()
+        vpc = self.network.vpc
+        if (
+            vpc
+            and self.assistant.compute == "ecs"
+            and self.assistant.ingress_cidrs
+            and not vpc.public_subnets
+        ):
+            raise ValueError(
+                "assistant.ingress_cidrs makes the load balancer face the internet, but network.vpc.public_subnets is empty:"
+                " name one for each zone, or leave ingress_cidrs out"
             )
         return self
+
+    def _check_endpoints(self) -> None:
+        if self.identity.oidc:
+            raise ValueError(
+                "network.egress is endpoints, but the keys of identity.oidc are read from its issuer over the internet: use nat"
+            )
+        if self.review.backend == "ground_truth":
+            raise ValueError(
+                "network.egress is endpoints, but review.backend ground_truth gives the user pool a domain, and a pool with a domain"
+                " is not reached through an endpoint: use nat"
+            )
 
     @property
     def environment_name(self) -> str:
@@ -425,6 +543,8 @@ def read_context(arguments: Sequence[str] = ()) -> dict[str, Any]:
 def load(context: Mapping[str, Any]) -> Settings:
     """The settings of the profile that the context names (`dev` unless told), or SettingsError."""
     profiles, name = context.get("fmops"), context.get("profile", "dev")
+    if isinstance(profiles, dict) and "profiles" in context:
+        profiles = {**profiles, **_profiles_of(Path(context["profiles"]))}
     if not isinstance(profiles, dict) or not all(isinstance(profile, dict) for profile in profiles.values()):
         raise SettingsError(
             "cdk.json has no profiles: its context key 'fmops' must hold an object for each, such as {\"dev\": {}}."
@@ -435,6 +555,10 @@ def load(context: Mapping[str, Any]) -> Settings:
         )
     values = {**profiles[name], "profile": name}
     values["assistant"] = {**values.get("assistant", {}), **_port_overrides(context)}
+    if context.get("sign_in") == "password":
+        # For a rehearsal, whose users are the demo's: nothing else of a profile is changed for it.
+        identity = {**values.get("identity", {}), "mfa": "optional", "admin_password_sign_in": True}
+        values["identity"] = identity
     if "authorization" in context:
         values["assistant"]["authorization"] = context["authorization"]
     try:
@@ -442,6 +566,17 @@ def load(context: Mapping[str, Any]) -> Settings:
         return Settings.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise SettingsError(" ".join(_sentence(name, detail) for detail in error.errors())) from None
+
+
+def _profiles_of(file: Path) -> dict[str, Any]:
+    """Profiles that are kept in a file of their own: `-c profiles=file.json`."""
+    try:
+        profiles = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"The file {file} that profiles names cannot be read: {error}.") from None
+    if not isinstance(profiles, dict):
+        raise SettingsError(f"The file {file} must hold an object with a profile under each name.")
+    return profiles
 
 
 def _port_overrides(context: Mapping[str, Any]) -> dict[str, Any]:

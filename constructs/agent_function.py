@@ -8,7 +8,6 @@ from typing import Literal
 from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -16,10 +15,11 @@ from aws_cdk import aws_sns as sns
 from constructs import Construct
 from constructs.acknowledge import acknowledge
 from constructs.alarms import notify
+from constructs.application_image import ApplicationImage
 from constructs.data_lifetime import DataLifetime
+from constructs.network import inside
 
 ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
-IMAGE_PLATFORMS = {"arm64": ecr_assets.Platform.LINUX_ARM64, "x86_64": ecr_assets.Platform.LINUX_AMD64}
 
 # Lambda sets them itself and refuses a function that has them (Lambda Developer Guide, "Reserved environment variables").
 RESERVED = {"AWS_REGION", "AWS_DEFAULT_REGION"}
@@ -41,6 +41,8 @@ class AgentFunction(Construct):
 
     Args:
         image: folder with the Dockerfile, whose image has the adapter in /opt/extensions.
+        build_args: of the image's build.
+        built_by: who builds the image (`ApplicationImage`).
         command: of the container.
         architecture: of the image and of the function.
         memory_mib: of the function; CPU comes in proportion, one whole at 1769 MiB.
@@ -61,6 +63,8 @@ class AgentFunction(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         image: Path,
+        build_args: Mapping[str, str] | None = None,
+        built_by: Literal["docker", "codebuild"] = "docker",
         command: Sequence[str],
         architecture: Literal["arm64", "x86_64"],
         memory_mib: int,
@@ -81,6 +85,16 @@ class AgentFunction(Construct):
         log_group = logs.LogGroup(
             self, "LogGroup", retention=log_retention, removal_policy=lifetime.removal_policy
         )
+        self.image = ApplicationImage(
+            self,
+            "Image",
+            folder=image,
+            architecture=architecture,
+            build_args=build_args,
+            built_by=built_by,
+            lifetime=lifetime,
+            log_retention=log_retention,
+        )
         self.role = iam.Role(
             self,
             "Role",
@@ -91,9 +105,7 @@ class AgentFunction(Construct):
         self.function = lambda_.DockerImageFunction(
             self,
             "Function",
-            code=lambda_.DockerImageCode.from_image_asset(
-                str(image), cmd=list(command), platform=IMAGE_PLATFORMS[architecture]
-            ),
+            code=self.image.for_lambda(command),
             architecture=ARCHITECTURES[architecture],
             memory_size=memory_mib,
             timeout=timeout,
@@ -103,7 +115,7 @@ class AgentFunction(Construct):
             log_group=log_group,
             tracing=lambda_.Tracing.ACTIVE,
             vpc=vpc,
-            vpc_subnets=ec2.SubnetSelection(subnets=_private(vpc)) if vpc else None,
+            vpc_subnets=ec2.SubnetSelection(subnets=inside(vpc)) if vpc else None,
             security_groups=[_only_out(self, vpc)] if vpc else None,
         )
         self._acknowledge(in_vpc=vpc is not None)
@@ -167,10 +179,6 @@ def _check_size(variables: Mapping[str, str]) -> None:
             f"The environment of the assistant would be about {total} bytes, {sizes[largest]} of them {largest}, but Lambda takes"
             f" {ENVIRONMENT_BYTES}: shorten the settings that are in it, such as assistant.guardrails, or set assistant.compute to ecs."
         )
-
-
-def _private(vpc: ec2.IVpc) -> list[ec2.ISubnet]:
-    return vpc.private_subnets or vpc.isolated_subnets
 
 
 def _only_out(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:

@@ -6,17 +6,17 @@ from typing import Literal
 
 from aws_cdk import Duration, Size, Stack
 from aws_cdk import aws_ec2 as ec2
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 from constructs.acknowledge import acknowledge
+from constructs.application_image import ApplicationImage
 from constructs.data_lifetime import DataLifetime
+from constructs.network import inside
 
 CPU_ARCHITECTURES = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
-IMAGE_PLATFORMS = {"arm64": ecr_assets.Platform.LINUX_ARM64, "x86_64": ecr_assets.Platform.LINUX_AMD64}
 
 
 class AgentService(Construct):
@@ -26,6 +26,8 @@ class AgentService(Construct):
         name: of the task definition's family, which would else be the same for every environment of an account.
         vpc: tasks run in its private subnets, or, when it has none, in the public ones with public addresses.
         image: folder with the Dockerfile.
+        build_args: of the image's build.
+        built_by: who builds the image (`ApplicationImage`).
         command: of the container.
         architecture: of the image and of the task.
         cpu: CPU units of the task.
@@ -50,8 +52,10 @@ class AgentService(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         name: str,
-        vpc: ec2.Vpc,
+        vpc: ec2.IVpc,
         image: Path,
+        build_args: Mapping[str, str] | None = None,
+        built_by: Literal["docker", "codebuild"] = "docker",
         command: Sequence[str],
         architecture: Literal["arm64", "x86_64"],
         cpu: int,
@@ -68,13 +72,21 @@ class AgentService(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._lifetime, self._log_retention = lifetime, log_retention
+        self.image = ApplicationImage(
+            self,
+            "Image",
+            folder=image,
+            architecture=architecture,
+            build_args=build_args,
+            built_by=built_by,
+            lifetime=lifetime,
+            log_retention=log_retention,
+        )
         self.task_role = self._build_task_role()
         self._scales = max_tasks > min_tasks
         self.cluster = self._build_cluster(vpc)
         self.task_definition = self._build_task_definition(name, architecture, cpu, memory_mib)
-        self.container = self._build_container(
-            image, command, architecture, port, health_path, environment, secrets, volumes
-        )
+        self.container = self._build_container(command, port, health_path, environment, secrets, volumes)
         self.service = self._build_service(vpc, min_tasks)
         self._scaling = self._build_scaling(min_tasks, max_tasks)
 
@@ -85,7 +97,7 @@ class AgentService(Construct):
                 "Requests", requests_per_target=self.REQUESTS_PER_TASK_AND_MINUTE, target_group=target_group
             )
 
-    def _build_cluster(self, vpc: ec2.Vpc) -> ecs.Cluster:
+    def _build_cluster(self, vpc: ec2.IVpc) -> ecs.Cluster:
         return ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENHANCED)
 
     def _build_task_role(self) -> iam.Role:
@@ -128,9 +140,7 @@ class AgentService(Construct):
 
     def _build_container(
         self,
-        image: Path,
         command: Sequence[str],
-        architecture: Literal["arm64", "x86_64"],
         port: int,
         health_path: str,
         environment: Mapping[str, str],
@@ -140,7 +150,7 @@ class AgentService(Construct):
         health_url = f"http://localhost:{port}{health_path}"
         container = self.task_definition.add_container(
             "assistant",
-            image=ecs.ContainerImage.from_asset(str(image), platform=IMAGE_PLATFORMS[architecture]),
+            image=self.image.for_ecs(),
             command=list(command),
             essential=True,
             readonly_root_filesystem=True,
@@ -182,8 +192,8 @@ class AgentService(Construct):
             max_buffer_size=Size.mebibytes(8),
         )
 
-    def _build_service(self, vpc: ec2.Vpc, min_tasks: int) -> ecs.FargateService:
-        private = bool(vpc.private_subnets)
+    def _build_service(self, vpc: ec2.IVpc, min_tasks: int) -> ecs.FargateService:
+        private = inside(vpc)
         # Out: HTTPS to the AWS services. In: what a load balancer is allowed later.
         security_group = ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, allow_all_outbound=False)
         security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS services")
@@ -198,9 +208,7 @@ class AgentService(Construct):
             circuit_breaker=ecs.DeploymentCircuitBreaker(rollback=True),
             enable_execute_command=False,
             assign_public_ip=not private,
-            vpc_subnets=ec2.SubnetSelection(
-                subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS if private else ec2.SubnetType.PUBLIC
-            ),
+            vpc_subnets=ec2.SubnetSelection(subnets=private or vpc.public_subnets),
             security_groups=[security_group],
             health_check_grace_period=Duration.seconds(60),
         )

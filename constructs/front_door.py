@@ -7,9 +7,12 @@ from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
+from aws_cdk import aws_route53_targets as targets
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 from constructs.acknowledge import acknowledge
+from constructs.network import inside
+from constructs.own_domain import OwnDomain
 
 
 class FrontDoor(Construct):
@@ -20,7 +23,8 @@ class FrontDoor(Construct):
     Args:
         vpc: of the load balancer.
         ingress_cidrs: IPv4 ranges that may connect.
-        certificate_arn: of a certificate in ACM.
+        certificate: of the listener.
+        domain: whose name leads here, and whose certificate is used without another.
         service: gets the requests.
         container_port: of the service's default container.
         health_path: answers 200 when a task is well.
@@ -37,9 +41,10 @@ class FrontDoor(Construct):
         scope: Construct,
         id: str,  # noqa: A002 - CDK's name
         *,
-        vpc: ec2.Vpc,
+        vpc: ec2.IVpc,
         ingress_cidrs: Sequence[str],
-        certificate_arn: str | None,
+        certificate: acm.ICertificate | None = None,
+        domain: OwnDomain | None = None,
         service: ecs.FargateService,
         container_port: int,
         health_path: str,
@@ -48,31 +53,34 @@ class FrontDoor(Construct):
         deletion_protection: bool,
     ) -> None:
         super().__init__(scope, id)
-        self._certificate_arn = certificate_arn
+        self._domain = domain
+        self._certificate = certificate or (domain.certificate if domain else None)
         self.load_balancer = self._build_load_balancer(vpc, bool(ingress_cidrs), deletion_protection)
         self._log_access(log_bucket, log_prefix)
         self.listener = self._build_listener()
         self._allow(ingress_cidrs or [vpc.vpc_cidr_block])
         self.target_group = self._build_targets(service, container_port, health_path)
+        if domain is not None:
+            domain.point_to(targets.LoadBalancerTarget(self.load_balancer))
 
     @property
     def url(self) -> str:
         """Base URL of the service."""
-        scheme = "https" if self._certificate_arn else "http"
-        return f"{scheme}://{self.load_balancer.load_balancer_dns_name}"
+        scheme = "https" if self._certificate else "http"
+        return (
+            f"{scheme}://{self._domain.name if self._domain else self.load_balancer.load_balancer_dns_name}"
+        )
 
     def _build_load_balancer(
-        self, vpc: ec2.Vpc, internet_facing: bool, deletion_protection: bool
+        self, vpc: ec2.IVpc, internet_facing: bool, deletion_protection: bool
     ) -> elbv2.ApplicationLoadBalancer:
-        public = internet_facing or not vpc.private_subnets
+        subnets = vpc.public_subnets if internet_facing else inside(vpc) or vpc.public_subnets
         return elbv2.ApplicationLoadBalancer(
             self,
             "LoadBalancer",
             vpc=vpc,
             internet_facing=internet_facing,
-            vpc_subnets=ec2.SubnetSelection(
-                subnet_type=ec2.SubnetType.PUBLIC if public else ec2.SubnetType.PRIVATE_WITH_EGRESS
-            ),
+            vpc_subnets=ec2.SubnetSelection(subnets=subnets),
             idle_timeout=self.IDLE_TIMEOUT,
             drop_invalid_header_fields=True,
             deletion_protection=deletion_protection,
@@ -85,7 +93,7 @@ class FrontDoor(Construct):
         self.load_balancer.node.add_dependency(bucket)
 
     def _build_listener(self) -> elbv2.ApplicationListener:
-        if self._certificate_arn is None:
+        if self._certificate is None:
             return self.load_balancer.add_listener(
                 "Http", protocol=elbv2.ApplicationProtocol.HTTP, port=80, open=False
             )
@@ -96,12 +104,12 @@ class FrontDoor(Construct):
             port=443,
             open=False,
             ssl_policy=elbv2.SslPolicy.RECOMMENDED_TLS,
-            certificates=[acm.Certificate.from_certificate_arn(self, "Certificate", self._certificate_arn)],
+            certificates=[self._certificate],
         )
 
     def _allow(self, cidrs: Sequence[str]) -> None:
         for cidr in cidrs:
-            for port in (80, 443) if self._certificate_arn else (80,):
+            for port in (80, 443) if self._certificate else (80,):
                 self.load_balancer.connections.allow_from(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port))
         acknowledge(
             self.load_balancer.node.find_child("SecurityGroup"),

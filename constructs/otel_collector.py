@@ -18,7 +18,8 @@ class OtelCollector(Construct):
 
     Args:
         task_definition: of the task.
-        image: of the ADOT collector, by tag or better by digest.
+        image: of the ADOT collector, or one that has it too.
+        command: of an image that is not ADOT's own; Python must be in it, for the health check.
         task_role: of the task; it may then write traces and metrics.
         configuration: YAML (`collector/template.py` makes it), handed over in AOT_CONFIG_CONTENT. It holds no secret, and as plain environment each change of it is a new
             revision of the task, which a parameter's value would not be.
@@ -43,7 +44,8 @@ class OtelCollector(Construct):
         *,
         task_definition: ecs.FargateTaskDefinition,
         task_role: iam.Role,
-        image: str,
+        image: ecs.ContainerImage,
+        command: Sequence[str] | None = None,
         configuration: str,
         environment: dict[str, str],
         otlp_port: int,
@@ -62,9 +64,9 @@ class OtelCollector(Construct):
             "OTLP_HTTP_ENDPOINT": f"0.0.0.0:{otlp_port}",
             "HEALTH_CHECK_ENDPOINT": f"0.0.0.0:{health_port}",
         }
+        self._image, self._command, self._health_port = image, command, health_port
         self.container = self._build_container(
             task_definition,
-            image,
             {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration},
             log_group,
         )
@@ -78,13 +80,13 @@ class OtelCollector(Construct):
     def _build_container(
         self,
         task_definition: ecs.FargateTaskDefinition,
-        image: str,
         environment: dict[str, str],
         log_group: logs.LogGroup,
     ) -> ecs.ContainerDefinition:
         return task_definition.add_container(
             "collector",
-            image=ecs.ContainerImage.from_registry(image),
+            image=self._image,
+            command=list(self._command) if self._command else None,
             essential=False,
             enable_restart_policy=True,
             memory_limit_mib=self.MEMORY_MIB,
@@ -94,13 +96,19 @@ class OtelCollector(Construct):
                 stream_prefix="collector", log_group=log_group, mode=ecs.AwsLogDriverMode.NON_BLOCKING
             ),
             health_check=ecs.HealthCheck(
-                command=["CMD", "/healthcheck"],
+                command=["CMD", *self._health_command()],
                 interval=Duration.seconds(10),
                 timeout=Duration.seconds(5),
                 retries=3,
                 start_period=Duration.seconds(10),
             ),
         )
+
+    def _health_command(self) -> list[str]:
+        if self._command is None:
+            return ["/healthcheck"]
+        url = f"http://localhost:{self._health_port}/"
+        return ["python", "-c", f"import urllib.request as r; r.urlopen('{url}', timeout=4)"]
 
 
 def grant_export(role: iam.Role, trace_actions: Sequence[str], prometheus_arn: str) -> None:

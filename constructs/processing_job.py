@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_logs as logs
@@ -18,6 +17,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 from constructs.acknowledge import acknowledge, in_findings
 from constructs.alarms import notify
+from constructs.application_image import ApplicationImage
 from constructs.data_lifetime import DataLifetime
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -35,6 +35,7 @@ class ProcessingJob(Construct):
         name: begins the names of the runs; letters, digits and hyphens, at most 50.
         image: folder with the Dockerfile.
         dockerfile: its name.
+        built_by: who builds the image (`ApplicationImage`).
         module: the entry point is `python -m <module>`.
         environment: of the container, beside the region: values of at most 256 characters (limit of CreateProcessingJob).
         instance_type: of SageMaker Processing, such as `ml.m5.xlarge`: x86-64, without a local NVMe disk, which no key
@@ -63,6 +64,7 @@ class ProcessingJob(Construct):
         name: str,
         image: Path,
         dockerfile: str,
+        built_by: Literal["docker", "codebuild"] = "docker",
         module: str,
         environment: Mapping[str, str],
         instance_type: str,
@@ -80,7 +82,16 @@ class ProcessingJob(Construct):
         self._name, self._module, self._environment = name, module, environment
         self._instance_type, self._volume_gib = instance_type, volume_gib
         self._max_runtime, self._key = max_runtime, key
-        self.image = self._build_image(image, dockerfile)
+        self.image = ApplicationImage(
+            self,
+            "Image",
+            folder=image,
+            dockerfile=dockerfile,
+            architecture="x86_64",  # SageMaker Processing has no other processors
+            built_by=built_by,
+            lifetime=lifetime,
+            log_retention=log_retention,
+        )
         self.role = self._build_role()
         self.state_machine = self._build_state_machine(log_retention, lifetime)
         self._allow_runs()
@@ -88,15 +99,6 @@ class ProcessingJob(Construct):
         self.alarms = self._build_alarms(overdue_days if schedule else None)
         if alarm_topic is not None:
             notify(self.alarms, alarm_topic)
-
-    def _build_image(self, folder: Path, dockerfile: str) -> ecr_assets.DockerImageAsset:
-        return ecr_assets.DockerImageAsset(
-            self,
-            "Image",
-            directory=str(folder),
-            file=dockerfile,
-            platform=ecr_assets.Platform.LINUX_AMD64,
-        )
 
     def _build_role(self) -> iam.Role:
         role = iam.Role(
@@ -199,7 +201,7 @@ class ProcessingJob(Construct):
 
     def _build_prepare(self, title: str, with_arguments: bool) -> sfn.Pass:
         application: dict[str, Any] = {
-            "ImageUri": self.image.image_uri,
+            "ImageUri": self.image.uri,
             "ContainerEntrypoint": ["python", "-m", self._module],
         }
         if with_arguments:

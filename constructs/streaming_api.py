@@ -6,8 +6,10 @@ from aws_cdk import Duration
 from aws_cdk import aws_apigateway as apigateway
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_route53_targets as targets
 from constructs import Construct
 from constructs.acknowledge import acknowledge
+from constructs.own_domain import OwnDomain
 
 EVERYWHERE = "0.0.0.0/0"
 
@@ -22,6 +24,8 @@ class StreamingApi(Construct):
         function: gets all requests, by `InvokeWithResponseStream`.
         timeout: of one answer, at most fifteen minutes.
         ingress_cidrs: IPv4 ranges that may connect; `0.0.0.0/0` is everyone.
+        domain: whose name leads here, in the place of the API's own address.
+        firewalled: whether the stage is behind a web ACL.
         requests_per_second: above which requests are refused with 429, so that a flood costs no more than that.
     """
 
@@ -36,6 +40,8 @@ class StreamingApi(Construct):
         function: lambda_.IFunction,
         timeout: Duration,
         ingress_cidrs: Sequence[str],
+        domain: OwnDomain | None = None,
+        firewalled: bool = False,
         requests_per_second: int = 50,
     ) -> None:
         super().__init__(scope, id)
@@ -45,6 +51,7 @@ class StreamingApi(Construct):
             rest_api_name=name,
             endpoint_types=[apigateway.EndpointType.REGIONAL],
             cloud_watch_role=False,
+            disable_execute_api_endpoint=True if domain else None,
             policy=None if EVERYWHERE in ingress_cidrs else _only_from(ingress_cidrs),
             deploy_options=apigateway.StageOptions(
                 stage_name=self.STAGE,
@@ -63,25 +70,44 @@ class StreamingApi(Construct):
         )
         self.api.root.add_method("ANY", integration)
         self.api.root.add_proxy(any_method=True, default_integration=integration)
-        self._acknowledge()
+        self._domain = domain
+        if domain is not None:
+            self._serve_as(domain)
+        self._acknowledge(firewalled)
 
     @property
     def url(self) -> str:
         """Base URL of the application, with a slash at its end."""
-        return self.api.url
+        return f"https://{self._domain.name}/" if self._domain else self.api.url
 
-    def _acknowledge(self) -> None:
+    @property
+    def stage_arn(self) -> str:
+        """What a web ACL is associated with."""
+        return self.api.deployment_stage.stage_arn
+
+    def _serve_as(self, domain: OwnDomain) -> None:
+        self.api.add_domain_name(
+            "Domain",
+            domain_name=domain.name,
+            certificate=domain.certificate,
+            endpoint_type=apigateway.EndpointType.REGIONAL,
+            security_policy=apigateway.SecurityPolicy.TLS_1_2,
+        )
+        domain.point_to(targets.ApiGateway(self.api))
+
+    def _acknowledge(self, firewalled: bool) -> None:
         acknowledge(
             self.api,
             "The application verifies the token of each request: one rule on ECS and on Lambda, for Cognito and any other issuer.",
             "AwsSolutions-APIG4",
             "AwsSolutions-COG4",
         )
-        acknowledge(
-            self.api,
-            "Web ACLs are billed by the month: environments that cost nothing idle go without, throttled and with tokens checked.",
-            "AwsSolutions-APIG3",
-        )
+        if not firewalled:
+            acknowledge(
+                self.api,
+                "Web ACLs are billed by the month: environments that cost nothing idle go without, throttled and with tokens checked.",
+                "AwsSolutions-APIG3",
+            )
         acknowledge(
             self.api,
             "The application validates bodies itself, and answers what is wrong with them.",

@@ -11,7 +11,7 @@ from rich.console import Console
 from demo import analysis, audit, evaluation, layers, metrics, review, tracking
 from demo.evidence import Evidence
 from demo.tour import Tour
-from demo.visit import Chapter, Outputs, Visit
+from demo.visit import Chapter, Visit
 from fmops.evaluation.deployment import Deployment
 
 PATIENCE = 180
@@ -30,8 +30,15 @@ def guide(visit: Visit) -> bool:
     """Send the tour, show what came of it, and go through the chapters; answers whether every expectation held."""
     console = visit.console
     console.print("[bold]Sending the tour[/]")
-    enforced = authorization_mode(visit.outputs) == "ENFORCE"
-    tour = Tour(visit.base_url, visit.directory, console, enforced=enforced)
+    assistant = Deployment("", outputs=visit.outputs).assistant_environment()
+    tour = Tour(
+        visit.base_url,
+        visit.directory,
+        console,
+        enforced=assistant["FMOPS_AUTHORIZATION_MODE"] == "ENFORCE",
+        demo_rules="profanity"
+        in assistant["FMOPS_GUARDRAILS"],  # what the demo's rules let through, and the library's do not
+    )
     tour.run()
     evidence = Evidence(visit.outputs)
     console.print("[bold]Reading the captured records and the traces[/]")
@@ -75,11 +82,6 @@ def _invite(visit: Visit) -> None:
     for user in ("carla", "amir"):
         link = f"{visit.base_url}/#token={visit.directory.id_token(user)}"
         visit.console.print(f"  as {user}: {link}", soft_wrap=True)
-
-
-def authorization_mode(outputs: Outputs) -> str:
-    """``ENFORCE`` or ``LOG_ONLY``, as the assistant that runs was deployed."""
-    return Deployment("", outputs=outputs).assistant_environment()["FMOPS_AUTHORIZATION_MODE"]
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:

@@ -31,6 +31,8 @@ class Step:
     expect: dict[str, Any]
     stream: bool = False
     why: str = ""
+    by_default: dict[str, Any] = field(default_factory=dict)
+    """What is expected instead where the guardrails' rules are the library's, not the demo's."""
     feedback: str = ""
     approvals: list[dict[str, str]] = field(default_factory=list)
     answer: str = ""
@@ -97,7 +99,13 @@ class Tour:
     """Sends the steps, one after another: later ones build on what earlier ones changed."""
 
     def __init__(
-        self, base_url: str, directory: Directory, console: Console, *, enforced: bool = True
+        self,
+        base_url: str,
+        directory: Directory,
+        console: Console,
+        *,
+        enforced: bool = True,
+        demo_rules: bool = True,
     ) -> None:
         self._enforced = enforced
         self._base_url = base_url.rstrip("/")
@@ -105,6 +113,9 @@ class Tour:
         self._console = console
         self._tokens: dict[str, str] = {}
         self.steps = [Step.parse(entry) for entry in yaml.safe_load(STEPS.read_text())]
+        if not demo_rules:
+            for step in self.steps:
+                step.expect = step.by_default or step.expect
         self.refusals: list[tuple[str, bool]] = []
 
     def run(self) -> None:

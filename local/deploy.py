@@ -20,7 +20,6 @@ from local.cloud import Cloud
 from local.cloudformation.provisioner import Report, install
 
 BOOTSTRAP_VERSION = "32"
-BOOTSTRAP_PARAMETER = "/cdk-bootstrap/hnb659fds/version"
 TEMPLATE_SECONDS = 60
 
 
@@ -68,7 +67,7 @@ def deploy(
     artifacts: dict[str, Any] = manifest["artifacts"]
     deployment = Deployment(report=install(cloud))
     began = time.monotonic()
-    _bootstrap(cloud)
+    _bootstrap(cloud, artifacts)
     _publish_all(cloud, assembly, artifacts)
     deployment.seconds["assets"] = time.monotonic() - began
     for stack_id in _deploy_order(artifacts):
@@ -90,11 +89,14 @@ def _deploy_order(artifacts: Mapping[str, Any]) -> Iterable[str]:
     return TopologicalSorter(needed).static_order()
 
 
-def _bootstrap(cloud: Cloud) -> None:
-    """What `cdk bootstrap` leaves that templates look at."""
-    cloud.client("ssm").put_parameter(
-        Name=BOOTSTRAP_PARAMETER, Value=BOOTSTRAP_VERSION, Type="String", Overwrite=True
-    )
+def _bootstrap(cloud: Cloud, artifacts: Mapping[str, Any]) -> None:
+    """What `cdk bootstrap` leaves that templates look at, under the qualifier that they name."""
+    names = {
+        artifact.get("properties", {}).get("bootstrapStackVersionSsmParameter")
+        for artifact in artifacts.values()
+    }
+    for name in names - {None}:
+        cloud.client("ssm").put_parameter(Name=name, Value=BOOTSTRAP_VERSION, Type="String", Overwrite=True)
 
 
 def _publish_all(cloud: Cloud, assembly: Path, artifacts: Mapping[str, Any]) -> None:

@@ -120,10 +120,10 @@ class Runner:
 
 def _command(container: Container) -> list[str]:
     """The container's command with this machine's programs; the collector's image has only an entry point of its own."""
-    if container.command:
-        return programs.command("assistant", container.command)
     if container.name == "collector":
         return programs.collector_command()
+    if container.command:
+        return programs.command("assistant", container.command)
     raise LookupError(f"container {container.name} has no command, and no program is known for it here")
 
 

@@ -30,6 +30,8 @@ from local.runner import Runner
 from local.standin_list import unreviewed
 
 DIRECTORY = Path("build/local")
+ALL_OPTIONS = Path(__file__).with_name("all_options.json")
+"""Profiles that turn on what those of cdk.json do not, to be rehearsed."""
 FIREHOSE_SECONDS = 2.0
 LOG_WIDTH = 140
 """Columns of the report where the output is a file or a CI log."""
@@ -80,6 +82,9 @@ class Options:
                 collector_health_port=str(self.port(13133, 3)),
                 collector_content_port=str(self.port(4319, 6)),
             )
+        if self.rehearse:
+            # The tour's users sign in with passwords; this is the one thing that a rehearsal changes.
+            context |= {"sign_in": "password", "profiles": str(ALL_OPTIONS)}
         return {**context, **self.context}
 
 
@@ -121,7 +126,7 @@ def up(options: Options, console: Console) -> int:
         mlflow_port=options.port(5000, 4),
         prometheus_port=options.port(9090, 5),
     )
-    runner = Runner(cloud, api_port=options.port(8081, 6))
+    runner = Runner(cloud, api_port=options.port(8081, 7))
     try:
         return _run(options, steps, cloud, runner)
     except KeyboardInterrupt:
@@ -177,7 +182,7 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
         console=steps.console,
     )
     _where(cloud, runner, deployment, steps)
-    permitted = _report_permissions(cloud, options, steps.console)
+    permitted = report_permissions(cloud, options, steps.console)
     ran = _then(options, steps)
     if options.once:
         return 0 if permitted and ran and held in (True, None) else 1
@@ -253,7 +258,7 @@ def _report_stand_ins(deployment: Deployment, console: Console) -> None:
         raise DeployError(f"stand-ins without a reviewed reason in local/standins.yaml: {', '.join(unknown)}")
 
 
-def _report_permissions(cloud: Cloud, options: Options, console: Console) -> bool:
+def report_permissions(cloud: Cloud, options: Options, console: Console) -> bool:
     """What the roles' policies refused, and, when it counts, what they grant that nothing used and nobody reviewed."""
     permissions = cloud.state(Permissions)
     denied = [f"{denial} ({count} times)" for denial, count in permissions.denials.items()]

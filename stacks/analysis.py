@@ -79,6 +79,7 @@ class Analysis(FmopsStack):
             name=f"{self._settings.environment_name}-analyse",
             image=ROOT,
             dockerfile="Dockerfile.jobs",
+            built_by=self._settings.images,
             module="fmops.jobs.analyse",
             environment={
                 "FMOPS_ENVIRONMENT": self._settings.environment_name,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Duration
+from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -19,7 +20,9 @@ from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
 from constructs.layered_guardrails import LayeredGuardrails
 from constructs.otel_collector import OtelCollector, grant_export
+from constructs.own_domain import OwnDomain
 from constructs.streaming_api import StreamingApi
+from constructs.web_firewall import WebFirewall
 
 from collector import config as collector_config
 from collector.template import Option, compose
@@ -35,6 +38,8 @@ ROOT = Path(__file__).parents[1]
 
 
 COMMAND = ("python", "-m", "fmops.assistant")
+COLLECTOR = "/opt/aws-otel-collector/awscollector"
+"""In the assistant's image."""
 
 
 class Assistant(FmopsStack):
@@ -121,6 +126,8 @@ class Assistant(FmopsStack):
             self,
             "App",
             image=ROOT,
+            build_args=self._build_args(),
+            built_by=self._settings.images,
             command=COMMAND,
             architecture=options.architecture,
             memory_mib=options.memory_mib,
@@ -142,10 +149,47 @@ class Assistant(FmopsStack):
             function=app.function,
             timeout=timeout,
             ingress_cidrs=options.ingress_cidrs,
+            domain=self._build_domain(),
+            firewalled=options.firewall is not None,
         )
+        self._build_firewall(api.stage_arn)
         CfnOutput(self, "AssistantUrl", value=api.url)
         CfnOutput(self, "FunctionName", value=app.function.function_name)
         return app.role
+
+    def _build_domain(self) -> OwnDomain | None:
+        options = self._settings.assistant
+        if options.domain is None:
+            return None
+        return OwnDomain(
+            self,
+            "Domain",
+            name=options.domain.name,
+            hosted_zone_id=options.domain.hosted_zone_id,
+            hosted_zone_name=options.domain.hosted_zone_name,
+            certificate_arn=options.certificate_arn,
+        )
+
+    def _certificate(self) -> acm.ICertificate | None:
+        """Where there is no domain that has it."""
+        options = self._settings.assistant
+        if options.certificate_arn is None or options.domain is not None:
+            return None
+        return acm.Certificate.from_certificate_arn(self, "Certificate", options.certificate_arn)
+
+    def _build_firewall(self, protected_arn: str) -> None:
+        firewall = self._settings.assistant.firewall
+        if firewall is None:
+            return
+        WebFirewall(
+            self,
+            "Firewall",
+            name=self._service_name,
+            protected_arn=protected_arn,
+            requests_per_five_minutes=firewall.requests_per_five_minutes,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
 
     def _build_service(self) -> AgentService:
         options, network = self._settings.assistant, self._foundation.network
@@ -156,6 +200,8 @@ class Assistant(FmopsStack):
             name=self._service_name,
             vpc=network.vpc,
             image=ROOT,
+            build_args=self._build_args(),
+            built_by=self._settings.images,
             command=COMMAND,
             architecture=options.architecture,
             cpu=options.cpu,
@@ -237,9 +283,21 @@ class Assistant(FmopsStack):
         spans = self._settings.observability.transaction_search != "off"
         return OtelCollector.SPANS if spans else OtelCollector.SEGMENTS
 
+    def _build_args(self) -> dict[str, str]:
+        return {"COLLECTOR_IMAGE": self._settings.observability.collector_image}
+
+    def _collector_image(self, app: AgentService) -> ecs.ContainerImage:
+        """ADOT's own; but the public registry has no endpoint, and the assistant's image has the collector too."""
+        if self._without_internet:
+            return app.image.for_ecs()
+        return ecs.ContainerImage.from_registry(self._settings.observability.collector_image)
+
+    @property
+    def _without_internet(self) -> bool:
+        return self._settings.network.egress == "endpoints"
+
     def _build_collector(self, app: AgentService) -> None:
-        options, observability = self._settings.assistant, self._settings.observability
-        prometheus = self._observability.prometheus
+        options, prometheus = self._settings.assistant, self._observability.prometheus
         configuration = compose(*self._collector_options())
         collector_config.load(configuration)
         collector = OtelCollector(
@@ -247,7 +305,8 @@ class Assistant(FmopsStack):
             "Collector",
             task_definition=app.task_definition,
             task_role=app.task_role,
-            image=observability.collector_image,
+            image=self._collector_image(app),
+            command=[COLLECTOR] if self._without_internet else None,
             configuration=configuration,
             environment=self._collector_environment(),
             otlp_port=options.collector_port,
@@ -308,7 +367,8 @@ class Assistant(FmopsStack):
             "FrontDoor",
             vpc=network.vpc,
             ingress_cidrs=options.ingress_cidrs,
-            certificate_arn=options.certificate_arn,
+            certificate=self._certificate(),
+            domain=self._build_domain(),
             service=app.service,
             container_port=options.port,
             health_path=self.HEALTH_PATH,
@@ -317,4 +377,5 @@ class Assistant(FmopsStack):
             deletion_protection=self.lifetime.protected,
         )
         app.scale_on_requests(front_door.target_group)
+        self._build_firewall(front_door.load_balancer.load_balancer_arn)
         CfnOutput(self, "AssistantUrl", value=front_door.url)

@@ -39,5 +39,7 @@ class FmopsStack(Stack):
             termination_protection=lifetime.protected,
             tags={"fmops:environment": settings.environment_name},
         )
+        # Where constructs look for it, as they would in an app that has it in cdk.json.
+        self.node.set_context("@aws-cdk/core:bootstrapQualifier", settings.bootstrap_qualifier)
         self.lifetime = lifetime
         self.log_retention = LOG_RETENTION[settings.log_retention_days]

@@ -3,7 +3,7 @@
 from constructs import Construct
 from constructs.custom_resource_logs import CustomResourceLogs
 from constructs.data_lake import DataLake
-from constructs.network import Network
+from constructs.network import ExistingNetwork, Network
 
 from settings import Settings
 from stacks.base import FmopsStack
@@ -46,13 +46,46 @@ class Foundation(FmopsStack):
         self.network = self._build_network(settings)
         CustomResourceLogs(self, "CustomResourceLogs", retention=self.log_retention)
 
-    def _build_network(self, settings: Settings) -> Network | None:
-        if settings.network.mode == "none":
+    def _build_network(self, settings: Settings) -> Network | ExistingNetwork | None:
+        options = settings.network
+        services = _called(settings) if options.egress == "endpoints" else []
+        if options.mode == "none":
             return None
+        if options.vpc is not None:
+            public = options.egress == "public"
+            return ExistingNetwork(
+                self,
+                "Network",
+                vpc_id=options.vpc.id,
+                cidr=options.vpc.cidr,
+                zones=options.vpc.zones,
+                public_subnets=options.vpc.public_subnets,
+                private_subnets=() if public else options.vpc.private_subnets,
+                private_route_tables=() if public else options.vpc.private_route_tables,
+                services=services,
+            )
         return Network(
             self,
             "Network",
-            egress=settings.network.egress,
-            zones=settings.network.zones,
+            egress=options.egress,
+            zones=options.zones,
+            services=services,
+            public_subnets=bool(settings.assistant.ingress_cidrs) and settings.assistant.compute == "ecs",
             log_bucket=self.lake.log_bucket,
         )
+
+
+def _called(settings: Settings) -> list[str]:
+    """Whom the assistant calls, or is started by, from inside the VPC; tests/infrastructure/test_network.py compares it with the role."""
+    services = [
+        "aps",
+        "bedrock",
+        "cognito-idp",
+        "comprehend",
+        "firehose",
+        "sagemaker",
+        "secretsmanager",
+        "verifiedpermissions",
+        "xray",
+    ]
+    return [*services, *(["ecr", "logs"] if settings.assistant.compute == "ecs" else [])]

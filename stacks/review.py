@@ -126,6 +126,7 @@ class Review(FmopsStack):
             name=f"{self._settings.environment_name}-review",
             image=ROOT,
             dockerfile="Dockerfile.jobs",
+            built_by=self._settings.images,
             module="fmops.jobs.review",
             environment={
                 "FMOPS_ENVIRONMENT": self._settings.environment_name,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Properties = dict[str, Any]
 MAX_NAME = 60
 # moto has these, but fails on what our templates say: stand-ins, with the reason in standins.yaml.
-UNFIT_IN_MOTO = {"AWS::EC2::FlowLog"}
+UNFIT_IN_MOTO = {"AWS::EC2::FlowLog", "AWS::EC2::VPCEndpoint", "AWS::Route53::RecordSet"}
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,24 @@ def _work_group(properties: Properties) -> Properties:
     }
 
 
+def _guardrail(properties: Properties) -> Properties:
+    """The API calls the profile's ARN an identifier."""
+    if profile := properties.get("CrossRegionConfig"):
+        identifier = {"guardrailProfileIdentifier": profile["GuardrailProfileArn"]}
+        return {**properties, "CrossRegionConfig": identifier}
+    return properties
+
+
+def _certificate(properties: Properties) -> Properties:
+    """Without the records that would validate it: nobody resolves names here."""
+    return {key: properties[key] for key in ("DomainName", "ValidationMethod") if key in properties}
+
+
+def _repository(properties: Properties) -> Properties:
+    kept = {key: value for key, value in properties.items() if key != "EmptyOnDelete"}
+    return {"RepositoryName": f"repository-{secrets.token_hex(6)}", **kept}
+
+
 def _stage(properties: Properties) -> Properties:
     """Methods' settings need a second call, and nothing here throttles."""
     return {key: value for key, value in properties.items() if key != "MethodSettings"}
@@ -190,6 +208,7 @@ PROVIDERS: dict[str, Provider] = {
     "AWS::Bedrock::Guardrail": Provider(
         *("bedrock", "CreateGuardrail", "{a[guardrailArn]}"),
         {"GuardrailArn": "{a[guardrailArn]}", "GuardrailId": "{a[guardrailId]}", "Version": "{a[version]}"},
+        prepare=_guardrail,
     ),
     "AWS::Bedrock::GuardrailVersion": Provider(
         *("bedrock", "CreateGuardrailVersion", "{a[guardrailId]}|{a[version]}"),
@@ -198,6 +217,15 @@ PROVIDERS: dict[str, Provider] = {
     "AWS::EMRServerless::Application": Provider(
         *("emr-serverless", "CreateApplication", "{a[applicationId]}"),
         {"ApplicationId": "{a[applicationId]}", "Arn": "{a[arn]}"},
+    ),
+    "AWS::CertificateManager::Certificate": Provider(
+        "acm", "RequestCertificate", "{a[CertificateArn]}", prepare=_certificate
+    ),
+    # moto's own resource takes the generated name as it is, and ECR's names are lower case.
+    "AWS::ECR::Repository": Provider(
+        *("ecr", "CreateRepository", "{p[repositoryName]}"),
+        {"Arn": "{a[repository][repositoryArn]}", "RepositoryUri": "{a[repository][repositoryUri]}"},
+        prepare=_repository,
     ),
     "AWS::SageMaker::MlflowApp": Provider("sagemaker", "CreateMlflowApp", "{a[Arn]}", {"Arn": "{a[Arn]}"}),
     # moto's own resource has no Ref that others could use.

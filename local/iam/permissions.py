@@ -43,9 +43,13 @@ class Denial:
     action: str
     resource: str
     reason: str
+    caller: str
 
     def __str__(self) -> str:
-        return f"{self.role} is not authorized to perform {self.action} on {self.resource} {self.reason}"
+        return (
+            f"{self.role} is not authorized to perform {self.action} on {self.resource} {self.reason}"
+            f" (called by {self.caller})"
+        )
 
 
 @dataclass(frozen=True, order=True)
@@ -143,7 +147,7 @@ class Permissions(ServiceState):
 
     def _deny(self, context: Context, role: str, need: Need, reason: str) -> None:
         with self._lock:
-            self.denials[Denial(label(role), need.action, need.resource, reason)] += 1
+            self.denials[Denial(label(role), need.action, need.resource, reason, context.caller.arn)] += 1
         code = "AccessDenied" if context.service in QUERY_SERVICES else "AccessDeniedException"
         raise AccessDenied(
             code,

@@ -13,44 +13,18 @@ import settings
 
 Template = dict[str, Any]
 
-# Settings that turn on what no profile does.
-EVERYTHING = {
-    "prefix": "other",
-    "account": "111122223333",
-    "region": "eu-west-1",
-    "bootstrap_qualifier": "team",
-    "permissions_boundary": "developer-boundary",
-    "data_lifetime": "temporary",
-    "network": {"egress": "nat", "zones": 3},
-    "capture": {"raw_text": True},
-    "review": {"backend": "ground_truth"},
-    "observability": {
-        "grafana": True,
-        "alert_email": "oncall@example.com",
-        "transaction_search": "enable",
-        "mlflow_traces": True,
-    },
-    "analysis": {"engine": "auto", "description_model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0"},
-    "assistant": {
-        "model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0",
-        "architecture": "x86_64",
-        "max_tasks": 3,
-        "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/0a1b2c3d",
-        "ingress_cidrs": ["0.0.0.0/0"],
-        "guardrails": {
-            "detectors": {
-                "safety": {"kind": "comprehend_prompt_safety"},
-                "guardrail": {"kind": "bedrock_guardrail", "timeout_ms": 800},
-            }
-        },
-        "bedrock_guardrail": {
-            "tier": "STANDARD",
-            "cross_region_profile": "eu.guardrail.v1:0",
-            "denied_words": ["Bluebird"],
-            "denied_topics": {"Investment advice": "Advice on what to do with one's savings or shares."},
-        },
-    },
+# Settings that turn on what no profile does; `enclosed` has what `everything` cannot turn on at once.
+ALL_OPTIONS: dict[str, dict[str, Any]] = json.loads(Path("local/all_options.json").read_text())
+PLACE = {"account": "111122223333", "region": "eu-west-1"}
+# Three that cannot be rehearsed: a work team and prompt safety have no local service, and to know a topic takes a model.
+ALL_OPTIONS["everything"]["review"] = {"backend": "ground_truth"}
+ALL_OPTIONS["everything"]["assistant"]["guardrails"]["detectors"]["safety"] = {
+    "kind": "comprehend_prompt_safety"
 }
+ALL_OPTIONS["everything"]["assistant"]["bedrock_guardrail"]["denied_topics"] = {
+    "Investment advice": "Advice on what to do with one's savings or shares."
+}
+EVERYTHING, ENCLOSED = ({**ALL_OPTIONS[name], **PLACE} for name in ("everything", "enclosed"))
 
 
 @dataclass(frozen=True)
@@ -96,12 +70,18 @@ def _synthesize(profile: str, outdir: Path, **changes: Any) -> Assembly:
 
 @pytest.fixture(scope="session")
 def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
-    """The assemblies of the profiles, and of `everything`."""
+    """The assemblies of the profiles, of `everything` and of `enclosed`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CDK_VALIDATION", raising=False)
         return {
             name: _synthesize(name, tmp_path_factory.mktemp(name), **changes)
-            for name, changes in [("dev", {}), ("prod", {}), ("serverless", {}), ("everything", EVERYTHING)]
+            for name, changes in [
+                ("dev", {}),
+                ("prod", {}),
+                ("serverless", {}),
+                ("everything", EVERYTHING),
+                ("enclosed", ENCLOSED),
+            ]
         }
 
 
@@ -111,7 +91,7 @@ def on_ecs(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> A
     return assemblies[request.param]
 
 
-@pytest.fixture(params=["dev", "prod", "serverless", "everything"])
+@pytest.fixture(params=["dev", "prod", "serverless", "everything", "enclosed"])
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
     """Each assembly in turn."""
     return assemblies[request.param]

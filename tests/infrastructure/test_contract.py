@@ -123,7 +123,7 @@ def test_outputs(assembly: Assembly) -> None:
     expected = {**OUTPUTS, "Foundation": set()}
     if assembly.profile == "everything":
         expected["TransactionSearch"] = set()
-    on_lambda = assembly.profile == "serverless"
+    on_lambda = assembly.profile in ("serverless", "enclosed")
     expected["Assistant"] = OUTPUTS["Assistant"] | (
         {"FunctionName"} if on_lambda else {"ClusterName", "ServiceName"}
     )
@@ -170,7 +170,7 @@ def test_password_sign_in_by_administrators_is_for_trying_only(assemblies: dict[
         )
         for name, assembly in assemblies.items()
     }
-    assert flows == {"dev": True, "prod": False, "serverless": True, "everything": False}
+    assert flows == {"dev": True, "prod": False, "serverless": True, "everything": False, "enclosed": False}
 
 
 def test_groups_of_policies_are_those_of_the_user_pool(assembly: Assembly) -> None:
@@ -211,7 +211,7 @@ def test_dev_pays_for_no_nat_gateway(assemblies: dict[str, Assembly]) -> None:
     gateways = {
         name: len(assembly.resources("AWS::EC2::NatGateway")) for name, assembly in assemblies.items()
     }
-    assert gateways == {"dev": 0, "prod": 2, "serverless": 0, "everything": 3}
+    assert gateways == {"dev": 0, "prod": 2, "serverless": 0, "everything": 3, "enclosed": 0}
 
 
 def _containers(assembly: Assembly) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Settings: what is taken, and what is refused with which sentence."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ({"assistant": {"prot": 1}}, "fmops.dev.assistant.prot is not a setting: use port instead."),
         (
             {"network": {"qqqq": 1}},
-            "fmops.dev.network.qqqq is not a setting: use egress, mode or zones.",
+            "fmops.dev.network.qqqq is not a setting: use egress, mode, vpc or zones.",
         ),
         (
             {"data_lifetime": "forever"},
@@ -88,7 +89,7 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"ingress_cidrs": ["0.0.0.0/0"]}},
-            "fmops.dev.assistant: ingress_cidrs opens the assistant to everyone, so certificate_arn must be set: "
+            "fmops.dev.assistant: ingress_cidrs opens the assistant to everyone, so certificate_arn or domain must be set: "
             "tokens would cross the internet unencrypted.",
         ),
         (
@@ -107,7 +108,7 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         (
             {"assistant": {"compute": "lambda", "ingress_cidrs": ["203.0.113.7/32"]}},
             "fmops.dev: network.egress is public, but a function in a VPC gets no public address: "
-            "set network.mode to none, or network.egress to nat.",
+            "set network.mode to none, or network.egress to nat or endpoints.",
         ),
         (
             {"assistant": {"compute": "lambda"}},
@@ -143,6 +144,21 @@ def test_bad_value_is_refused_with_field_value_and_what_is_allowed(
 def test_several_bad_values_are_all_named() -> None:
     with pytest.raises(settings.SettingsError, match=r"^fmops\.dev\.account .*\. fmops\.dev\.region .*\.$"):
         settings.load(context("dev", account="1", region="Frankfurt"))
+
+
+def test_profiles_may_be_in_a_file_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "mine.json"
+    file.write_text('{"mine": {"prefix": "other"}}')
+    values = {**context("dev"), "profile": "mine", "profiles": str(file)}
+    assert settings.load(values).environment_name == "other-mine"
+    with pytest.raises(settings.SettingsError, match=r"nowhere\.json that profiles names cannot be read"):
+        settings.load({**values, "profiles": str(tmp_path / "nowhere.json")})
+
+
+def test_a_rehearsal_changes_how_users_sign_in_and_nothing_else() -> None:
+    prod, rehearsed = (settings.load({**context("prod"), **more}) for more in ({}, {"sign_in": "password"}))
+    assert rehearsed.identity.admin_password_sign_in
+    assert rehearsed.model_copy(update={"identity": prod.identity}) == prod
 
 
 def test_unknown_profile() -> None:

@@ -20,10 +20,11 @@ from local.cloudformation.provisioner import install
 from local.containers import UnresolvedError, read_services
 from local.deploy import DeployError, Deployment, _create_stack, deploy, synthesize
 from local.standin_list import reasons
+from local.up import ALL_OPTIONS
 from local.web_functions import read_web_functions
 
 pytestmark = pytest.mark.rehearsal
-PROFILES = ("dev", "prod", "serverless")
+PROFILES = ("dev", "prod", "serverless", "everything", "enclosed")
 
 
 @dataclass
@@ -38,7 +39,7 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The cloud assembly of each profile."""
     directories = {profile: tmp_path_factory.mktemp(profile) / "cdk.out" for profile in PROFILES}
     for profile, directory in directories.items():
-        synthesize(directory, context={"profile": profile})
+        synthesize(directory, context={"profile": profile, "profiles": str(ALL_OPTIONS)})
     return directories
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import settings
 from collector.extension import COLLECTOR, Keeper
 from collector.template import compose
 
@@ -108,5 +107,4 @@ def test_an_image_without_a_collector_serves_without_telemetry(capfd: pytest.Cap
 def test_the_image_has_it_where_lambda_looks() -> None:
     dockerfile = (EXTENSION.parents[1] / "Dockerfile").read_text()
     assert f"COPY --from=collector /awscollector {COLLECTOR}" in dockerfile
-    assert f"FROM {settings.Observability().collector_image} AS collector" in dockerfile
     assert "COPY --chmod=755 collector/extension.py /opt/extensions/" in dockerfile

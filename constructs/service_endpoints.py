@@ -1,0 +1,67 @@
+"""Ways from a VPC to AWS services that do not touch the internet."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import aws_ec2 as ec2
+from constructs import Construct
+from constructs.acknowledge import acknowledge
+
+Service = ec2.InterfaceVpcEndpointAwsService
+
+INTERFACES: Mapping[str, tuple[ec2.InterfaceVpcEndpointAwsService, ...]] = {
+    "aps": (Service.PROMETHEUS_WORKSPACES,),
+    "bedrock": (Service.BEDROCK_RUNTIME,),
+    "cognito-idp": (Service.COGNITO_IDP,),
+    "comprehend": (Service.COMPREHEND,),
+    "ecr": (Service.ECR, Service.ECR_DOCKER),
+    "firehose": (Service.KINESIS_FIREHOSE,),
+    "logs": (Service.CLOUDWATCH_LOGS,),
+    "sagemaker": (Service.SAGEMAKER_EXPERIMENTS,),
+    "secretsmanager": (Service.SECRETS_MANAGER,),
+    "verifiedpermissions": (Service.VERIFIED_PERMISSIONS,),
+    "xray": (Service.XRAY,),
+}
+"""The endpoints behind which a service's calls are, by the prefix of its IAM actions ("AWS services that integrate with AWS PrivateLink")."""
+
+GATEWAYS = frozenset({"dynamodb", "s3"})
+"""Reached through the free gateway endpoints."""
+
+CALLED_BY_SERVICES = frozenset({"kms"})
+"""What a role needs of them, other services ask in its name: no packet of ours goes there."""
+
+
+class ServiceEndpoints(Construct):
+    """Interface endpoints of the services, with private DNS, so that the SDKs' usual addresses lead to them.
+
+    Args:
+        vpc: whose private subnets get them.
+        services: IAM prefixes, those of `INTERFACES`.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        vpc: ec2.IVpc,
+        services: Sequence[str],
+    ) -> None:
+        super().__init__(scope, id)
+        subnets = ec2.SubnetSelection(subnets=vpc.private_subnets or vpc.isolated_subnets)
+        security_group = ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, allow_all_outbound=False)
+        security_group.add_ingress_rule(ec2.Peer.ipv4(vpc.vpc_cidr_block), ec2.Port.tcp(443), "From the VPC")
+        acknowledge(
+            security_group, "The range is the VPC's own, which the rule cannot resolve.", "AwsSolutions-EC23"
+        )
+        for name in sorted(services):
+            for service in INTERFACES[name]:
+                ec2.InterfaceVpcEndpoint(
+                    self,
+                    "".join(part.capitalize() for part in service.short_name.replace(".", "-").split("-")),
+                    vpc=vpc,
+                    service=service,
+                    subnets=subnets,
+                    security_groups=[security_group],
+                    private_dns_enabled=True,
+                    open=False,
+                )

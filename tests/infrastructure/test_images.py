@@ -1,0 +1,46 @@
+"""Images built in CodeBuild, for people without Docker."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import app
+from tests.infrastructure.conftest import Assembly, context
+
+
+@pytest.fixture(scope="module")
+def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory: Path = tmp_path_factory.mktemp("codebuild")
+    app.build(context("dev", images="codebuild"), str(directory)).synth()
+    return directory
+
+
+def test_nothing_is_left_for_docker(assembly: Path) -> None:
+    manifests = [json.loads(file.read_text()) for file in assembly.glob("*.assets.json")]
+    assert len(manifests) >= 8
+    assert [manifest["dockerImages"] for manifest in manifests if manifest["dockerImages"]] == []
+
+
+def test_every_image_is_built_from_what_its_dockerfile_needs(assembly: Path) -> None:
+    builds = {}
+    for file in assembly.glob("*.template.json"):
+        for resource in json.loads(file.read_text())["Resources"].values():
+            if resource["Type"] == "Custom::CDKContainerImageBuild":
+                builds[file.name.split(".")[0]] = resource["Properties"]["buildCommand"]
+    assert "linux/arm64" in builds["Assistant"]
+    assert "COLLECTOR_IMAGE=" in builds["Assistant"]
+    assert "linux/amd64" in builds["Analysis"]
+    (sources,) = (each.parent for each in assembly.glob("asset.*/Dockerfile"))
+    for dockerfile in ("Dockerfile", "Dockerfile.jobs"):
+        for line in (sources / dockerfile).read_text().splitlines():
+            if line.startswith("COPY ") and "--from" not in line:
+                words = [word for word in line.split()[1:-1] if not word.startswith("--")]
+                assert all(list(sources.glob(word.rstrip("/"))) for word in words), line
+
+
+def test_the_libraries_log_groups_are_kept_as_long_as_ours(assemblies: dict[str, Assembly]) -> None:
+    groups = assemblies["enclosed"].resources("AWS::Logs::LogGroup")
+    builds = [group for group in groups.values() if "/aws/codebuild/" in json.dumps(group["Properties"])]
+    assert len(builds) == 3
+    assert all(group["Properties"]["RetentionInDays"] == 30 for group in builds)
