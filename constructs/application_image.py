@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from aws_cdk import CfnElement, DefaultStackSynthesizer, Stack, Token
+from aws_cdk import CfnElement, DefaultStackSynthesizer, IgnoreMode, Stack, Token
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_ecr as ecr
 from aws_cdk import aws_ecr_assets as ecr_assets
@@ -83,7 +83,8 @@ class ApplicationImage(Construct):
         # Imported here: to load it takes a tenth of a synth.
         from cdklabs.deploy_time_build import ContainerImageBuild
 
-        build = ContainerImageBuild(self, "Build", **options)
+        # As Docker reads .dockerignore; else what is below a folder that it takes back in would be left out.
+        build = ContainerImageBuild(self, "Build", ignore_mode=IgnoreMode.DOCKER, **options)
         stack = Stack.of(self)
         for child in stack.node.children:
             if child.node.id.startswith(PROJECT) and isinstance(child, codebuild.Project):

@@ -263,7 +263,7 @@ def report_permissions(cloud: Cloud, options: Options, console: Console) -> bool
     permissions = cloud.state(Permissions)
     denied = [f"{denial} ({count} times)" for denial, count in permissions.denials.items()]
     unused = permissions.unused()
-    unreviewed = compare(unused, reviewed(), permissions.deployed())
+    unreviewed = compare(unused, reviewed(), permissions.granted())
     console.print(
         f"  [bold]permissions[/] of {permissions.roles} roles enforced: {len(denied)} kinds of calls denied; "
         f"{len(unused)} grants not used, {len(unreviewed)} of them not as reviewed in local/iam/unused.yaml",

@@ -116,9 +116,15 @@ class Permissions(ServiceState):
         """How many roles have made calls."""
         return len({role for role, _, _ in self._used})
 
-    def deployed(self) -> set[str]:
-        """Labels of the templates' roles."""
-        return {label(role.arn) for role in self._all()}
+    def granted(self) -> set[tuple[str, str]]:
+        """Label of the role and action, of all that the templates' roles are allowed."""
+        return {
+            (label(role.arn), action)
+            for role in self._all()
+            for statement in self.statements(role.arn)
+            if statement.effect == "Allow"
+            for action in statement.actions
+        }
 
     def _all(self) -> Iterable[Any]:
         from moto.iam.models import iam_backends
@@ -194,8 +200,11 @@ def reviewed(path: Path = REVIEWED) -> Reviewed:
     return Reviewed(listed.pop("everywhere"), listed)
 
 
-def compare(unused: Iterable[Grant], listed: Reviewed, deployed: Collection[str]) -> list[str]:
-    """What differs between the unused grants and the reviewed ones of the deployed roles, as sentences with the remedy."""
+def compare(unused: Iterable[Grant], listed: Reviewed, granted: Collection[tuple[str, str]]) -> list[str]:
+    """What differs between the unused grants and the reviewed ones of this deployment, as sentences with the remedy.
+
+    A line about what only another profile grants is not this one's to judge.
+    """
     grants = list(unused)
     missing = [
         f"{grant.role} is granted {grant.action} ({grant.statement}) and never used it:"
@@ -205,11 +214,10 @@ def compare(unused: Iterable[Grant], listed: Reviewed, deployed: Collection[str]
     ]
     found = {(grant.role, grant.action) for grant in grants}
     stale = [
-        f"local/iam/unused.yaml lists {action} of {role}, which was used or is not granted: remove the line"
+        f"local/iam/unused.yaml lists {action} of {role}, which was used: remove the line"
         for role, actions in listed.roles.items()
-        if role in deployed
         for action in actions
-        if (role, action) not in found
+        if (role, action) in granted and (role, action) not in found
     ]
     return sorted(missing) + sorted(stale)
 

@@ -37,6 +37,11 @@ def test_every_image_is_built_from_what_its_dockerfile_needs(assembly: Path) -> 
             if line.startswith("COPY ") and "--from" not in line:
                 words = [word for word in line.split()[1:-1] if not word.startswith("--")]
                 assert all(list(sources.glob(word.rstrip("/"))) for word in words), line
+    packaged = {file.relative_to(sources) for file in (sources / "fmops").rglob("*") if file.is_file()}
+    written = {
+        file for file in Path("fmops").rglob("*") if file.is_file() and "__pycache__" not in file.parts
+    }
+    assert packaged == written
 
 
 def test_the_libraries_log_groups_are_kept_as_long_as_ours(assemblies: dict[str, Assembly]) -> None:
