@@ -17,6 +17,7 @@ INTERFACES: Mapping[str, tuple[ec2.InterfaceVpcEndpointAwsService, ...]] = {
     "firehose": (Service.KINESIS_FIREHOSE,),
     "logs": (Service.CLOUDWATCH_LOGS,),
     "sagemaker": (Service.SAGEMAKER_EXPERIMENTS,),
+    "sagemaker-mlflow": (Service.SAGEMAKER_EXPERIMENTS,),
     "secretsmanager": (Service.SECRETS_MANAGER,),
     "verifiedpermissions": (Service.VERIFIED_PERMISSIONS,),
     "xray": (Service.XRAY,),
