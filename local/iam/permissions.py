@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,13 +186,16 @@ def label(role_arn: str) -> str:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Why roles have an action that no local run uses: some of all roles, others of one."""
+    """Why roles have an action that no local run uses: some of all roles, others of one, or of those that match a pattern."""
 
     everywhere: Mapping[str, str]
     roles: Mapping[str, Mapping[str, str]]
 
     def reason(self, grant: Grant) -> str | None:
-        return self.everywhere.get(grant.action) or self.roles.get(grant.role, {}).get(grant.action)
+        if reason := self.everywhere.get(grant.action):
+            return reason
+        matching = (actions for role, actions in self.roles.items() if fnmatchcase(grant.role, role))
+        return next((actions[grant.action] for actions in matching if grant.action in actions), None)
 
 
 def reviewed(path: Path = REVIEWED) -> Reviewed:
