@@ -102,9 +102,9 @@ class ApplicationImage(Construct):
         lifetime: DataLifetime,
         retention: logs.RetentionDays,
     ) -> None:
-        """CodeBuild would make this group itself, and keep it for ever."""
-        log_group = logs.LogGroup(
-            self,
+        """CodeBuild would make this group itself, and keep it for ever. The stack's images share the project."""
+        log_group = project.node.try_find_child("BuildLogGroup") or logs.LogGroup(
+            project,
             "BuildLogGroup",
             log_group_name=f"/aws/codebuild/{project.project_name}",
             retention=retention,
@@ -115,8 +115,10 @@ class ApplicationImage(Construct):
     def _log_handler(
         self, handler: lambda_.Function, lifetime: DataLifetime, retention: logs.RetentionDays
     ) -> None:
+        if handler.node.try_find_child("HandlerLogGroup") is not None:
+            return
         log_group = logs.LogGroup(
-            self, "HandlerLogGroup", retention=retention, removal_policy=lifetime.removal_policy
+            handler, "HandlerLogGroup", retention=retention, removal_policy=lifetime.removal_policy
         )
         function = handler.node.default_child
         assert isinstance(function, lambda_.CfnFunction)  # noqa: S101 - the function's L1

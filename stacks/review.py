@@ -168,6 +168,7 @@ class Review(FmopsStack):
             name=f"{self._settings.environment_name}-evaluate",
             image=ROOT,
             dockerfile="Dockerfile.jobs",
+            built_by=self._settings.images,
             module="fmops.jobs.evaluate",
             environment={
                 "FMOPS_ENVIRONMENT": self._settings.environment_name,
