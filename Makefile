@@ -120,8 +120,13 @@ bootstrap: setup node_modules ## Prepare the account and region of your AWS cred
 	@$(CDK) bootstrap -c profile=$(PROFILE)
 
 .PHONY: destroy
-destroy: setup node_modules ## Remove PROFILE from the account; what it keeps is in docs/operate.md
-	@$(CDK) destroy --all -c profile=$(PROFILE)
+destroy: setup node_modules ## Say what of PROFILE would stay and why, ask (YES=1: do not), and remove it from the account
+	@$(BIN)/python -m cost.survivors --profile $(PROFILE) $(if $(YES),--yes)
+	@$(CDK) destroy --all --force -c profile=$(PROFILE)
+
+.PHONY: smoke
+smoke: setup ## Send the tour to PROFILE's deployed assistant, at URL= or where its stack says, as the demo's users (which it makes)
+	@$(BIN)/python -m demo --environment $(ENVIRONMENT) $(if $(URL),--url "$(URL)")
 
 ##@ Work on it
 

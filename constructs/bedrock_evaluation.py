@@ -25,7 +25,6 @@ class BedrockEvaluation(Construct):
         bucket: with the datasets and the results.
         prefix: key prefix of both, without slashes at the ends.
         judge_model_id: a model or inference profile that can judge.
-        lifetime: of the state machine.
         log_retention: of its log group.
     """
 
@@ -38,7 +37,6 @@ class BedrockEvaluation(Construct):
         bucket: s3.Bucket,
         prefix: str,
         judge_model_id: str,
-        lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
     ) -> None:
         super().__init__(scope, id)
@@ -47,7 +45,7 @@ class BedrockEvaluation(Construct):
             service="bedrock", resource="evaluation-job", resource_name="*"
         )
         self.role = self._build_role(bucket, prefix)
-        self.state_machine = self._build_state_machine(name, lifetime, log_retention)
+        self.state_machine = self._build_state_machine(name, log_retention)
         self._allow_jobs()
 
     def _build_role(self, bucket: s3.Bucket, prefix: str) -> iam.Role:
@@ -83,9 +81,7 @@ class BedrockEvaluation(Construct):
         )
         return role
 
-    def _build_state_machine(
-        self, name: str, lifetime: DataLifetime, log_retention: logs.RetentionDays
-    ) -> sfn.StateMachine:
+    def _build_state_machine(self, name: str, log_retention: logs.RetentionDays) -> sfn.StateMachine:
         log_group = logs.LogGroup(
             self,
             "LogGroup",
@@ -100,7 +96,6 @@ class BedrockEvaluation(Construct):
             timeout=Duration.hours(24),
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-            removal_policy=lifetime.removal_policy,
         )
 
     def _build_states(self) -> sfn.IChainable:

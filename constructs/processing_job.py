@@ -93,7 +93,7 @@ class ProcessingJob(Construct):
             log_retention=log_retention,
         )
         self.role = self._build_role()
-        self.state_machine = self._build_state_machine(log_retention, lifetime)
+        self.state_machine = self._build_state_machine(log_retention)
         self._allow_runs()
         self.schedule = self._build_schedule(schedule, scheduled_input or {})
         self.alarms = self._build_alarms(overdue_days if schedule else None)
@@ -139,9 +139,7 @@ class ProcessingJob(Construct):
         )
         return role
 
-    def _build_state_machine(
-        self, log_retention: logs.RetentionDays, lifetime: DataLifetime
-    ) -> sfn.StateMachine:
+    def _build_state_machine(self, log_retention: logs.RetentionDays) -> sfn.StateMachine:
         log_group = logs.LogGroup(
             self,
             "LogGroup",
@@ -158,7 +156,6 @@ class ProcessingJob(Construct):
             timeout=self._max_runtime.plus(Duration.minutes(30)),
             tracing_enabled=True,
             logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-            removal_policy=lifetime.removal_policy,
         )
 
     def _build_states(self) -> sfn.IChainable:

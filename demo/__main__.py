@@ -7,6 +7,8 @@ import sys
 from typing import Any
 
 import boto3
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from demo import seed
@@ -21,10 +23,42 @@ def main() -> int:
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
     parser.add_argument("--url", help="the assistant's address, by default the load balancer's")
     arguments = parser.parse_args()
-    outputs = stack_outputs(arguments.environment)
-    url = arguments.url or outputs["Assistant"]["AssistantUrl"]
-    held = guide(Visit(url, outputs, seed.main(outputs), Console()))
+    try:
+        outputs = stack_outputs(arguments.environment)
+        url = arguments.url or outputs["Assistant"]["AssistantUrl"]
+        check_reachable(url)
+        held = guide(Visit(url, outputs, seed.main(outputs), Console()))
+    except (BotoCoreError, ClientError, UnreachableError) as error:
+        print(_remedy(error, arguments.environment), file=sys.stderr)
+        return 2
     return 0 if held else 1
+
+
+class UnreachableError(Exception):
+    """Nothing that is an assistant answers at the address."""
+
+
+def check_reachable(url: str) -> None:
+    """Raise UnreachableError unless the assistant says that it is ready."""
+    try:
+        answer = urllib3.request("GET", f"{url.rstrip('/')}/readyz", timeout=10, retries=2)
+    except urllib3.exceptions.HTTPError as error:
+        raise UnreachableError(
+            f"nothing answers at {url} ({type(error).__name__}): is the load balancer internal, or your address not in assistant.ingress_cidrs?"
+        ) from None
+    if answer.status != 200:
+        raise UnreachableError(
+            f"{url}/readyz answered {answer.status}: give the assistant's own address as URL="
+        )
+
+
+def _remedy(error: Exception, environment: str) -> str:
+    text = str(error)
+    if "does not exist" in text:
+        return f"{environment} is not deployed in this account and region ({text}): give its PROFILE, and your AWS_REGION."
+    if "ADMIN_USER_PASSWORD_AUTH" in text or "Auth flow not enabled" in text:
+        return f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in, which `dev` has."
+    return text
 
 
 def stack_outputs(environment: str) -> dict[str, dict[str, str]]:

@@ -66,7 +66,6 @@ class Review(FmopsStack):
             bucket=foundation.lake.bucket,
             prefix=f"{Foundation.EVALUATION}/bedrock",
             judge_model_id=settings.evaluation.judge_model_id,
-            lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
         self.evaluation_job = self._build_evaluation_job(identity, assistant)
