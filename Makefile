@@ -99,6 +99,10 @@ rehearse: setup ## Before you pay: check the templates of PROFILE (also everythi
 	@$(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS)
 	@$(BIN)/python -m local up --once --rehearse --profile $(PROFILE)
 
+.PHONY: doctor
+doctor: setup ## Ask the account of your AWS credentials, read-only, what would stop a deploy of PROFILE (PROBE=1: also ask the model for a token)
+	@$(BIN)/python -m doctor --profile $(PROFILE) $(if $(PROBE),--probe)
+
 .PHONY: cost
 cost: setup ## What PROFILE costs a month idle and per 1,000 requests, by stack, from its templates (REQUESTS=N a month, EDITORS=N in Grafana)
 	@$(BIN)/python -m cost --profile $(PROFILE) --requests $(or $(REQUESTS),0) --editors $(or $(EDITORS),0)

@@ -1,0 +1,5 @@
+"""A local AWS to examine."""
+
+from tests.local.conftest import cloud
+
+__all__ = ["cloud"]
