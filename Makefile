@@ -117,7 +117,7 @@ diff: setup node_modules ## Show what a deploy of PROFILE would change (needs AW
 
 .PHONY: deploy
 deploy: setup node_modules ## Deploy PROFILE into the account of your AWS credentials (needs Docker for the image)
-	@$(CDK) deploy --all -c profile=$(PROFILE)
+	@$(CDK) deploy --all -c profile=$(PROFILE) $(if $(YES),--require-approval never)
 
 .PHONY: bootstrap
 bootstrap: setup node_modules ## Prepare the account and region of your AWS credentials for the CDK, once
