@@ -11,7 +11,7 @@ from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 from constructs.acknowledge import acknowledge, acknowledge_keys
 from constructs.bedrock_access import grant_invoke
-from constructs.data_lifetime import DataLifetime
+from constructs.logged_state_machine import logged_state_machine
 
 
 class BedrockEvaluation(Construct):
@@ -45,7 +45,13 @@ class BedrockEvaluation(Construct):
             service="bedrock", resource="evaluation-job", resource_name="*"
         )
         self.role = self._build_role(bucket, prefix)
-        self.state_machine = self._build_state_machine(name, log_retention)
+        self.state_machine = logged_state_machine(
+            self,
+            name=f"{name}-bedrock-evaluation",
+            states=self._build_states(),
+            timeout=Duration.hours(24),
+            log_retention=log_retention,
+        )
         self._allow_jobs()
 
     def _build_role(self, bucket: s3.Bucket, prefix: str) -> iam.Role:
@@ -80,23 +86,6 @@ class BedrockEvaluation(Construct):
             role, "Each job has its own dataset and results below the prefix.", bucket, f"{prefix}/*"
         )
         return role
-
-    def _build_state_machine(self, name: str, log_retention: logs.RetentionDays) -> sfn.StateMachine:
-        log_group = logs.LogGroup(
-            self,
-            "LogGroup",
-            log_group_name=f"/aws/vendedlogs/states/{name}-bedrock-evaluation",
-            retention=log_retention,
-            removal_policy=DataLifetime.TEMPORARY.removal_policy,
-        )
-        return sfn.StateMachine(
-            self,
-            "StateMachine",
-            definition_body=sfn.DefinitionBody.from_chainable(self._build_states()),
-            timeout=Duration.hours(24),
-            tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-        )
 
     def _build_states(self) -> sfn.IChainable:
         prepare = sfn.Pass(self, "Prepare", parameters={"Wait": 1, "Input.$": "$"})

@@ -19,6 +19,7 @@ from constructs.acknowledge import acknowledge, in_findings
 from constructs.alarms import notify
 from constructs.application_image import ApplicationImage
 from constructs.data_lifetime import DataLifetime
+from constructs.logged_state_machine import logged_state_machine
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
@@ -93,7 +94,13 @@ class ProcessingJob(Construct):
             log_retention=log_retention,
         )
         self.role = self._build_role()
-        self.state_machine = self._build_state_machine(log_retention)
+        self.state_machine = logged_state_machine(
+            self,
+            name=self._name,
+            states=self._build_states(),
+            timeout=self._max_runtime.plus(Duration.minutes(30)),
+            log_retention=log_retention,
+        )
         self._allow_runs()
         self.schedule = self._build_schedule(schedule, scheduled_input or {})
         self.alarms = self._build_alarms(overdue_days if schedule else None)
@@ -138,25 +145,6 @@ class ProcessingJob(Construct):
             f"AwsSolutions-IAM5[Resource::{in_findings(self, log_group)}:log-stream:{self._name}-*]",
         )
         return role
-
-    def _build_state_machine(self, log_retention: logs.RetentionDays) -> sfn.StateMachine:
-        log_group = logs.LogGroup(
-            self,
-            "LogGroup",
-            # Under this prefix log groups do not fill up the region's resource policy for log delivery.
-            log_group_name=f"/aws/vendedlogs/states/{self._name}",
-            retention=log_retention,
-            # Its name is fixed: one that survived would be in the way of the next deployment.
-            removal_policy=DataLifetime.TEMPORARY.removal_policy,
-        )
-        return sfn.StateMachine(
-            self,
-            "StateMachine",
-            definition_body=sfn.DefinitionBody.from_chainable(self._build_states()),
-            timeout=self._max_runtime.plus(Duration.minutes(30)),
-            tracing_enabled=True,
-            logs=sfn.LogOptions(destination=log_group, level=sfn.LogLevel.ALL, include_execution_data=False),
-        )
 
     def _build_states(self) -> sfn.IChainable:
         start = self._build_create()
