@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -15,7 +16,7 @@ from demo import seed
 from demo.guide import guide
 from demo.visit import Visit
 
-STACKS = ("Identity", "Tracking", "Observability", "Capture", "Assistant", "Review")
+STACKS = ("Identity", "Tracking", "Observability", "Capture", "Assistant", "Analysis", "Review")
 
 
 def main() -> int:
@@ -27,8 +28,9 @@ def main() -> int:
         outputs = stack_outputs(arguments.environment)
         url = arguments.url or outputs["Assistant"]["AssistantUrl"]
         check_reachable(url)
+        check_passwords(outputs["Identity"], arguments.environment)
         held = guide(Visit(url, outputs, seed.main(outputs), Console()))
-    except (BotoCoreError, ClientError, UnreachableError) as error:
+    except (BotoCoreError, ClientError, UnreachableError, NoPasswordsError) as error:
         print(_remedy(error, arguments.environment), file=sys.stderr)
         return 2
     return 0 if held else 1
@@ -36,6 +38,25 @@ def main() -> int:
 
 class UnreachableError(Exception):
     """Nothing that is an assistant answers at the address."""
+
+
+class NoPasswordsError(Exception):
+    """The demo's users cannot sign in to the deployment."""
+
+
+def check_passwords(identity: Mapping[str, str], environment: str) -> None:
+    """Raise NoPasswordsError unless the demo's users can sign in: asked first, so that a refusal leaves no users behind."""
+    if "UserPoolId" not in identity:
+        raise NoPasswordsError(
+            f"{environment} has no user pool, since identity.oidc names an issuer of yours: the tour's users cannot be made there"
+        )
+    client = boto3.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=identity["UserPoolId"], ClientId=identity["UserPoolClientId"]
+    )
+    if "ALLOW_ADMIN_USER_PASSWORD_AUTH" not in client["UserPoolClient"].get("ExplicitAuthFlows", []):
+        raise NoPasswordsError(
+            f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in, which `dev` has"
+        )
 
 
 def check_reachable(url: str) -> None:
@@ -56,8 +77,6 @@ def _remedy(error: Exception, environment: str) -> str:
     text = str(error)
     if "does not exist" in text:
         return f"{environment} is not deployed in this account and region ({text}): give its PROFILE, and your AWS_REGION."
-    if "ADMIN_USER_PASSWORD_AUTH" in text or "Auth flow not enabled" in text:
-        return f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in, which `dev` has."
     return text
 
 

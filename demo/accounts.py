@@ -69,6 +69,8 @@ class Directory:
         subject = next(item["Value"] for item in user["UserAttributes"] if item["Name"] == "sub")
         account = self._accounts[username] = Account(username, password, subject)
         if profile.get("mfa"):
+            # An earlier seed's factor is lost with its process: without it the new one can be registered.
+            self._set_totp(username, wanted=False)
             account.totp = self._register_totp(account)
         return account
 
@@ -81,12 +83,15 @@ class Directory:
         secret = self._cognito.associate_software_token(AccessToken=access_token)["SecretCode"]
         totp = pyotp.TOTP(secret)
         self._cognito.verify_software_token(AccessToken=access_token, UserCode=totp.now())
+        self._set_totp(account.username, wanted=True)
+        return totp
+
+    def _set_totp(self, username: str, *, wanted: bool) -> None:
         self._cognito.admin_set_user_mfa_preference(
             UserPoolId=self._pool,
-            Username=account.username,
-            SoftwareTokenMfaSettings={"Enabled": True, "PreferredMfa": True},
+            Username=username,
+            SoftwareTokenMfaSettings={"Enabled": wanted, "PreferredMfa": wanted},
         )
-        return totp
 
     def _sign_in(self, account: Account) -> dict[str, Any]:
         try:
