@@ -17,7 +17,7 @@ FARGATE_UNITS = 1024
 # Quotas that stop a deployment: service, code, name.
 VPCS = ("vpc", "L-F678F1CE", "VPCs per region")
 ADDRESSES = ("ec2", "L-0263D0A3", "Elastic IP addresses")
-FARGATE = ("fargate", "L-3032A538", "Fargate vCPUs")
+FARGATE = ("fargate", "L-3032A538", "Fargate vCPUs, what runs already not counted")
 
 
 @check("who you are")
