@@ -90,15 +90,15 @@ class Permissions(ServiceState):
         role = self._role(role_arn)
         document = role.assume_role_policy_document
         keys: dict[str, tuple[str, ...]] = {"aws:sourceaccount": (self.cloud.account,)}
-        for statement in _statements(_text(document)):
-            trusted = statement.get("Principal", {}).get("Service", [])
-            if service not in ([trusted] if isinstance(trusted, str) else trusted):
-                continue
-            anything = {**statement, "Action": "sts:AssumeRole", "Resource": "*"}
-            (parsed,) = parse(
-                "trust", {"Statement": [{k: v for k, v in anything.items() if k != "Principal"}]}
-            )
-            if evaluate([parsed], "sts:AssumeRole", "*", {**keys, **_source(statement)}).allowed:
+        about = [each for each in _statements(_text(document)) if _names(each.get("Principal"), service)]
+        denials = [each for each in about if each["Effect"] == "Deny"]
+        for allow in (each for each in about if each["Effect"] == "Allow"):
+            statements = [
+                {name: value for name, value in each.items() if name != "Principal"} | {"Resource": "*"}
+                for each in (allow, *denials)
+            ]
+            parsed = parse("trust", {"Statement": statements})
+            if evaluate(parsed, "sts:AssumeRole", "*", {**keys, **_source(allow)}).allowed:
                 return
         raise AccessDenied(
             "AccessDenied", f"{service} is not trusted by {role_arn}: its trust policy does not name it"
@@ -224,6 +224,14 @@ def compare(unused: Iterable[Grant], listed: Reviewed, granted: Collection[tuple
         if (role, action) in granted and (role, action) not in found
     ]
     return sorted(missing) + sorted(stale)
+
+
+def _names(principal: Any, service: str) -> bool:
+    """Whether the principal of a trust policy's statement is this service, or everyone."""
+    if not isinstance(principal, Mapping):
+        return bool(principal == "*")
+    named = principal.get("Service", [])
+    return service in ([named] if isinstance(named, str) else named)
 
 
 def _source(statement: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -65,6 +65,8 @@ def test_statements(statements: list[dict[str, Any]], action: str, resource: str
         ("ArnLike", ["arn:aws:iam::*:role/x*"], "arn:aws:iam::1:role/xy", True),
         ("ArnLike", ["arn:aws:*"], "arn:aws:iam::1:role/xy", False),
         ("Bool", ["true"], "True", True),
+        ("Bool", ["true"], "false", False),
+        ("Bool", ["false"], "true", False),
         ("Null", ["true"], None, True),
         ("Null", ["false"], None, False),
         ("NumericLessThanEquals", ["10"], "9.5", True),
@@ -181,6 +183,33 @@ def test_a_service_that_the_role_does_not_trust_cannot_act_under_it(cloud: Cloud
     role = Role(cloud, "tasks-only", allow("*"))
     with pytest.raises(Exception, match=r"scheduler\.amazonaws\.com is not trusted by"):
         cloud.assume(role.arn, "scheduler.amazonaws.com")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("denied-service", {"Effect": "Deny"}),
+        ("denied-to-all", {"Effect": "Deny", "Principal": "*"}),
+        ("other-action", {"Action": "sts:TagSession"}),
+    ],
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_a_trust_policy_may_deny_or_allow_something_else(
+    cloud: Cloud, name: str, change: dict[str, Any], first: bool
+) -> None:
+    trusting = {
+        "Effect": "Allow",
+        "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    changed = {**trusting, **change}
+    denies = changed["Effect"] == "Deny"
+    statements = ([changed, trusting] if first else [trusting, changed]) if denies else [changed]
+    role = cloud.client("iam").create_role(
+        RoleName=f"{name}-{first}", AssumeRolePolicyDocument=json.dumps({"Statement": statements})
+    )["Role"]["Arn"]
+    with pytest.raises(Exception, match=r"ecs-tasks\.amazonaws\.com is not trusted by"):
+        cloud.assume(role, "ecs-tasks.amazonaws.com")
 
 
 def test_a_condition_on_the_namespace_is_evaluated(cloud: Cloud) -> None:
