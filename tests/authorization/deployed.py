@@ -10,7 +10,9 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from httpx import Response
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -96,33 +98,39 @@ class Sink:
 
 @dataclass
 class Assistant:
-    """One process of the assistant; another one is a restart."""
+    """One process of the assistant; another one is a restart. What a request captures is in ``sink`` when it is answered."""
 
-    client: TestClient
+    app: FastAPI
     sink: Sink
     model: Obedient
 
     def ask(self, token: str, *calls: tuple[str, dict[str, Any]], say: str = "Do this:") -> dict[str, Any]:
         text = f"{say} {json.dumps([{'name': name, 'args': arguments} for name, arguments in calls])}"
         body = {"model": "claims-desk", "messages": [{"role": "user", "content": text}]}
-        answer = self.client.post("/v1/chat/completions", json=body, headers=_bearer(token))
+        answer = self.request("POST", "/v1/chat/completions", json=body, headers=_bearer(token))
         assert answer.status_code == 200, answer.text
         result: dict[str, Any] = answer.json()
         return result
 
     def approvals(self, token: str) -> list[dict[str, Any]]:
-        listed: list[dict[str, Any]] = self.client.get("/v1/approvals", headers=_bearer(token)).json()["data"]
+        answer = self.request("GET", "/v1/approvals", headers=_bearer(token))
+        listed: list[dict[str, Any]] = answer.json()["data"]
         return listed
 
     def decide(self, token: str, approval: str, decision: str = "approve") -> tuple[int, dict[str, Any]]:
-        answer = self.client.post(
-            f"/v1/approvals/{approval}", json={"decision": decision}, headers=_bearer(token)
+        answer = self.request(
+            "POST", f"/v1/approvals/{approval}", json={"decision": decision}, headers=_bearer(token)
         )
         return answer.status_code, answer.json()
 
     def see(self, token: str, approval: str) -> tuple[int, dict[str, Any]]:
-        answer = self.client.get(f"/v1/approvals/{approval}", headers=_bearer(token))
+        answer = self.request("GET", f"/v1/approvals/{approval}", headers=_bearer(token))
         return answer.status_code, answer.json()
+
+    def request(self, method: str, path: str, **more: Any) -> Response:
+        # The application is closed after each request: that waits for what is captured beside it.
+        with TestClient(self.app) as client:
+            return client.request(method, path, **more)
 
 
 @dataclass
@@ -222,7 +230,7 @@ class Deployed:
             pseudonyms=pseudonyms,
             approvals=Approvals(table, conversation, self.authorizer(), resolver),
         )
-        return Assistant(TestClient(app), sink, model)
+        return Assistant(app, sink, model)
 
     def verifier(self) -> TokenVerifier:
         return TokenVerifier(

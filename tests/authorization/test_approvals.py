@@ -151,4 +151,4 @@ def test_an_unknown_approval_and_a_wrong_body_are_refused(deployed: Deployed) ->
     assistant = deployed.assistant()
     assert assistant.decide(deployed.token("sofia"), "apr-nothing")[0] == 404
     assert assistant.decide(deployed.token("sofia"), "apr-nothing", "maybe")[0] == 400
-    assert assistant.client.get("/v1/approvals").status_code == 401
+    assert assistant.request("GET", "/v1/approvals").status_code == 401
