@@ -129,8 +129,10 @@ destroy: setup node_modules ## Say what of PROFILE would stay and why, ask (YES=
 	@$(CDK) destroy --all --force -c profile=$(PROFILE)
 
 .PHONY: smoke
-smoke: setup ## Send the tour to PROFILE's deployed assistant, at URL= or where its stack says, as the demo's users (which it makes)
-	@$(BIN)/python -m demo --environment $(ENVIRONMENT) $(if $(URL),--url "$(URL)")
+smoke: setup ## Send the tour to PROFILE's assistant, at URL= or where its stack says, as the demo's users (which it makes); TOKEN=: as its caller; ALL=1: what changes the deployment too
+	@$(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
+	  $(BIN)/python -m demo --environment $(ENVIRONMENT) $(if $(or $(URL),$(LOCAL)),--url "$(or $(URL),http://localhost:8080)") \
+	  $(if $(filter command line,$(origin TOKEN)),--token-from TOKEN) $(if $(ALL),--all)
 
 ##@ Work on it
 

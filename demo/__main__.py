@@ -1,39 +1,100 @@
-"""``python -m demo``: seeds a deployment in AWS and sends it the tour, with the operator's credentials."""
+"""``python -m demo``: seeds a deployment in AWS and sends it the tour, with the operator's credentials.
+
+It changes nothing of what serves, and prints no token.
+"""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import httpx
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from demo import seed
-from demo.guide import guide
+from demo.guide import CHAPTERS, guide
 from demo.visit import Visit
 
 STACKS = ("Identity", "Tracking", "Observability", "Capture", "Assistant", "Analysis", "Review")
+LOG_WIDTH = 140
+"""Columns where the output is a file or a CI log."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
     parser.add_argument("--url", help="the assistant's address, by default the load balancer's")
+    parser.add_argument(
+        "--token-from",
+        metavar="VARIABLE",
+        help="of the environment, with the ID token of a caller: sends what holds for everyone, and makes no users",
+    )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="then also analyse, review and evaluate, which changes the deployment: for a while another prompt serves",
+    )
     arguments = parser.parse_args()
+    token = os.environ.get(arguments.token_from or "", "").strip()
+    if arguments.token_from and not token:
+        parser.error(f"the variable {arguments.token_from} holds no token")
+    if token and arguments.all:
+        parser.error("--all needs the demo's users, and --token-from makes none: leave one of them out")
     try:
         outputs = stack_outputs(arguments.environment)
-        url = arguments.url or outputs["Assistant"]["AssistantUrl"]
+        url = (arguments.url or outputs["Assistant"]["AssistantUrl"]).rstrip("/")
         check_reachable(url)
-        check_passwords(outputs["Identity"], arguments.environment)
-        held = guide(Visit(url, outputs, seed.main(outputs), Console()))
-    except (BotoCoreError, ClientError, UnreachableError, NoPasswordsError) as error:
+        held = _given(url, outputs, token) if token else _seeded(url, outputs, arguments)
+    except (BotoCoreError, ClientError, UnreachableError, NoPasswordsError, TokenError) as error:
         print(_remedy(error, arguments.environment), file=sys.stderr)
         return 2
     return 0 if held else 1
+
+
+def _seeded(url: str, outputs: Mapping[str, Mapping[str, str]], arguments: argparse.Namespace) -> bool:
+    """The whole tour, as the demo's users."""
+    check_passwords(outputs["Identity"], arguments.environment)
+    console = _console()
+    visit = Visit(url, outputs, seed.main(outputs), console)
+    held = guide(visit, chapters=CHAPTERS if arguments.all else ())
+    if not arguments.all:
+        left_out = ", ".join(chapter.__module__.removeprefix("demo.") for chapter in CHAPTERS)
+        console.print(f"left out, since they change the deployment: {left_out} (ALL=1)")
+    console.print("the demo's users, customers and claims stay in the deployment")
+    return held
+
+
+def _given(url: str, outputs: Mapping[str, Mapping[str, str]], token: str) -> bool:
+    """The steps that hold for everyone, as the caller whose token was given."""
+    check_token(url, token)
+    console = _console()
+    held = guide(Visit(url, outputs, Caller(token), console), chapters=(), for_anyone=True)
+    console.print(
+        "left out: the steps of the demo's users and claims, which a token of another caller has not"
+    )
+    return held
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=LOG_WIDTH)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody whose token was given: stands for each of the demo's users."""
+
+    token: str
+
+    def id_token(self, username: str) -> str:  # noqa: ARG002 - whoever it is
+        return self.token
 
 
 class UnreachableError(Exception):
@@ -44,18 +105,32 @@ class NoPasswordsError(Exception):
     """The demo's users cannot sign in to the deployment."""
 
 
+class TokenError(Exception):
+    """The assistant does not take the token that was given."""
+
+
 def check_passwords(identity: Mapping[str, str], environment: str) -> None:
     """Raise NoPasswordsError unless the demo's users can sign in: asked first, so that a refusal leaves no users behind."""
     if "UserPoolId" not in identity:
         raise NoPasswordsError(
-            f"{environment} has no user pool, since identity.oidc names an issuer of yours: the tour's users cannot be made there"
+            f"{environment} has no user pool, since identity.oidc names an issuer of yours: the tour's users cannot be made there: give a token of a user as TOKEN="
         )
     client = boto3.client("cognito-idp").describe_user_pool_client(
         UserPoolId=identity["UserPoolId"], ClientId=identity["UserPoolClientId"]
     )
     if "ALLOW_ADMIN_USER_PASSWORD_AUTH" not in client["UserPoolClient"].get("ExplicitAuthFlows", []):
         raise NoPasswordsError(
-            f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in, which `dev` has"
+            f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in, which `dev` has, or a token of a user as TOKEN="
+        )
+
+
+def check_token(url: str, token: str) -> None:
+    """Raise TokenError unless the assistant knows who the token's caller is: asked with a body that it refuses anyway."""
+    bearer = {"authorization": f"Bearer {token}"}
+    answer = httpx.post(f"{url.rstrip('/')}/v1/chat/completions", json={}, headers=bearer, timeout=30)
+    if answer.status_code == httpx.codes.UNAUTHORIZED:
+        raise TokenError(
+            "the assistant does not take the token: give an ID token of its issuer and client that has not expired"
         )
 
 

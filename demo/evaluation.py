@@ -93,20 +93,31 @@ class _Chapter:
         if not any(line.startswith("recorded in MLflow") for line in self._compared):
             self._problems.append("experiment: the job has recorded no comparison")
         self._tell_tried()
-        careless, complete = self._versions["careless"], self._versions["complete"]
+        first, careless, complete = (self._versions[each] for each in ("as packaged", "careless", "complete"))
         self._expect("a worse prompt is refused", self._gate(careless), promoted=False)
-        before = self._served("1")
+        before = self._served(first)
         self._expect("a better prompt is promoted", self._gate(complete), promoted=True)
         with ThreadPoolExecutor(1) as meanwhile:
             agreement = meanwhile.submit(self._agreement)
             after = self._served(complete)
             agreement.result()
-        self._console.print(f"  version 1 said: {escape(before)}\n  version {complete} says: {escape(after)}")
+        self._console.print(
+            f"  version {first} said: {escape(before)}\n  version {complete} says: {escape(after)}"
+        )
         self._setup.registry.rollback("claims-desk", by=BY, reason="to show that it works")
         self._history()
-        self._served("1")
-        self._console.print("  rolled back: version 1 serves again, without a restart")
+        self._served(first)
+        self._console.print(f"  rolled back: version {first} serves again, without a restart")
+        self._give_back(first)
         return self._problems
+
+    def _give_back(self, first: str) -> None:
+        """What served before the demo, in a deployment that has been in use."""
+        if self._before not in ("", first):
+            self._setup.registry.promote(
+                "claims-desk", self._before, by=BY, reason="it served before the demo"
+            )
+            self._console.print(f"  version {self._before}, which served before the demo, serves again")
 
     def _adopt(self) -> None:
         """The deployment's settings, in this process's environment until the chapter is over."""
@@ -137,11 +148,15 @@ class _Chapter:
             "careless": PROMPTS / "careless.md",
             "complete": PROMPTS / "complete.md",
         }
-        made = {
-            what: registry.register(PROMPT_NAME, path.read_text(), message=what)
-            for what, path in texts.items()
-        }
-        registry.promote(PROMPT_NAME, made["as packaged"].version, by=BY, reason="the first version")
+        there = {prompt.template: prompt for prompt in registry.versions(PROMPT_NAME)}
+        made = {}
+        for what, path in texts.items():
+            text = path.read_text()
+            # An earlier demo registered it: a version more of the same text would tell nobody anything.
+            made[what] = there.get(text) or registry.register(PROMPT_NAME, text, message=what)
+        self._before = registry.serving_version(PROMPT_NAME)
+        if self._before != made["as packaged"].version:
+            registry.promote(PROMPT_NAME, made["as packaged"].version, by=BY, reason="the first version")
         return {what: prompt.version for what, prompt in made.items()}
 
     def _tell_versions(self) -> None:
@@ -188,8 +203,9 @@ class _Chapter:
         return answers
 
     def _tell_tried(self) -> None:
-        link = f"{self._visit.base_url}/playground#token={self._visit.directory.id_token('petra')}"
-        self._console.print(f"  the playground, as petra: {link}", soft_wrap=True)
+        self._console.print(
+            f"  the playground, as petra: {self._visit.link('/playground', 'petra')}", soft_wrap=True
+        )
         for name, said in zip(("as packaged", "complete"), self._tried, strict=True):
             self._console.print(f"      {name}: {escape(said['text'])}", highlight=False)
         if self._tried[0]["text"] == self._tried[1]["text"] or any(not each["text"] for each in self._tried):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from demo.tour import Step
 
 TRACES_PER_CALL = 5
 """Trace ids of one BatchGetTraces call."""
+SKEW = timedelta(minutes=15)
+"""How far this machine's clock may be from S3's, and how long before its delivery an object's key may be of."""
 
 
 CAPTURED = """
@@ -25,10 +28,14 @@ GROUP BY interaction_id
 
 
 class Evidence:
-    """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing."""
+    """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing.
 
-    def __init__(self, outputs: Mapping[str, Mapping[str, str]]) -> None:
+    ``since``: when the visit began. What was captured before it, which may be a year of others' interactions, is not read.
+    """
+
+    def __init__(self, outputs: Mapping[str, Mapping[str, str]], *, since: datetime | None = None) -> None:
         self._bucket = outputs["Capture"]["LakeBucketName"]
+        self._since = since - SKEW if since else None
         self._s3 = boto3.client("s3")
         self._xray = boto3.client("xray")
         self.problems: list[str] = []
@@ -38,8 +45,19 @@ class Evidence:
 
     def gather(self, steps: Sequence[Step]) -> None:
         """Read everything that belongs to the steps, and compare."""
-        self.records = self.read_lake()
         answered = [step for step in steps if step.interaction_id]
+        captured = self._captured()
+        ours = {
+            step.interaction_id: captured[step.interaction_id]
+            for step in answered
+            if step.interaction_id in captured
+        }
+        self.records = {interaction: record for interaction, (record, _) in ours.items()}
+        self.problems += [
+            f"{interaction} was captured {count} times"
+            for interaction, (_, count) in ours.items()
+            if count > 1
+        ]
         self.segments = self._read_traces([step.trace_id for step in answered])
         for step in answered:
             self._check_record(step)
@@ -59,20 +77,35 @@ class Evidence:
 
     def read_lake(self) -> dict[str, dict[str, Any]]:
         """The captured interactions by id."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix="interactions/"
-        )
-        self.objects = [item["Key"] for page in pages for item in page.get("Contents", [])]
+        return {interaction: record for interaction, (record, _) in self._captured().items()}
+
+    def _captured(self) -> dict[str, tuple[dict[str, Any], int]]:
+        """Each record by its interaction's id, with how many times it is there."""
+        self.objects = list(self._list())
         with tempfile.TemporaryDirectory() as directory:
             for number, key in enumerate(self.objects):
                 self._s3.download_file(self._bucket, key, str(Path(directory) / f"{number}.jsonl.gz"))
             if not self.objects:
                 return {}
             lines = duckdb.execute(CAPTURED, [f"{directory}/*.jsonl.gz"]).fetchall()
-        self.problems += [
-            f"{interaction} was captured {count} times" for interaction, count, _ in lines if count > 1
-        ]
-        return {interaction: json.loads(record) for interaction, _, record in lines}
+        return {interaction: (json.loads(record), count) for interaction, count, record in lines}
+
+    def _list(self) -> Iterator[str]:
+        for prefix in self._prefixes():
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+            for item in (item for page in pages for item in page.get("Contents", [])):
+                if self._since is None or item["LastModified"] >= self._since:
+                    yield item["Key"]
+
+    def _prefixes(self) -> Iterator[str]:
+        """Of the days since the visit began."""
+        if self._since is None:
+            yield "interactions/"
+            return
+        day = self._since.date()
+        while day <= datetime.now(UTC).date():
+            yield f"interactions/dt={day}/"
+            day += timedelta(days=1)
 
     def _read_traces(self, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         segments: dict[str, list[dict[str, Any]]] = {}

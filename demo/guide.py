@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -18,16 +19,20 @@ PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
 
 CHAPTERS: tuple[Chapter, ...] = (analysis.chapter, review.review, evaluation.chapter, metrics.look)
-"""In the order in which each needs what the one before has made."""
+"""In the order in which each needs what the one before has made. They change a deployment: its analysis, its review tasks, and
+for a while the prompt that serves."""
 
 
 def run(**parts: Any) -> bool:
-    """``guide`` with the fields of a ``Visit``, for callers that know the demo by name only."""
-    return guide(Visit(**parts))
+    """``guide`` with the fields of a ``Visit``, for the local run, which knows the demo by name only."""
+    return guide(Visit(**parts, sign_in_links=True))
 
 
-def guide(visit: Visit) -> bool:
-    """Send the tour, show what came of it, and go through the chapters; answers whether every expectation held."""
+def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone: bool = False) -> bool:
+    """Send the tour, show what came of it, and go through the chapters; answers whether every expectation held.
+
+    ``for_anyone`` sends the steps that hold for every caller.
+    """
     console = visit.console
     console.print("[bold]Sending the tour[/]")
     assistant = Deployment("", outputs=visit.outputs).assistant_environment()
@@ -35,12 +40,14 @@ def guide(visit: Visit) -> bool:
         visit.base_url,
         visit.directory,
         console,
+        for_anyone=for_anyone,
         enforced=assistant["FMOPS_AUTHORIZATION_MODE"] == "ENFORCE",
         demo_rules="profanity"
         in assistant["FMOPS_GUARDRAILS"],  # what the demo's rules let through, and the library's do not
     )
+    began = datetime.now(UTC)
     tour.run()
-    evidence = Evidence(visit.outputs)
+    evidence = Evidence(visit.outputs, since=began)
     console.print("[bold]Reading the captured records and the traces[/]")
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(tracking.load)
@@ -57,14 +64,16 @@ def guide(visit: Visit) -> bool:
     _summarize(tour, evidence, console)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
     with ThreadPoolExecutor(1) as meanwhile:
-        visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
+        if evaluation.chapter in chapters:
+            visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
         problems = [
             *evidence.problems,
-            *(problem for chapter in CHAPTERS for problem in _timed(chapter, visit)),
+            *(problem for chapter in chapters for problem in _timed(chapter, visit)),
         ]
     for problem in problems:
         console.print(f"[red]{problem}[/]")
-    _invite(visit)
+    if visit.sign_in_links:
+        _invite(visit)
     return tour.held and not problems
 
 
@@ -80,8 +89,7 @@ def _timed(chapter: Chapter, visit: Visit) -> list[str]:
 def _invite(visit: Visit) -> None:
     visit.console.print("Chat in the browser:")
     for user in ("carla", "amir"):
-        link = f"{visit.base_url}/#token={visit.directory.id_token(user)}"
-        visit.console.print(f"  as {user}: {link}", soft_wrap=True)
+        visit.console.print(f"  as {user}: {visit.link('/', user)}", soft_wrap=True)
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:
@@ -94,8 +102,9 @@ def _wait(evidence: Evidence, tour: Tour) -> None:
 def _summarize(tour: Tour, evidence: Evidence, console: Console) -> None:
     held = sum(not step.problems for step in tour.steps)
     refused = sum(refused for _, refused in tour.refusals)
+    left_out = f" ({tour.left_out} steps left out)" if tour.left_out else ""
     console.print(
-        f"{held} of {len(tour.steps)} requests as expected; {refused} of {len(tour.refusals)} bad ones refused"
+        f"{held} of {len(tour.steps)} requests as expected{left_out}; {refused} of {len(tour.refusals)} bad ones refused"
     )
     console.print(
         f"{len(evidence.records)} records in {len(evidence.objects)} objects; "

@@ -284,8 +284,9 @@ def _say(
         )
     corrected = sum(bool(each.get("corrected_answer")) for each in cases)
     console.print(f"{len(cases)} reviewed evaluation cases, {corrected} with a corrected answer")
-    link = f"{visit.base_url}/review#token={visit.directory.id_token(REVIEWERS[0])}"
-    console.print(f"The review page, as {REVIEWERS[0]}: {link}", soft_wrap=True)
+    console.print(
+        f"The review page, as {REVIEWERS[0]}: {visit.link('/review', REVIEWERS[0])}", soft_wrap=True
+    )
 
 
 def _problems(

@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from demo.accounts import Directory
+from demo.visit import SignsIn
 
 STEPS = Path(__file__).with_name("tour.yaml")
 MODEL = "claims-desk"
@@ -34,6 +34,8 @@ class Step:
     by_default: dict[str, Any] = field(default_factory=dict)
     """What is expected instead where the guardrails' rules are the library's, not the demo's."""
     feedback: str = ""
+    anyone: bool = False
+    """Whether it holds for every caller, whatever they may do."""
     approvals: list[dict[str, str]] = field(default_factory=list)
     answer: str = ""
     finish: str = ""
@@ -101,9 +103,10 @@ class Tour:
     def __init__(
         self,
         base_url: str,
-        directory: Directory,
+        directory: SignsIn,
         console: Console,
         *,
+        for_anyone: bool = False,
         enforced: bool = True,
         demo_rules: bool = True,
     ) -> None:
@@ -112,7 +115,12 @@ class Tour:
         self._directory = directory
         self._console = console
         self._tokens: dict[str, str] = {}
-        self.steps = [Step.parse(entry) for entry in yaml.safe_load(STEPS.read_text())]
+        steps = [Step.parse(entry) for entry in yaml.safe_load(STEPS.read_text())]
+        self.steps = [step for step in steps if step.anyone or not for_anyone]
+        self.left_out = len(steps) - len(self.steps)
+        if for_anyone:
+            for step in self.steps:
+                step.user = "the caller"
         if not demo_rules:
             for step in self.steps:
                 step.expect = step.by_default or step.expect

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
-from demo.accounts import Directory
-
 Outputs = Mapping[str, Mapping[str, str]]
 """The outputs of the deployment's stacks, by stack id."""
+
+
+class SignsIn(Protocol):
+    """Who can say who they are: the demo's users, or one caller whose token was given."""
+
+    def id_token(self, username: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -20,15 +24,22 @@ class Visit:
     """A seeded deployment.
 
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` is what a chapter
-    does before its turn, while another waits, by the chapter's module.
+    does before its turn, while another waits, by the chapter's module. ``sign_in_links`` puts tokens into the addresses that
+    are printed: for the local run alone, since what is printed ends in logs.
     """
 
     base_url: str
     outputs: Outputs
-    directory: Directory
+    directory: SignsIn
     console: Console
     settle: Callable[[], None] = lambda: None
     ahead: dict[str, Future[Any]] = field(default_factory=dict)
+    sign_in_links: bool = False
+
+    def link(self, path: str, user: str) -> str:
+        """The address of a page, which signs the user in where links may."""
+        token = f"#token={self.directory.id_token(user)}" if self.sign_in_links else ""
+        return f"{self.base_url}{path}{token}"
 
 
 Chapter = Callable[[Visit], list[str]]

@@ -1,14 +1,26 @@
-"""What `make smoke` says when there is nothing to send a tour to."""
+"""What `make smoke` says when there is nothing to send a tour to, and what it does not do to what it is sent to."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
+from rich.console import Console
 
 from demo import __main__ as smoke
+from demo import evaluation, evidence, guide
 from demo.accounts import Directory
+from demo.tour import Tour
+from demo.visit import Visit
+from fmops.evaluation.registry import PromptRegistry
 from local.cloud import Cloud
 
 
@@ -88,3 +100,169 @@ def test_a_second_tour_signs_in_who_has_a_second_factor_of_the_first(cloud: Clou
         assert account.totp is not None
     user = cloud.client("cognito-idp").admin_get_user(UserPoolId=pool, Username="amir")
     assert user["UserMFASettingList"] == ["SOFTWARE_TOKEN_MFA"]
+
+
+class Guide:
+    """Stands where the tour would be: what it was given."""
+
+    visit: Visit
+    given: dict[str, Any]
+
+    def __call__(self, visit: Visit, **given: Any) -> bool:
+        self.visit, self.given = visit, given
+        return True
+
+
+@pytest.fixture
+def toured(cloud: Cloud, pool: str, monkeypatch: pytest.MonkeyPatch) -> Guide:
+    client = client_of(cloud, pool, "ALLOW_ADMIN_USER_PASSWORD_AUTH")
+    outputs = {
+        "Identity": {"UserPoolId": pool, "UserPoolClientId": client},
+        "Assistant": {"AssistantUrl": cloud.endpoint},
+    }
+    stand_in = Guide()
+    for name, value in {
+        "check_reachable": lambda _: None,
+        "stack_outputs": lambda _: outputs,
+        "guide": stand_in,
+    }.items():
+        monkeypatch.setattr(smoke, name, value)
+
+    def seeded(_: Any) -> Directory:
+        directory = Directory(cloud.client("cognito-idp"), user_pool_id=pool, client_id=client)
+        for user in ("carla", "petra", "rita"):
+            directory.create(user, {"groups": ["staff"]})
+        return directory
+
+    monkeypatch.setattr(smoke.seed, "main", seeded)
+    return stand_in
+
+
+def test_a_smoke_changes_nothing_that_serves_and_links_nobody_in(
+    toured: Guide, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["demo"])
+    assert smoke.main() == 0
+    assert toured.given == {"chapters": ()}
+    assert "left out, since they change the deployment: analysis, review, evaluation, metrics (ALL=1)" in (
+        capsys.readouterr().out
+    )
+    assert toured.visit.link("/review", "rita").endswith("/review")
+    assert "#token=ey" in replace(toured.visit, sign_in_links=True).link("/review", "rita")
+    monkeypatch.setattr("sys.argv", ["demo", "--all"])
+    assert smoke.main() == 0
+    assert toured.given == {"chapters": guide.CHAPTERS}
+    assert not toured.visit.sign_in_links
+
+
+def test_nothing_prints_a_token_but_by_the_link_that_only_the_local_run_signs() -> None:
+    written = {
+        file.name: re.findall(r"(\w+\(.*)#token=", file.read_text())
+        for file in Path(smoke.__file__).parent.glob("*.py")
+    }
+    # The browser that works on the review page; and the link itself.
+    assert {name: found for name, found in written.items() if found} == {
+        "review.py": ['goto(f"{base_url}/review']
+    }
+    assert Path(guide.__file__).read_text().count("sign_in_links=True") == 1
+
+
+def test_with_a_token_the_steps_of_everyone_are_sent_and_nobody_is_made(
+    cloud: Cloud,
+    pool: str,
+    toured: Guide,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(smoke, "check_token", lambda *_: None)
+    before = cloud.client("cognito-idp").list_users(UserPoolId=pool)["Users"]
+    monkeypatch.setenv("TOKEN", "eyJhbGciOi.secret.token")
+    monkeypatch.setattr("sys.argv", ["demo", "--token-from", "TOKEN"])
+    assert smoke.main() == 0
+    assert toured.given == {"chapters": (), "for_anyone": True}
+    assert toured.visit.directory.id_token("carla") == "eyJhbGciOi.secret.token"
+    said = capsys.readouterr()
+    assert "left out: the steps of the demo's users" in said.out
+    assert "eyJ" not in said.out + said.err
+    assert cloud.client("cognito-idp").list_users(UserPoolId=pool)["Users"] == before
+    monkeypatch.setattr("sys.argv", ["demo", "--token-from", "TOKEN", "--all"])
+    with pytest.raises(SystemExit):
+        smoke.main()
+    assert "leave one of them out" in capsys.readouterr().err
+    monkeypatch.delenv("TOKEN")
+    with pytest.raises(SystemExit):
+        smoke.main()
+    assert "TOKEN holds no token" in capsys.readouterr().err
+
+
+def test_what_is_sent_for_everyone_greets_asks_and_is_refused() -> None:
+    everyone = Tour("http://localhost", smoke.Caller("token"), Console(), for_anyone=True)
+    whole = Tour("http://localhost", smoke.Caller("token"), Console())
+    assert (len(everyone.steps) + everyone.left_out, whole.left_out) == (len(whole.steps), 0)
+    tools = [step.expect.get("tools") for step in everyone.steps]
+    assert [] in tools and ["search_policy_docs success"] in tools and ["get_claim denied"] in tools
+    assert {step.expect.get("finish") for step in everyone.steps} >= {"stop", "content_filter"}
+    assert {step.user for step in everyone.steps} == {"the caller"}
+
+
+def test_a_token_that_the_assistant_does_not_take_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def post(*_: Any, **__: Any) -> httpx.Response:
+        return httpx.Response(httpx.codes.UNAUTHORIZED)
+
+    monkeypatch.setattr(httpx, "post", post)
+    with pytest.raises(smoke.TokenError, match="has not expired"):
+        smoke.check_token("http://localhost", "old")
+
+
+def test_only_what_was_captured_since_the_tour_began_is_read(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence.boto3, "client", cloud.client)
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="lake")
+    now = datetime.now(UTC)
+
+    def put(day: datetime, name: str, *interactions: str) -> None:
+        lines = "\n".join(
+            json.dumps({"record_type": "interaction", "interaction_id": each}) for each in interactions
+        )
+        s3.put_object(
+            Bucket="lake",
+            Key=f"interactions/dt={day.date()}/{name}.jsonl.gz",
+            Body=gzip.compress(lines.encode()),
+        )
+
+    put(now - timedelta(days=9), "old", "old")
+    put(now, "new", "ours", "ours", "theirs", "theirs")
+    read = evidence.Evidence({"Capture": {"LakeBucketName": "lake"}}, since=now)
+    assert set(read.read_lake()) == {"ours", "theirs"}
+    assert set(evidence.Evidence({"Capture": {"LakeBucketName": "lake"}}).read_lake()) == {
+        "old",
+        "ours",
+        "theirs",
+    }
+    read.gather([])
+    assert (read.records, read.problems) == ({}, [])
+
+
+def test_a_second_demo_makes_no_version_again_and_gives_back_what_served(tmp_path: Path) -> None:
+    registry = PromptRegistry(f"sqlite:///{tmp_path}/mlflow.db")
+
+    def demo() -> evaluation._Chapter:
+        chapter = evaluation._Chapter.__new__(evaluation._Chapter)
+        chapter._setup = SimpleNamespace(registry=registry)  # type: ignore[assignment]
+        chapter._console = Console(quiet=True)
+        chapter._versions = chapter._register()
+        return chapter
+
+    assert demo()._versions == {"as packaged": "1", "careless": "2", "complete": "3"}
+    assert registry.serving_version("claims-desk") == "1"
+    assert demo()._versions["as packaged"] == "1"
+    made = registry.register("claims-desk", "Ours.", message="of the deployment")
+    registry.promote("claims-desk", made.version, by="us", reason="ours")
+    third = demo()
+    assert registry.serving_version("claims-desk") == "1"
+    third._give_back("1")
+    assert registry.serving_version("claims-desk") == made.version == "4"
