@@ -10,6 +10,7 @@ from pathlib import Path
 import cedarpy
 
 SCHEMA_FILE = "schema.json"
+GROUPS_FILE = "groups.json"
 TEMPLATES = "templates"
 # Quota of Verified Permissions for one policy, in bytes.
 MAX_POLICY_BYTES = 10_000
@@ -79,6 +80,26 @@ def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
             for file in sorted((folder / TEMPLATES).glob("*.cedar"))
         ),
     )
+
+
+def groups(folder: Path) -> tuple[str, ...]:
+    """The groups of users, from `groups.json`; raises CedarError when it is no list of names."""
+    file = folder / GROUPS_FILE
+    try:
+        names = json.loads(file.read_text())
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError(f"it holds {json.dumps(names)}")
+    except (OSError, ValueError, TypeError) as error:
+        problem = f"it is not a list of group names ({error})"
+        raise CedarError(file, 1, problem, 'Write one, such as ["staff", "customers"]') from None
+    return tuple(names)
+
+
+def custom_attributes(folder: Path) -> tuple[str, ...]:
+    """The claims of a Cognito token that policies may read: `region` for the attribute `custom:region` of the schema's `User`."""
+    (schema,) = json.loads((folder / SCHEMA_FILE).read_text()).values()
+    declared = schema["entityTypes"]["User"].get("shape", {}).get("attributes", {})
+    return tuple(sorted(name.removeprefix("custom:") for name in declared if name.startswith("custom:")))
 
 
 def _load_policy(file: Path, schema: str, groups: Collection[str], kind: str) -> CedarPolicy:

@@ -17,10 +17,11 @@ from constructs.data_lifetime import DataLifetime
 class UserDirectory(Construct):
     """A user pool without self sign-up, its groups, an app client, and the trigger that puts the claim `mfa` into ID tokens.
 
-    Users carry the custom attributes `region` and `department`, which policies rely on: only administrators can write them.
+    Users carry custom attributes, which policies may rely on: only administrators can write them.
 
     Args:
         groups: names of the groups.
+        attributes: names of the custom attributes, texts of at most 64 characters.
         mfa: whether users may or must have a TOTP authenticator.
         admin_password_sign_in: allows administrators to sign in for a user (`ADMIN_USER_PASSWORD_AUTH`).
         pre_token_code: folder of the pre-token-generation function.
@@ -36,6 +37,7 @@ class UserDirectory(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         groups: Sequence[str],
+        attributes: Sequence[str],
         mfa: Literal["optional", "required"],
         admin_password_sign_in: bool,
         pre_token_code: Path,
@@ -44,12 +46,14 @@ class UserDirectory(Construct):
     ) -> None:
         super().__init__(scope, id)
         self.groups = tuple(groups)
-        self.pool = self._build_pool(mfa, lifetime)
+        self.pool = self._build_pool(attributes, mfa, lifetime)
         self._build_groups()
         self._build_pre_token_trigger(pre_token_code, lifetime, log_retention)
-        self.client = self._build_client(admin_password_sign_in)
+        self.client = self._build_client(attributes, admin_password_sign_in)
 
-    def _build_pool(self, mfa: Literal["optional", "required"], lifetime: DataLifetime) -> cognito.UserPool:
+    def _build_pool(
+        self, attributes: Sequence[str], mfa: Literal["optional", "required"], lifetime: DataLifetime
+    ) -> cognito.UserPool:
         pool = cognito.UserPool(
             self,
             "UserPool",
@@ -58,8 +62,7 @@ class UserDirectory(Construct):
             sign_in_aliases=cognito.SignInAliases(username=True, email=True),
             sign_in_case_sensitive=False,
             custom_attributes={
-                "region": cognito.StringAttribute(mutable=True, max_len=64),
-                "department": cognito.StringAttribute(mutable=True, max_len=64),
+                name: cognito.StringAttribute(mutable=True, max_len=64) for name in attributes
             },
             mfa=cognito.Mfa.REQUIRED if mfa == "required" else cognito.Mfa.OPTIONAL,
             mfa_second_factor=cognito.MfaSecondFactor(otp=True, sms=False),
@@ -122,7 +125,9 @@ class UserDirectory(Construct):
         )
         role.attach_inline_policy(policy)
 
-    def _build_client(self, admin_password_sign_in: bool) -> cognito.UserPoolClient:
+    def _build_client(
+        self, attributes: Sequence[str], admin_password_sign_in: bool
+    ) -> cognito.UserPoolClient:
         return self.pool.add_client(
             "Client",
             auth_flows=cognito.AuthFlow(admin_user_password=admin_password_sign_in, user_srp=True),
@@ -133,7 +138,7 @@ class UserDirectory(Construct):
             access_token_validity=self.ID_TOKEN_VALIDITY,
             read_attributes=cognito.ClientAttributes()
             .with_standard_attributes(email=True, email_verified=True, preferred_username=True)
-            .with_custom_attributes("region", "department"),
+            .with_custom_attributes(*attributes),
             write_attributes=cognito.ClientAttributes().with_standard_attributes(
                 email=True, preferred_username=True
             ),

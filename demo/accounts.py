@@ -12,6 +12,8 @@ from typing import Any
 import pyotp
 import yaml
 
+from fmops.assistant.sandbox import Person
+
 DATA = Path(__file__).with_name("data.yaml")
 
 
@@ -44,9 +46,8 @@ class Directory:
         """Create a user, or give an existing one a new password; with ``mfa``, register a software token."""
         password = _password()
         attributes = [
-            {"Name": f"custom:{name}", "Value": profile[name]}
-            for name in ("region", "department")
-            if name in profile
+            {"Name": f"custom:{name}", "Value": value}
+            for name, value in Person.parse(username, profile).attributes.items()
         ]
         attributes += [
             {"Name": "email", "Value": f"{username}@example.com"},

@@ -13,6 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from fmops.agent import NAMESPACE
+
 Records = Iterable[Mapping[str, Any]]
 
 
@@ -32,7 +34,7 @@ def events(records: Records, users: Mapping[str, str]) -> Table:
         table.add_row(
             who,
             decision["action"],
-            decision["resource"].removeprefix("ClaimsDesk::"),
+            decision["resource"].removeprefix(f"{NAMESPACE}::"),
             decision["decision"],
             decision["reason"],
             policies or "-",

@@ -18,7 +18,9 @@ import httpx
 from rich.markup import escape
 from rich.table import Table
 
+from demo.script import script
 from demo.visit import Visit
+from fmops.agent import NAME, PROMPT
 from fmops.jobs.__main__ import JobError, follow
 
 if TYPE_CHECKING:
@@ -26,19 +28,6 @@ if TYPE_CHECKING:
     from fmops.evaluation.setup import Setup
 
 PROMPTS = Path(__file__).with_name("prompts")
-CASES = (
-    *(
-        "answer-water-all",
-        "answer-theft-all",
-        "answer-collision-all",
-        "answer-roadside-all",
-        "answer-travel-all",
-    ),
-    *("answer-procedure-all", "answer-complaint-all", "answer-authority-all", "answer-theft-police"),
-    *("tool-payout", "refusal-others-claim", "attack-ignore"),
-)
-"""Of the golden cases, whom `make evaluate` asks all of: the chapter shows how, within seconds."""
-ASKED = "answer-collision-all"
 PATIENCE = 30
 """Seconds that a promotion may take to serve."""
 BY = "the demo"
@@ -60,6 +49,7 @@ def chapter(visit: Visit) -> list[str]:
 class _Chapter:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
+        self._script = script().evaluation
         self._console = visit.console
         self.settings = ExitStack()
         self._adopt()
@@ -69,8 +59,8 @@ class _Chapter:
 
         self._setup: Setup = assemble()
         self._golden = {case.case_id: case for case in golden()}
-        self._cases = [self._golden[case_id] for case_id in CASES]
-        token = visit.directory.id_token("carla")
+        self._cases = [self._golden[case_id] for case_id in self._script.cases]
+        token = visit.directory.id_token(script().visitor)
         self._client = self.settings.enter_context(
             httpx.Client(base_url=visit.base_url, headers={"authorization": f"Bearer {token}"}, timeout=60)
         )
@@ -104,7 +94,7 @@ class _Chapter:
         self._console.print(
             f"  version {first} said: {escape(before)}\n  version {complete} says: {escape(after)}"
         )
-        self._setup.registry.rollback("claims-desk", by=BY, reason="to show that it works")
+        self._setup.registry.rollback(NAME, by=BY, reason="to show that it works")
         self._history()
         self._served(first)
         self._console.print(f"  rolled back: version {first} serves again, without a restart")
@@ -114,9 +104,7 @@ class _Chapter:
     def _give_back(self, first: str) -> None:
         """What served before the demo, in a deployment that has been in use."""
         if self._before not in ("", first):
-            self._setup.registry.promote(
-                "claims-desk", self._before, by=BY, reason="it served before the demo"
-            )
+            self._setup.registry.promote(NAME, self._before, by=BY, reason="it served before the demo")
             self._console.print(f"  version {self._before}, which served before the demo, serves again")
 
     def _adopt(self) -> None:
@@ -140,29 +128,27 @@ class _Chapter:
             self._problems.append("evaluation: no case comes from review")
 
     def _register(self) -> dict[str, str]:
-        from fmops.assistant.agent import PROMPT, PROMPT_NAME
-
         registry = self._setup.registry
         texts = {
             "as packaged": PROMPT,
             "careless": PROMPTS / "careless.md",
             "complete": PROMPTS / "complete.md",
         }
-        there = {prompt.template: prompt for prompt in registry.versions(PROMPT_NAME)}
+        there = {prompt.template: prompt for prompt in registry.versions(NAME)}
         made = {}
         for what, path in texts.items():
             text = path.read_text()
             # An earlier demo registered it: a version more of the same text would tell nobody anything.
-            made[what] = there.get(text) or registry.register(PROMPT_NAME, text, message=what)
-        self._before = registry.serving_version(PROMPT_NAME)
+            made[what] = there.get(text) or registry.register(NAME, text, message=what)
+        self._before = registry.serving_version(NAME)
         if self._before != made["as packaged"].version:
-            registry.promote(PROMPT_NAME, made["as packaged"].version, by=BY, reason="the first version")
+            registry.promote(NAME, made["as packaged"].version, by=BY, reason="the first version")
         return {what: prompt.version for what, prompt in made.items()}
 
     def _tell_versions(self) -> None:
         shown = ", ".join(f"{version} {what}" for what, version in self._versions.items())
         production = self._versions["as packaged"]
-        self._console.print(f"  claims-desk in the prompt registry: {shown}; production is {production}")
+        self._console.print(f"  {NAME} in the prompt registry: {shown}; production is {production}")
 
     def _experiment(self, careless: str) -> list[str]:
         """As a job, on SageMaker Processing: what its log says."""
@@ -188,23 +174,26 @@ class _Chapter:
 
     def _try_in_playground(self) -> list[dict[str, Any]]:
         """As a prompt engineer does on the page: two versions side by side on one case."""
-        refused = self._playground("carla").get("/playground")
+        refused = self._playground(script().visitor).get("/playground")
         if refused.status_code != HTTPStatus.FORBIDDEN or "edit_prompts" not in refused.text:
-            self._problems.append("playground: a customer is not refused by the name of the missing action")
-        with self._playground("petra") as client:
+            self._problems.append("playground: a visitor is not refused by the name of the missing action")
+        with self._playground(self._script.prompt_engineer) as client:
             choices = client.get("/playground").raise_for_status().json()
             prompts = {each["version"]: each["template"] for each in choices["prompts"]}
             variants = [
                 {"version": version, "template": prompts[version], "model_id": choices["models"][0]}
                 for version in (self._versions["as packaged"], self._versions["complete"])
             ]
-            answer = client.post("/playground/tries", json={"case_id": ASKED, "variants": variants})
+            answer = client.post(
+                "/playground/tries", json={"case_id": self._script.shown, "variants": variants}
+            )
             answers: list[dict[str, Any]] = answer.raise_for_status().json()["answers"]
         return answers
 
     def _tell_tried(self) -> None:
+        engineer = self._script.prompt_engineer
         self._console.print(
-            f"  the playground, as petra: {self._visit.link('/playground', 'petra')}", soft_wrap=True
+            f"  the playground, as {engineer}: {self._visit.link('/playground', engineer)}", soft_wrap=True
         )
         for name, said in zip(("as packaged", "complete"), self._tried, strict=True):
             self._console.print(f"      {name}: {escape(said['text'])}", highlight=False)
@@ -219,7 +208,7 @@ class _Chapter:
         from fmops.evaluation.gate import GatePolicy
         from fmops.evaluation.promotion import judge_candidate
 
-        policy = GatePolicy(min_cases=len(CASES))
+        policy = GatePolicy(min_cases=len(self._script.cases))
         return judge_candidate(
             self._setup,
             self._variant(version),
@@ -257,8 +246,8 @@ class _Chapter:
         """Ask the running assistant until this version answers; what it says."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            answer = self._ask(self._golden[ASKED].question)
-            if answer["prompt"] == f"claims-desk {version}":
+            answer = self._ask(self._golden[self._script.shown].question)
+            if answer["prompt"] == f"{NAME} {version}":
                 return str(answer["choices"][0]["message"]["content"])
             if time.monotonic() > deadline:
                 self._problems.append(f"version {version} does not serve: {answer['prompt']} does")
@@ -266,7 +255,7 @@ class _Chapter:
             time.sleep(0.2)
 
     def _ask(self, question: str) -> dict[str, Any]:
-        body = {"model": "claims-desk", "messages": [{"role": "user", "content": question}]}
+        body = {"model": NAME, "messages": [{"role": "user", "content": question}]}
         answer = self._client.post("/v1/chat/completions", json=body)
         answered: dict[str, Any] = answer.raise_for_status().json()
         return answered
@@ -275,7 +264,7 @@ class _Chapter:
         table = Table(title="Who let which version serve", expand=True)
         for column in ("action", "from", "to", "by", "reason"):
             table.add_column(column, overflow="fold")
-        for move in reversed(self._setup.registry.history("claims-desk")):
+        for move in reversed(self._setup.registry.history(NAME)):
             cells = (
                 move.action,
                 move.from_version or "packaged",
@@ -287,4 +276,4 @@ class _Chapter:
         self._console.print(table)
 
     def _variant(self, version: str) -> Any:
-        return self._setup.variant(self._setup.registry.version("claims-desk", version))
+        return self._setup.variant(self._setup.registry.version(NAME, version))

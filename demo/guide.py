@@ -11,6 +11,7 @@ from rich.console import Console
 
 from demo import analysis, audit, evaluation, layers, metrics, review, tracking
 from demo.evidence import Evidence
+from demo.script import script
 from demo.tour import Tour
 from demo.visit import Chapter, Visit
 from fmops.evaluation.deployment import Deployment
@@ -88,7 +89,7 @@ def _timed(chapter: Chapter, visit: Visit) -> list[str]:
 
 def _invite(visit: Visit) -> None:
     visit.console.print("Chat in the browser:")
-    for user in ("carla", "amir"):
+    for user in script().invited:
         visit.console.print(f"  as {user}: {visit.link('/', user)}", soft_wrap=True)
 
 

@@ -21,15 +21,11 @@ import httpx
 from rich.table import Table
 
 from demo import browser
+from demo.script import script
 from demo.visit import Visit
+from fmops.agent import NAME
 from fmops.jobs.__main__ import JobError, follow
 
-REVIEWERS, ADJUDICATOR = ("rita", "ravi"), "nils"
-UNHELPFUL = ("carla", "Is a stolen bicycle covered, and what is the deductible for water damage?")
-"""Somebody asks this, and says that the answer did not help."""
-CORRECTION = (
-    "The deductible for water damage is 250.00. Whether a stolen bicycle is covered depends on the policy."
-)
 PATIENCE = 180
 """Seconds that the rating may take to arrive in the lake."""
 
@@ -53,15 +49,16 @@ def _review(visit: Visit) -> list[str]:
     with ThreadPoolExecutor() as meanwhile:
         job = meanwhile.submit(_run_job, visit, "--day", day)
         tokens = {
-            name: meanwhile.submit(visit.directory.id_token, name) for name in (*REVIEWERS, ADJUDICATOR)
+            name: meanwhile.submit(visit.directory.id_token, name)
+            for name in (*script().review.reviewers, script().review.adjudicator)
         }
         with _pages(visit, console) as pages:
             job.result()
             tasks = _lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
             console.print(_table_of(tasks))
-            _work({name: pages(tokens[name].result()) for name in REVIEWERS})
-            _work({ADJUDICATOR: pages(tokens[ADJUDICATOR].result())})
-            progress = _progress(visit, tokens[ADJUDICATOR].result())
+            _work({name: pages(tokens[name].result()) for name in script().review.reviewers})
+            _work({script().review.adjudicator: pages(tokens[script().review.adjudicator].result())})
+            progress = _progress(visit, tokens[script().review.adjudicator].result())
     _run_job(visit, "--collect")
     cases = _lines(bucket, "evaluation/reviewed.jsonl")
     metrics = _metrics()
@@ -71,11 +68,13 @@ def _review(visit: Visit) -> list[str]:
 
 def opinion(name: str, question: str, answer: str) -> Said:
     """What a reviewer says of an answer. The second one is stricter with about every fifth."""
-    if question == UNHELPFUL[1]:
+    if question == script().review.unhelpful:
         wrong = {"verdict": "bad", "category": "correctness"}
-        return wrong | ({"corrected_answer": CORRECTION} if name == REVIEWERS[0] else {})
+        return wrong | (
+            {"corrected_answer": script().review.correction} if name == script().review.reviewers[0] else {}
+        )
     strict = zlib.crc32(f"{question}{answer}".encode()) % 5 == 0
-    if name == REVIEWERS[1] and strict:
+    if name == script().review.reviewers[1] and strict:
         return {"verdict": "bad", "category": "relevance"}
     return {"verdict": "good"}
 
@@ -177,10 +176,10 @@ class HttpPage:
 
 
 def _ask_and_complain(visit: Visit) -> None:
-    user, question = UNHELPFUL
+    user, question = script().visitor, script().review.unhelpful
     headers = {"authorization": f"Bearer {visit.directory.id_token(user)}"}
     with httpx.Client(base_url=visit.base_url, headers=headers, timeout=60) as client:
-        body = {"model": "claims-desk", "messages": [{"role": "user", "content": question}]}
+        body = {"model": NAME, "messages": [{"role": "user", "content": question}]}
         answer = client.post("/v1/chat/completions", json=body).raise_for_status().json()
         rating = {"interaction_id": answer["id"], "rating": "down", "comment": "It does not say."}
         client.post("/v1/feedback", json=rating).raise_for_status()
@@ -269,9 +268,7 @@ def _say(
     visit: Visit, progress: Mapping[str, Any], cases: list[dict[str, Any]], metrics: Mapping[str, float]
 ) -> None:
     console, alpha = visit.console, progress["agreement"]
-    settled = (
-        f"{progress['settled']} tasks settled by {' and '.join(REVIEWERS)}, disagreements by {ADJUDICATOR}"
-    )
+    settled = f"{progress['settled']} tasks settled by {' and '.join(script().review.reviewers)}, disagreements by {script().review.adjudicator}"
     console.print(
         f"{settled}; agreement (Krippendorff's alpha) {'not known' if alpha is None else f'{alpha:.2f}'}"
     )
@@ -284,9 +281,8 @@ def _say(
         )
     corrected = sum(bool(each.get("corrected_answer")) for each in cases)
     console.print(f"{len(cases)} reviewed evaluation cases, {corrected} with a corrected answer")
-    console.print(
-        f"The review page, as {REVIEWERS[0]}: {visit.link('/review', REVIEWERS[0])}", soft_wrap=True
-    )
+    reviewer = script().review.reviewers[0]
+    console.print(f"The review page, as {reviewer}: {visit.link('/review', reviewer)}", soft_wrap=True)
 
 
 def _problems(
@@ -306,7 +302,7 @@ def _problems(
         yield "review: no agreement was computed"
     if {each["case_id"] for each in cases} != {task["interaction_id"] for task in tasks}:
         yield f"review: {len(tasks)} tasks became {len(cases)} evaluation cases"
-    if not any(each.get("corrected_answer") == CORRECTION for each in cases):
+    if not any(each.get("corrected_answer") == script().review.correction for each in cases):
         yield "review: the corrected answer is in no evaluation case"
     if "BadAnswerRate" not in metrics:
         yield "review: no rate was estimated"

@@ -1,4 +1,4 @@
-"""Puts the demo's users, customers and claims into a deployment: ``python -m demo.seed``."""
+"""Puts the demo's users and records into a deployment: ``python -m demo.seed``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import boto3
 from boto3.dynamodb.types import TypeSerializer
 
 from demo.accounts import Directory, load
+from fmops.agent import NAMESPACE
 
 Outputs = Mapping[str, Mapping[str, str]]
 """Stack outputs by stack id."""
@@ -24,7 +25,7 @@ def main(outputs: Outputs) -> Directory:
         client_id=outputs["Identity"]["UserPoolClientId"],
     )
     subjects = {name: directory.create(name, profile).subject for name, profile in data["users"].items()}
-    put_items(outputs["Assistant"]["ClaimsTableName"], data, subjects)
+    put_items(outputs["Assistant"]["RecordsTableName"], data, subjects)
     make_grants(outputs["Identity"], data["grants"], subjects)
     return directory
 
@@ -32,30 +33,30 @@ def main(outputs: Outputs) -> Directory:
 def make_grants(
     identity: Mapping[str, str], grants: Sequence[Mapping[str, str]], subjects: Mapping[str, str]
 ) -> None:
-    """Grant single claims to single users, as an administrator does: one policy each, linked to its template."""
+    """Grant single records to single users, as an administrator does: one policy each, linked to its template."""
     permissions, store = boto3.client("verifiedpermissions"), identity["PolicyStoreId"]
     pages = permissions.get_paginator("list_policy_templates").paginate(policyStoreId=store)
     templates = {item["name"]: item["policyTemplateId"] for page in pages for item in page["policyTemplates"]}
     for grant in grants:
-        user, claim = grant["user"], grant["claim"]
+        user, kind, granted = grant["user"], grant["kind"], grant["id"]
         link = {
             "policyTemplateId": templates[f"name/{grant['template']}"],
             "principal": {
-                "entityType": "ClaimsDesk::User",
+                "entityType": f"{NAMESPACE}::User",
                 "entityId": f"{identity['UserPoolId']}|{subjects[user]}",
             },
-            "resource": {"entityType": "ClaimsDesk::Claim", "entityId": claim},
+            "resource": {"entityType": f"{NAMESPACE}::{kind}", "entityId": granted},
         }
         with suppress(permissions.exceptions.ConflictException):  # an earlier seed made it
             permissions.create_policy(
                 policyStoreId=store,
-                name=f"name/{grant['template']}-{user}-{claim}",
+                name=f"name/{grant['template']}-{user}-{granted}",
                 definition={"templateLinked": link},
             )
 
 
 def put_items(table: str, data: Mapping[str, Any], subjects: Mapping[str, str]) -> None:
-    """Write what the desk knows. Claims begin again as they stand in the file."""
+    """Write the agent's records. They begin again as they stand in the file."""
     client, serializer = boto3.client("dynamodb"), TypeSerializer()
     for item in items(data, subjects):
         client.put_item(
@@ -64,15 +65,27 @@ def put_items(table: str, data: Mapping[str, Any], subjects: Mapping[str, str]) 
 
 
 def items(data: Mapping[str, Any], subjects: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The table's items: staff by their subject, customers and claims by their id."""
-    staff = [
-        {"kind": "staff", "id": subjects[name], "suspended": profile.get("suspended", False)}
+    """The table's items: people by their subject, and the records by kind and id, with subjects for users."""
+    people = [
+        {"kind": "person", "id": subjects[name], "suspended": profile.get("suspended", False)}
         for name, profile in data["users"].items()
-        if "staff" in profile["groups"]
     ]
-    customers = [{"kind": "customer", "id": key, **fields} for key, fields in data["customers"].items()]
-    claims = [
-        {"kind": "claim", "id": key, "siu_hold": False, **fields, "claimant": subjects[fields["claimant"]]}
-        for key, fields in data["claims"].items()
+    records = [
+        {"kind": kind, "id": key, **fields}
+        for kind, of_kind in with_users(data["records"], subjects).items()
+        for key, fields in of_kind.items()
     ]
-    return staff + customers + claims
+    return people + records
+
+
+def with_users(value: Any, names: Mapping[str, str]) -> Any:
+    """``value`` with what ``names`` has for a user in the place of each ``@user``. Raises ``KeyError`` for others."""
+    match value:
+        case dict():
+            return {key: with_users(item, names) for key, item in value.items()}
+        case list():
+            return [with_users(item, names) for item in value]
+        case str() if value.startswith("@"):
+            return names[value.removeprefix("@")]
+        case _:
+            return value

@@ -16,10 +16,11 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from demo.script import script
 from demo.visit import SignsIn
+from fmops.agent import NAME
 
 STEPS = Path(__file__).with_name("tour.yaml")
-MODEL = "claims-desk"
 
 
 @dataclass
@@ -182,7 +183,7 @@ class Tour:
         client = openai.OpenAI(
             base_url=f"{self._base_url}/v1", api_key=self._token(step.user), max_retries=0, timeout=60
         )
-        arguments: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": step.ask}]}
+        arguments: dict[str, Any] = {"model": NAME, "messages": [{"role": "user", "content": step.ask}]}
         try:
             last = _streamed(client, arguments, step) if step.stream else _whole(client, arguments, step)
         except openai.APIError as error:
@@ -222,16 +223,16 @@ class Tour:
 
     def _bad_requests(self) -> list[tuple[str, bool]]:
         """Requests that must be refused with the right status and an error object that helps."""
-        good = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
-        bearer = self._bearer("carla")
+        good = {"model": NAME, "messages": [{"role": "user", "content": "Hello"}]}
+        bearer = self._bearer(script().visitor)
         forged = {"authorization": bearer["authorization"][:-4] + "AAAA"}
         cases: list[tuple[str, dict[str, Any], dict[str, str], int, str]] = [
             ("a request without a token", good, {}, 401, "invalid_token"),
             ("a token with a forged signature", good, forged, 401, "invalid_token"),
-            ("a body without messages", {"model": MODEL}, bearer, 400, "invalid_body"),
+            ("a body without messages", {"model": NAME}, bearer, 400, "invalid_body"),
             (
                 "a system message in the body",
-                {"model": MODEL, "messages": [{"role": "system", "content": "x"}]},
+                {"model": NAME, "messages": [{"role": "system", "content": "x"}]},
                 bearer,
                 400,
                 "invalid_body",

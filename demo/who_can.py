@@ -10,7 +10,7 @@ import argparse
 import difflib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,17 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.accounts import load
+from demo.seed import with_users
+from fmops.agent import NAMESPACE
+from fmops.agent.resources import Resolver
+from fmops.agent.sandbox import SandboxRecords
+from fmops.agent.tools import DATA_SOURCE
 from fmops.assistant import knowledge
+from fmops.assistant.authorization import document, uid
+from fmops.assistant.sandbox import Person
+from fmops.authorization import Entity, EntityUid
 
 POLICIES = Path(__file__).parents[1] / "policies"
-NAMESPACE = "ClaimsDesk"
 
 
 class UnknownError(LookupError):
@@ -45,25 +52,28 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
     Raises ``UnknownError`` for an action or resource that is not there or does not fit the other.
     """
     data, schema = load(), (POLICIES / "schema.json").read_text()
-    entity = _resource(resource, data)
-    _check(action, entity["uid"]["type"], json.loads(schema)[NAMESPACE]["actions"])
-    engine = cedarpy.Schema.from_json_str(schema)
-    policies = _policies(data)
+    resolver = Resolver(
+        SandboxRecords(with_users(data["records"], {name: name for name in data["users"]})), "demo"
+    )
+    kinds = _kinds(action, json.loads(schema)[NAMESPACE]["actions"])
+    entity = _found(resource, kinds, data, resolver)
+    engine, policies = cedarpy.Schema.from_json_str(schema), _policies(data, resolver)
     answers = []
     for user, profile in data["users"].items():
-        session = {
-            "mfa": profile.get("mfa", False),
-            "suspended": profile.get("suspended", False),
-            "channel": "chat",
-            "signInAge": 0,
-        }
+        person = Person.parse(user, profile)
+        session = {"mfa": person.mfa, "suspended": person.suspended, "channel": "chat", "signInAge": 0}
         request = {
-            "principal": _uid("User", user),
-            "action": _uid("Action", action),
-            "resource": entity["uid"],
+            "principal": _uid(resolver.user(user)),
+            "action": _uid(uid("Action", action)),
+            "resource": _uid(entity.uid),
             "context": {"session": session} | ({"input": dict(inputs)} if inputs else {}),
         }
-        result = cedarpy.is_authorized(request, policies, [_principal(user, profile), entity], schema=engine)
+        principal = Entity(
+            resolver.user(user),
+            {f"custom:{name}": value for name, value in person.attributes.items()},
+            [uid("Group", group) for group in person.groups],
+        )
+        result = cedarpy.is_authorized(request, policies, [_cedar(principal), _cedar(entity)], schema=engine)
         if result.diagnostics.errors:
             raise UnknownError(
                 f"The request does not fit the schema: {result.diagnostics.errors[0]}."
@@ -88,54 +98,20 @@ def table(action: str, resource: str, answers: list[Answer]) -> Table:
     return found
 
 
-def _policies(data: Mapping[str, Any]) -> cedarpy.PolicySet:
+def _policies(data: Mapping[str, Any], resolver: Resolver) -> cedarpy.PolicySet:
     """The policy files, with the demo's grants linked to their templates."""
     files = [*sorted(POLICIES.glob("*.cedar")), *sorted((POLICIES / "templates").glob("*.cedar"))]
     policies = cedarpy.PolicySet.from_str("\n".join(path.read_text() for path in files))
     for grant in data["grants"]:
-        slots = {"?principal": _uid("User", grant["user"]), "?resource": _uid("Claim", grant["claim"])}
-        name = f"{grant['template']}-{grant['user']}-{grant['claim']}"
+        granted = uid(grant["kind"], grant["id"])
+        slots = {"?principal": _uid(resolver.user(grant["user"])), "?resource": _uid(granted)}
+        name = f"{grant['template']}-{grant['user']}-{granted.id}"
         policies = policies.with_linked(grant["template"], name, slots)
     return policies
 
 
-def _principal(user: str, profile: Mapping[str, Any]) -> dict[str, Any]:
-    attributes = {f"custom:{name}": profile[name] for name in ("region", "department") if name in profile}
-    parents = [_uid("Group", group) for group in profile["groups"]]
-    return {"uid": _uid("User", user), "attrs": attributes, "parents": parents}
-
-
-def _resource(name: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    if name in data["claims"]:
-        claim = data["claims"][name]
-        attributes = {
-            "policyholder": {"__entity": _uid("Customer", claim["policyholder"])},
-            "claimantUser": {"__entity": _uid("User", claim["claimant"])},
-            "region": claim["region"],
-            "status": claim["status"],
-            "openAmount": claim["open_amount"],
-            "siuHold": claim.get("siu_hold", False),
-        }
-        return {"uid": _uid("Claim", name), "attrs": attributes, "parents": []}
-    if name in data["customers"]:
-        region = {"region": data["customers"][name]["region"]}
-        return {"uid": _uid("Customer", name), "attrs": region, "parents": []}
-    if name == "policy-documents":
-        return {"uid": _uid("KnowledgeBase", name), "attrs": {}, "parents": []}
-    if name == "review":
-        return {"uid": _uid("ReviewQueue", name), "attrs": {}, "parents": []}
-    if name == "prompts":
-        return {"uid": _uid("PromptRegistry", name), "attrs": {}, "parents": []}
-    documents = {document.id: document for document in knowledge.load()}
-    if document := documents.get(name):
-        regional = {"region": document.region} if document.region else {}
-        attributes = {"classification": document.classification, **regional}
-        return {"uid": _uid("Document", name), "attrs": attributes, "parents": []}
-    known = [*data["claims"], *data["customers"], "policy-documents", "review", "prompts", *documents]
-    raise UnknownError(f"RESOURCE={name} is not in the demo: use one of {', '.join(known)}.")
-
-
-def _check(action: str, kind: str, actions: Mapping[str, Any]) -> None:
+def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
+    """What an action is about, as the schema says."""
     takes = {
         name: declared["appliesTo"]["resourceTypes"]
         for name, declared in actions.items()
@@ -144,23 +120,51 @@ def _check(action: str, kind: str, actions: Mapping[str, Any]) -> None:
     if action not in takes:
         close = difflib.get_close_matches(action, takes, 1) or sorted(takes)
         raise UnknownError(f"ACTION={action} is not in the schema: use {' or '.join(close)}.")
-    if kind.removeprefix(f"{NAMESPACE}::") not in {
-        each.removeprefix(f"{NAMESPACE}::") for each in takes[action]
-    }:
-        raise UnknownError(
-            f"ACTION={action} is about a {' or '.join(takes[action])}, and RESOURCE is a {kind}."
-        )
+    return [each.removeprefix(f"{NAMESPACE}::") for each in takes[action]]
 
 
-def _uid(kind: str, name: str) -> dict[str, str]:
-    return {"type": f"{NAMESPACE}::{kind}", "id": name}
+def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: Resolver) -> Entity:
+    """The demo's resource of that name, if it is of one of the kinds."""
+    documents = {each.id: document(each) for each in knowledge.load()}
+    single = {"review": "ReviewQueue", "prompts": "PromptRegistry", DATA_SOURCE: "KnowledgeBase"}
+    known = {
+        **{
+            key: "".join(map(str.capitalize, kind.split("_")))
+            for kind, of_kind in data["records"].items()
+            for key in of_kind
+        },
+        **single,
+        **dict.fromkeys(documents, "Document"),
+    }
+    if name not in known:
+        fitting = [each for each, kind in known.items() if kind in kinds]
+        raise UnknownError(f"RESOURCE={name} is not in the demo: use one of {', '.join(fitting)}.")
+    if known[name] not in kinds:
+        wanted, kind = " or ".join(f"{NAMESPACE}::{each}" for each in kinds), f"{NAMESPACE}::{known[name]}"
+        raise UnknownError(f"This ACTION is about a {wanted}, and RESOURCE is a {kind}.")
+    if name in documents:
+        return documents[name]
+    return Entity(uid(known[name], name)) if name in single else resolver.resource(known[name], name)
+
+
+def _cedar(entity: Entity) -> dict[str, Any]:
+    """In Cedar's JSON form."""
+    attributes = {
+        name: {"__entity": _uid(value)} if isinstance(value, EntityUid) else value
+        for name, value in entity.attributes.items()
+    }
+    return {"uid": _uid(entity.uid), "attrs": attributes, "parents": [_uid(each) for each in entity.parents]}
+
+
+def _uid(of: EntityUid) -> dict[str, str]:
+    return {"type": of.type, "id": of.id}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo.who_can", description=__doc__)
     parser.add_argument("--action", required=True, help="a tool, as the Cedar schema names it")
     parser.add_argument(
-        "--resource", required=True, help="a claim, a customer, policy-documents, or a document of those"
+        "--resource", required=True, help="a record of the demo, the knowledge base, or a document of it"
     )
     parser.add_argument("--amount", type=int, help="of a payout, in minor units: 400000 for 4,000.00")
     parser.add_argument("--purpose", help="of seeing a customer's contact")

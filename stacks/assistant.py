@@ -15,12 +15,12 @@ from constructs.agent_function import AgentFunction
 from constructs.agent_service import AgentService
 from constructs.approvals_table import ApprovalsTable
 from constructs.bedrock_access import grant_invoke
-from constructs.claims_table import ClaimsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
 from constructs.layered_guardrails import LayeredGuardrails
 from constructs.otel_collector import OtelCollector, grant_export
 from constructs.own_domain import OwnDomain
+from constructs.records_table import RecordsTable
 from constructs.streaming_api import StreamingApi
 from constructs.web_firewall import WebFirewall
 
@@ -65,14 +65,14 @@ class Assistant(FmopsStack):
         self._settings = settings
         self._foundation, self._identity = foundation, identity
         self._observability, self._capture, self._tracking = observability, capture, tracking
-        self.claims = ClaimsTable(self, "Claims", key=foundation.lake.key, lifetime=self.lifetime)
+        self.records = RecordsTable(self, "Records", key=foundation.lake.key, lifetime=self.lifetime)
         self.approvals = ApprovalsTable(self, "Approvals", key=foundation.lake.key, lifetime=self.lifetime)
         self.guardrails = self._build_guardrails()
         self.pseudonym_key = self._build_pseudonym_key()
         build = self._build_on_ecs if settings.assistant.compute == "ecs" else self._build_on_lambda
         self.role = build()
         self._grant(self.role)
-        CfnOutput(self, "ClaimsTableName", value=self.claims.table.table_name)
+        CfnOutput(self, "RecordsTableName", value=self.records.table.table_name)
         CfnOutput(self, "PseudonymKeyArn", value=self.pseudonym_key.secret_arn)
         if settings.observability.mlflow_traces:
             experiment = settings.observability.mlflow_traces_experiment_id
@@ -232,7 +232,7 @@ class Assistant(FmopsStack):
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
-            "FMOPS_CLAIMS_TABLE": self.claims.table.table_name,
+            "FMOPS_RECORDS_TABLE": self.records.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
             "FMOPS_PSEUDONYM_KEY_SECRET": self.pseudonym_key.secret_arn,
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
@@ -356,7 +356,7 @@ class Assistant(FmopsStack):
             self._capture.raw_stream.grant_put(role)
         self._tracking.mlflow.grant_use(role)
         self._tracking.mlflow.grant_read_artifacts(role)
-        self.claims.grant_use(role)
+        self.records.grant_use(role)
         self.approvals.grant_use(role)
 
     def _build_front_door(self, app: AgentService) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from aws_cdk import CfnOutput
-from constructs import Construct
+from constructs import Construct, cedar
 from constructs.tool_authorization import CognitoIdentity, OidcIdentity, ToolAuthorization
 from constructs.user_directory import UserDirectory
 
@@ -17,20 +17,9 @@ POLICIES = ROOT / "policies"
 class Identity(FmopsStack):
     """Verified Permissions policy store, and the Cognito user pool whose users it knows, unless they sign in elsewhere."""
 
-    GROUPS = (
-        "customers",
-        "adjusters",
-        "supervisors",
-        "handlers",
-        "siu",
-        "auditors",
-        "staff",
-        "reviewers",
-        "prompt-engineers",
-    )
-
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: users, groups and Cedar policies")
+        self.groups = cedar.groups(POLICIES)
         oidc = settings.identity.oidc
         self.provider = (
             OidcIdentity(oidc.issuer, oidc.audience, oidc.group_claim)
@@ -42,7 +31,7 @@ class Identity(FmopsStack):
             "Policies",
             policies=POLICIES,
             identity=self.provider,
-            groups=self.GROUPS,
+            groups=self.groups,
             lifetime=self.lifetime,
             alias=settings.environment_name,
         )
@@ -67,7 +56,8 @@ class Identity(FmopsStack):
         users = UserDirectory(
             self,
             "Users",
-            groups=self.GROUPS,
+            groups=self.groups,
+            attributes=cedar.custom_attributes(POLICIES),
             mfa=settings.identity.mfa,
             admin_password_sign_in=settings.identity.admin_password_sign_in,
             pre_token_code=ROOT / "lambdas" / "pre_token",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from langchain.agents import create_agent
@@ -13,6 +12,7 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
+from fmops.agent import NAME, PROMPT
 from fmops.assistant.context import RequestContext
 from fmops.assistant.limits import ModelCallLimit
 from fmops.assistant.prompting import PromptMiddleware
@@ -20,13 +20,10 @@ from fmops.authorization import AuthorizationMiddleware, human_approval
 from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
 from fmops.prompts import PromptSource, packaged
 
-PROMPT_NAME = "claims-desk"
-PROMPT = Path(__file__).with_name("prompts") / "system.md"
-
 
 def packaged_prompts() -> PromptSource:
     """The packaged prompt, for ever."""
-    return PromptSource(packaged(PROMPT_NAME, PROMPT))
+    return PromptSource(packaged(NAME, PROMPT))
 
 
 def build_agent(
@@ -58,5 +55,5 @@ def build_agent(
         ],
         context_schema=RequestContext,
         checkpointer=checkpointer,
-        name="claims_desk",
+        name=NAME.replace("-", "_"),
     )

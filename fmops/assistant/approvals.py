@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.authorization import ToolResolver
 from fmops.assistant.context import RequestContext
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.identity import Principal
@@ -34,7 +34,7 @@ class Approvals:
         table: ApprovalTable,
         conversation: Conversation,
         authorizer: Authorizer,
-        resolver: ClaimsDeskResolver,
+        resolver: ToolResolver,
     ) -> None:
         self._table = table
         self._conversation = conversation

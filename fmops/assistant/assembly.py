@@ -8,12 +8,14 @@ from langchain_aws import BedrockEmbeddings
 from opentelemetry import trace
 from starlette.types import ASGIApp
 
+from fmops.agent import NAME, PROMPT
+from fmops.agent.records import Records
+from fmops.agent.resources import APPROVALS, Resolver
+from fmops.agent.tools import build_tools
 from fmops.assistant import knowledge
-from fmops.assistant.agent import PROMPT, PROMPT_NAME, build_agent
+from fmops.assistant.agent import build_agent
 from fmops.assistant.approvals import Approvals
-from fmops.assistant.authorization import APPROVALS, ClaimsDeskResolver
 from fmops.assistant.checkpoints import WaitingRuns
-from fmops.assistant.claims import ClaimsDesk
 from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.flushing import FlushEachRequest
@@ -23,7 +25,6 @@ from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
-from fmops.assistant.tools import build_tools
 from fmops.assistant.variant import Workbench
 from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
@@ -49,7 +50,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
     )
     session = boto3.Session(region_name=settings.region)
     bedrock = session.client("bedrock-runtime", config=MODEL)
-    desk = ClaimsDesk(session.client("dynamodb", config=FAST), settings.claims_table)
+    records = Records(session.client("dynamodb", config=FAST), settings.records_table)
     embeddings = BedrockEmbeddings(
         client=bedrock, model_id=settings.embedding_model_id, region_name=settings.region
     )
@@ -58,7 +59,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
     authorizer = Authorizer(
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
-    resolver = ClaimsDeskResolver(desk, settings.principal_prefix)
+    resolver = Resolver(records, settings.principal_prefix)
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     firehose = session.client("firehose", config=FAST)
@@ -71,7 +72,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
     prompts = PromptSource(
-        packaged(PROMPT_NAME, PROMPT),
+        packaged(NAME, PROMPT),
         from_mlflow(settings.tracking_uri) if settings.tracking_uri else None,
         alias=settings.prompt_alias,
         seconds=settings.prompt_refresh_seconds,
@@ -81,7 +82,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         model=MeasuredChatBedrock(
             client=bedrock, model_id=settings.model_id, temperature=0, region_name=settings.region
         ),
-        tools=build_tools(desk, base, resolver.readable(authorizer), guardrails),
+        tools=build_tools(records, base, resolver.readable(authorizer), guardrails),
         guardrails=guardrails,
         authorization=AuthorizationMiddleware(
             authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
@@ -137,7 +138,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
             resolver=resolver,
             guardrails=settings.guardrails,
             models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
-            packaged=packaged(PROMPT_NAME, PROMPT),
+            packaged=packaged(NAME, PROMPT),
         )
         if settings.tracking_uri
         else None

@@ -1,4 +1,4 @@
-"""The knowledge base: the documents of ``knowledge/``, found by embedding similarity."""
+"""The knowledge base: the agent's documents, found by embedding similarity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
-DIRECTORY = Path(__file__).with_name("knowledge")
+from fmops.agent import KNOWLEDGE
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class KnowledgeDocument:
     region: str = ""
 
 
-def load(directory: Path = DIRECTORY) -> list[KnowledgeDocument]:
+def load(directory: Path = KNOWLEDGE) -> list[KnowledgeDocument]:
     """The documents of a folder. Raises ``ValueError`` that names the file for a header that is not complete."""
     return [_parse(path) for path in sorted(directory.glob("*.md"))]
 

@@ -11,11 +11,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
-from fmops.assistant.agent import PROMPT_NAME
-from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.agent import CASES, NAME
+from fmops.assistant.authorization import ToolResolver
 from fmops.assistant.context import RequestContext
 from fmops.assistant.identity import Principal
 from fmops.assistant.variant import Answer, Variant, Workbench
@@ -26,7 +25,6 @@ from fmops.interaction import Interaction
 from fmops.prompts import Prompt
 
 ACTION, GROUP = "edit_prompts", "prompt-engineers"
-CASES = Path(__file__).with_name("evaluation") / "golden.jsonl"
 DRAFT = "draft"
 """The version of a prompt that is being written."""
 
@@ -72,7 +70,7 @@ class Playground:
         registry: Callable[[], Registry],
         *,
         authorizer: Authorizer,
-        resolver: ClaimsDeskResolver,
+        resolver: ToolResolver,
         guardrails: GuardrailSettings,
         models: Sequence[str],
         packaged: Prompt,
@@ -101,7 +99,7 @@ class Playground:
     def choices(self) -> dict[str, Any]:
         """Prompts, models and cases to choose from. Raises what MLflow's client raises when MLflow is away."""
         registry = self._the_registry()
-        versions, serving = registry.versions(PROMPT_NAME), registry.serving_version(PROMPT_NAME)
+        versions, serving = registry.versions(NAME), registry.serving_version(NAME)
         prompts = [
             {"version": each.version, "template": each.template, "serves": each.version == serving}
             for each in versions
@@ -136,7 +134,7 @@ class Playground:
                 )
         variants = [
             Variant(
-                Prompt(PROMPT_NAME, each.version, each.template).checked(),
+                Prompt(NAME, each.version, each.template).checked(),
                 each.model_id,
                 self._settings,
                 name=each.version,
@@ -150,7 +148,7 @@ class Playground:
     def save(self, template: str, message: str, by: str) -> Prompt:
         """A new version, or the newest one when it says the same. Raises ``PromptError`` for what cannot serve."""
         return self._the_registry().register(
-            PROMPT_NAME, template, message=message or "from the playground", tags={"by": by}
+            NAME, template, message=message or "from the playground", tags={"by": by}
         )
 
     def _the_parts(self) -> tuple[Workbench, GuardrailEngine]:

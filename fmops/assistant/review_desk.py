@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.assistant.authorization import ToolResolver
 from fmops.assistant.context import RequestContext
 from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.knowledge import KnowledgeDocument
@@ -52,7 +52,7 @@ class ReviewDesk:
         queue: ReviewQueue,
         *,
         authorizer: Authorizer,
-        resolver: ClaimsDeskResolver,
+        resolver: ToolResolver,
         documents: Sequence[KnowledgeDocument],
         guardrails: GuardrailEngine,
         pseudonyms: Pseudonyms,

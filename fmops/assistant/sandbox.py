@@ -1,31 +1,35 @@
-"""A claims desk in memory, with people of its own: what evaluations, experiments and the playground ask about and change."""
+"""People of its own, and records in memory: what evaluations, experiments and the playground ask about and change."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-from fmops.assistant.authorization import NAMESPACE
-from fmops.assistant.claims import ClaimsDesk, PayoutRefused
+from fmops.agent import NAMESPACE, SANDBOX
 from fmops.assistant.identity import Principal
 from fmops.authorization import AuthorizationRequest, Authorizer, Entity, EntityUid
 from fmops.authorization.authorizer import wire_request
 
-DESK = Path(__file__).with_name("evaluation") / "desk.yaml"
+Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""By kind and id."""
 
 
 @cache
 def fixture() -> dict[str, Any]:
-    """The desk's people, customers and claims. Not to be changed: ``SandboxDesk`` copies what it changes."""
-    loaded: dict[str, Any] = yaml.safe_load(DESK.read_text())
+    """The sandbox's ``people`` and ``records``. Not to be changed."""
+    loaded: dict[str, Any] = yaml.safe_load(SANDBOX.read_text())
     return loaded
+
+
+def records() -> Records:
+    """The sandbox's records, with those of its people."""
+    suspended = {name: {"suspended": person.suspended} for name, person in people().items()}
+    return {**fixture()["records"], "person": suspended}
 
 
 @dataclass
@@ -34,15 +38,16 @@ class Person:
 
     name: str
     groups: Sequence[str]
-    region: str = ""
-    department: str = ""
     mfa: bool = False
     suspended: bool = False
-    attributes: dict[str, str] = field(init=False)
+    attributes: dict[str, str] = field(default_factory=dict)
+    """Claims of the token that policies read, by their names without ``custom:``."""
 
-    def __post_init__(self) -> None:
-        named = {"custom:region": self.region, "custom:department": self.department}
-        self.attributes = {name: value for name, value in named.items() if value}
+    @classmethod
+    def parse(cls, name: str, facts: Mapping[str, Any]) -> Person:
+        """From a fixture, where everything that is not known here is a claim of the token."""
+        own = {key: facts[key] for key in ("groups", "mfa", "suspended") if key in facts}
+        return cls(name, attributes={key: facts[key] for key in facts if key not in own}, **own)
 
     def principal(self) -> Principal:
         """Signed in just now. Its token is a name: only ``SandboxAuthorizer`` knows what to do with it."""
@@ -59,45 +64,7 @@ class Person:
 
 def people() -> dict[str, Person]:
     """The sandbox's people by name."""
-    return {name: Person(name, **facts) for name, facts in fixture()["people"].items()}
-
-
-class SandboxDesk(ClaimsDesk):
-    """The rules of ``ClaimsDesk`` over a copy of the fixture. One for each case, so that no case sees another's changes."""
-
-    def __init__(self) -> None:
-        self._customers: Mapping[str, dict[str, Any]] = fixture()["customers"]
-        self._claims: dict[str, dict[str, Any]] = copy.deepcopy(fixture()["claims"])
-        self._people = people()
-
-    def claim(self, claim_id: str) -> dict[str, Any] | None:
-        claim = self._claims.get(claim_id)
-        return None if claim is None else {"id": claim_id, "siu_hold": False, **claim}
-
-    def customer(self, customer_id: str) -> dict[str, Any] | None:
-        customer = self._customers.get(customer_id)
-        return None if customer is None else {"id": customer_id, **customer}
-
-    def is_suspended(self, subject: str) -> bool:
-        person = self._people.get(subject)
-        return person is not None and person.suspended
-
-    def add_note(self, claim_id: str, author: str, text: str) -> None:
-        self._claims[claim_id].setdefault("notes", []).append({"author": author, "text": text})
-
-    def pay_out(self, claim_id: str, amount: int, approver: str, reference: str) -> int:  # noqa: ARG002
-        claim = self._claims.get(claim_id, {})
-        paid: list[str] = claim.setdefault("payout_references", [])
-        if reference in paid:
-            return int(claim["open_amount"])
-        if amount <= 0 or claim.get("open_amount", 0) < amount or claim.get("siu_hold", False):
-            raise PayoutRefused(claim_id)
-        paid.append(reference)
-        claim["open_amount"] -= amount
-        return int(claim["open_amount"])
-
-    def hold(self, claim_id: str, reason: str, author: str) -> None:
-        self._claims[claim_id] |= {"siu_hold": True, "hold_reason": reason, "held_by": author}
+    return {name: Person.parse(name, facts) for name, facts in fixture()["people"].items()}
 
 
 class SandboxAuthorizer(Authorizer):
@@ -115,7 +82,8 @@ class SandboxAuthorizer(Authorizer):
         person = self._known[identity_token]
         uid = EntityUid(f"{NAMESPACE}::User", f"{self._prefix}|{person.name}")
         groups = [EntityUid(f"{NAMESPACE}::Group", f"{self._prefix}|{group}") for group in person.groups]
-        entities = {uid: Entity(uid, person.attributes, groups), **{group: Entity(group) for group in groups}}
+        claims = {f"custom:{name}": value for name, value in person.attributes.items()}
+        entities = {uid: Entity(uid, claims, groups), **{group: Entity(group) for group in groups}}
         for request in batch:
             entities |= {entity.uid: entity for entity in (request.resource, *request.entities)}
         answer = self._client.batch_is_authorized(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fmops.agent import HINT, TITLE
 from fmops.assistant.approval_routes import add_approval_routes
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
@@ -34,11 +37,19 @@ from fmops.interaction import Feedback, Interaction
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
-PAGE = Path(__file__).with_name("page.html")
 HEALTH = "/healthz"
 READY = "/readyz"
 
 _log = logging.getLogger(__name__)
+
+
+@cache
+def chat_page() -> str:
+    """The chat page, with the agent's names."""
+    page = Path(__file__).with_name("page.html").read_text()
+    for placeholder, words in (("{{title}}", TITLE), ("{{hint}}", HINT), ("{{model}}", MODEL)):
+        page = page.replace(placeholder, html.escape(words))
+    return page
 
 
 def create_app(
@@ -120,8 +131,8 @@ def create_app(
         return {"status": "ok"}
 
     @app.get("/", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(PAGE)
+    def page() -> HTMLResponse:
+        return HTMLResponse(chat_page())
 
     FastAPIInstrumentor.instrument_app(
         app,

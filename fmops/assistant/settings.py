@@ -30,7 +30,7 @@ class AssistantSettings(BaseSettings):
     policy_store_id: str = Field(min_length=1)
     delivery_stream: str = Field(min_length=1)
     raw_delivery_stream: str = Field(default="", description="of texts before redaction; none when empty")
-    claims_table: str = Field(min_length=1)
+    records_table: str = Field(min_length=1, description="the agent's system of record")
     approvals_table: str = Field(
         min_length=1, description="calls that wait for a human, and their checkpoints"
     )

@@ -1,6 +1,6 @@
 """The assistant as an experiment, an evaluation or the playground asks it: any prompt, model and guardrails, over the sandbox.
 
-Agent, tools, guardrails and policies are the ones that serve; only the desk and its people are the sandbox's.
+Agent, tools, guardrails and policies are the ones that serve; only the records and people are the sandbox's.
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 from pydantic import BaseModel, ConfigDict
 
+from fmops.agent import SANDBOX
+from fmops.agent.resources import APPROVALS, Resolver
+from fmops.agent.sandbox import SandboxRecords
+from fmops.agent.tools import build_tools
 from fmops.assistant import knowledge
 from fmops.assistant.agent import build_agent
-from fmops.assistant.authorization import APPROVALS, ClaimsDeskResolver
 from fmops.assistant.context import RequestContext, record_outcome
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.identity import Pseudonyms
 from fmops.assistant.recording import RecordingMiddleware
-from fmops.assistant.sandbox import DESK, SandboxAuthorizer, SandboxDesk, people
-from fmops.assistant.tools import build_tools
+from fmops.assistant.sandbox import SandboxAuthorizer, people, records
 from fmops.assistant.wire import ChatMessage
 from fmops.authorization import AuthorizationMiddleware
 from fmops.guardrails import Direction, GuardrailEngine, GuardrailSettings, build_engine, language
@@ -75,7 +77,7 @@ class Variant:
     @property
     def fingerprint(self) -> str:
         """Of everything that decides its answers, the sandbox and the documents included."""
-        texts = [json.dumps(self.parameters() | {"prompt": ""}, sort_keys=True), DESK.read_text()]
+        texts = [json.dumps(self.parameters() | {"prompt": ""}, sort_keys=True), SANDBOX.read_text()]
         return _digest(*texts, *(document.text for document in knowledge.load()))
 
 
@@ -153,14 +155,14 @@ class Workbench:
         return build_engine(settings, self.session, observers=[record_outcome])
 
     def conversation(self, variant: Variant, guardrails: GuardrailEngine, witness: Witness) -> Conversation:
-        """A conversation over a desk of its own."""
-        desk = SandboxDesk()
-        resolver = ClaimsDeskResolver(desk, self._prefix)
+        """A conversation over records of its own."""
+        copied = SandboxRecords(records())
+        resolver = Resolver(copied, self._prefix)
         prompts = PromptSource(variant.prompt)
         base: Any = _Narrowed(self._base, variant.documents)
         agent = build_agent(
             model=self.chat_model(variant.model_id, variant.temperature),
-            tools=build_tools(desk, base, resolver.readable(self._authorizer), guardrails),
+            tools=build_tools(copied, base, resolver.readable(self._authorizer), guardrails),
             guardrails=guardrails,
             authorization=AuthorizationMiddleware(
                 self._authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
@@ -185,7 +187,7 @@ class Workbench:
 
 
 class RehearsedAssistant:
-    """One variant. Each answer has a desk of its own; nothing is captured."""
+    """One variant. Each answer has records of its own; nothing is captured."""
 
     def __init__(self, bench: Workbench, variant: Variant, guardrails: GuardrailEngine) -> None:
         self._bench = bench

@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fmops.agent import NAME
 from fmops.interaction import Interaction
 
-MODEL = "claims-desk"
+MODEL = NAME
 """The one model that this assistant offers: the Bedrock model behind it is the deployment's matter."""
 
 MAX_MESSAGES = 100

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmops.agent import CASES, LABELS, NAME, PROMPT
 from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.deployment import Deployment, operator
 from fmops.prompts import Prompt, PromptError
@@ -137,45 +138,37 @@ def ui(options: argparse.Namespace, deployment: Deployment) -> None:
 
 
 def register_prompt(options: argparse.Namespace, deployment: Deployment) -> None:
-    from fmops.assistant.agent import PROMPT, PROMPT_NAME
-
     registry = _registry(deployment)
     path: Path = options.file or PROMPT
     message = options.message or ("the packaged prompt" if options.file is None else f"from {path.name}")
-    made = registry.register(PROMPT_NAME, path.read_text(), message=message)
-    print(f"{PROMPT_NAME} version {made.version}")
-    if not registry.serving_version(PROMPT_NAME):
-        registry.promote(PROMPT_NAME, made.version, by=operator(), reason="the first version")
+    made = registry.register(NAME, path.read_text(), message=message)
+    print(f"{NAME} version {made.version}")
+    if not registry.serving_version(NAME):
+        registry.promote(NAME, made.version, by=operator(), reason="the first version")
         print("It serves: there was none before it.")
 
 
 def promote_prompt(options: argparse.Namespace, deployment: Deployment) -> None:
-    from fmops.assistant.agent import PROMPT_NAME
-
     move = _registry(deployment).promote(
-        PROMPT_NAME, options.version, by=operator(), reason=f"without the gate: {options.reason}"
+        NAME, options.version, by=operator(), reason=f"without the gate: {options.reason}"
     )
     print(
-        f"{PROMPT_NAME} version {move.to_version} serves; before it, {move.from_version or 'the packaged prompt'}."
+        f"{NAME} version {move.to_version} serves; before it, {move.from_version or 'the packaged prompt'}."
     )
 
 
 def rollback_prompt(options: argparse.Namespace, deployment: Deployment) -> None:
-    from fmops.assistant.agent import PROMPT_NAME
-
-    move = _registry(deployment).rollback(PROMPT_NAME, by=operator(), reason=options.reason)
-    print(f"{PROMPT_NAME} {f'version {move.to_version}' if move.to_version else 'as packaged'} serves again.")
+    move = _registry(deployment).rollback(NAME, by=operator(), reason=options.reason)
+    print(f"{NAME} {f'version {move.to_version}' if move.to_version else 'as packaged'} serves again.")
 
 
 def show_history(_: argparse.Namespace, deployment: Deployment) -> None:
-    from fmops.assistant.agent import PROMPT_NAME
-
     registry = _registry(deployment)
-    serving = registry.serving_version(PROMPT_NAME)
-    for prompt in registry.versions(PROMPT_NAME):
+    serving = registry.serving_version(NAME)
+    for prompt in registry.versions(NAME):
         mark = "  serves" if prompt.version == serving else ""
         print(f"version {prompt.version}: {len(prompt.template)} characters{mark}")
-    for move in registry.history(PROMPT_NAME):
+    for move in registry.history(NAME):
         at = datetime.fromtimestamp(move.at / 1000, UTC).isoformat(timespec="seconds")
         print(
             f"{at} {move.action} {move.from_version or 'packaged'} -> {move.to_version or 'packaged'} by {move.by}: {move.reason}"
@@ -184,9 +177,9 @@ def show_history(_: argparse.Namespace, deployment: Deployment) -> None:
 
 def check_dataset(options: argparse.Namespace, _: Deployment) -> None:
     from fmops.evaluation.cases import digest
-    from fmops.evaluation.datasets import GOLDEN, golden
+    from fmops.evaluation.datasets import golden
 
-    cases = golden(options.file or GOLDEN)
+    cases = golden(options.file or CASES)
     kinds = Counter(case.kind for case in cases)
     print(
         f"{len(cases)} cases, version {digest(cases)}: "
@@ -197,10 +190,10 @@ def check_dataset(options: argparse.Namespace, _: Deployment) -> None:
 def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
     import boto3
 
-    from fmops.evaluation.datasets import GOLDEN, corrected, golden
+    from fmops.evaluation.datasets import corrected, golden
     from fmops.evaluation.promotion import judge_candidate
 
-    cases = golden(options.dataset or GOLDEN)
+    cases = golden(options.dataset or CASES)
     if not options.dataset and not options.without_reviewed:
         reviewed = corrected(boto3.client("s3"), deployment.output("Capture", "LakeBucketName"))
         print(f"{len(cases)} golden cases, {len(reviewed)} that people corrected in review")
@@ -229,10 +222,10 @@ def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
 
 def run_experiment(options: argparse.Namespace, deployment: Deployment) -> None:
     from fmops.evaluation import experiment
-    from fmops.evaluation.datasets import GOLDEN, golden
+    from fmops.evaluation.datasets import golden
     from fmops.evaluation.setup import EXPERIMENTS
 
-    cases = golden(options.dataset or GOLDEN)
+    cases = golden(options.dataset or CASES)
     if options.cases:
         kinds: Counter[str] = Counter()
         cases = [case for case in cases if kinds.update([case.kind]) or kinds[case.kind] <= options.cases]
@@ -266,10 +259,10 @@ def run_experiment(options: argparse.Namespace, deployment: Deployment) -> None:
 
 def run_agreement(options: argparse.Namespace, deployment: Deployment) -> None:
     from fmops.evaluation import agreement
-    from fmops.evaluation.datasets import LABELLED, labelled
+    from fmops.evaluation.datasets import labelled
     from fmops.evaluation.setup import EXPERIMENT
 
-    rows = labelled(options.file or LABELLED)
+    rows = labelled(options.file or LABELS)
     setup = _setup(deployment)
     found = agreement.measure(setup.judge, rows)
     print("\n".join(map(str, found)))
@@ -278,9 +271,9 @@ def run_agreement(options: argparse.Namespace, deployment: Deployment) -> None:
 
 def run_bedrock(options: argparse.Namespace, deployment: Deployment) -> None:
     from fmops.evaluation.bedrock_job import run
-    from fmops.evaluation.datasets import GOLDEN, golden
+    from fmops.evaluation.datasets import golden
 
-    cases = [case for case in golden(options.dataset or GOLDEN) if case.expected.answer]
+    cases = [case for case in golden(options.dataset or CASES) if case.expected.answer]
     setup = _setup(deployment)
     evaluation = setup.evaluator().evaluate(setup.production(), cases)
     means = run(
@@ -302,18 +295,16 @@ def _tell_costs(setup: Setup, seconds: float, answered: int) -> None:
 
 
 def _prompt(setup: Setup, wanted: str) -> Prompt:
-    from fmops.assistant.agent import PROMPT_NAME
-
     if Path(wanted).is_file():
-        return Prompt(PROMPT_NAME, Path(wanted).name, Path(wanted).read_text()).checked()
+        return Prompt(NAME, Path(wanted).name, Path(wanted).read_text()).checked()
     if wanted == "latest":
-        versions = setup.registry.versions(PROMPT_NAME)
+        versions = setup.registry.versions(NAME)
         if not versions:
             raise PromptError(
                 "The registry has no version to evaluate: `make prompt FILE=...` registers one."
             )
         return versions[0].checked()
-    return setup.registry.version(PROMPT_NAME, wanted).checked()
+    return setup.registry.version(NAME, wanted).checked()
 
 
 def _setup(deployment: Deployment) -> Setup:

@@ -8,21 +8,19 @@ from typing import Any
 
 from mlflow.genai.datasets import create_dataset, search_datasets
 
+from fmops.agent import CASES, LABELS
 from fmops.evaluation.cases import Case, ReviewedCase, digest, load, of_reviewed, parse
 
-FOLDER = Path(__file__).parents[1] / "assistant" / "evaluation"
-GOLDEN = FOLDER / "golden.jsonl"
 REVIEWED_KEY = "evaluation/reviewed.jsonl"
 """Where the review job keeps reviewed cases in the data lake."""
-LABELLED = FOLDER / "labelled.jsonl"
 
 
-def golden(path: Path = GOLDEN) -> list[Case]:
+def golden(path: Path = CASES) -> list[Case]:
     """The golden cases. Raises ``DatasetError`` that names every bad row."""
     return load(path, Case)
 
 
-def labelled(path: Path = LABELLED) -> list[ReviewedCase]:
+def labelled(path: Path = LABELS) -> list[ReviewedCase]:
     """Answers that people have labelled, to measure judges by."""
     return load(path, ReviewedCase)
 

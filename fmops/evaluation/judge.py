@@ -15,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fmops.agent import ROLE
 from fmops.evaluation.cases import Criterion, EvaluationError
 from fmops.evaluation.journal import Journal, key
 
@@ -135,8 +136,8 @@ def sections(case: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, st
 
 @cache
 def instructions(criterion: Criterion) -> str:
-    """What a judge of a criterion is told."""
-    return (INSTRUCTIONS / f"{criterion}.md").read_text()
+    """What a judge of a criterion is told, of the agent that it judges."""
+    return (INSTRUCTIONS / f"{criterion}.md").read_text().replace("{{role}}", ROLE)
 
 
 def _arguments(answer: Any) -> Any:

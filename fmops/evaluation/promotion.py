@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import mlflow
 
-from fmops.assistant.agent import PROMPT_NAME
+from fmops.agent import NAME
 from fmops.assistant.variant import Variant
 from fmops.evaluation.cases import Case, digest
 from fmops.evaluation.datasets import publish
@@ -58,9 +58,7 @@ def judge_candidate(
     move = None
     if moves:
         reason = "; ".join(decision.reasons)
-        move = setup.registry.promote(
-            PROMPT_NAME, candidate.prompt.version, by=by, reason=reason, evidence=run_id
-        )
+        move = setup.registry.promote(NAME, candidate.prompt.version, by=by, reason=reason, evidence=run_id)
     return Outcome(decision, run_id, move)
 
 
@@ -74,7 +72,7 @@ def record(decision: Decision, cases: Sequence[Case]) -> str:
                 "candidate": decision.candidate.variant.name,
                 "decision": "promote" if decision.promote else "refuse",
                 "cases": len(cases),
-                "dataset": publish(cases, name=PROMPT_NAME, experiment_id=run.info.experiment_id),
+                "dataset": publish(cases, name=NAME, experiment_id=run.info.experiment_id),
                 "dataset_version": digest(cases),
             }
         )

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sagemaker_mlflow import set_session
 
-from fmops.assistant.agent import PROMPT, PROMPT_NAME
+from fmops.agent import NAME, PROMPT
 from fmops.assistant.variant import Variant, Workbench
 from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluator
@@ -25,8 +25,8 @@ from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt, packaged
 
-EXPERIMENT = "claims-desk-evaluation"
-EXPERIMENTS = "claims-desk-experiments"
+EXPERIMENT = f"{NAME}-evaluation"
+EXPERIMENTS = f"{NAME}-experiments"
 JUDGE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 """Another model than the assistant's, and a larger one: a model is lenient with its own answers."""
 GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.")
@@ -87,7 +87,7 @@ class Setup:
 
     def production(self) -> Variant:
         """What serves: the registry's prompt, or the packaged one when nothing is promoted."""
-        return self.variant(self.registry.serving(PROMPT_NAME) or packaged(PROMPT_NAME, PROMPT))
+        return self.variant(self.registry.serving(NAME) or packaged(NAME, PROMPT))
 
     def variant(self, prompt: Prompt, *, model_id: str = "", guardrails: Path | None = None) -> Variant:
         """Production's settings with another prompt, and with another model or guardrails if given."""

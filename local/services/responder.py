@@ -1,7 +1,7 @@
 """A built-in stand-in for a Bedrock model: it is no language model.
 
-It recognises the claims desk's requests by patterns, calls the tools it is offered, and answers with sentences of what
-the tools returned. It obeys whatever it reads, in tool results too: so what an attack achieves is up to the layers
+It recognises the agent's requests by the patterns of ``demo/stand_in_model.yaml``, calls the tools it is offered, and answers
+with sentences of what the tools returned. It obeys whatever it reads, in tool results too: so what an attack achieves is up to the layers
 around it, not to a model's good manners. Of a system prompt it follows what ``Manner`` lists, and nothing else: so prompts can
 be compared, as far as they differ in that. Asked for a verdict or a grade, it computes one (``judging``). Token counts are
 estimates: four characters to a token.
@@ -20,12 +20,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from local.services import judging
+from local.services.responder_script import Call, script
 
 Event = dict[str, dict[str, Any]]
 
-CLAIM = re.compile(r"\bC-\d{3,6}\b")
-CUSTOMER = re.compile(r"\bCU-\d{2,6}\b")
-AMOUNT = re.compile(r"(?<![\w-])(-?\d{1,3}(?:,\d{3})+(?:\.\d{2})?|-?\d+(?:\.\d{2})?)(?![\w-])")
 INSTRUCTION = re.compile(
     r"(?:ignore|disregard|forget)\b[^.]{0,80}\b(?:instructions?|rules?)\b[.:,]?\s*(?P<order>[^\"\n]+)",
     re.IGNORECASE,
@@ -37,14 +35,6 @@ STOP_WORDS = frozenset(
     "a an and are as at be by can do does for from has have how i in is it me my of on or our should that the their to "
     "was we what when where which who will with would you your please tell much many long".split()
 )
-
-
-@dataclass(frozen=True)
-class Call:
-    """A tool call that the responder wants to make."""
-
-    name: str
-    arguments: dict[str, Any]
 
 
 SENTENCES = re.compile(
@@ -72,7 +62,7 @@ class Manner:
             return cls()
         number = SENTENCES.search(system)
         count = NUMBERS.get(number["number"].lower()) or int(number["number"]) if number else 2
-        return cls("search_policy_docs" in system, "name the document" in system.lower(), count)
+        return cls(script().search in system, "name the document" in system.lower(), count)
 
 
 @dataclass
@@ -96,7 +86,7 @@ def respond(request: dict[str, Any]) -> Iterator[Event]:
     judged, graded = judging.criterion(request), judging.graded(request)
     calls = [call for call in _calls(turn) if call.name in offered]
     if not manner.searches:
-        calls = [call for call in calls if call.name != "search_policy_docs"]
+        calls = [call for call in calls if call.name != script().search]
     if judged is not None:
         calls = [Call(f"judge_{judged}", judging.verdict(judged, request))]
     if graded is not None:
@@ -148,31 +138,11 @@ def _calls(turn: Turn) -> list[Call]:
 
 
 def _intent(text: str) -> list[Call]:
-    claims, customers = CLAIM.findall(text), CUSTOMER.findall(text)
-    lowered = text.lower()
-    if claims and re.search(r"\bpay(?:\s?out)?\b|\bpayout\b|\btransfer\b", lowered):
-        amounts = AMOUNT.findall(CLAIM.sub(" ", text))
-        if amounts:
-            minor = round(float(amounts[0].replace(",", "")) * 100)
-            return [Call("approve_payout", {"claim_id": claims[0], "amount_minor": minor})]
-    if claims and re.search(r"\bnote\b", lowered):
-        note = re.split(r"\bnote\b\s*(?:to|on|for)?\s*(?:claim\s*)?(?:C-\d+)?\s*[:,]?\s*", text, maxsplit=1)[
-            -1
-        ]
-        note = _decoded(note) or note.strip() or text
-        return [Call("add_claim_note", {"claim_id": claims[0], "text": note})]
-    if claims and re.search(r"\bescalate|special investigat|\bsiu\b", lowered):
-        return [Call("escalate_to_siu", {"claim_id": claims[0], "reason": text})]
-    if customers and re.search(r"contact|phone|reach|e-?mail|call\b|number", lowered):
-        purpose = (
-            "fraud_review" if "fraud" in lowered else "claim_followup" if "follow" in lowered else "other"
-        )
-        return [Call("get_customer_contact", {"customer_id": customers[0], "purpose": purpose})]
-    if claims:
-        return [Call("get_claim", {"claim_id": claim}) for claim in dict.fromkeys(claims)]
+    if calls := script().calls_for(text, decoded=_decoded):
+        return calls
     if GREETING.match(text) or _decoded(text) is not None:
         return []
-    return [Call("search_policy_docs", {"query": text})]
+    return [Call(script().search, {"query": text})]
 
 
 def _answer(turn: Turn, manner: Manner) -> str:
@@ -181,8 +151,8 @@ def _answer(turn: Turn, manner: Manner) -> str:
         if decoded is not None:
             return decoded
         if not manner.searches and not GREETING.match(turn.question):
-            return "In general, an insurance covers such things. It depends on your contract and on what has happened."
-        return "Hello! I can answer questions about your insurance and look up claims. What can I do for you?"
+            return script().in_general
+        return script().greeting
     return " ".join(
         _report(turn.question, name, text, succeeded, manner) for name, text, succeeded in turn.results
     )
@@ -195,20 +165,9 @@ def _report(question: str, name: str, text: str, succeeded: bool, manner: Manner
         value = json.loads(text)
     except ValueError:
         return text
-    if name == "search_policy_docs":
+    if name == script().search:
         return _extract(question, value, manner)
-    if name == "get_claim":
-        held = " It is on hold with the special investigators." if value.get("siu_hold") else ""
-        notes = " ".join(str(note.get("text", "")) for note in value.get("notes", []))
-        return (
-            f"Claim {value['id']} is {value['status']}: {value['description']} "
-            f"Open: {_money(value['open_amount'])} {value.get('currency', '')}.{held} {notes}"
-        ).strip()
-    if name == "approve_payout":
-        return f"{_money(value['paid_minor'])} was paid on {value['claim_id']}; {_money(value['still_open_minor'])} stays open."
-    if name == "get_customer_contact":
-        return f"{value['name']}: phone {value['phone']}, e-mail {value['email']}."
-    return text
+    return script().report(name, value) or text
 
 
 def _extract(question: str, documents: list[dict[str, str]], manner: Manner) -> str:
@@ -251,10 +210,6 @@ def _decoded(text: str) -> str | None:
 def _words(text: str) -> set[str]:
     words = re.findall(r"[a-z]+", text.lower())
     return {word.rstrip("s") for word in words if word not in STOP_WORDS and len(word) > 2}
-
-
-def _money(minor: int) -> str:
-    return f"{minor / 100:,.2f}"
 
 
 def _text(text: str) -> Iterator[Event]:

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import FileResponse
+from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
 
-from fmops.assistant.agent import PROMPT_NAME
-from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.agent import NAME
+from fmops.agent.resources import Resolver
 from fmops.assistant.playground import Playground, cases
 from fmops.assistant.playground_routes import add_playground_routes
-from fmops.assistant.service import PAGE, _add_error_handlers
+from fmops.assistant.service import _add_error_handlers, chat_page
 from fmops.assistant.variant import Answer, Call, Variant
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
@@ -67,7 +67,7 @@ class Bench:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    PromptRegistry(f"sqlite:///{path}").versions(PROMPT_NAME)
+    PromptRegistry(f"sqlite:///{path}").versions(NAME)
     return path
 
 
@@ -75,8 +75,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def registry(store: Path, tmp_path: Path) -> PromptRegistry:
     made = PromptRegistry(f"sqlite:///{shutil.copy(store, tmp_path)}")
     for text in ("Polite prompt.", "Rude prompt."):
-        made.register(PROMPT_NAME, text, message="a test")
-    made.promote(PROMPT_NAME, "1", by="me", reason="first")
+        made.register(NAME, text, message="a test")
+    made.promote(NAME, "1", by="me", reason="first")
     return made
 
 
@@ -97,16 +97,16 @@ def app(bench: Bench, registry: PromptRegistry) -> FastAPI:
             lambda: made,
             lambda: registry,
             authorizer=Rules(),
-            resolver=ClaimsDeskResolver(Desk(), "pool"),  # type: ignore[arg-type]
+            resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
             guardrails=GuardrailSettings(),
             models=MODELS,
-            packaged=Prompt(PROMPT_NAME, "packaged", "Packaged prompt."),
+            packaged=Prompt(NAME, "packaged", "Packaged prompt."),
         ),
     )
 
     @app.get("/", include_in_schema=False)
-    def chat() -> FileResponse:
-        return FileResponse(PAGE)
+    def chat() -> HTMLResponse:
+        return HTMLResponse(chat_page())
 
     return app
 
@@ -147,7 +147,7 @@ def test_others_are_refused_by_the_missing_action_s_name(
         assert "the action edit_prompts" in error["message"]
         assert "the group prompt-engineers" in error["message"]
     assert ask(client, name, "/permission").json() == {"action": "edit_prompts", "permitted": False}
-    assert (len(registry.versions(PROMPT_NAME)), bench.variants) == (2, [])
+    assert (len(registry.versions(NAME)), bench.variants) == (2, [])
 
 
 def test_without_a_token_nothing_is_told(client: TestClient) -> None:
@@ -177,8 +177,8 @@ def test_two_variants_answer_a_case(client: TestClient, bench: Bench) -> None:
 def test_what_is_saved_is_a_version_and_serves_nobody(client: TestClient, registry: PromptRegistry) -> None:
     body = {"template": "Better prompt.", "message": "is better"}
     assert ask(client, "petra", "/versions", body).json() == {"version": "3"}
-    assert registry.version(PROMPT_NAME, "3").template == "Better prompt."
-    assert registry.serving_version(PROMPT_NAME) == "1"
+    assert registry.version(NAME, "3").template == "Better prompt."
+    assert registry.serving_version(NAME) == "1"
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_what_cannot_be_tried_or_saved_is_refused_with_the_reason(
     answer = ask(client, "petra", path, body)
     assert answer.status_code == status
     assert word in answer.json()["error"]["message"]
-    assert len(registry.versions(PROMPT_NAME)) == 2
+    assert len(registry.versions(NAME)) == 2
 
 
 def test_with_mlflow_away_an_engineer_is_told_so(
@@ -262,4 +262,4 @@ def test_a_prompt_is_tried_and_saved_on_the_page(app: FastAPI, registry: PromptR
         expect(first.locator(".saved")).to_contain_text("Saved as version 3")
         expect(first.locator(".version")).to_have_value("3")
         browser.close()
-    assert registry.version(PROMPT_NAME, "3").template == "Kind prompt."
+    assert registry.version(NAME, "3").template == "Kind prompt."

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage, SystemMessage
 
-from fmops.assistant.agent import PROMPT, PROMPT_NAME
+from fmops.agent import NAME, PROMPT
 from fmops.prompts import Prompt, PromptError, PromptSource, packaged
 from tests.assistant.test_service import Model, Service
 
-OURS = packaged(PROMPT_NAME, PROMPT)
+OURS = packaged(NAME, PROMPT)
 SECOND, THIRD = (
-    Prompt(PROMPT_NAME, version, f"You are version {version}. Today is {{{{ today }}}}.") for version in "23"
+    Prompt(NAME, version, f"You are version {version}. Today is {{{{ today }}}}.") for version in "23"
 )
 
 
@@ -35,14 +35,14 @@ def test_the_packaged_prompt_serves_until_the_registry_answers() -> None:
     assert (source.refresh(), source.current, source.serving()) == (
         "unavailable",
         OURS,
-        (PROMPT_NAME, True, 0),
+        (NAME, True, 0),
     )
     assert (source.refresh(), source.current) == ("not_found", OURS)
-    assert (source.refresh(), source.current, source.serving()) == ("loaded", SECOND, (PROMPT_NAME, False, 2))
+    assert (source.refresh(), source.current, source.serving()) == ("loaded", SECOND, (NAME, False, 2))
 
 
 def test_what_was_loaded_serves_on_when_the_registry_is_away_or_its_prompt_is_wrong() -> None:
-    wrong = Prompt(PROMPT_NAME, "4", "Be nice to {{name}}")
+    wrong = Prompt(NAME, "4", "Be nice to {{name}}")
     source = PromptSource(
         OURS, Registry(SECOND, ConnectionError(), wrong, Prompt("p", "5", " "), SECOND, THIRD)
     )

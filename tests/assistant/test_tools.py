@@ -9,12 +9,12 @@ from typing import Any, cast
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
+from fmops.agent.records import Records
+from fmops.agent.resources import Resolver
+from fmops.agent.tools import build_tools
 from fmops.assistant import knowledge
-from fmops.assistant.authorization import ClaimsDeskResolver
-from fmops.assistant.claims import ClaimsDesk
 from fmops.assistant.context import RequestContext
 from fmops.assistant.identity import Principal
-from fmops.assistant.tools import build_tools
 from fmops.authorization import ApprovedCall, EntityUid
 from fmops.interaction import Interaction
 from tests.guardrails.fakes import engine
@@ -24,7 +24,7 @@ CLAIMS = {
 }  # fmt: skip
 
 
-class Desk(ClaimsDesk):
+class Desk(Records):
     """A desk with one claim, and one person suspended."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ def test_no_tool_asks_the_model_who_the_user_is() -> None:
 
 
 def test_resources_come_from_the_desk_and_facts_from_the_server() -> None:
-    resolve = ClaimsDeskResolver(Desk(), "pool")
+    resolve = Resolver(Desk(), "pool")
     request = resolve(
         "approve_payout", {"claim_id": "C-1", "amount_minor": 3}, context("suspended", mfa=True)
     )
@@ -79,7 +79,7 @@ def test_resources_come_from_the_desk_and_facts_from_the_server() -> None:
 
 
 def test_who_does_not_say_when_they_signed_in_did_so_long_ago() -> None:
-    resolve = ClaimsDeskResolver(Desk(), "pool")
+    resolve = Resolver(Desk(), "pool")
     ages = []
     for signed_in_at in (0, int(time.time()) - 100, int(time.time()) + 5):
         principal = Principal("s-1", "x", frozenset(), True, "token", {}, signed_in_at)
@@ -94,7 +94,7 @@ def test_who_does_not_say_when_they_signed_in_did_so_long_ago() -> None:
 
 
 def test_an_approved_call_says_who_requested_it() -> None:
-    resolve = ClaimsDeskResolver(Desk(), "pool")
+    resolve = Resolver(Desk(), "pool")
     approval = ApprovedCall("apr-1", "c1", "s-9", frozenset({"c1"}))
     asked = RequestContext(context().principal, Interaction(), approval=approval)
     request = resolve("approve_payout", {"claim_id": "C-1", "amount_minor": 3}, asked)
@@ -105,9 +105,7 @@ def test_an_approved_call_says_who_requested_it() -> None:
 
 
 def test_a_claim_that_is_not_there_has_nothing_that_a_policy_permits() -> None:
-    attributes = ClaimsDeskResolver(Desk(), "pool")(
-        "get_claim", {"claim_id": "C-404"}, context()
-    ).resource.attributes
+    attributes = Resolver(Desk(), "pool")("get_claim", {"claim_id": "C-404"}, context()).resource.attributes
     assert (attributes["region"], attributes["openAmount"]) == ("", 0)
     assert "claimantUser" not in attributes
 
@@ -128,7 +126,7 @@ def test_arguments_that_no_policy_can_read_are_refused(
     tool: str, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        ClaimsDeskResolver(Desk(), "pool")(tool, arguments, context())
+        Resolver(Desk(), "pool")(tool, arguments, context())
 
 
 def test_every_document_has_its_header() -> None:

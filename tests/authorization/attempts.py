@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from demo.accounts import load
+from demo.seed import with_users
 
 Fate = Literal["runs", "waits", "denied"]
 
 DATA = load()
 PEOPLE: dict[str, dict[str, Any]] = DATA["users"]
-CLAIMS: dict[str, dict[str, Any]] = DATA["claims"]
-CUSTOMERS: dict[str, dict[str, Any]] = DATA["customers"]
-GRANTS = {(grant["user"], grant["claim"]) for grant in DATA["grants"]}
+RECORDS = with_users(DATA["records"], {name: name for name in PEOPLE})
+CLAIMS: dict[str, dict[str, Any]] = RECORDS["claim"]
+CUSTOMERS: dict[str, dict[str, Any]] = RECORDS["customer"]
+GRANTS = {(grant["user"], grant["id"]) for grant in DATA["grants"]}
 
 TRICKS = ('C-1001" || true || "', "C-1001\u200b", "\uff23-1001", "c-1001", "../C-1001", "C-9999", " ")
 """Ids that are no claim's, some of which look like one's."""

@@ -20,18 +20,18 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from demo import seed
 from demo.accounts import Directory, load
+from fmops.agent.records import Records
+from fmops.agent.resources import APPROVALS, Resolver
+from fmops.agent.tools import build_tools
 from fmops.assistant import knowledge
 from fmops.assistant.agent import build_agent
 from fmops.assistant.approvals import Approvals
-from fmops.assistant.authorization import APPROVALS, ClaimsDeskResolver
 from fmops.assistant.checkpoints import WaitingRuns
-from fmops.assistant.claims import ClaimsDesk
 from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.identity import Pseudonyms, TokenVerifier
 from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.service import create_app
-from fmops.assistant.tools import build_tools
 from fmops.assistant.waiting import ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.guardrails import Category, Finding, GuardrailEngine
@@ -156,7 +156,7 @@ class Deployed:
 
     @property
     def claims_table(self) -> str:
-        return self.outputs["Assistant"]["ClaimsTableName"]
+        return self.outputs["Assistant"]["RecordsTableName"]
 
     @property
     def approvals_table(self) -> str:
@@ -172,8 +172,8 @@ class Deployed:
         return self.outputs["Identity"]["UserPoolId"]
 
     @property
-    def desk(self) -> ClaimsDesk:
-        return ClaimsDesk(self.cloud.client("dynamodb"), self.claims_table)
+    def desk(self) -> Records:
+        return Records(self.cloud.client("dynamodb"), self.claims_table)
 
     def authorizer(self, *, enforce: bool = True) -> Authorizer:
         return Authorizer(self.cloud.client("verifiedpermissions"), self.store, enforce=enforce)
@@ -189,7 +189,7 @@ class Deployed:
 
     def assistant(self, *, enforce: bool = True) -> Assistant:
         """A fresh process."""
-        resolver, authorizer = ClaimsDeskResolver(self.desk, self.pool), self.authorizer(enforce=enforce)
+        resolver, authorizer = Resolver(self.desk, self.pool), self.authorizer(enforce=enforce)
         authorizer.catalog.refresh()
         engine = GuardrailEngine(
             [Cards("cards", Clients(self.session, timeout=1, connections=1))], observers=[record_outcome]

@@ -62,12 +62,12 @@ def test_where_denials_are_only_logged_what_they_would_have_stopped_is_not_expec
     assert len(step.problems) == 1
 
 
-def test_staff_customers_and_claims_become_items_with_their_owners() -> None:
+def test_people_customers_and_claims_become_items_with_their_owners() -> None:
     data = load()
     subjects = {name: f"sub-{name}" for name in data["users"]}
     made = {(item["kind"], item["id"]): item for item in items(data, subjects)}
     assert made["claim", "C-1001"]["claimant"] == "sub-carla"
     assert made["claim", "C-1004"]["siu_hold"] is True
     assert made["claim", "C-1001"]["siu_hold"] is False
-    assert made["staff", "sub-sam"]["suspended"] is True
-    assert ("staff", "sub-carla") not in made
+    assert made["person", "sub-sam"]["suspended"] is True
+    assert made["person", "sub-carla"]["suspended"] is False

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from fmops.agent.sandbox import SandboxRecords
+from fmops.agent.tools import build_tools
 from fmops.assistant import knowledge
-from fmops.assistant.sandbox import SandboxDesk, fixture, people
-from fmops.assistant.tools import build_tools
+from fmops.assistant.sandbox import fixture, people, records
 from fmops.evaluation.datasets import golden
 from fmops.evaluation.scoring import JUDGED, RULES, applicable
 
@@ -51,7 +52,8 @@ def test_a_fact_stands_in_a_document_or_comes_from_a_tool() -> None:
 
 
 def test_each_case_has_a_desk_of_its_own() -> None:
-    first, second = SandboxDesk(), SandboxDesk()
+    first, second = SandboxRecords(records()), SandboxRecords(records())
     first.pay_out("C-8101", 100, "adam", "r")
     first.add_note("C-8101", "adam", "seen")
-    assert second.claim("C-8101") == {"id": "C-8101", "siu_hold": False, **fixture()["claims"]["C-8101"]}
+    kept = fixture()["records"]["claim"]["C-8101"]
+    assert second.claim("C-8101") == {"kind": "claim", "id": "C-8101", **kept}

@@ -17,7 +17,7 @@ ENVIRONMENT = {
     "FMOPS_OIDC_AUDIENCE",
     "FMOPS_POLICY_STORE_ID",
     "FMOPS_DELIVERY_STREAM",
-    "FMOPS_CLAIMS_TABLE",
+    "FMOPS_RECORDS_TABLE",
     "FMOPS_APPROVALS_TABLE",
     "FMOPS_PSEUDONYM_KEY_SECRET",
     "FMOPS_AUTHORIZATION_MODE",
@@ -43,7 +43,7 @@ OUTPUTS = {
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
     "Analysis": {"StateMachineArn"},
     "Review": {"StateMachineArn", "EvaluationJobStateMachineArn", "EvaluationStateMachineArn"},
-    "Assistant": {"AssistantUrl", "ClaimsTableName", "PseudonymKeyArn"},
+    "Assistant": {"AssistantUrl", "RecordsTableName", "PseudonymKeyArn"},
 }
 
 

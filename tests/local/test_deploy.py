@@ -65,7 +65,7 @@ def test_every_stack_is_complete_and_every_output_is_there(deployed: Deployed) -
         "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
         "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
         "Analysis": {"StateMachineArn"},
-        "Assistant": {"AssistantUrl", "ClaimsTableName"},
+        "Assistant": {"AssistantUrl", "RecordsTableName"},
     }
     for stack, names in wanted.items():
         assert names <= set(deployed.deployment.outputs[stack]), stack

@@ -12,7 +12,7 @@ import boto3
 import uvicorn
 from fastapi import FastAPI
 
-from fmops.assistant.authorization import ClaimsDeskResolver
+from fmops.agent.resources import Resolver
 from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms
 from fmops.assistant.knowledge import load
 from fmops.assistant.review_desk import ReviewDesk
@@ -86,7 +86,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
         ReviewDesk(
             queue,
             authorizer=rules,
-            resolver=ClaimsDeskResolver(Desk(), "pool"),  # type: ignore[arg-type]
+            resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
             documents=load(),
             guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
             pseudonyms=PSEUDONYMS,

@@ -17,7 +17,7 @@ import pytest
 import urllib3
 
 from collector.template import Option, compose
-from fmops.assistant.agent import PROMPT
+from fmops.agent import PROMPT
 from local.cloud import Cloud
 from local.processes import Process, base_environment
 from local.services.aps import Metrics

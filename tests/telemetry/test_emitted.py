@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from fmops.assistant.agent import PROMPT
+from fmops.agent import PROMPT
 from tests.telemetry.emitting import SECRETS
 
 ROOT = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""The DynamoDB table of the demo's business domain: a fork replaces it."""
+"""The DynamoDB table of the agent's records."""
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -8,8 +8,8 @@ from constructs.data_lifetime import DataLifetime
 from constructs.table_access import grant_use
 
 
-class ClaimsTable(Construct):
-    """Claims, customers and staff, by `kind` and `id`. Paid per request.
+class RecordsTable(Construct):
+    """An agent's records of every kind, by `kind` and `id`. Paid per request.
 
     Args:
         key: encrypts the table.

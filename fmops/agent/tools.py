@@ -1,9 +1,8 @@
-"""The tools of the claims desk. Each call was authorized before it gets here; none decides who may do what."""
+"""The tools of the claims records. Each call was authorized before it gets here; none decides who may do what."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +10,9 @@ from langchain.tools import ToolRuntime, tool
 from langchain_core.tools import BaseTool
 from opentelemetry import trace
 
-from fmops.assistant.claims import ClaimsDesk, PayoutRefused
-from fmops.assistant.context import RequestContext
-from fmops.assistant.knowledge import KnowledgeBase, KnowledgeDocument
+from fmops.agent.records import PayoutRefused, Records
+from fmops.assistant.authorization import Readable
+from fmops.assistant.knowledge import KnowledgeBase
 from fmops.guardrails import Direction, GuardrailEngine, disclose
 from fmops.interaction import RetrievedDocument
 from fmops.telemetry import attributes as names
@@ -26,14 +25,11 @@ RETRIEVAL = {names.GEN_AI_OPERATION: "retrieval", names.GEN_AI_DATA_SOURCE: DATA
 
 _tracer = trace.get_tracer(__name__)
 
-Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
-"""Which of the documents the caller may read, in order."""
-
 
 def build_tools(
-    desk: ClaimsDesk, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
+    records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
 ) -> list[BaseTool]:
-    """The tools over a desk and a knowledge base, whose documents are vetted one by one: a bad one spoils no other."""
+    """The tools over records and a knowledge base, whose documents are vetted one by one: a bad one spoils no other."""
 
     @tool
     def search_policy_docs(query: str, runtime: Runtime) -> str:
@@ -66,7 +62,7 @@ def build_tools(
         Args:
             claim_id: The claim's id, such as C-1001.
         """
-        claim = desk.claim(claim_id)
+        claim = records.claim(claim_id)
         if claim is None:
             return f"There is no claim {claim_id}."
         visible = ("id", "status", "region", "open_amount", "currency", "description", "notes", "siu_hold")
@@ -80,7 +76,7 @@ def build_tools(
             claim_id: The claim's id, such as C-1001.
             text: The note.
         """
-        desk.add_note(claim_id, runtime.context.principal.username, text)
+        records.add_note(claim_id, runtime.context.principal.username, text)
         return f"The note was added to {claim_id}."
 
     @tool
@@ -94,7 +90,7 @@ def build_tools(
         reference = f"{runtime.config['configurable']['thread_id']}/{runtime.tool_call_id}"
         approver = runtime.context.principal.username
         try:
-            open_amount = desk.pay_out(claim_id, amount_minor, approver, reference)
+            open_amount = records.pay_out(claim_id, amount_minor, approver, reference)
         except PayoutRefused:
             return f"Nothing was paid: {claim_id} has less open than that."
         return _json({"paid_minor": amount_minor, "claim_id": claim_id, "still_open_minor": open_amount})
@@ -107,7 +103,7 @@ def build_tools(
             customer_id: The customer's id, such as CU-100.
             purpose: Why it is needed: claim_followup or fraud_review.
         """
-        customer = desk.customer(customer_id)
+        customer = records.customer(customer_id)
         if customer is None:
             return f"There is no customer {customer_id}."
         contact = {name: customer[name] for name in ("id", "name", "phone", "email") if name in customer}
@@ -122,7 +118,7 @@ def build_tools(
             claim_id: The claim's id, such as C-1001.
             reason: What is suspicious about it.
         """
-        desk.hold(claim_id, reason, runtime.context.principal.username)
+        records.hold(claim_id, reason, runtime.context.principal.username)
         return f"{claim_id} is on hold and with the special investigators."
 
     return [

@@ -1,0 +1,70 @@
+"""What each tool call is on, for Cedar: resources come from the system of record, never from text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fmops.agent.records import Records
+from fmops.assistant.authorization import Facts, ToolResolver, integer, text, uid
+from fmops.assistant.context import RequestContext
+from fmops.authorization import Entity
+from fmops.authorization.entities import Value
+
+APPROVALS = {"approve_payout": "request_payout_approval"}
+"""Tools whose calls may wait for a human, and the action that decides whether one does."""
+
+
+class Resolver(ToolResolver):
+    """The claims desk's."""
+
+    def __init__(self, records: Records, prefix: str) -> None:
+        super().__init__(records, prefix)
+        self._records = records
+
+    def on(self, tool: str, arguments: Mapping[str, Any], context: RequestContext) -> tuple[Entity, Facts]:
+        match tool:
+            case "search_policy_docs":
+                return self.resource("KnowledgeBase", "policy-documents"), {}
+            case "get_claim" | "add_claim_note" | "escalate_to_siu":
+                return self.resource("Claim", text(arguments, "claim_id")), {}
+            case "approve_payout":
+                facts: dict[str, Value] = {
+                    "amount": integer(arguments, "amount_minor", "400000 for 4,000.00")
+                }
+                if context.approval is not None:
+                    facts["requestedBy"] = self.user(context.approval.requested_by)
+                return self.resource("Claim", text(arguments, "claim_id")), facts
+            case "get_customer_contact":
+                purpose = {"purpose": text(arguments, "purpose")}
+                return self.resource("Customer", text(arguments, "customer_id")), purpose
+            case _:
+                raise ValueError(
+                    f"no policy decides the tool {tool!r}: add an action to the schema and a case here"
+                )
+
+    def resource(self, kind: str, resource_id: str) -> Entity:
+        match kind:
+            case "KnowledgeBase":
+                return Entity(uid(kind, resource_id))
+            case "Claim":
+                return Entity(uid(kind, resource_id), self._claim(resource_id))
+            case "Customer":
+                customer = self._records.customer(resource_id) or {}
+                return Entity(uid(kind, resource_id), {"region": customer.get("region", "")})
+            case _:
+                raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
+
+    def _claim(self, claim_id: str) -> Facts:
+        # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.
+        claim = self._records.claim(claim_id) or {}
+        attributes: dict[str, Value] = {
+            "policyholder": uid("Customer", claim.get("policyholder", "none")),
+            "region": claim.get("region", ""),
+            "status": claim.get("status", ""),
+            "openAmount": claim.get("open_amount", 0),
+            "siuHold": claim.get("siu_hold", False),
+        }
+        if claimant := claim.get("claimant"):
+            attributes["claimantUser"] = self.user(claimant)
+        return attributes

@@ -1,0 +1,78 @@
+"""Where an agent's records are: a DynamoDB table whose key is ``kind`` and ``id``, or a copy of a fixture in memory."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+Record = dict[str, Any]
+
+_deserializer, _serializer = TypeDeserializer(), TypeSerializer()
+
+
+class RecordTable:
+    """Reads and changes records. An agent's own records derive from it and name what its tools do with them."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def get(self, kind: str, record_id: str) -> Record | None:
+        """The record with its ``kind`` and ``id``, as it stands now; numbers are integers."""
+        key = {"kind": {"S": kind}, "id": {"S": record_id}}
+        item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
+        return _plain(item) if item else None
+
+    def update(
+        self, kind: str, record_id: str, expression: str, values: Mapping[str, Any], *, condition: str = ""
+    ) -> Record:
+        """The record after DynamoDB's update ``expression``; only a record that is there is changed.
+
+        Raises ``ClientError`` with ``ConditionalCheckFailedException``.
+        """
+        there = "attribute_exists(id)"
+        answer = self._client.update_item(
+            TableName=self._table,
+            Key={"kind": {"S": kind}, "id": {"S": record_id}},
+            UpdateExpression=expression,
+            ConditionExpression=f"{there} AND {condition}" if condition else there,
+            ExpressionAttributeValues={name: _serializer.serialize(value) for name, value in values.items()},
+            ReturnValues="ALL_NEW",
+        )
+        return _plain(answer["Attributes"])
+
+    def is_suspended(self, subject: str) -> bool:
+        """Whether this person is suspended, whatever their token says: ``person`` records are by the token's subject."""
+        person = self.get("person", subject)
+        return bool(person and person.get("suspended"))
+
+
+class RecordsInMemory(RecordTable):
+    """A copy of ``records`` by kind and id, for the sandbox; what changes records with ``update`` is to be overridden."""
+
+    def __init__(self, records: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        self._records: dict[str, dict[str, Record]] = copy.deepcopy(
+            {
+                kind: {each: dict(fields) for each, fields in of_kind.items()}
+                for kind, of_kind in records.items()
+            }
+        )
+
+    def get(self, kind: str, record_id: str) -> Record | None:
+        record = self._records.get(kind, {}).get(record_id)
+        return None if record is None else {"kind": kind, "id": record_id, **record}
+
+    def update(self, kind: str, record_id: str, *_: Any, **__: Any) -> Record:
+        raise NotImplementedError(f"the sandbox cannot change {kind} {record_id} by DynamoDB's expressions")
+
+
+def _plain(item: Mapping[str, Any]) -> Record:
+    return {name: _integers(_deserializer.deserialize(value)) for name, value in item.items()}
+
+
+def _integers(value: Any) -> Any:
+    return int(value) if isinstance(value, Decimal) else value
