@@ -61,8 +61,8 @@ prompts: setup ## Show the prompt's versions, which one serves, and who let it
 	@$(EVALUATION) history
 
 .PHONY: who-can
-who-can: setup ## Who of the demo's users may do ACTION on RESOURCE (AMOUNT=minor units, PURPOSE=...), by the policy files
-	@$(BIN)/python -m demo.who_can --action "$(ACTION)" --resource "$(RESOURCE)" $(if $(AMOUNT),--amount "$(AMOUNT)") $(if $(PURPOSE),--purpose "$(PURPOSE)")
+who-can: setup ## Who of the demo's users may do ACTION on RESOURCE (INPUT="amount=400000": what the action takes), by the policy files
+	@$(BIN)/python -m demo.who_can --action "$(ACTION)" --resource "$(RESOURCE)" $(if $(INPUT),--input $(INPUT))
 
 .PHONY: analyse
 analyse: setup ## Run the deployed embedding analysis over FROM= TO= (dates; yesterday by default); FIT=1 fits a baseline on them
@@ -136,6 +136,10 @@ smoke: setup ## Send the tour to PROFILE's assistant, at URL= or where its stack
 
 ##@ Work on it
 
+.PHONY: new-agent
+new-agent: setup ## Put another agent, NAME=it-help, in the place of the insurance example: it runs at once, and is yours to change
+	@$(if $(NAME),,$(error Say how it is called: make new-agent NAME=it-help))$(BIN)/python -m examples.new_agent "$(NAME)"
+
 .PHONY: setup
 setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Install what everything needs (done by every target that needs it)
 
@@ -165,7 +169,7 @@ snapshots: setup ## Write the template snapshots again after a change that you m
 .PHONY: schema
 schema: setup node_modules ## Write the generated files again: the record's JSON schema and the Cedar schema's JSON form
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
-	@PATH="$(NODE_HOME)/bin:$$PATH" node policies/convert-schema.mjs
+	@for folder in policies $(wildcard examples/*/policies); do PATH="$(NODE_HOME)/bin:$$PATH" node policies/convert-schema.mjs $$folder; done
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt

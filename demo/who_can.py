@@ -1,4 +1,4 @@
-"""Who of the demo's users may do something: ``python -m demo.who_can --action get_claim --resource C-1001``.
+"""Who of the demo's users may do something: ``python -m demo.who_can --help``.
 
 Evaluates each user's request on the Cedar engine with the policy files and the facts of the demo: what a fresh
 deployment would decide. Nothing needs to run.
@@ -47,7 +47,7 @@ class Answer:
 
 
 def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answer]:
-    """An answer for each user. ``inputs`` are the tool's arguments as the schema names them, money in minor units.
+    """An answer for each user. ``inputs`` are the tool's arguments as the schema names them.
 
     Raises ``UnknownError`` for an action or resource that is not there or does not fit the other.
     """
@@ -77,7 +77,7 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
         if result.diagnostics.errors:
             raise UnknownError(
                 f"The request does not fit the schema: {result.diagnostics.errors[0]}."
-                " Give what the action takes with AMOUNT=… (minor units) or PURPOSE=…"
+                ' Give what the action takes, such as INPUT="amount=400000".'
             )
         names = result.diagnostics.id_annotations_by_reason
         deciding = sorted(str(names.get(each) or each) for each in result.diagnostics.reasons)
@@ -166,11 +166,16 @@ def main() -> int:
     parser.add_argument(
         "--resource", required=True, help="a record of the demo, the knowledge base, or a document of it"
     )
-    parser.add_argument("--amount", type=int, help="of a payout, in minor units: 400000 for 4,000.00")
-    parser.add_argument("--purpose", help="of seeing a customer's contact")
+    parser.add_argument(
+        "--input",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the action takes, as the schema names it",
+    )
     arguments = parser.parse_args()
-    inputs = {"amount": arguments.amount, "purpose": arguments.purpose}
-    given = {name: value for name, value in inputs.items() if value is not None}
+    pairs = (pair.partition("=") for pair in arguments.input)
+    given = {name: int(value) if value.lstrip("-").isdigit() else value for name, _, value in pairs}
     try:
         answers = who_can(arguments.action, arguments.resource, given)
     except UnknownError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fmops.agent.records import Records
+from fmops.agent.tools import DATA_SOURCE
 from fmops.assistant.authorization import Facts, ToolResolver, integer, text, uid
 from fmops.assistant.context import RequestContext
 from fmops.authorization import Entity
@@ -25,7 +26,7 @@ class Resolver(ToolResolver):
     def on(self, tool: str, arguments: Mapping[str, Any], context: RequestContext) -> tuple[Entity, Facts]:
         match tool:
             case "search_policy_docs":
-                return self.resource("KnowledgeBase", "policy-documents"), {}
+                return self.resource("KnowledgeBase", DATA_SOURCE), {}
             case "get_claim" | "add_claim_note" | "escalate_to_siu":
                 return self.resource("Claim", text(arguments, "claim_id")), {}
             case "approve_payout":

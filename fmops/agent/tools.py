@@ -1,35 +1,29 @@
-"""The tools of the claims records. Each call was authorized before it gets here; none decides who may do what."""
+"""The tools of the claims desk. Each call was authorized before it gets here; none decides who may do what."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from langchain.tools import ToolRuntime, tool
 from langchain_core.tools import BaseTool
-from opentelemetry import trace
 
 from fmops.agent.records import PayoutRefused, Records
 from fmops.assistant.authorization import Readable
 from fmops.assistant.knowledge import KnowledgeBase
-from fmops.guardrails import Direction, GuardrailEngine, disclose
-from fmops.interaction import RetrievedDocument
-from fmops.telemetry import attributes as names
+from fmops.assistant.retrieval import search
+from fmops.guardrails import GuardrailEngine, disclose
 
 Runtime = ToolRuntime[Any, Any]
 """Its context is a ``RequestContext``; named here, LangChain would put it into the tool's argument schema."""
 
 DATA_SOURCE = "policy-documents"
-RETRIEVAL = {names.GEN_AI_OPERATION: "retrieval", names.GEN_AI_DATA_SOURCE: DATA_SOURCE}
-
-_tracer = trace.get_tracer(__name__)
 
 
 def build_tools(
     records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
 ) -> list[BaseTool]:
-    """The tools over records and a knowledge base, whose documents are vetted one by one: a bad one spoils no other."""
+    """The tools over records and a knowledge base."""
 
     @tool
     def search_policy_docs(query: str, runtime: Runtime) -> str:
@@ -39,21 +33,7 @@ def build_tools(
         Args:
             query: What to look for, in the user's words.
         """
-        with _tracer.start_as_current_span(f"retrieval {DATA_SOURCE}", attributes=RETRIEVAL) as span:
-            found = knowledge.search(query)
-            allowed = readable([document for document, _ in found], runtime.context)
-            permitted = [hit for hit, may_read in zip(found, allowed, strict=True) if may_read]
-            outcomes = guardrails.check_all_sync([item.text for item, _ in permitted], Direction.RETRIEVED)
-            hits = [
-                (replace(item, text=outcome.text), score)
-                for (item, score), outcome in zip(permitted, outcomes, strict=True)
-                if not outcome.blocked
-            ]
-            span.set_attributes({names.RETRIEVAL_FOUND: len(found), names.RETRIEVAL_READABLE: len(hits)})
-        runtime.context.interaction.retrieved += [
-            RetrievedDocument(document_id=document.id, score=round(score, 4)) for document, score in hits
-        ]
-        return _json([{"id": item.id, "title": item.title, "text": item.text} for item, _ in hits])
+        return _json(search(query, runtime.context, knowledge, readable, guardrails, data_source=DATA_SOURCE))
 
     @tool
     def get_claim(claim_id: str) -> str:

@@ -1,1 +1,1 @@
-"""The claims desk assistant: what a fork replaces first (agent.py, tools.py, claims.py, the prompt, the documents)."""
+"""The assistant that serves an agent: HTTP, identity, guardrails, authorization, approvals, review and playground."""

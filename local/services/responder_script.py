@@ -37,6 +37,7 @@ class Rule:
     constant: Mapping[str, Any] = field(default_factory=dict)
     whole: Sequence[str] = ()
     money: Sequence[str] = ()
+    number: Sequence[str] = ()
     each: str = ""
 
     def calls(self, text: str, decoded: Callable[[str], str | None]) -> list[Call]:
@@ -51,6 +52,8 @@ class Rule:
                 arguments[name] = decoded(value) or value.strip() or text
         for name in self.money:
             arguments[name] = round(float(arguments[name].replace(",", "")) * 100)
+        for name in self.number:
+            arguments[name] = int(arguments[name])
         if not self.each:
             return [Call(self.tool, arguments)]
         matches = (
@@ -113,6 +116,7 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
         entry.get("with", {}),
         entry.get("whole", ()),
         entry.get("money", ()),
+        entry.get("number", ()),
         entry.get("each", ""),
     )
 

@@ -42,7 +42,7 @@ def test_each_user_is_decided(
         ("get_clam", "C-1001", "use get_claim"),
         ("get_claim", "C-1", "use one of C-1001"),
         ("get_claim", "CU-100", "is about a ClaimsDesk::Claim"),
-        ("approve_payout", "C-1001", "AMOUNT="),
+        ("approve_payout", "C-1001", "INPUT="),
     ],
 )
 def test_what_is_not_there_is_named_with_what_is(action: str, resource: str, message: str) -> None:

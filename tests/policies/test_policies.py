@@ -204,7 +204,8 @@ def test_both_forms_of_the_schema_refuse_the_same_mistakes(schema: str, wrong: s
     assert not cedarpy.validate_policies(policy, (POLICIES / schema).read_text()).validation_passed
 
 
-def test_the_json_form_is_what_the_converter_makes_of_the_schema(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", [POLICIES, POLICIES.parent / "examples" / "service_desk" / "policies"])
+def test_the_json_form_is_what_the_converter_makes_of_the_schema(folder: Path, tmp_path: Path) -> None:
     root = POLICIES.parent
     if not (root / "node_modules" / "@cedar-policy" / "cedar-wasm").is_dir():
         pytest.skip("needs `npm ci`, which `make test` does")
@@ -212,7 +213,7 @@ def test_the_json_form_is_what_the_converter_makes_of_the_schema(tmp_path: Path)
 
     written = tmp_path / "schema.json"
     node = Path(ROOT_DIR) / "bin" / "node"
-    subprocess.run([node, POLICIES / "convert-schema.mjs", written], check=True, cwd=root)
-    assert json.loads(written.read_text()) == json.loads((POLICIES / "schema.json").read_text()), (
+    subprocess.run([node, POLICIES / "convert-schema.mjs", folder, written], check=True, cwd=root)
+    assert json.loads(written.read_text()) == json.loads((folder / "schema.json").read_text()), (
         "run `make schema`"
     )

@@ -1,0 +1,117 @@
+"""Puts another agent in the place of the insurance example: ``make new-agent NAME=it-help``.
+
+It removes what the example brought, copies ``examples/service_desk`` (a small IT service desk: a search, two ticket tools, and
+one that waits for approval) under your name, and takes away the tests of what is gone. All of it runs at once; then make it yours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEMPLATE = Path(__file__).with_name("service_desk")
+REPLACED = (
+    "fmops/agent",
+    "policies",
+    "demo/data.yaml",
+    "demo/tour.yaml",
+    "demo/script.yaml",
+    "demo/stand_in_model.yaml",
+    "demo/prompts",
+)
+"""What belongs to an agent; of a folder, what the template does not bring is kept only if ``KEPT`` names it."""
+KEPT = ("policies/convert-schema.mjs",)
+EXAMPLES_TESTS = (
+    "tests/agent",
+    "tests/authorization",
+    "tests/policies",
+    "tests/assistant/test_playground.py",
+    "tests/review/page.py",
+    "tests/review/test_review_page.py",
+)
+"""Tests of the insurance example, its policies and its people, or that stand on them."""
+NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+LONGEST = 40
+
+
+class NewAgentError(Exception):
+    """The agent was not made; the message says why and what to do. Nothing has changed."""
+
+
+def make(name: str, root: Path = ROOT) -> list[str]:
+    """Replace the example in the checkout at ``root``; answers what was written. Raises ``NewAgentError``."""
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        raise NewAgentError(
+            f"NAME={name}: use lower-case letters, digits and single hyphens, at most {LONGEST}, such as it-help."
+        )
+    if changed := _uncommitted(root):
+        raise NewAgentError(
+            f"{changed[0]} has changes that are not committed, and would be lost: commit or stash them first."
+        )
+    files = {
+        path.relative_to(TEMPLATE): path.read_text() for path in sorted(TEMPLATE.rglob("*")) if _is_text(path)
+    }
+    kept = {path: (root / path).read_text() for path in KEPT}
+    for path in (*REPLACED, *EXAMPLES_TESTS):
+        _remove(root / path)
+    for path, text in {**{str(path): _named(text, name) for path, text in files.items()}, **kept}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    return [str(path) for path in files]
+
+
+def _named(text: str, name: str) -> str:
+    """The template's text under another name, in each of the forms that the name has."""
+    words = name.split("-")
+    for old, new in (
+        ("service-desk", name),
+        ("ServiceDesk", "".join(word.capitalize() for word in words)),
+        ('"Service desk"', f'"{" ".join(words).capitalize()}"'),
+    ):
+        text = text.replace(old, new)
+    return text
+
+
+def _uncommitted(root: Path) -> list[str]:
+    """What git would not bring back; without git, nothing is known to be in danger."""
+    paths = [path for path in (*REPLACED, *EXAMPLES_TESTS) if (root / path).exists()]
+    answer = subprocess.run(
+        ["git", "status", "--porcelain", "--", *paths], cwd=root, capture_output=True, text=True, check=False
+    )
+    return [line[3:] for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
+
+
+def _is_text(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m examples.new_agent", description=__doc__)
+    parser.add_argument("name", help="of the agent, such as it-help")
+    name = parser.parse_args().name
+    try:
+        made = make(name)
+    except NewAgentError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{name}: {len(made)} files in the place of the insurance example. Now:")
+    print("  make run ONCE=1                see it run, with its own tour")
+    print("  fmops/agent/ policies/ demo/   make it yours, as docs/customise.md says")
+    print(f"  make snapshots                 accept the templates with the policies of {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

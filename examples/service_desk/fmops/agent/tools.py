@@ -1,0 +1,82 @@
+"""The tools of the service desk. Each call was authorized before it gets here; none decides who may do what."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from langchain.tools import ToolRuntime, tool
+from langchain_core.tools import BaseTool
+
+from fmops.agent.records import NoSuchSystem, Records
+from fmops.assistant.authorization import Readable
+from fmops.assistant.knowledge import KnowledgeBase
+from fmops.assistant.retrieval import search
+from fmops.guardrails import GuardrailEngine
+
+Runtime = ToolRuntime[Any, Any]
+"""Its context is a ``RequestContext``; named here, LangChain would put it into the tool's argument schema."""
+
+DATA_SOURCE = "service-guides"
+
+
+def build_tools(
+    records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
+) -> list[BaseTool]:
+    """The tools over records and a knowledge base."""
+
+    @tool
+    def search_guides(query: str, runtime: Runtime) -> str:
+        """Search the service desk's guides. Use it for every question about how something works, rules or deadlines,
+        and answer only from what it returns.
+
+        Args:
+            query: What to look for, in the user's words.
+        """
+        return _json(search(query, runtime.context, knowledge, readable, guardrails, data_source=DATA_SOURCE))
+
+    @tool
+    def get_ticket(ticket_id: str) -> str:
+        """Read a ticket: its status, the team that has it, and its comments.
+
+        Args:
+            ticket_id: The ticket's id, such as T-1001.
+        """
+        ticket = records.ticket(ticket_id)
+        if ticket is None:
+            return f"There is no ticket {ticket_id}."
+        visible = ("id", "status", "team", "title", "comments")
+        return _json({name: ticket[name] for name in visible if name in ticket})
+
+    @tool
+    def comment_ticket(ticket_id: str, text: str, runtime: Runtime) -> str:
+        """Add a comment to a ticket.
+
+        Args:
+            ticket_id: The ticket's id, such as T-1001.
+            text: The comment.
+        """
+        records.comment(ticket_id, runtime.context.principal.username, text)
+        return f"The comment was added to {ticket_id}."
+
+    @tool
+    def grant_access(system_id: str, person: str, days: int, runtime: Runtime) -> str:
+        """Give somebody access to a system for a number of days.
+
+        Args:
+            system_id: The system's id, such as SYS-10.
+            person: Who gets access.
+            days: For how many days.
+        """
+        reference = f"{runtime.config['configurable']['thread_id']}/{runtime.tool_call_id}"
+        try:
+            records.grant(system_id, person, days, runtime.context.principal.username, reference)
+        except NoSuchSystem:
+            return f"There is no system {system_id}."
+        return _json({"system_id": system_id, "person": person, "days": days})
+
+    return [search_guides, get_ticket, comment_ticket, grant_access]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
