@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
+from collections.abc import Iterator
 
 import boto3
 from rich.console import Console
 
 import doctor.account
 import doctor.features
-import doctor.machine  # noqa: F401 - each registers its checks
+import doctor.machine
+import doctor.quotas  # noqa: F401 - each registers its checks
 import settings
+from cost.__main__ import synthesize
 from doctor.finding import CHECKS, Finding, Patient
+from doctor.region import region
 
 MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "stop": "[red]stop   [/]"}
 
@@ -35,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("no AWS credentials in this shell: sign in first, such as by aws sso login", file=sys.stderr)
         return 2
     console, stops = Console(), 0
-    for finding in examine(Patient(profile, session.region_name, session.client, options.probe)):
+    templates = functools.cache(functools.partial(synthesize, options.profile))
+    patient = Patient(profile, session.region_name, session.client, options.probe, templates)
+    for finding in examine(patient):
         console.print(f"{MARKS[finding.level]} {finding.what}", highlight=False, soft_wrap=True)
         if finding.remedy:
             console.print(f"        [bold]{finding.remedy}[/]", highlight=False, soft_wrap=True)
@@ -46,9 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(stops))
 
 
-def examine(patient: Patient) -> list[Finding]:
-    """Everything that is found, in the order of the checks."""
-    return [finding for run in CHECKS for finding in run(patient)]
+def examine(patient: Patient) -> Iterator[Finding]:
+    """Everything that is found, as it is found; in a region that cannot be used, nothing more is asked."""
+    for run in (region, *(run for run in CHECKS if run is not region)):
+        found = list(run(patient))
+        yield from found
+        if run is region and any(finding.level == "stop" for finding in found):
+            return
 
 
 if __name__ == "__main__":

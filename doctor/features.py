@@ -10,6 +10,7 @@ from doctor.finding import Finding, Patient, check
 
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "global.")
 ACCESS = "grant access to it in Bedrock's console, or set another"
+TRANSACTION_SEARCH = "AWS::XRay::TransactionSearchConfig"
 REFUSED = {"AccessDeniedException", "ValidationException", "ResourceNotFoundException"}
 
 
@@ -75,7 +76,9 @@ def transaction_search(patient: Patient) -> Iterator[Finding]:
     if wanted == "off":
         return
     is_on = patient.client("xray").get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
-    if wanted == "enable" and is_on:
+    if wanted == "enable" and is_on and patient.own("TransactionSearch", TRANSACTION_SEARCH):
+        yield Finding("ok", "Transaction Search is on, by this environment")
+    elif wanted == "enable" and is_on:
         yield Finding(
             "stop",
             "Transaction Search is on already, and can only be made where it is off",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,12 +25,33 @@ class Finding:
 
 @dataclass(frozen=True)
 class Patient:
-    """What is examined: the settings of a profile, and clients of the account by service name."""
+    """What is examined: the settings of a profile, its templates, and clients of the account by service name."""
 
     settings: Settings
     region: str
     client: Callable[[str], Any]
     probe: bool = False
+    templates: Callable[[], Mapping[str, Any]] = dict
+    """By stack id; synthesized when a check asks."""
+
+    def own(self, stack: str, kind: str) -> set[str]:
+        """Physical ids of the resources of a type that the environment's stack has already: none before its first deployment."""
+        pages = (
+            self.client("cloudformation")
+            .get_paginator("list_stack_resources")
+            .paginate(StackName=f"{self.settings.environment_name}-{stack}")
+        )
+        try:
+            return {
+                item["PhysicalResourceId"]
+                for page in pages
+                for item in page["StackResourceSummaries"]
+                if item["ResourceType"] == kind and not item["ResourceStatus"].startswith("DELETE")
+            }
+        except ClientError as error:
+            if "does not exist" not in str(error):
+                raise
+            return set()
 
 
 Check = Callable[[Patient], Iterator[Finding]]

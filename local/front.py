@@ -46,6 +46,8 @@ StartResponse = Callable[..., Any]
 
 # SigV4 signing name -> botocore services; every other name is the service's own.
 SERVICES_BY_SIGNING_NAME = {
+    "servicequotas": ("service-quotas",),
+    "sso": ("sso-admin",),
     "monitoring": ("cloudwatch",),
     "aps": ("amp",),
     "states": ("stepfunctions",),
