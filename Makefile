@@ -112,12 +112,12 @@ synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE 
 	@$(CDK) synth --quiet -c profile=$(PROFILE)
 
 .PHONY: diff
-diff: setup node_modules ## Show what a deploy of PROFILE would change (needs AWS credentials)
-	@$(CDK) diff -c profile=$(PROFILE)
+diff: setup node_modules ## Show what a deploy of PROFILE, or of its STACK=, would change (needs AWS credentials; READ_ONLY=1: by the templates alone)
+	@$(CDK) diff $(STACK) -c profile=$(PROFILE) $(if $(READ_ONLY),--method=template)
 
 .PHONY: deploy
-deploy: setup node_modules ## Deploy PROFILE into the account of your AWS credentials (needs Docker for the image)
-	@$(CDK) deploy --all -c profile=$(PROFILE) $(if $(YES),--require-approval never)
+deploy: setup node_modules ## Deploy PROFILE, or its STACK=, into the account of your AWS credentials (needs Docker for the image)
+	@$(CDK) deploy $(or $(STACK),--all) -c profile=$(PROFILE) $(if $(YES),--require-approval never)
 
 .PHONY: bootstrap
 bootstrap: setup node_modules ## Prepare the account and region of your AWS credentials for the CDK, once

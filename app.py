@@ -18,6 +18,7 @@ from stacks.analysis import Analysis
 from stacks.assistant import Assistant
 from stacks.capture import Capture
 from stacks.foundation import Foundation
+from stacks.github import GitHub
 from stacks.identity import Identity
 from stacks.observability import Observability
 from stacks.review import Review
@@ -47,6 +48,8 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
     )
     if profile.observability.transaction_search == "enable":
         assistant.add_stack_dependency(TransactionSearch(app, "TransactionSearch", settings=profile))
+    if profile.delivery.github:
+        GitHub(app, "GitHub", settings=profile, repository=profile.delivery.github)
     Review(
         app,
         "Review",

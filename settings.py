@@ -446,6 +446,33 @@ class Evaluation(_Section):
     """Of Bedrock's evaluation jobs. Another model than the assistant's, and a larger one: a model is lenient with itself."""
 
 
+RepositoryName = Annotated[str, Pattern(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
+"""`OWNER/NAME` on GitHub."""
+
+
+class GitHubRepository(_Section):
+    """A repository whose GitHub Actions deploy this environment (`.github/workflows/deploy.yml`)."""
+
+    name: RepositoryName
+    environment: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """Of the repository, whose jobs may deploy; the profile's name when not set."""
+    provider_arn: (
+        Annotated[
+            str,
+            Pattern(pattern=r"^arn:aws:iam::\d{12}:oidc-provider/token\.actions\.githubusercontent\.com$"),
+        ]
+        | None
+    ) = None
+    """GitHub's OIDC provider when the account has it already, such as from another environment: there can be only one."""
+
+
+class Delivery(_Section):
+    """How releases come into the account, beside `make deploy` (docs/delivery.md)."""
+
+    github: GitHubRepository | None = None
+    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for pull requests."""
+
+
 class Settings(_Section):
     """One environment."""
 
@@ -472,6 +499,7 @@ class Settings(_Section):
     evaluation: Evaluation = Evaluation()
     review: Review = Review()
     analysis: Analysis = Analysis()
+    delivery: Delivery = Delivery()
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
@@ -495,6 +523,7 @@ class Settings(_Section):
             )
         if self.network.egress == "endpoints":
             self._check_endpoints()
+        self._check_delivery()
         vpc = self.network.vpc
         if (
             vpc
@@ -507,6 +536,19 @@ class Settings(_Section):
                 " name one for each zone, or leave ingress_cidrs out"
             )
         return self
+
+    def _check_delivery(self) -> None:
+        github = self.delivery.github
+        if (
+            github
+            and github.provider_arn
+            and self.account
+            and f"::{self.account}:" not in github.provider_arn
+        ):
+            raise ValueError(
+                f"delivery.github.provider_arn is of another account than {self.account}: a role can trust its own account's"
+                " provider only; name that, or leave it out to have it made"
+            )
 
     def _check_endpoints(self) -> None:
         if self.identity.oidc:

@@ -123,6 +123,7 @@ def test_outputs(assembly: Assembly) -> None:
     expected = {**OUTPUTS, "Foundation": set()}
     if assembly.profile == "everything":
         expected["TransactionSearch"] = set()
+        expected["GitHub"] = {"DeployRoleArn", "LookupRoleArn"}
     on_lambda = assembly.profile in ("serverless", "enclosed")
     expected["Assistant"] = OUTPUTS["Assistant"] | (
         {"FunctionName"} if on_lambda else {"ClusterName", "ServiceName"}

@@ -27,10 +27,11 @@ def test_template(
     assert json.loads(ASSET_HASH.sub("<asset hash>", template)) == reviewed
 
 
-def test_the_analysis_with_what_no_profile_turns_on(
-    assemblies: dict[str, Assembly], snapshot: SnapshotAssertion
+@pytest.mark.parametrize("stack", ["Analysis", "GitHub"])
+def test_what_no_profile_turns_on(
+    assemblies: dict[str, Assembly], stack: str, snapshot: SnapshotAssertion
 ) -> None:
-    template = json.dumps(assemblies["everything"].templates["Analysis"])
+    template = json.dumps(assemblies["everything"].templates[stack])
     reviewed = snapshot(extension_class=JSONSnapshotExtension)
     assert json.loads(ASSET_HASH.sub("<asset hash>", template)) == reviewed
 

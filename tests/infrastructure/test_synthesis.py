@@ -65,7 +65,7 @@ WITHOUT_RESOURCES = {
 
 
 def test_has_the_stacks(assembly: Assembly) -> None:
-    optional = {"TransactionSearch"} if assembly.profile == "everything" else set()
+    optional = {"TransactionSearch", "GitHub"} if assembly.profile == "everything" else set()
     assert assembly.templates.keys() == STACKS | optional
 
 

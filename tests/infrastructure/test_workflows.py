@@ -18,7 +18,7 @@ def jobs(path: Path) -> dict[str, Any]:
 
 
 def commands(job: dict[str, Any]) -> str:
-    return "\n".join(step.get("run", "") for step in job["steps"])
+    return "\n".join(step["run"] for step in job["steps"] if "run" in step)
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -31,11 +31,13 @@ def test_every_make_target_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-def test_no_secret_and_every_action_of_a_version(path: Path) -> None:
+def test_no_secret_and_every_action_pinned_by_commit(path: Path) -> None:
     assert "secrets." not in path.read_text()
     used = [step["uses"] for job in jobs(path).values() for step in job["steps"] if "uses" in step]
     assert used
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@v\d+", each) for each in used)
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", each) for each in used)
+    named = re.findall(r"@[0-9a-f]{40} # v\d+\.\d+\.\d+$", path.read_text(), re.MULTILINE)
+    assert len(named) == len(used)
 
 
 def test_a_job_has_an_identity_in_aws_only_to_use_it() -> None:
@@ -44,10 +46,60 @@ def test_a_job_has_an_identity_in_aws_only_to_use_it() -> None:
         assert (job.get("permissions", {}).get("id-token") == "write") == signs_in, name
 
 
-def test_production_comes_after_dev_has_been_toured() -> None:
-    deploy = jobs(ROOT / ".github" / "workflows" / "deploy.yml")
-    assert deploy["prod"]["needs"] == "dev"
-    assert deploy["prod"]["environment"] == "prod"
-    assert deploy["dev"]["needs"] == "rehearse"
-    dev = commands(deploy["dev"])
-    assert dev.index("make doctor") < dev.index("make deploy") < dev.index("make smoke")
+DEPLOY = jobs(ROOT / ".github" / "workflows" / "deploy.yml")
+
+
+def role(name: str) -> str:
+    """The variable with the role that the job signs in with."""
+    (step,) = [step for step in DEPLOY[name]["steps"] if "configure-aws-credentials" in step.get("uses", "")]
+    (variable,) = re.findall(r"^\$\{\{ vars\.(\w+) \}\}$", step["with"]["role-to-assume"])
+    assert f"vars.{variable} != ''" in DEPLOY[name]["if"]
+    return str(variable)
+
+
+def test_a_pull_request_only_looks() -> None:
+    for name, job in DEPLOY.items():
+        runs_for_it = "github.event_name == 'push'" not in job.get("if", "")
+        if runs_for_it and name != "diff":
+            assert "permissions" not in job, name
+    assert role("diff") == "AWS_ROLE_LOOKUP"
+    assert "environment" not in DEPLOY["diff"]
+    assert commands(DEPLOY["diff"]).startswith("make diff PROFILE=dev READ_ONLY=1")
+    assert "head.repo.fork == false" in DEPLOY["diff"]["if"]
+
+
+def test_production_comes_after_dev_has_been_checked_deployed_and_toured() -> None:
+    needs = {name: job.get("needs") for name, job in DEPLOY.items() if "needs" in job}
+    assert needs == {"dev": ["check", "rehearse"], "smoke": "dev", "prod": "smoke"}
+    assert commands(DEPLOY["check"]).endswith("make lint\nmake test")
+    assert {name: job.get("environment") for name, job in DEPLOY.items() if "environment" in job} == {
+        "dev": "dev",
+        "smoke": "dev",
+        "prod": "prod",
+    }
+    assert (role("dev"), role("smoke"), role("prod")) == (
+        "AWS_ROLE_DEV",
+        "AWS_ROLE_SMOKE_DEV",
+        "AWS_ROLE_PROD",
+    )
+    assert [commands(DEPLOY[name]) for name in needs] == [
+        "make deploy PROFILE=dev YES=1",
+        "make smoke PROFILE=dev",
+        "make deploy PROFILE=prod YES=1",
+    ]
+    assert all("always()" not in job.get("if", "") for job in DEPLOY.values())
+
+
+def test_the_smoke_test_runs_where_it_is_said_and_what_builds_images_can() -> None:
+    assert DEPLOY["smoke"]["runs-on"] == "${{ vars.RUNNER_SMOKE || 'ubuntu-latest' }}"
+    for name in ("dev", "prod"):
+        steps = [step.get("uses", step.get("run", "")).partition("@")[0] for step in DEPLOY[name]["steps"]]
+        emulation = steps.index("docker/setup-qemu-action")
+        assert emulation < steps.index(commands(DEPLOY[name]))
+        assert DEPLOY[name]["steps"][emulation]["if"] == "vars.IMAGES != 'codebuild'"
+
+
+def test_every_variable_is_explained() -> None:
+    used = set(re.findall(r"vars\.(\w+)", (ROOT / ".github" / "workflows" / "deploy.yml").read_text()))
+    explained = (ROOT / "docs" / "delivery.md").read_text()
+    assert {name for name in used if f"`{name}" not in explained} == set()
