@@ -7,7 +7,8 @@ from typing import Any
 import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
 # isort: split
-from aws_cdk import App, Validations
+from aws_cdk import App, Stage, Validations
+from constructs import Construct
 from constructs.agent_function import FunctionEnvironmentError
 from constructs.cedar import CedarError
 from constructs.guardrail_settings import GuardrailSettingsError
@@ -21,6 +22,7 @@ from stacks.foundation import Foundation
 from stacks.github import GitHub
 from stacks.identity import Identity
 from stacks.observability import Observability
+from stacks.pipeline import Pipeline
 from stacks.review import Review
 from stacks.tracking import Tracking
 from stacks.transaction_search import TransactionSearch
@@ -30,7 +32,36 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
     """All stacks of the profile that the context names."""
     profile = settings.load(context)
     app = App(context=dict(context), outdir=outdir)
+    environment(app, profile)
+    if profile.delivery.github:
+        GitHub(app, "GitHub", settings=profile, repository=profile.delivery.github)
+    if profile.delivery.pipeline and context.get("pipeline") != "false":
+        pipeline(app, profile, settings.load_next(context, profile))
+    if context.get("nag") == "true":
+        check(app)
+    return app
 
+
+def pipeline(app: App, profile: settings.Settings, following: settings.Settings | None) -> None:
+    """The pipeline of the profile, which deploys its environment and the following one's."""
+    options = profile.delivery.pipeline
+    assert options  # noqa: S101 - who calls has looked
+    made = Pipeline(
+        app,
+        "Pipeline",
+        settings=profile,
+        options=options,
+        cross_account=bool(following and following.account != profile.account),
+    )
+    stages = []
+    for deployed in [profile, following] if following else [profile]:
+        stages.append(Stage(made, deployed.profile.capitalize()))
+        environment(stages[-1], deployed)
+    made.deploy(stages)
+
+
+def environment(app: Construct, profile: settings.Settings) -> None:
+    """The stacks of one environment."""
     foundation = Foundation(app, "Foundation", settings=profile)
     identity = Identity(app, "Identity", settings=profile)
     tracking = Tracking(app, "Tracking", settings=profile, foundation=foundation)
@@ -48,8 +79,6 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
     )
     if profile.observability.transaction_search == "enable":
         assistant.add_stack_dependency(TransactionSearch(app, "TransactionSearch", settings=profile))
-    if profile.delivery.github:
-        GitHub(app, "GitHub", settings=profile, repository=profile.delivery.github)
     Review(
         app,
         "Review",
@@ -68,9 +97,6 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
         tracking=tracking,
         observability=observability,
     )
-    if context.get("nag") == "true":
-        check(app)
-    return app
 
 
 def check(app: App) -> None:

@@ -466,11 +466,39 @@ class GitHubRepository(_Section):
     """GitHub's OIDC provider when the account has it already, such as from another environment: there can be only one."""
 
 
+class Pipeline(_Section):
+    """A CDK pipeline in the account, which deploys this environment, and then another, at each push."""
+
+    repository: RepositoryName
+    branch: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9._/-]{1,255}$")] = "main"
+    connection_arn: Annotated[
+        str,
+        Pattern(
+            pattern=r"^arn:aws:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]{36}$"
+        ),
+    ]
+    """Of a CodeConnections connection to the repository, made and authorized in the console."""
+    smoke: bool = True
+    """Whether the smoke test must pass before the next environment. It runs on machines of CodeBuild's, outside of every VPC of yours."""
+    then: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")] | None = "prod"
+    """The profile that is deployed after somebody has approved; none: only this one is deployed."""
+
+
 class Delivery(_Section):
     """How releases come into the account, beside `make deploy` (docs/delivery.md)."""
 
     github: GitHubRepository | None = None
     """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for pull requests."""
+    pipeline: Pipeline | None = None
+    """Deploys from CodePipeline. Beside `github` two would deploy the same: one of them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Delivery:
+        if self.github and self.pipeline:
+            raise ValueError(
+                "github and pipeline are both set, and would both deploy each push: leave one of them out"
+            )
+        return self
 
 
 class Settings(_Section):
@@ -538,6 +566,21 @@ class Settings(_Section):
         return self
 
     def _check_delivery(self) -> None:
+        pipeline = self.delivery.pipeline
+        if pipeline and pipeline.then == self.profile:
+            raise ValueError(
+                f"delivery.pipeline.then is {self.profile}, which the pipeline deploys first: name another profile, or null for none"
+            )
+        if pipeline and pipeline.smoke and not self.assistant.ingress_cidrs:
+            raise ValueError(
+                "delivery.pipeline.smoke sends its test from CodeBuild, which does not reach an internal load balancer: set"
+                " assistant.ingress_cidrs, or smoke to false"
+            )
+        if pipeline and pipeline.smoke and not self.identity.admin_password_sign_in:
+            raise ValueError(
+                "delivery.pipeline.smoke signs the demo's users in by password, which identity.admin_password_sign_in does not"
+                " allow: set it to true, or smoke to false"
+            )
         github = self.delivery.github
         if (
             github
@@ -608,6 +651,19 @@ def load(context: Mapping[str, Any]) -> Settings:
         return Settings.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise SettingsError(" ".join(_sentence(name, detail) for detail in error.errors())) from None
+
+
+def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
+    """The settings of the profile that the pipeline of a profile deploys next, or SettingsError; none without a next one."""
+    pipeline = profile.delivery.pipeline
+    if pipeline is None or pipeline.then is None:
+        return None
+    following = load({**context, "profile": pipeline.then})
+    if following.account != profile.account and not (following.account and profile.account):
+        raise SettingsError(
+            f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them names its account: set account in both, or in none."
+        )
+    return following
 
 
 def _profiles_of(file: Path) -> dict[str, Any]:

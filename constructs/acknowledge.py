@@ -38,5 +38,7 @@ def in_findings(scope: Construct, arn: str) -> str:
     resolved = Stack.of(scope).resolve(arn)
     if isinstance(resolved, str):
         return resolved
+    if "Ref" in resolved:
+        return f"<{resolved['Ref']}>"
     parts: Sequence[Any] = resolved["Fn::Join"][1]
     return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)

@@ -74,7 +74,8 @@ class Options:
         return needed
 
     def synth_context(self) -> dict[str, str]:
-        context = {"profile": self.profile}
+        # What a pipeline deploys is deployed here by hand; CodePipeline and CodeBuild have no emulation.
+        context = {"profile": self.profile, "pipeline": "false"}
         if self.port_base is not None:
             context.update(
                 port=str(self.port(8080, 1)),
