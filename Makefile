@@ -29,11 +29,11 @@ EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs evaluat
 .PHONY: help
 help: ## Explain every target
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@printf '\nVariables: PROFILE=dev|prod|serverless  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  THEN=COMMAND (make run: run this against it first)  PORT=8080 (make run: the assistant'"'"'s port)\n'
+	@printf '\nVariables: PROFILE=dev|prod|serverless  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  THEN=COMMAND (make run: run this against it first)  PORT=8080 (make run: the assistant'"'"'s port)  GATEWAY=1 (make run: MLflow'"'"'s own prompt page, through an AI gateway on Bedrock)\n'
 
 .PHONY: run
-run: setup ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
-	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(THEN),--then '$(THEN)') $(if $(PORT),--context port=$(PORT))
+run: setup $(if $(GATEWAY),.venvs/gateway/installed) ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
+	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(GATEWAY),--gateway) $(if $(THEN),--then '$(THEN)') $(if $(PORT),--context port=$(PORT))
 
 .PHONY: forget
 forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it; AGAIN=1: what arrived after earlier requests (LOCAL=1: in a running `make run`)
@@ -144,7 +144,7 @@ new-agent: setup ## Put another agent, NAME=it-help, in the place of the insuran
 setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Install what everything needs (done by every target that needs it)
 
 .PHONY: test
-test: setup node_modules .venvs/spark/installed ## Run every test
+test: setup node_modules .venvs/spark/installed .venvs/gateway/installed ## Run every test
 	@$(BIN)/python -m pytest
 
 .PHONY: bench
@@ -176,7 +176,7 @@ lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.
 	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
 	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
 	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
-	@cd requirements && for set in drift-peers spark-image spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
+	@cd requirements && for set in drift-peers gateway spark-image spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 

@@ -36,8 +36,14 @@ def main(arguments: list[str] | None = None) -> int:
         "--port-base",
         type=int,
         metavar="N",
-        help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus), N+6 (collector, traces with content) "
-        "instead of 4566, 8080, 4318, 13133, 5000, 9090",
+        help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus), N+6 (collector, traces with content), "
+        "N+9 (AI gateway) "
+        "instead of 4566, 8080, 4318, 13133, 5000, 9090, 7000",
+    )
+    up.add_argument(
+        "--gateway",
+        action="store_true",
+        help="also start MLflow's AI gateway on the assistant's models, so that MLflow's own prompt page works",
     )
     up.add_argument(
         "--then",
@@ -60,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             region=options.region,
             context=dict(options.context),
             then=options.then,
+            gateway=options.gateway,
         )
     )
 

@@ -46,6 +46,7 @@ class Cloud:
     `directory` holds what processes of services write (MLflow's database, unpacked functions, logs).
     `run_servers` starts the real MLflow and Prometheus when a stack asks for them; tests mostly do without.
     `enforce` holds every call of a role to the role's policies; tests of single services do without roles.
+    `gateway_port` is where an AI gateway will listen, for the MLflow server to ask; it starts none.
     `deliver_within` caps the buffering of Firehose (seconds), for people who do not want to wait for its minutes.
     """
 
@@ -59,6 +60,7 @@ class Cloud:
         enforce: bool = True,
         deliver_within: float | None = None,
         mlflow_port: int = 5000,
+        gateway_port: int | None = None,
         prometheus_port: int = 9090,
     ) -> None:
         self.port = port
@@ -66,6 +68,7 @@ class Cloud:
         self.enforce = enforce
         self.deliver_within = deliver_within
         self.mlflow_port = mlflow_port
+        self.gateway_port = gateway_port
         self.prometheus_port = prometheus_port
         self.region = region
         self.account = ACCOUNT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +67,13 @@ class Runner:
         for api in self._apis:
             self._progress(f"wait for function {api.function.name}")
             api.sandbox.wait_ready()
+
+    def environments(self) -> list[Mapping[str, str]]:
+        """What the deployment gave each container, then each function behind an API."""
+        return [
+            *(running.container.environment for running in self.running),
+            *(api.function.environment for api in self._apis),
+        ]
 
     def base_url(self) -> str:
         """Where the function's API, or the container behind the load balancer, listens. LookupError if there is neither."""

@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from local import gateway
 from local.cloud import Cloud, PortInUseError, check_port
 from local.containers import UnresolvedError
 from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
@@ -33,6 +34,9 @@ DIRECTORY = Path("build/local")
 ALL_OPTIONS = Path(__file__).with_name("all_options.json")
 """Profiles that turn on what those of cdk.json do not, to be rehearsed."""
 FIREHOSE_SECONDS = 2.0
+GATEWAY_PORT = (7000, 9)
+"""The usual one, and its offset from a port base."""
+PROMPT_PAGE = "{mlflow}: Model training, an experiment, New run, using Prompt Engineering"
 LOG_WIDTH = 140
 """Columns of the report where the output is a file or a CI log."""
 EXPECTED_FAILURES = (PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
@@ -50,6 +54,8 @@ class Options:
     context: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
     """A command to run against what is deployed, before it stops."""
+    gateway: bool = False
+    """Whether MLflow's prompt page gets its AI gateway."""
 
     def port(self, usual: int, offset: int) -> int:
         return usual if self.port_base is None else self.port_base + offset
@@ -67,6 +73,8 @@ class Options:
             "MLflow": self.port(5000, 4),
             "Prometheus": self.port(9090, 5),
         }
+        if self.gateway:
+            needed["the AI gateway"] = self.port(*GATEWAY_PORT)
         for name, (usual, offset) in contexts.items():
             given = self.context.get(name, "")
             # A value that is no number is the settings' to refuse, with their words.
@@ -126,6 +134,7 @@ def up(options: Options, console: Console) -> int:
         deliver_within=FIREHOSE_SECONDS,
         mlflow_port=options.port(5000, 4),
         prometheus_port=options.port(9090, 5),
+        gateway_port=options.port(*GATEWAY_PORT) if options.gateway else None,
     )
     runner = Runner(cloud, api_port=options.port(8081, 7))
     try:
@@ -151,6 +160,8 @@ def _interrupt(*_: Any) -> None:
 def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
     from local.services.firehose import DeliveryStreams
 
+    if options.gateway:
+        gateway.check_installed()
     for user, port in options.needed_ports().items():
         check_port(port, user, "--port-base")
     assembly = cloud.directory / "cdk.out"
@@ -166,6 +177,7 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
     use_as_environment(cloud)
     with steps.step("start the containers"):
         runner.start()
+    prompt_page = _start_gateway(cloud, runner)
     directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
     with steps.step("wait until the assistant is ready"):
         runner.wait_ready()
@@ -182,6 +194,9 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
         settle=cloud.state(DeliveryStreams).flush,
         console=steps.console,
     )
+    if prompt_page:
+        with steps.step("wait until the AI gateway is ready"):
+            prompt_page.wait()
     _where(cloud, runner, deployment, steps)
     permitted = report_permissions(cloud, options, steps.console)
     ran = _then(options, steps)
@@ -191,6 +206,16 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
     while True:
         time.sleep(1)
         runner.check_alive()
+
+
+def _start_gateway(cloud: Cloud, runner: Runner) -> gateway.Gateway | None:
+    """In the background: nobody opens MLflow's prompt page before the tour ends."""
+    if cloud.gateway_port is None:
+        return None
+    started = gateway.Gateway(cloud, cloud.gateway_port)
+    cloud.on_stop(started.stop)
+    started.start(gateway.models(runner))
+    return started
 
 
 def _then(options: Options, steps: Steps) -> bool:
@@ -293,13 +318,14 @@ def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -
         "assistant": runner.base_url(),
         "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner: {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
         "MLflow": f"{mlflow.url}{'' if mlflow.is_up() else '  (still starting in the background)'}",
+        **({"prompt page": PROMPT_PAGE.format(mlflow=mlflow.url)} if cloud.gateway_port else {}),
         "Prometheus": metrics.url if metrics.server else "none on PATH: latest samples at /_local/metrics",
         "captured": f"{objects} objects in s3://{bucket}/{'  FAILED: ' + failures[0] if failures else ''}",
         "traces": f"{len(cloud.state(Traces).snapshot())} in X-Ray (BatchGetTraces, GetTraceSummaries)",
         "logs": str(cloud.directory / "logs"),
     }
     for name, value in rows.items():
-        steps.console.print(f"  [bold]{name:10}[/] {value}", highlight=False, soft_wrap=True)
+        steps.console.print(f"  [bold]{name:11}[/] {value}", highlight=False, soft_wrap=True)
     steps.console.print(f"[dim]{steps.elapsed:.1f} s in all[/]")
 
 

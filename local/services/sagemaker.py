@@ -72,6 +72,8 @@ class MlflowApps(ServiceState):
             "DO_NOT_TRACK": "true",
             "GIT_PYTHON_REFRESH": "quiet",
         }
+        if self.cloud.gateway_port is not None:
+            environment["MLFLOW_DEPLOYMENTS_TARGET"] = f"http://localhost:{self.cloud.gateway_port}"
         command = [
             *("nice", "-n", "15", sys.executable, "-m", "mlflow", "server"),
             *("--host", "localhost", "--port", str(self.cloud.mlflow_port), "--workers", "1"),
