@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from sklearn.metrics import cohen_kappa_score
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -70,6 +68,8 @@ def interval(values: Sequence[float]) -> Interval:
     mean = float(data.mean())
     if np.ptp(data) == 0:
         return Interval(mean, mean, mean)
+    from scipy import stats  # here: it takes most of a second, and jobs want what is below without it
+
     found = stats.bootstrap(
         (data,),
         np.mean,
@@ -85,6 +85,8 @@ def kappa(people: Sequence[bool], judge: Sequence[bool]) -> Interval | None:
     """Cohen's kappa with its bootstrap interval; ``None`` when one side always says the same, where it is not defined."""
     if len(set(people)) < 2 or len(set(judge)) < 2:
         return None
+    from sklearn.metrics import cohen_kappa_score
+
     pairs = np.array([people, judge], dtype=int)
     rng = np.random.default_rng(SEED)
     drawn = rng.integers(0, pairs.shape[1], size=(RESAMPLES, pairs.shape[1]))
@@ -105,6 +107,8 @@ def _sign_flip(moved: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
         return 1.0
     if moved.size == 1:
         moved = np.append(moved, 0.0)  # the test wants two; one that did not move changes no p-value
+    from scipy import stats
+
     found = stats.permutation_test(
         (moved, np.zeros_like(moved)),
         lambda a, b, axis: np.mean(a - b, axis=axis),
