@@ -23,6 +23,7 @@ from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY, CredentialStor
 
 log = logging.getLogger("local.cloud")
 
+ONE_ATTEMPT = Config(retries={"total_max_attempts": 1})
 ACCOUNT = "123456789012"  # moto's default account
 State = TypeVar("State", bound=ServiceState)
 
@@ -84,7 +85,7 @@ class Cloud:
         self._states: dict[type, Any] = {}
         self._state_lock = threading.RLock()
         self._closers: list[Callable[[], None]] = []
-        self._clients: dict[tuple[str, str], Any] = {}
+        self._clients: dict[tuple[str, str, Config], Any] = {}
         self._bucket_keys: dict[str, str | None] = {}
         self._client_lock = threading.Lock()
         self._server: BaseWSGIServer | None = None
@@ -189,13 +190,15 @@ class Cloud:
             self._assumed[key] = self.credentials.issue(role_arn, session)
         return self._assumed[key]
 
-    def client(self, service: str, *, role: TemporaryCredentials | None = None) -> Any:
+    def client(
+        self, service: str, *, role: TemporaryCredentials | None = None, config: Config = ONE_ATTEMPT
+    ) -> Any:
         """A boto3 client of this cloud, as the developer or as a role. Cached; clients are thread-safe."""
-        key = (service, role.access_key if role else ADMIN_ACCESS_KEY)
+        key = (service, role.access_key if role else ADMIN_ACCESS_KEY, config)
         with self._client_lock:
             if key not in self._clients:
                 self._clients[key] = self.session(role).client(
-                    service, endpoint_url=self.endpoint, config=Config(retries={"total_max_attempts": 1})
+                    service, endpoint_url=self.endpoint, config=config
                 )
             return self._clients[key]
 

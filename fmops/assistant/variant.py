@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -130,22 +131,24 @@ class Workbench:
         self._store, self._prefix = policy_store_id, principal_prefix
         self._limiter = rate_limiter
         self._models: dict[tuple[str, float], ChatBedrockConverse] = {}
+        self._making = threading.Lock()
         embeddings = BedrockEmbeddings(client=self.bedrock, model_id=embedding_model_id, region_name=region)
         self._base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
         self._authorizer = SandboxAuthorizer(self._permissions, policy_store_id, principal_prefix)
 
     def chat_model(self, model_id: str, temperature: float = 0.0) -> ChatBedrockConverse:
         """One for all conversations: to make it takes longer than an answer of a fast model."""
-        made = self._models.get((model_id, temperature))
-        if made is None:
-            made = self._models[model_id, temperature] = ChatBedrockConverse(
-                client=self.bedrock,
-                model_id=model_id,
-                temperature=temperature,
-                region_name=self._region,
-                rate_limiter=self._limiter,
-            )
-        return made
+        with self._making:
+            made = self._models.get((model_id, temperature))
+            if made is None:
+                made = self._models[model_id, temperature] = ChatBedrockConverse(
+                    client=self.bedrock,
+                    model_id=model_id,
+                    temperature=temperature,
+                    region_name=self._region,
+                    rate_limiter=self._limiter,
+                )
+            return made
 
     def assistant(self, variant: Variant, guardrails: GuardrailEngine | None = None) -> RehearsedAssistant:
         """``guardrails`` are those of another assistant with the same settings, which it may share."""

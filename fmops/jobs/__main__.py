@@ -17,6 +17,8 @@ STACKS = {
 }
 """The stack of each job, and the output that names its state machine."""
 LOOK_SECONDS = 0.25
+LOOK_GROWTH = 1.1
+"""A run that has ended is noticed after a tenth of its time, at most."""
 LONGEST_SECONDS = 15.0
 
 
@@ -62,7 +64,7 @@ def follow(execution: str, *, session: Any = None, tell: Callable[[str], None] =
                 f"{described['status']}: {described.get('cause') or described.get('error') or execution}"
             )
         time.sleep(wait)
-        wait = min(wait * 1.2, LONGEST_SECONDS)
+        wait = min(wait * LOOK_GROWTH, LONGEST_SECONDS)
 
 
 class _Log:

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.config import Config
 from moto.core.config import default_user_config
 
-from local.api import Context, Params, operation
+from local.api import Context, NotImplementedHere, Params, operation
 from local.cloud import Cloud, install_routes
 
 CLIENT_FACTORY = "boto_client_for"
@@ -66,9 +66,9 @@ def _execute(cloud: Cloud) -> None:
         if state_credentials is None:
             raise LookupError(f"a task that calls {service} has no role")
         role = cloud.assume(state_credentials.role_arn, "states.amazonaws.com", session="states")
-        return cloud.session(role).client(
-            service, region_name=region, endpoint_url=cloud.endpoint, config=CONFIG
-        )
+        if region != cloud.region:
+            raise NotImplementedHere(f"a task in {region}: the local AWS is {cloud.region}")
+        return cloud.client(service, role=role, config=CONFIG)
 
     _recase_sdk_tasks()
     for name, module in list(sys.modules.items()):
