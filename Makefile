@@ -91,13 +91,21 @@ agreement: setup ## Measure how far the judge agrees with people's labels: Cohen
 # The regions that the templates are checked for: their resource types and properties must exist there.
 REGIONS := us-east-1 us-east-2 us-west-2 ca-central-1 eu-west-1 eu-west-2 eu-central-1 ap-southeast-1 ap-southeast-2 ap-northeast-1
 
+# Its output is shown after the run's: what runs beside it has idle processors, and waits.
+CHECK_TEMPLATES = rm -rf build/rehearse; \
+  CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile=$(PROFILE) -c profiles=local/all_options.json -c nag=true; \
+  echo "✓ cdk-nag: nothing that is not acknowledged"; \
+  $(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS); \
+  echo "✓ cfn-lint: nothing in $(words $(REGIONS)) regions"
+
 .PHONY: rehearse
 rehearse: setup ## Before you pay: check the templates of PROFILE (also everything, enclosed) with cdk-nag and cfn-lint for ten regions, then run it under its roles' own permissions
-	@echo "Synthesizing $(PROFILE) with cdk-nag"
-	@CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile=$(PROFILE) -c profiles=local/all_options.json -c nag=true
-	@echo "Checking the templates for $(words $(REGIONS)) regions with cfn-lint"
-	@$(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS)
-	@$(BIN)/python -m local up --once --rehearse --profile $(PROFILE)
+	@mkdir -p build
+	@echo "Checking the templates of $(PROFILE) with cdk-nag, and with cfn-lint for $(words $(REGIONS)) regions, while it runs"
+	@set -m; nice bash -ec '$(CHECK_TEMPLATES)' > build/rehearse.log 2>&1 & templates=$$!; set +m; \
+	trap 'kill -- -$$templates 2> /dev/null || true' EXIT; \
+	ran=0; $(BIN)/python -m local up --once --rehearse --profile $(PROFILE) || ran=$$?; \
+	checked=0; wait $$templates || checked=$$?; cat build/rehearse.log; exit $$(( ran || checked ))
 
 .PHONY: doctor
 doctor: setup ## Ask the account of your AWS credentials, read-only, what would stop a deploy of PROFILE (PROBE=1: also ask the model for a token)
