@@ -55,9 +55,9 @@ def test_what_was_loaded_serves_on_when_the_registry_is_away_or_its_prompt_is_wr
 
 def test_a_variable_that_nobody_fills_is_named() -> None:
     with pytest.raises(
-        PromptError, match=r"claims-desk version 2 has the unknown variable {{tody}}: known is {{today}}"
+        PromptError, match=NAME + r" version 2 has the unknown variable {{tody}}: known is {{today}}"
     ):
-        Prompt("claims-desk", "2", "It is {{tody}}, or {{today}}").checked()
+        Prompt(NAME, "2", "It is {{tody}}, or {{today}}").checked()
 
 
 def test_a_source_looks_again_until_it_is_stopped() -> None:

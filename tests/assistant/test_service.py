@@ -21,6 +21,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 
+from fmops.agent import NAME, TITLE
 from fmops.assistant.agent import build_agent
 from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
@@ -199,7 +200,7 @@ class Service:
 
     def ask(self, text: str = "Hello", *, stream: bool = False, token: str = "good", **body: Any) -> Any:
         request = {
-            "model": "claims-desk",
+            "model": NAME,
             "messages": [{"role": "user", "content": text}],
             "stream": stream,
             **body,
@@ -389,7 +390,7 @@ def test_health_and_page_need_no_token() -> None:
     with TestClient(service().app) as client:
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 200
-        assert "Claims desk" in client.get("/").text
+        assert TITLE in client.get("/").text
 
 
 def test_openai_names_the_errors_as_its_own() -> None:
@@ -399,7 +400,7 @@ def test_openai_names_the_errors_as_its_own() -> None:
             base_url="http://testserver/v1", api_key="bad", http_client=client, max_retries=0
         )  # type: ignore[arg-type]
         with pytest.raises(openai.AuthenticationError, match="sign in"):
-            caller.chat.completions.create(model="claims-desk", messages=[{"role": "user", "content": "x"}])
+            caller.chat.completions.create(model=NAME, messages=[{"role": "user", "content": "x"}])
 
 
 def test_the_schema_file_is_what_the_model_says() -> None:

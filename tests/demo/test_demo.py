@@ -8,7 +8,6 @@ import pytest
 import yaml
 
 from demo.accounts import load
-from demo.seed import items
 from demo.tour import STEPS, Step
 
 ENTRIES: list[dict[str, Any]] = yaml.safe_load(STEPS.read_text())
@@ -60,14 +59,3 @@ def test_where_denials_are_only_logged_what_they_would_have_stopped_is_not_expec
     assert step.problems == []
     step.check()
     assert len(step.problems) == 1
-
-
-def test_people_customers_and_claims_become_items_with_their_owners() -> None:
-    data = load()
-    subjects = {name: f"sub-{name}" for name in data["users"]}
-    made = {(item["kind"], item["id"]): item for item in items(data, subjects)}
-    assert made["claim", "C-1001"]["claimant"] == "sub-carla"
-    assert made["claim", "C-1004"]["siu_hold"] is True
-    assert made["claim", "C-1001"]["siu_hold"] is False
-    assert made["person", "sub-sam"]["suspended"] is True
-    assert made["person", "sub-carla"]["suspended"] is False

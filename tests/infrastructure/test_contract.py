@@ -1,7 +1,10 @@
 """What the rest of the project relies on: environment, secrets, commands, ports, permissions, outputs."""
 
 import json
+from pathlib import Path
 from typing import Any
+
+from constructs import cedar
 
 from tests.infrastructure.conftest import Assembly
 
@@ -158,9 +161,11 @@ def test_model_is_reached_through_its_inference_profile_only(assemblies: dict[st
 def test_users_cannot_write_the_attributes_that_policies_rely_on(assembly: Assembly) -> None:
     clients = assembly.resources("AWS::Cognito::UserPoolClient")
     (client,) = [client for name, client in clients.items() if name.startswith("Identity/")]
-    assert {"custom:region", "custom:department"} <= set(client["Properties"]["ReadAttributes"])
+    relied_on = {f"custom:{name}" for name in cedar.custom_attributes(Path("policies"))}
+    assert relied_on
+    assert relied_on <= set(client["Properties"]["ReadAttributes"])
     for each in clients.values():
-        assert not {"custom:region", "custom:department"} & set(each["Properties"]["WriteAttributes"])
+        assert not relied_on & set(each["Properties"]["WriteAttributes"])
 
 
 def test_password_sign_in_by_administrators_is_for_trying_only(assemblies: dict[str, Assembly]) -> None:
@@ -179,8 +184,9 @@ def test_groups_of_policies_are_those_of_the_user_pool(assembly: Assembly) -> No
     statements = json.dumps(
         [policy["Properties"]["Definition"]["Static"]["Statement"] for policy in policies.values()]
     )
-    assert "|adjusters" in statements
-    assert 'Group::\\\\\\"adjusters' not in statements.replace('\\"', '\\\\\\"')
+    named = [group for group in cedar.groups(Path("policies")) if f'|{group}\\"' in statements]
+    assert named
+    assert not any(f'Group::\\"{group}' in statements for group in named)
 
 
 def test_boundary_qualifier_and_region_reach_the_templates(assemblies: dict[str, Assembly]) -> None:

@@ -9,6 +9,7 @@ import pytest
 from local.services import judging
 from local.services.bedrock_runtime import aggregate
 from local.services.responder import respond
+from local.services.responder_script import script
 
 DOCUMENT = (
     '[{"id": "d", "title": "Theft", "text": "Cash is covered up to 500.00. The deductible for theft is 150.00. '
@@ -54,22 +55,23 @@ def test_a_verdict_follows_from_the_sections(criterion: str, sections: dict[str,
 
 
 def said(system: str) -> str:
-    use = {"toolUse": {"toolUseId": "t", "name": "search_policy_docs", "input": {}}}
+    use = {"toolUse": {"toolUseId": "t", "name": script().search, "input": {}}}
     result = {"toolResult": {"toolUseId": "t", "content": [{"text": DOCUMENT}], "status": "success"}}
     question = {"role": "user", "content": [{"text": "Cash, deductible, bicycles and report of a theft?"}]}
     messages = [question, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
-    tools = {"tools": [{"toolSpec": {"name": "search_policy_docs"}}]}
-    asked = [question] if "search_policy_docs" not in system else messages
+    tools = {"tools": [{"toolSpec": {"name": script().search}}]}
+    asked = [question] if script().search not in system else messages
     answer = aggregate(respond({"system": [{"text": system}], "messages": asked, "toolConfig": tools}))
     return str(answer["output"]["message"]["content"][0]["text"])
 
 
 def test_it_follows_what_it_understands_of_a_system_prompt() -> None:
-    brief = said("Use search_policy_docs and name the document.")
-    complete = said("Use search_policy_docs and name the document, in up to four sentences.")
+    search = script().search
+    brief = said(f"Use {search} and name the document.")
+    complete = said(f"Use {search} and name the document, in up to four sentences.")
     assert brief.startswith("According to “Theft”:")
     facts = ("500.00", "150.00", "Bicycles", "48 hours")
     assert sum(fact in brief for fact in facts) == 2
     assert all(fact in complete for fact in facts)
-    assert not said("Use search_policy_docs.").startswith("According")
-    assert said("Be nice.").startswith("In general")
+    assert not said(f"Use {search}.").startswith("According")
+    assert said("Be nice.") == script().in_general

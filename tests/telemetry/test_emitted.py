@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from fmops.agent import PROMPT
+from fmops.agent import NAME, PROMPT
 from tests.telemetry.emitting import SECRETS
 
+AGENT = NAME.replace("-", "_")
 ROOT = Path(__file__).parents[2]
 OURS = re.compile(r"^(fmops\.[a-z_.]+|session\.id|user\.hash|error\.type)$")
 STANDARD = re.compile(r"^(http|url|server|client|network|user_agent|otel|error)\.")
@@ -116,7 +117,7 @@ def test_a_request_is_one_trace_with_a_span_of_every_layer(emitted: Emitted) -> 
     names = emitted.names(root["context"]["trace_id"])
     for layer in ("guardrail words", "execute_tool look_up", "capture"):
         assert layer in names
-    assert sum(" claims_desk" in name and "invoke_agent" in name for name in names) == 1
+    assert sum(f" {AGENT}" in name and "invoke_agent" in name for name in names) == 1
     assert sum(name.endswith("chat") or name.startswith("chat ") for name in names) == 3
 
 
