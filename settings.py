@@ -59,12 +59,15 @@ class ExistingVpc(_Section):
     """A VPC that is there already. Nothing is looked up: what the templates need to know of it is said here."""
 
     id: Annotated[str, Pattern(pattern=r"^vpc-[0-9a-f]{8,17}$")]
+    """As EC2 names it."""
     cidr: str
     """Its IPv4 range, from which an internal load balancer is reached."""
     zones: tuple[Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")], ...]
     """In the order of the subnets."""
     public_subnets: tuple[SubnetId, ...] = ()
+    """Whose route table leads to an internet gateway; only needed with egress `public`."""
     private_subnets: tuple[SubnetId, ...] = ()
+    """For tasks and endpoints; only needed with egress `nat` or `endpoints`."""
     private_route_tables: tuple[Annotated[str, Pattern(pattern=r"^rtb-[0-9a-f]{8,17}$")], ...] = ()
     """Of the private subnets, in their order; only needed with egress `endpoints`."""
 
@@ -101,6 +104,7 @@ class Network(_Section):
     zones: Annotated[int, Field(ge=2, le=3)] = 2
     """Of a new VPC."""
     vpc: ExistingVpc | None = None
+    """With mode `import`: what is there."""
 
     @model_validator(mode="after")
     def _check(self) -> Network:
@@ -140,6 +144,7 @@ class Identity(_Section):
     oidc: Oidc | None = None
     """Instead of a Cognito user pool, which is made when this is not set; the two settings below are that pool's."""
     mfa: Literal["optional", "required"] = "required"
+    """Whether users of the Cognito pool may or must have a TOTP authenticator."""
     admin_password_sign_in: bool = False
     """Allows `ADMIN_USER_PASSWORD_AUTH`, which the demo's tour signs in with."""
 
@@ -165,6 +170,7 @@ class Tracking(_Section):
     maintenance_window: Annotated[
         str, Pattern(pattern=r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun):[0-2]\d:[0-5]\d$")
     ] = "Tue:03:30"
+    """Of a tracking server, in UTC: day and hour at which SageMaker may update it."""
 
     @model_validator(mode="after")
     def _check(self) -> Tracking:
@@ -183,6 +189,7 @@ class Observability(_Section):
     metric_interval_seconds: Annotated[int, Field(ge=5, le=60)] = 30
     """How often each task sends its metrics: Managed Prometheus bills by the sample."""
     metric_retention_days: Annotated[int, Field(ge=1, le=1095)] = 150
+    """Of Managed Prometheus."""
     collector_image: Annotated[str, Pattern(pattern=r"^[\w./-]+:[\w.-]+(@sha256:[0-9a-f]{64})?$")] = (
         "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
     )
@@ -197,17 +204,20 @@ class Observability(_Section):
     mlflow_traces_experiment_id: Annotated[str, Pattern(pattern=r"^\d{1,19}$")] = "0"
     """Of an MLflow experiment that exists; 0 is the one named Default."""
     alert_email: Annotated[str, Pattern(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
+    """Subscribed to the alerts' SNS topic, after its owner has confirmed; nobody is told when it is not set."""
 
 
 class Capture(_Section):
     """Interaction records on their way to the data lake."""
 
     buffer_seconds: Annotated[int, Field(ge=0, le=900)] = 60
+    """For which Firehose collects before it writes an object."""
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Interactions hold redacted conversations: they expire after this many days."""
     raw_text: bool = False
     """Also keeps what was typed and answered before redaction, in the lake under `interactions-raw/`: personal data."""
     raw_retention_days: Annotated[int, Field(ge=1, le=365)] = 7
+    """Of text before redaction, where `raw_text` keeps it."""
 
 
 class BedrockGuardrail(_Section):
@@ -218,6 +228,7 @@ class BedrockGuardrail(_Section):
     cross_region_profile: Annotated[str, Pattern(pattern=r"^[a-z-]+\.guardrail\.v\d+:\d+$")] | None = None
     """Lets Bedrock check text in other regions of a geography: `us.guardrail.v1:0`, `eu.`, `apac.` ..."""
     denied_words: tuple[str, ...] = ()
+    """Words and phrases that are blocked as they stand."""
     denied_topics: dict[str, str] = {}
     """Definition of each topic by its name."""
 
@@ -226,8 +237,11 @@ class Domain(_Section):
     """A name of yours for the assistant, in a hosted zone of Route 53 in the same account."""
 
     name: Annotated[str, Pattern(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+    """Under which the assistant is reached."""
     hosted_zone_id: Annotated[str, Pattern(pattern=r"^Z[A-Z0-9]+$")]
+    """Of the public zone in Route 53 that the name is put into."""
     hosted_zone_name: Annotated[str, Pattern(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+    """The zone's domain, which the name ends with."""
 
     @model_validator(mode="after")
     def _check(self) -> Domain:
@@ -257,12 +271,15 @@ class Assistant(_Section):
     embedding_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
         "amazon.titan-embed-text-v2:0"
     )
+    """Of the knowledge base's search and of the captured questions; another one makes windows of the analysis incomparable."""
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """Of the image and of the task, so that they cannot differ."""
     cpu: Literal[256, 512, 1024, 2048, 4096] = 512
     """Of a task on ECS; on Lambda it follows `memory_mib`, one whole CPU at 1769."""
     memory_mib: int = 1024
+    """Of the task or the function."""
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
+    """That ECS keeps running; above it, autoscaling follows requests and CPU."""
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
     """The service on ECS scales on requests and CPU when this is above `min_tasks`."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
@@ -270,8 +287,11 @@ class Assistant(_Section):
     timeout_seconds: Annotated[int, Field(ge=30, le=900)] = 300
     """Of one request on Lambda."""
     port: Port = 8080
+    """Of the assistant in its container."""
     collector_port: Port = 4318
+    """Of the collector, for OTLP over HTTP."""
     collector_health_port: Port = 13133
+    """Of the collector's health check."""
     collector_content_port: Port = 4319
     """Where the collector takes traces with content, with `observability.mlflow_traces`."""
     certificate_arn: (
@@ -379,7 +399,9 @@ class Review(_Section):
     schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(0 3 * * ? *)"
     """When a day's tasks are chosen (EventBridge Scheduler, UTC)."""
     instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
+    """Of SageMaker Processing, for the review and evaluation jobs."""
     volume_gib: Annotated[int, Field(ge=10, le=1024)] = 30
+    """Of the job's disk."""
 
     @model_validator(mode="after")
     def _check(self) -> Review:
@@ -411,8 +433,11 @@ class Analysis(_Section):
     description_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] | None = None
     """Says in two sentences what changed when there is an alarm; it reads redacted questions. None by default."""
     instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
+    """Of SageMaker Processing; the embedded engine uses all of its cores."""
     volume_gib: Annotated[int, Field(ge=5, le=16384)] = 30
+    """Of the job's disk, which holds what it reads of the lake."""
     max_hours: Annotated[int, Field(ge=1, le=24)] = 4
+    """After which a job is stopped."""
     engine: Literal["embedded", "spark", "auto"] = "embedded"
     """What reads a window: the job itself on all its cores, Spark on EMR Serverless, or Spark for large windows (`auto`)."""
     spark_from_gib: Annotated[int, Field(ge=1, le=100_000)] = 50
@@ -505,17 +530,21 @@ class Settings(_Section):
     """One environment."""
 
     profile: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")]
+    """The name under `fmops.profiles` in cdk.json; part of the names of stacks."""
     prefix: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{1,11}$")] = "fmops"
     """Begins the stack names and the few physical names that a service forces."""
     account: Annotated[str, Pattern(pattern=r"^\d{12}$")] | None = None
     """The account and region of the AWS credentials are used when these are not set."""
     region: Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
+    """Such as eu-west-1."""
     bootstrap_qualifier: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,10}$")] = "hnb659fds"
+    """Of the CDK bootstrap stack, if it is not the standard one."""
     permissions_boundary: Annotated[str, Pattern(pattern=r"^[\w+=,.@-]{1,128}$")] | None = None
     """The name of a managed policy of the account that bounds every role."""
     data_lifetime: Literal["temporary", "retained"] = "retained"
     """`temporary`: data is deleted with its stack. `retained`: it survives, and is protected from deletion."""
     log_retention_days: RetentionDays = 30
+    """Of every log group of ours."""
     images: Literal["docker", "codebuild"] = "docker"
     """Who builds the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the account, for people without Docker."""
     network: Network = Network()

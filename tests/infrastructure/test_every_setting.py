@@ -1,0 +1,94 @@
+"""Every setting says what it is, and makes a difference to what is synthesized."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args
+
+import pytest
+
+import app
+import settings
+from settings import _Section
+from tests.infrastructure.conftest import ENCLOSED, EVERYTHING, context
+
+Field = tuple[str, str]
+SECTIONS = [
+    each
+    for _, each in inspect.getmembers(settings, inspect.isclass)
+    if issubclass(each, _Section) and each is not _Section
+]
+READ_WHILE_LOADING = {("Settings", "profile")}
+"""Chosen by it, before there are settings."""
+
+
+def is_section(section: type[_Section], name: str) -> bool:
+    """Whether a field is a section of its own, which its class describes."""
+    annotation = section.model_fields[name].annotation
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
+    return any(inspect.isclass(kind) and issubclass(kind, _Section) for kind in kinds)
+
+
+def documented() -> set[Field]:
+    """Fields with a docstring below them."""
+    tree = ast.parse(Path(settings.__file__).read_text())
+    return {
+        (section.name, field.target.id)
+        for section in tree.body
+        if isinstance(section, ast.ClassDef)
+        for field, text in zip(section.body, section.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+
+
+def all_fields() -> set[Field]:
+    return {(section.__name__, name) for section in SECTIONS for name in section.model_fields}
+
+
+def test_each_says_what_it_is() -> None:
+    told = documented()
+    silent = {
+        f"{section.__name__}.{name}"
+        for section in SECTIONS
+        for name in section.model_fields
+        if (section.__name__, name) not in told and not is_section(section, name)
+    }
+    assert silent == set(), "write a docstring below each"
+    assert all(section.__doc__ for section in SECTIONS)
+
+
+def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    profiles: dict[str, dict[str, Any]] = {
+        "dev": {},
+        "prod": {},
+        "serverless": {},
+        "everything": EVERYTHING,
+        "enclosed": ENCLOSED,
+        "elsewhere": {
+            "identity": {"oidc": {"issuer": "https://login.example.com/acme", "audience": "claims-desk"}},
+            "tracking": {"kind": "server"},
+        },
+    }
+    read: set[Field] = set()
+    plain = _Section.__getattribute__
+
+    def noting(section: _Section, name: str) -> Any:
+        if name in type(section).model_fields:
+            read.add((type(section).__name__, name))
+        return plain(section, name)
+
+    for profile, changes in profiles.items():
+        loaded = settings.load(context(profile, **changes))
+        with monkeypatch.context() as patched:
+            patched.setattr(settings, "load", lambda _, loaded=loaded: loaded)
+            patched.setattr(_Section, "__getattribute__", noting)
+            no_assets = {"aws:cdk:bundling-stacks": []}
+            app.build({**context(profile, **changes), **no_assets}, str(tmp_path / profile))
+    unused = {f"{section}.{name}" for section, name in all_fields() - read - READ_WHILE_LOADING}
+    assert unused == set(), "remove these settings, or use them"
