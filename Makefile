@@ -175,9 +175,10 @@ snapshots: setup ## Write the template snapshots again after a change that you m
 	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
 
 .PHONY: schema
-schema: setup node_modules ## Write the generated files again: the record's JSON schema and the Cedar schema's JSON form
+schema: setup node_modules ## Write the generated files again: the record's JSON schema, the Cedar schema's JSON form, the tables of constructs/README.md
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
 	@for folder in policies $(wildcard examples/*/policies); do PATH="$(NODE_HOME)/bin:$$PATH" node policies/convert-schema.mjs $$folder; done
+	@PATH="$(NODE_HOME)/bin:$$PATH" $(BIN)/python -m constructs.reference
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt

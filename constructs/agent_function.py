@@ -41,20 +41,20 @@ class AgentFunction(Construct):
 
     Args:
         image: folder with the Dockerfile, whose image has the adapter in /opt/extensions.
-        build_args: of the image's build.
+        build_args: `ARG`s of the image's build.
         built_by: who builds the image (`ApplicationImage`).
-        command: of the container.
+        command: of the container, word by word.
         architecture: of the image and of the function.
         memory_mib: of the function; CPU comes in proportion, one whole at 1769 MiB.
-        timeout: of one request.
+        timeout: of one request, at most fifteen minutes.
         concurrency: requests at once that the function may and does have to itself; the account's common quota by default.
         port: that the application listens on.
         ready_path: answers 200 when the application takes requests.
         environment: of the function; what Lambda reserves is left out. Raises `FunctionEnvironmentError` above 4 KB.
         vpc: whose private subnets it runs in; in none by default, which costs nothing and starts fastest.
-        alarm_topic: is told of errors and of throttled requests.
-        lifetime: of the log group.
-        log_retention: of the log group.
+        alarm_topic: is told of errors and of throttled requests. Nobody by default.
+        lifetime: of the log groups.
+        log_retention: of the log groups.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class AgentFunction(Construct):
         concurrency: int | None = None,
         port: int,
         ready_path: str,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
         vpc: ec2.IVpc | None = None,
-        alarm_topic: sns.ITopic,
+        alarm_topic: sns.ITopic | None = None,
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
     ) -> None:
         super().__init__(scope, id)
-        variables = {name: value for name, value in environment.items() if name not in RESERVED}
+        variables = {name: value for name, value in (environment or {}).items() if name not in RESERVED}
         variables |= _adapter(port, ready_path)
         _check_size(variables)
         log_group = logs.LogGroup(
@@ -135,7 +135,7 @@ class AgentFunction(Construct):
                 "AwsSolutions-IAM4[Policy::arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole]",
             )
 
-    def _build_alarms(self, topic: sns.ITopic) -> list[cloudwatch.Alarm]:
+    def _build_alarms(self, topic: sns.ITopic | None) -> list[cloudwatch.Alarm]:
         period = Duration.minutes(5)
         watched = [
             ("Errors", self.function.metric_errors(period=period), "Requests of the function fail or time out: look at its log group."),
@@ -154,7 +154,8 @@ class AgentFunction(Construct):
             )
             for name, metric, meaning in watched
         ]
-        notify(alarms, topic)
+        if topic is not None:
+            notify(alarms, topic)
         return alarms
 
 

@@ -25,18 +25,18 @@ class AgentService(Construct):
     Args:
         name: of the task definition's family, which would else be the same for every environment of an account.
         vpc: tasks run in its private subnets, or, when it has none, in the public ones with public addresses.
-        image: folder with the Dockerfile.
-        build_args: of the image's build.
+        image: folder with the Dockerfile. Python must be in the image, for the health check.
+        build_args: `ARG`s of the image's build.
         built_by: who builds the image (`ApplicationImage`).
-        command: of the container.
+        command: of the container, word by word.
         architecture: of the image and of the task.
-        cpu: CPU units of the task.
-        memory_mib: of the task.
+        cpu: CPU units of the task; 1024 are one vCPU.
+        memory_mib: of the task; Fargate takes certain pairs of CPU and memory only.
         port: that the application listens on.
         health_path: answers 200 when the application is well.
         environment: of the container.
-        secrets: of the container.
-        volumes: directories that the application may write to, by name; they live as long as the task.
+        secrets: of the container, by the variable that each is put into.
+        volumes: directories that the application may write to, by volume name; nowhere else can it write, and they live as long as the task.
         min_tasks: always running.
         max_tasks: when above `min_tasks`, the service scales on CPU, and on requests when behind a load balancer.
         lifetime: of the log groups.
@@ -62,9 +62,9 @@ class AgentService(Construct):
         memory_mib: int,
         port: int,
         health_path: str,
-        environment: Mapping[str, str],
-        secrets: Mapping[str, ecs.Secret],
-        volumes: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
+        secrets: Mapping[str, ecs.Secret] | None = None,
+        volumes: Mapping[str, str] | None = None,
         min_tasks: int,
         max_tasks: int,
         lifetime: DataLifetime,
@@ -86,7 +86,9 @@ class AgentService(Construct):
         self._scales = max_tasks > min_tasks
         self.cluster = self._build_cluster(vpc)
         self.task_definition = self._build_task_definition(name, architecture, cpu, memory_mib)
-        self.container = self._build_container(command, port, health_path, environment, secrets, volumes)
+        self.container = self._build_container(
+            command, port, health_path, environment or {}, secrets or {}, volumes or {}
+        )
         self.service = self._build_service(vpc, min_tasks)
         self._scaling = self._build_scaling(min_tasks, max_tasks)
 

@@ -45,7 +45,7 @@ class BedrockEvaluation(Construct):
             service="bedrock", resource="evaluation-job", resource_name="*"
         )
         self.role = self._build_role(bucket, prefix)
-        self.state_machine = logged_state_machine(
+        self.state_machine: sfn.StateMachine = logged_state_machine(
             self,
             name=f"{name}-bedrock-evaluation",
             states=self._build_states(),

@@ -15,7 +15,7 @@ class DataLake(Construct):
 
     Args:
         lifetime: `TEMPORARY` empties and deletes the buckets with the stack, and schedules the key's deletion.
-        retention_days: age in days at which objects expire, by key prefix.
+        retention_days: age in days at which objects expire, by key prefix with its slash; what has none here is kept.
         log_retention_days: age in days at which access logs expire.
     """
 
@@ -28,14 +28,16 @@ class DataLake(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         lifetime: DataLifetime,
-        retention_days: Mapping[str, int],
+        retention_days: Mapping[str, int] | None = None,
         log_retention_days: int,
     ) -> None:
         super().__init__(scope, id)
+        # A new app of `cdk init` has this flag; without it S3 would be asked for an ACL, which the buckets refuse.
+        self.node.set_context("@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy", True)
         self._lifetime = lifetime
         self.key = self._build_key()
         self.log_bucket = self._build_log_bucket(log_retention_days)
-        self.bucket = self._build_bucket(retention_days)
+        self.bucket = self._build_bucket(retention_days or {})
 
     def _build_key(self) -> kms.Key:
         return kms.Key(

@@ -22,14 +22,14 @@ class FrontDoor(Construct):
 
     Args:
         vpc: of the load balancer.
-        ingress_cidrs: IPv4 ranges that may connect.
-        certificate: of the listener.
+        ingress_cidrs: IPv4 ranges that may connect; empty for an internal load balancer, which the VPC's own range reaches.
+        certificate: of the listener; plain HTTP without one and without a domain.
         domain: whose name leads here, and whose certificate is used without another.
         service: gets the requests.
         container_port: of the service's default container.
         health_path: answers 200 when a task is well.
-        log_bucket: receives the access logs.
-        log_prefix: key prefix of the access logs that the bucket lets the load balancers write to.
+        log_bucket: receives the access logs; its policy must let Elastic Load Balancing write, as `DataLake.log_bucket`'s does.
+        log_prefix: key prefix of the access logs that the bucket's policy names, such as `DataLake.ALB_LOGS_PREFIX`.
         deletion_protection: refuses the deletion of the load balancer.
     """
 
@@ -50,7 +50,7 @@ class FrontDoor(Construct):
         health_path: str,
         log_bucket: s3.Bucket,
         log_prefix: str,
-        deletion_protection: bool,
+        deletion_protection: bool = False,
     ) -> None:
         super().__init__(scope, id)
         self._domain = domain

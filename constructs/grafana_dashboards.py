@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from aws_cdk import aws_logs as logs
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
 from constructs.grafana_workspace import GrafanaWorkspace
+
+PROVISIONER = Path(__file__).parents[1] / "lambdas" / "grafana_provisioner"
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,10 @@ class GrafanaDashboards(Construct):
 
     Args:
         workspace: with `plugin_admin_enabled`.
-        code: folder of the function.
+        code: folder of the function, with `handler.handler`.
         dashboards: Grafana's JSON models by their uid.
         data_sources: that the dashboards name.
-        plugins: to install before the data sources.
+        plugins: ids of those to install before the data sources.
         lifetime: of the log group.
         log_retention: of the log group.
     """
@@ -52,10 +54,10 @@ class GrafanaDashboards(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         workspace: GrafanaWorkspace,
-        code: Path,
+        code: Path = PROVISIONER,
         dashboards: Mapping[str, Mapping[str, Any]],
-        data_sources: tuple[DataSource, ...],
-        plugins: tuple[str, ...],
+        data_sources: Sequence[DataSource],
+        plugins: Sequence[str] = (),
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
     ) -> None:

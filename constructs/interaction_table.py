@@ -36,9 +36,9 @@ class InteractionTable(Construct):
         results_prefix: str,
     ) -> None:
         super().__init__(scope, id)
-        self.database_name = name.replace("-", "_")
+        self.database_name: str = name.replace("-", "_")
         self.database = self._build_database()
-        self.columns = hive.columns(json.loads(schema.read_text()))
+        self.columns: dict[str, str] = hive.columns(json.loads(schema.read_text()))
         self.table = self._build_table(self.columns, bucket.s3_url_for_object(prefix))
         self.workgroup = self._build_workgroup(name, bucket, results_prefix)
 

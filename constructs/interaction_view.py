@@ -29,7 +29,9 @@ class InteractionView(Construct):
 
     def __init__(self, scope: Construct, id: str, *, table: InteractionTable, query: Path) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id)
-        self.columns = {name: of for name, of in table.columns.items() if name not in self.LEFT_OUT}
+        self.columns: dict[str, str] = {
+            name: of for name, of in table.columns.items() if name not in self.LEFT_OUT
+        }
         self.columns |= dict.fromkeys((*self.OF_FEEDBACK, *self.PARTITIONS), "string")
         self.view = self._build_view(table, query.read_text())
         self._build_saved_query(table)

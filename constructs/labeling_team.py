@@ -13,6 +13,8 @@ from constructs import Construct
 from constructs.acknowledge import acknowledge, acknowledge_keys
 from constructs.data_lifetime import DataLifetime
 
+FUNCTIONS = Path(__file__).parents[1] / "lambdas" / "labeling"
+
 
 class LabelingTeam(Construct):
     """Groups of a user pool as private workteams, pre- and post-annotation functions, and the labelling jobs' role.
@@ -25,7 +27,7 @@ class LabelingTeam(Construct):
         pool: of the workers.
         group: of the pool: its members are the workteam that labels.
         adjudicators: another group, whose members settle what the others disagree on.
-        code: folder with the functions.
+        code: folder with the functions `handler.pre` and `handler.post`.
         bucket: of manifests and labels.
         prefix: their key prefix, without a slash at its end.
         lifetime: of the functions' log groups.
@@ -41,7 +43,7 @@ class LabelingTeam(Construct):
         pool: cognito.IUserPool,
         group: str,
         adjudicators: str,
-        code: Path,
+        code: Path = FUNCTIONS,
         bucket: s3.Bucket,
         prefix: str,
         lifetime: DataLifetime,

@@ -85,6 +85,7 @@ class LayeredGuardrails(Construct):
         self._asking = self._detectors_asking_ours(path)
         self.guardrail: bedrock.CfnGuardrail | None = None
         self.version: bedrock.CfnGuardrailVersion | None = None
+        self.alarms: list[cloudwatch.Alarm] = []
         if self._asking:
             self._check_tier(tier)
             configuration = self._configuration(tier, denied_words, denied_topics or {})

@@ -29,7 +29,7 @@ class Network(Construct):
 
     Args:
         egress: how tasks reach AWS services.
-        zones: number of availability zones.
+        zones: number of availability zones; a load balancer wants two.
         services: IAM prefixes of the services that need an interface endpoint with `egress="endpoints"`.
         public_subnets: makes public subnets, for a load balancer that faces the internet, where `egress` does not need them.
         log_bucket: receives the flow logs.
@@ -115,7 +115,7 @@ class ExistingNetwork(Construct):
         services: Sequence[str] = (),
     ) -> None:
         super().__init__(scope, id)
-        self.vpc = ec2.Vpc.from_vpc_attributes(
+        self.vpc: ec2.IVpc = ec2.Vpc.from_vpc_attributes(
             self,
             "Vpc",
             vpc_id=vpc_id,

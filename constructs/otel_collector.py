@@ -1,6 +1,6 @@
 """The AWS Distro for OpenTelemetry collector as a sidecar."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_ecs as ecs
@@ -47,7 +47,7 @@ class OtelCollector(Construct):
         image: ecs.ContainerImage,
         command: Sequence[str] | None = None,
         configuration: str,
-        environment: dict[str, str],
+        environment: Mapping[str, str] | None = None,
         otlp_port: int,
         health_port: int,
         prometheus_arn: str,
@@ -67,7 +67,7 @@ class OtelCollector(Construct):
         self._image, self._command, self._health_port = image, command, health_port
         self.container = self._build_container(
             task_definition,
-            {**addresses, **environment, "AOT_CONFIG_CONTENT": configuration},
+            {**addresses, **(environment or {}), "AOT_CONFIG_CONTENT": configuration},
             log_group,
         )
         acknowledge(

@@ -41,15 +41,15 @@ class ProcessingJob(Construct):
         environment: of the container, beside the region: values of at most 256 characters (limit of CreateProcessingJob).
         instance_type: of SageMaker Processing, such as `ml.m5.xlarge`: x86-64, without a local NVMe disk, which no key
             of ours could encrypt.
-        volume_gib: of the run's disk.
+        volume_gib: of the run's disk, in GiB.
         max_runtime: after it the run is stopped, which fails the execution.
         schedule: `rate(...)` or `cron(...)` in UTC (EventBridge Scheduler); nothing starts the job by itself without one.
         scheduled_input: input of the executions that the schedule starts. `<aws.scheduler.scheduled-time>` in it
             becomes the time that a run was due, whenever it starts.
         overdue_days: an alarm rings when a job with a schedule has not succeeded for so many days.
-        key: encrypts the run's disk and the image's repository does not need it.
-        alarm_topic: is told when a run fails or is overdue.
-        lifetime: of the log group.
+        key: encrypts the run's disk.
+        alarm_topic: is told when a run fails or is overdue. Nobody by default.
+        lifetime: of the log groups of an image's build in CodeBuild; the job has nothing else to keep.
         log_retention: of the state machine's log group. The containers write to SageMaker's own, which all jobs share.
     """
 
@@ -64,10 +64,10 @@ class ProcessingJob(Construct):
         *,
         name: str,
         image: Path,
-        dockerfile: str,
+        dockerfile: str = "Dockerfile",
         built_by: Literal["docker", "codebuild"] = "docker",
         module: str,
-        environment: Mapping[str, str],
+        environment: Mapping[str, str] | None = None,
         instance_type: str,
         volume_gib: int,
         max_runtime: Duration,
@@ -80,7 +80,7 @@ class ProcessingJob(Construct):
         alarm_topic: sns.ITopic | None = None,
     ) -> None:
         super().__init__(scope, id)
-        self._name, self._module, self._environment = name, module, environment
+        self._name, self._module, self._environment = name, module, environment or {}
         self._instance_type, self._volume_gib = instance_type, volume_gib
         self._max_runtime, self._key = max_runtime, key
         self.image = ApplicationImage(
@@ -94,7 +94,7 @@ class ProcessingJob(Construct):
             log_retention=log_retention,
         )
         self.role = self._build_role()
-        self.state_machine = logged_state_machine(
+        self.state_machine: sfn.StateMachine = logged_state_machine(
             self,
             name=self._name,
             states=self._build_states(),

@@ -20,8 +20,8 @@ class PrometheusWorkspace(Construct):
 
     Args:
         alias: shown in the console; also ends the log group's name, which the service wants under `/aws/vendedlogs/`.
-        rules: rule files in Prometheus's format, by the ends of their namespaces' names, which begin with the alias.
-        alert_email: subscribes to the topic, and has to be confirmed by its owner.
+        rules: texts of rule files in Prometheus's format, by the ends of their namespaces' names, which begin with the alias.
+        alert_email: subscribes to the topic, and has to be confirmed by its owner; nobody does by default.
         metric_retention_days: 1 to 1095.
         lifetime: of the workspace.
         log_retention: of the log group.
@@ -33,8 +33,8 @@ class PrometheusWorkspace(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         alias: str,
-        rules: Mapping[str, str],
-        alert_email: str | None,
+        rules: Mapping[str, str] | None = None,
+        alert_email: str | None = None,
         metric_retention_days: int,
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
@@ -43,7 +43,7 @@ class PrometheusWorkspace(Construct):
         self.alert_topic = self._build_alert_topic(alert_email)
         log_group = self._build_log_group(alias, log_retention)
         self.workspace = self._build_workspace(alias, metric_retention_days, log_group, lifetime)
-        self._build_rules(alias, rules)
+        self._build_rules(alias, rules or {})
         self._allow_alerts()
 
     @property

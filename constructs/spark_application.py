@@ -35,7 +35,7 @@ class SparkApplication(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         image: Path,
-        dockerfile: str,
+        dockerfile: str = "Dockerfile",
         release: str,
         max_vcpus: int,
         lifetime: DataLifetime,

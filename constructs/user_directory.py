@@ -13,6 +13,8 @@ from constructs import Construct
 from constructs.acknowledge import acknowledge
 from constructs.data_lifetime import DataLifetime
 
+PRE_TOKEN = Path(__file__).parents[1] / "lambdas" / "pre_token"
+
 
 class UserDirectory(Construct):
     """A user pool without self sign-up, its groups, an app client, and the trigger that puts the claim `mfa` into ID tokens.
@@ -24,7 +26,7 @@ class UserDirectory(Construct):
         attributes: names of the custom attributes, texts of at most 64 characters.
         mfa: whether users may or must have a TOTP authenticator.
         admin_password_sign_in: allows administrators to sign in for a user (`ADMIN_USER_PASSWORD_AUTH`).
-        pre_token_code: folder of the pre-token-generation function.
+        pre_token_code: folder of the pre-token-generation function, with `handler.handler`.
         lifetime: `RETAINED` keeps the pool and protects it from deletion.
         log_retention: of the function's log group.
     """
@@ -37,15 +39,15 @@ class UserDirectory(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         groups: Sequence[str],
-        attributes: Sequence[str],
-        mfa: Literal["optional", "required"],
-        admin_password_sign_in: bool,
-        pre_token_code: Path,
+        attributes: Sequence[str] = (),
+        mfa: Literal["optional", "required"] = "required",
+        admin_password_sign_in: bool = False,
+        pre_token_code: Path = PRE_TOKEN,
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
     ) -> None:
         super().__init__(scope, id)
-        self.groups = tuple(groups)
+        self.groups: tuple[str, ...] = tuple(groups)
         self.pool = self._build_pool(attributes, mfa, lifetime)
         self._build_groups()
         self._build_pre_token_trigger(pre_token_code, lifetime, log_retention)

@@ -60,7 +60,6 @@ class Identity(FmopsStack):
             attributes=cedar.custom_attributes(POLICIES),
             mfa=settings.identity.mfa,
             admin_password_sign_in=settings.identity.admin_password_sign_in,
-            pre_token_code=ROOT / "lambdas" / "pre_token",
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )

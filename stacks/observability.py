@@ -1,7 +1,5 @@
 """Observability: metrics, alerts and dashboards. Changes with the dashboards."""
 
-from pathlib import Path
-
 from aws_cdk import CfnOutput
 from constructs import Construct
 from constructs.grafana_dashboards import DataSource, GrafanaDashboards
@@ -12,8 +10,6 @@ from dashboards import dashboards, rules
 from dashboards.parts import CLOUDWATCH, PROMETHEUS, XRAY
 from settings import Settings
 from stacks.base import FmopsStack
-
-ROOT = Path(__file__).parents[1]
 
 
 class Observability(FmopsStack):
@@ -46,7 +42,6 @@ class Observability(FmopsStack):
             self,
             "Dashboards",
             workspace=workspace,
-            code=ROOT / "lambdas" / "grafana_provisioner",
             dashboards=dashboards(),
             data_sources=(
                 DataSource(str(PROMETHEUS.uid), str(prometheus), self.prometheus.endpoint),

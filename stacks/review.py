@@ -93,7 +93,6 @@ class Review(FmopsStack):
             pool=identity.provider.pool,
             group="reviewers",
             adjudicators="supervisors",
-            code=ROOT / "lambdas" / "labeling",
             bucket=self._foundation.lake.bucket,
             prefix=f"{Foundation.REVIEW}/ground-truth",
             lifetime=self.lifetime,
