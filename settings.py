@@ -479,6 +479,7 @@ class GitHubRepository(_Section):
     """A repository whose GitHub Actions deploy this environment (`.github/workflows/deploy.yml`)."""
 
     name: RepositoryName
+    """`OWNER/NAME`."""
     environment: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
     """Of the repository, whose jobs may deploy; the profile's name when not set."""
     provider_arn: (
@@ -495,7 +496,9 @@ class Pipeline(_Section):
     """A CDK pipeline in the account, which deploys this environment, and then another, at each push."""
 
     repository: RepositoryName
+    """`OWNER/NAME`."""
     branch: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9._/-]{1,255}$")] = "main"
+    """Whose pushes are deployed."""
     connection_arn: Annotated[
         str,
         Pattern(

@@ -21,6 +21,12 @@ SECTIONS = [
     for _, each in inspect.getmembers(settings, inspect.isclass)
     if issubclass(each, _Section) and each is not _Section
 ]
+PIPELINE = {
+    "repository": "acme/desk",
+    "connection_arn": "arn:aws:codeconnections:eu-west-1:111122223333:connection/0f0f0f0f-0000-4000-8000-000000000000",
+    "then": None,
+    "smoke": False,
+}
 READ_WHILE_LOADING = {("Settings", "profile")}
 """Chosen by it, before there are settings."""
 
@@ -73,6 +79,7 @@ def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp
         "elsewhere": {
             "identity": {"oidc": {"issuer": "https://login.example.com/acme", "audience": "claims-desk"}},
             "tracking": {"kind": "server"},
+            "delivery": {"pipeline": PIPELINE},
         },
     }
     read: set[Field] = set()
