@@ -11,11 +11,11 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 from constructs.acknowledge import acknowledge
 from constructs.custom_resource_logs import CustomResourceLogs
+from constructs.delivery_pipeline import DeliveryPipeline
 
 from settings import Pipeline as Options
 from settings import Settings
 from stacks.base import FmopsStack
-from stacks.delivery_pipeline import DeliveryPipeline
 from stacks.smoke_test import smoke_test_statements
 
 CLI = json.loads((Path(__file__).parents[1] / "package.json").read_text())["devDependencies"]["aws-cdk"]

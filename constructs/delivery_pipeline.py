@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from aws_cdk import CfnElement, Stack, Stage, pipelines
+from aws_cdk import CfnResource, Stack, Stage, pipelines
 from aws_cdk import aws_codebuild as codebuild
 from aws_cdk import aws_codepipeline as codepipeline
 from aws_cdk import aws_iam as iam
@@ -175,9 +175,9 @@ class DeliveryPipeline(Construct):
             )
 
 
-def _resource(construct: Construct) -> CfnElement:
+def _resource(construct: Construct) -> CfnResource:
     child = construct.node.default_child
-    assert isinstance(child, CfnElement)  # noqa: S101 - the construct's L1
+    assert isinstance(child, CfnResource)  # noqa: S101 - the construct's L1
     return child
 
 
