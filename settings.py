@@ -5,9 +5,11 @@ A profile says only what differs from the defaults below. A bad value is refused
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import json
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -742,3 +744,18 @@ def _known_settings(location: Sequence[int | str]) -> list[str]:
 
 def _or(names: Sequence[str]) -> str:
     return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def main() -> None:
+    """Print the name of a profile's environment, for the Makefile."""
+    parser = argparse.ArgumentParser(prog="python -m settings", description=main.__doc__)
+    parser.add_argument("--profile", default="dev", help="a profile of cdk.json (default: dev)")
+    try:
+        profile = load({**read_context(), "profile": parser.parse_args().profile})
+    except SettingsError as error:
+        sys.exit(str(error))
+    sys.stdout.write(f"{profile.environment_name}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from rich.table import Table
 from cost.idle import Line, idle
 from cost.prices import FILE, Prices, read
 from cost.requests import NoAssistantError, requests
+from stacks.availability import REGION_VARIABLES
 
 ROOT = Path(__file__).parents[1]
 
@@ -52,7 +53,7 @@ def synthesize(profile: str) -> dict[str, Any]:
         ended = subprocess.run(
             [sys.executable, str(ROOT / "app.py"), "-c", f"profile={profile}"],
             cwd=ROOT,
-            env={**os.environ, "CDK_OUTDIR": directory},
+            env={**_without_region(os.environ), "CDK_OUTDIR": directory},
             capture_output=True,
             text=True,
         )
@@ -62,6 +63,11 @@ def synthesize(profile: str) -> dict[str, Any]:
             file.name.removesuffix(".template.json"): json.loads(file.read_text())
             for file in sorted(Path(directory).glob("*.template.json"))
         }
+
+
+def _without_region(environment: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the shell's region, so that templates are told of even when that region lacks one of their types."""
+    return {name: value for name, value in environment.items() if name not in REGION_VARIABLES}
 
 
 def _show(

@@ -1,32 +1,64 @@
-"""A real browser for what people do on a page, where there is one."""
+"""A real browser for what people do on a page: the one on PATH, else the one that `make` installs from npm."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PACKAGED = Path(__file__).resolve().parents[1] / ".venvs" / "browser"
+VARIABLE = "FMOPS_BROWSER"
+"""Environment variable with the path of another browser, or `none` to do without."""
 REMEDY = "install Chromium, such as by `apt-get install chromium`"
 
 
-def find() -> str | None:
-    """The browser's path; ``None`` without one, or without Playwright to drive it."""
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """A Chromium program, and the environment variables that it needs beside ours."""
+
+    path: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+def find() -> Browser | None:
+    """Return the browser to drive; ``None`` without one, or without Playwright to drive it."""
     if importlib.util.find_spec("playwright") is None:
         return None
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    if wanted := os.environ.get(VARIABLE):
+        return None if wanted == "none" else Browser(wanted)
+    if path := next((path for name in NAMES if (path := shutil.which(name))), None):
+        return Browser(path)
+    return packaged(PACKAGED)
+
+
+def packaged(directory: Path) -> Browser | None:
+    """Return the browser that `demo.browser_package` unpacked into ``directory``; ``None`` when there is none."""
+    program = directory / "chromium"
+    if not program.exists():
+        return None
+    libraries = [str(directory / "lib"), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+    return Browser(
+        str(program),
+        {"LD_LIBRARY_PATH": ":".join(libraries), "FONTCONFIG_FILE": str(directory / "fonts.conf")},
+    )
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """A browser without a window (`playwright.sync_api.Browser`)."""
+def opened(browser: Browser) -> Iterator[Any]:
+    """Start the browser without a window (`playwright.sync_api.Browser`), and close it at the end."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        started = playwright.chromium.launch(
+            executable_path=browser.path, args=["--no-sandbox"], env={**os.environ, **browser.environment}
+        )
         try:
-            yield browser
+            yield started
         finally:
-            browser.close()
+            started.close()

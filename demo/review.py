@@ -56,8 +56,8 @@ def _review(visit: Visit) -> list[str]:
             job.result()
             tasks = _lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
             console.print(_table_of(tasks))
-            _work({name: pages(tokens[name].result()) for name in script().review.reviewers})
-            _work({script().review.adjudicator: pages(tokens[script().review.adjudicator].result())})
+            work({name: pages(tokens[name].result()) for name in script().review.reviewers})
+            work({script().review.adjudicator: pages(tokens[script().review.adjudicator].result())})
             progress = _progress(visit, tokens[script().review.adjudicator].result())
     _run_job(visit, "--collect")
     cases = _lines(bucket, "evaluation/reviewed.jsonl")
@@ -89,7 +89,7 @@ class Page(Protocol):
     def say(self, said: Said) -> None: ...
 
 
-def _work(pages: Mapping[str, Page]) -> None:
+def work(pages: Mapping[str, Page]) -> None:
     """Each person in turn labels one task, until nothing is left for anybody."""
     busy = dict(pages)
     while busy:
@@ -102,14 +102,15 @@ def _work(pages: Mapping[str, Page]) -> None:
 
 @contextmanager
 def _pages(visit: Visit, console: Any) -> Iterator[Any]:
-    path = browser.find()
-    if path is None:
+    found = browser.find()
+    if found is None:
         console.print(
-            f"[yellow]-[/] no browser here: labels go through the page's HTTP API; {browser.REMEDY}"
+            "[yellow]-[/] There is no browser here, so the labels go through the page's HTTP API."
+            f" To see the page used, {browser.REMEDY}."
         )
         yield lambda token: HttpPage(visit.base_url, token)
         return
-    with browser.opened(path) as opened:
+    with browser.opened(found) as opened:
         yield lambda token: BrowserPage(opened, visit.base_url, token)
 
 
@@ -155,20 +156,20 @@ class HttpPage:
 
     def __init__(self, base_url: str, token: str) -> None:
         self._client = httpx.Client(
-            base_url=f"{base_url}/v1/review/tasks", headers={"authorization": f"Bearer {token}"}, timeout=60
+            base_url=f"{base_url}/v1/review", headers={"authorization": f"Bearer {token}"}, timeout=60
         )
-        self._left: list[str] = [each["task_id"] for each in self._get("")["tasks"]]
+        self._left: list[str] = [each["task_id"] for each in self._get("/tasks")["tasks"]]
         self._task = ""
 
     def next(self) -> tuple[str, str] | None:
         if not self._left:
             return None
         self._task = self._left.pop(0)
-        task = self._get(f"/{self._task}")
+        task = self._get(f"/tasks/{self._task}")
         return task["question"], task["answer"]
 
     def say(self, said: Said) -> None:
-        self._client.post(f"/{self._task}/labels", json=dict(said)).raise_for_status()
+        self._client.post(f"/tasks/{self._task}/labels", json=dict(said)).raise_for_status()
 
     def _get(self, path: str) -> dict[str, Any]:
         found: dict[str, Any] = self._client.get(path).raise_for_status().json()

@@ -7,6 +7,7 @@ deployment would decide. Nothing needs to run.
 from __future__ import annotations
 
 import argparse
+import re
 import difflib
 import json
 import sys
@@ -174,7 +175,8 @@ def main() -> int:
         help="what the action takes, as the schema names it",
     )
     arguments = parser.parse_args()
-    pairs = (pair.partition("=") for pair in arguments.input)
+    # As one word or as many: a value may hold spaces, since the next name ends it.
+    pairs = (pair.partition("=") for each in arguments.input for pair in re.split(r"\s+(?=\w+=)", each))
     given = {name: int(value) if value.lstrip("-").isdigit() else value for name, _, value in pairs}
     try:
         answers = who_can(arguments.action, arguments.resource, given)

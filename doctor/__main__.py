@@ -60,6 +60,12 @@ def examine(patient: Patient) -> Iterator[Finding]:
         yield from found
         if run is region and any(finding.level == "stop" for finding in found):
             return
+        if run is region:
+            try:
+                patient.templates()
+            except ValueError as error:
+                yield Finding("stop", "the templates are not synthesized", str(error))
+                return
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import botocore.session
 
 from doctor.finding import Finding, Patient, check
+from stacks import availability
 
 CLIENTS = {
     "applicationautoscaling": "application-autoscaling",
@@ -49,6 +50,22 @@ def region(patient: Patient) -> Iterator[Finding]:
         )
         return
     yield Finding("ok", f"region {patient.region}")
+
+
+@check("the resource types of the region")
+def resource_types(patient: Patient) -> Iterator[Finding]:
+    """Find the resource types of the templates that CloudFormation does not have in the region."""
+    types = {
+        resource["Type"]
+        for template in patient.templates().values()
+        for resource in template["Resources"].values()
+    }
+    for name in availability.lacking(types, patient.region):
+        yield Finding(
+            "stop",
+            f"{patient.region} has no {name}, which the templates make",
+            availability.remedy(types, name, patient.region),
+        )
 
 
 @check("the services of the region")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
+
+from local.proxies import bypass
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -53,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     up.add_argument("--region", default="us-east-1", help="region of the local AWS (default: us-east-1)")
     options = parser.parse_args(arguments)
+    bypass(os.environ)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     from local.up import Options
     from local.up import main as run

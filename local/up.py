@@ -37,6 +37,10 @@ FIREHOSE_SECONDS = 2.0
 GATEWAY_PORT = (7000, 9)
 """The usual one, and its offset from a port base."""
 PROMPT_PAGE = "{mlflow}: Model training, an experiment, New run, using Prompt Engineering"
+NO_PROMETHEUS = (
+    "none on PATH, so dashboards are not drawn and alert rules not evaluated: apt-get install prometheus,"
+    " or the binary of prometheus.io; the latest samples are at /_local/metrics"
+)
 LOG_WIDTH = 140
 """Columns of the report where the output is a file or a CI log."""
 EXPECTED_FAILURES = (PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
@@ -319,7 +323,7 @@ def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -
         "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner: {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
         "MLflow": f"{mlflow.url}{'' if mlflow.is_up() else '  (still starting in the background)'}",
         **({"prompt page": PROMPT_PAGE.format(mlflow=mlflow.url)} if cloud.gateway_port else {}),
-        "Prometheus": metrics.url if metrics.server else "none on PATH: latest samples at /_local/metrics",
+        "Prometheus": metrics.url if metrics.server else NO_PROMETHEUS,
         "captured": f"{objects} objects in s3://{bucket}/{'  FAILED: ' + failures[0] if failures else ''}",
         "traces": f"{len(cloud.state(Traces).snapshot())} in X-Ray (BatchGetTraces, GetTraceSummaries)",
         "logs": str(cloud.directory / "logs"),

@@ -221,14 +221,12 @@ def token(name: str) -> str:
 
 
 @pytest.mark.browser
-def test_a_prompt_is_tried_and_saved_on_the_page(app: FastAPI, registry: PromptRegistry) -> None:
-    from playwright.sync_api import expect, sync_playwright
+def test_a_prompt_is_tried_and_saved_on_the_page(
+    browser: Any, app: FastAPI, registry: PromptRegistry
+) -> None:
+    from playwright.sync_api import expect
 
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with served(app) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with served(app) as address:
         page = browser.new_page()
         page.goto(f"{address}/#token={token('carla')}")
         expect(page.locator("#who")).to_contain_text("carla")
@@ -261,5 +259,4 @@ def test_a_prompt_is_tried_and_saved_on_the_page(app: FastAPI, registry: PromptR
         first.locator(".save").click()
         expect(first.locator(".saved")).to_contain_text("Saved as version 3")
         expect(first.locator(".version")).to_have_value("3")
-        browser.close()
     assert registry.version(NAME, "3").template == "Kind prompt."

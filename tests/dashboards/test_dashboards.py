@@ -43,7 +43,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         yield running
 
 
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on PATH")
+needs_promtool = pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="needs promtool: apt-get install prometheus"
+)
 
 
 @pytest.mark.parametrize("panel", OURS)
@@ -154,6 +156,7 @@ def test_an_alert_is_shown_to_fire_and_not_to_fire(alert: str) -> None:
     assert {bool(case["exp_alerts"]) for case in cases} == {True, False}
 
 
+@pytest.mark.prometheus
 @needs_promtool
 def test_promtool_accepts_the_rules() -> None:
     files = [str(path) for path in sorted(RULES.glob("*.yaml"))]
@@ -161,6 +164,7 @@ def test_promtool_accepts_the_rules() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.prometheus
 @needs_promtool
 @pytest.mark.parametrize("file", sorted((RULES / "tests").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_rules_pass_their_own_tests(file: Path) -> None:

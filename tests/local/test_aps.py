@@ -57,7 +57,8 @@ def test_without_a_prometheus_samples_are_kept_and_promql_is_not_answered(cloud:
     assert urllib3.request("POST", f"{base}/remote_write", body=body).status == 403
 
 
-@pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus on PATH")
+@pytest.mark.prometheus
+@pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Prometheus: apt-get install prometheus")
 @pytest.mark.rehearsal
 def test_with_a_prometheus_it_answers_queries(tmp_path: Path) -> None:
     with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=True, prometheus_port=23590) as cloud:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,12 +19,9 @@ MLFLOW_PORT, GATEWAY_PORT = 23594, 23599
 
 @pytest.mark.rehearsal
 @pytest.mark.browser
-def test_a_prompt_is_tried_on_mlflows_own_page(tmp_path: Path) -> None:
-    from playwright.sync_api import expect, sync_playwright
+def test_a_prompt_is_tried_on_mlflows_own_page(browser: Any, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
 
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
     with Cloud(
         port=0,
         enforce=False,
@@ -43,22 +40,19 @@ def test_a_prompt_is_tried_on_mlflows_own_page(tmp_path: Path) -> None:
         started.start([MODEL])
         cloud.state(MlflowApps).wait()
         started.wait()
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-            page = browser.new_page()
-            page.goto(f"http://localhost:{MLFLOW_PORT}/#/experiments/0/runs")
-            page.get_by_role("button", name="New run").click()
-            page.get_by_role("menuitem", name="using Prompt Engineering").click()
-            page.locator("#selected_model").click()
-            page.get_by_role("option", name=MODEL.replace(":", "-")).click()
-            page.get_by_test_id("prompt-template-input").fill("What is {{ word }}?")
-            page.locator("#word").fill("a deductible")
-            page.get_by_test_id("button-evaluate").click()
-            expect(page.get_by_test_id("prompt-output")).not_to_have_value("", timeout=30_000)
-            answer = page.get_by_test_id("prompt-output").input_value()
-            page.get_by_test_id("button-create-run").click()
-            expect(page.get_by_role("dialog")).to_be_hidden()
-            browser.close()
+        page = browser.new_page()
+        page.goto(f"http://localhost:{MLFLOW_PORT}/#/experiments/0/runs")
+        page.get_by_role("button", name="New run").click()
+        page.get_by_role("menuitem", name="using Prompt Engineering").click()
+        page.locator("#selected_model").click()
+        page.get_by_role("option", name=MODEL.replace(":", "-")).click()
+        page.get_by_test_id("prompt-template-input").fill("What is {{ word }}?")
+        page.locator("#word").fill("a deductible")
+        page.get_by_test_id("button-evaluate").click()
+        expect(page.get_by_test_id("prompt-output")).not_to_have_value("", timeout=30_000)
+        answer = page.get_by_test_id("prompt-output").input_value()
+        page.get_by_test_id("button-create-run").click()
+        expect(page.get_by_role("dialog")).to_be_hidden()
         asked = [operation for (_, service, operation) in cloud.calls if service == "bedrock-runtime"]
         direct = cloud.client("bedrock-runtime").converse(
             modelId=MODEL, messages=[{"role": "user", "content": [{"text": "What is a deductible?"}]}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -184,16 +183,12 @@ def token(name: str) -> str:
 
 
 @pytest.mark.browser
-def test_two_people_review_with_the_keyboard(review: MlflowReview, make_task: Make) -> None:
-    from playwright.sync_api import expect, sync_playwright
+def test_two_people_review_with_the_keyboard(browser: Any, review: MlflowReview, make_task: Make) -> None:
+    from playwright.sync_api import expect
 
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
     tasks = [make_task(question=f"Question {number}?") for number in range(3)]
     review.submit(tasks)
-    with served(make_app(review)) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with served(make_app(review)) as address:
         for name in ("rita", "ravi"):
             page = browser.new_page()
             page.goto(f"{address}/review#token={token(name)}")
@@ -215,7 +210,6 @@ def test_two_people_review_with_the_keyboard(review: MlflowReview, make_task: Ma
             expect(page.locator("#counts")).to_contain_text("3 of 3 done")
             page.close()
         expect_texts = {each.task.question: each for each in review.reviewed()}
-        browser.close()
     assert expect_texts["Question 0?"].state is State.DISAGREED
     for name in ("Question 1?", "Question 2?"):
         assert (expect_texts[name].verdict, expect_texts[name].category) == ("bad", "groundedness")

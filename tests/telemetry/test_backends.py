@@ -27,6 +27,7 @@ from tests.telemetry.emitting import SECRETS
 ROOT = Path(__file__).parents[2]
 PROMETHEUS_PORT = 23591
 REAL = shutil.which("prometheus") is not None
+pytestmark = pytest.mark.prometheus
 INSTRUCTIONS = [line for line in PROMPT.read_text().splitlines() if len(line) > 40]
 
 
