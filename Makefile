@@ -196,18 +196,14 @@ format: setup ## Format, and mend what the linter can
 	@$(BIN)/ruff format .
 
 .PHONY: snapshots
-snapshots: setup ## Write the template snapshots again after a change that you mean
+snapshots: setup ## Write the template snapshots and stacks/availability.json again after a change that you mean
 	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
 
 .PHONY: schema
-schema: setup node_modules ## Write the generated files again: JSON schemas, the tables of constructs/README.md, the regions without a resource type
+schema: setup node_modules ## Write the generated files again: JSON schemas, the tables of constructs/README.md
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
 	@for folder in policies $(wildcard examples/*/policies); do $(WITH_NODE) node policies/convert-schema.mjs $$folder; done
 	@$(WITH_NODE) $(BIN)/python -m constructs.reference
-	@for profile in dev prod serverless everything enclosed; do \
-	  CDK_OUTDIR=build/schema/$$profile $(BIN)/python app.py -c profile=$$profile -c profiles=local/all_options.json; done
-	@$(BIN)/python -m local.cloudformation.availability build/schema/* > build/availability.json
-	@mv build/availability.json stacks/availability.json
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt

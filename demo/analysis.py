@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import boto3
+from rich.markup import escape
 
 from demo.visit import Visit
 from fmops.jobs.__main__ import JobError, follow
@@ -40,11 +41,11 @@ def chapter(visit: Visit) -> list[str]:
 
 def _show(visit: Visit, run: str, result: dict[str, Any], link: str) -> None:
     findings = result["findings"]
-    visit.console.print(f"  {result['sentence']} [dim]{result['reason']}[/]", highlight=False)
+    visit.console.print(f"  {escape(result['sentence'])} [dim]{escape(result['reason'])}[/]", highlight=False)
     for gap in findings["gaps"][:3]:
         quote = gap["examples"][0]["text"]
         similarity = f" (similarity {gap['similarity']:.2f})" if gap["similarity"] is not None else ""
-        visit.console.print(f"  far from every document{similarity}: “{quote[:90]}”", highlight=False)
+        visit.console.print(f"  far from every document{similarity}: “{escape(quote[:90])}”", highlight=False)
     visit.console.print(
         f"  {len(result['for_review'])} interactions handed to review; run {run}, {result['seconds']:.1f} s",
         highlight=False,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from demo import analysis, audit, evaluation, layers, metrics, review, tracking
 from demo.evidence import Evidence
@@ -72,7 +73,7 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
             *(problem for chapter in chapters for problem in _timed(chapter, visit)),
         ]
     for problem in problems:
-        console.print(f"[red]{problem}[/]")
+        console.print(f"[red]{escape(problem)}[/]")
     if visit.sign_in_links:
         _invite(visit)
     return tour.held and not problems

@@ -9,6 +9,7 @@ from pathlib import Path
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from rich.markup import escape
 
 from dashboards import dashboards, not_in_a_run
 from dashboards.cloudwatch import CloudWatch
@@ -32,7 +33,7 @@ def look(visit: Visit) -> list[str]:
     try:
         empty = _wait(built, visit.outputs["Observability"]["PrometheusEndpoint"], metrics)
     except NoMetricsError as error:
-        visit.console.print(f"[yellow]-[/] dashboards: not drawn. {error}")
+        visit.console.print(f"[yellow]-[/] dashboards: not drawn. {escape(str(error))}")
         return []
     visit.console.print(
         f"{panels - len(empty)} of {panels} dashboard panels have data: {PREVIEW}", soft_wrap=True

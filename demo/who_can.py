@@ -7,9 +7,9 @@ deployment would decide. Nothing needs to run.
 from __future__ import annotations
 
 import argparse
-import re
 import difflib
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import boto3
 from rich.console import Console
+from rich.markup import escape
 
 import doctor.account
 import doctor.features
@@ -43,9 +44,9 @@ def main(arguments: list[str] | None = None) -> int:
     templates = functools.cache(functools.partial(synthesize, options.profile))
     patient = Patient(profile, session.region_name, session.client, options.probe, templates)
     for finding in examine(patient):
-        console.print(f"{MARKS[finding.level]} {finding.what}", highlight=False, soft_wrap=True)
+        console.print(f"{MARKS[finding.level]} {escape(finding.what)}", highlight=False, soft_wrap=True)
         if finding.remedy:
-            console.print(f"        [bold]{finding.remedy}[/]", highlight=False, soft_wrap=True)
+            console.print(f"        [bold]{escape(finding.remedy)}[/]", highlight=False, soft_wrap=True)
         stops += finding.level == "stop"
     console.print(
         f"{stops} would stop the deployment" if stops else "nothing was found that would stop the deployment"

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
 from local import gateway
@@ -116,13 +117,13 @@ class Steps:
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[None]:
         began = time.monotonic()
-        with self.console.status(f"{name} …"):
+        with self.console.status(f"{escape(name)} …"):
             yield
         self.done(name, time.monotonic() - began)
 
     def done(self, name: str, seconds: float) -> None:
         self.seconds[name] = seconds
-        self.console.print(f"[green]✓[/] {name} [dim]{seconds:.1f} s (at {self.elapsed:.1f} s)[/]")
+        self.console.print(f"[green]✓[/] {escape(name)} [dim]{seconds:.1f} s (at {self.elapsed:.1f} s)[/]")
 
 
 def up(options: Options, console: Console) -> int:
@@ -229,7 +230,7 @@ def _then(options: Options, steps: Steps) -> bool:
     with steps.step(options.then):
         code = subprocess.run(options.then, shell=True, check=False).returncode  # noqa: S602 - the user's own command
     if code:
-        steps.console.print(f"[red]{options.then} ended with exit code {code}[/]")
+        steps.console.print(f"[red]{escape(options.then)} ended with exit code {code}[/]")
     return code == 0
 
 
@@ -302,7 +303,7 @@ def report_permissions(cloud: Cloud, options: Options, console: Console) -> bool
     )
     problems = [*denied, *(unreviewed if options.rehearse else ())]
     for problem in problems:
-        console.print(f"    [red]{problem}[/]", soft_wrap=True)
+        console.print(f"    [red]{escape(problem)}[/]", soft_wrap=True)
     return not problems
 
 
@@ -329,7 +330,7 @@ def _where(cloud: Cloud, runner: Runner, deployment: Deployment, steps: Steps) -
         "logs": str(cloud.directory / "logs"),
     }
     for name, value in rows.items():
-        steps.console.print(f"  [bold]{name:11}[/] {value}", highlight=False, soft_wrap=True)
+        steps.console.print(f"  [bold]{name:11}[/] {escape(value)}", highlight=False, soft_wrap=True)
     steps.console.print(f"[dim]{steps.elapsed:.1f} s in all[/]")
 
 

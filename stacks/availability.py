@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 MISSING = Path(__file__).with_name("availability.json")
-"""The regions without each type; a type that is not there is in all of them. `make schema` writes it from the schemas
+"""The regions without each type; a type that is not there is in all of them. `make snapshots` writes it from the schemas
 that CloudFormation publishes for each region, as cfn-lint packages them."""
 
 REMEDIES = {
@@ -59,12 +59,12 @@ def check(assembly: Path, region: str | None) -> None:
     """Raise ``RegionError`` when a stack's region lacks a type. ``region`` is that of stacks whose settings name none."""
     problems = []
     for template, own in stacks(assembly):
-        where = own or region
-        types = resource_types(template)
-        problems += [
-            f"{where} has no {name}, which the stack {template.name.split('.')[0]} needs: {remedy(types, name, where)}."
-            for name in (lacking(types, where) if where else ())
-        ]
+        if where := own or region:
+            types, stack = resource_types(template), template.name.split(".")[0]
+            problems += [
+                f"{where} has no {name}, which the stack {stack} needs: {remedy(types, name, where)}."
+                for name in lacking(types, where)
+            ]
     if problems:
         raise RegionError("\n".join(dict.fromkeys(problems)))
 

@@ -142,7 +142,12 @@ def _install_data_plane(cloud: Cloud) -> None:
             metrics.latest.update(decode_write_request(body))
             return Response(204, b"")
         return Response(
-            501, json.dumps({"message": "PromQL needs a real Prometheus: put `prometheus` on PATH"})
+            501,
+            json.dumps(
+                {
+                    "message": "PromQL needs a real Prometheus on PATH: apt-get install prometheus, or the binary of prometheus.io"
+                }
+            ),
         )
 
     cloud.routes.append(Route(DATA_PLANE, call))
