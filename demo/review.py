@@ -23,6 +23,7 @@ from rich.table import Table
 from demo import browser
 from demo.script import script
 from demo.visit import Visit
+from fmops import json_lines
 from fmops.agent import NAME
 from fmops.jobs.__main__ import JobError, follow
 
@@ -202,7 +203,7 @@ def _captured(bucket: str, interaction_id: str) -> int:
         (item for page in pages for item in page.get("Contents", [])), key=lambda item: item["LastModified"]
     )[-8:]
     bodies = (s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read() for item in newest)
-    lines = {line for body in bodies for line in gzip.decompress(body).splitlines()}
+    lines = {line for body in bodies for line in json_lines.split(gzip.decompress(body))}
     return sum(interaction_id.encode() in line for line in lines)
 
 
@@ -221,7 +222,7 @@ def _lines(bucket: str, key: str) -> list[dict[str, Any]]:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return []
-    return [json.loads(line) for line in body.splitlines()]
+    return [json.loads(line) for line in json_lines.split(body)]
 
 
 def _progress(visit: Visit, token: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from fmops import written
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 from fmops.tracking import signed_in
@@ -23,8 +24,8 @@ PRODUCTION = "production"
 """The alias of the version that serves."""
 PACKAGED = "packaged"
 """The version of the prompt that comes with the code."""
-VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-"""MLflow's notation."""
+MARKUP = re.compile(r"\{\{(.*?)(?:\}\}|$)|(\{[%#].*?(?:[%#]\}|$))", re.DOTALL)
+"""MLflow's notation: a variable, or a statement or comment of Jinja, to its end or to that of the text."""
 
 Result = Literal["loaded", "unchanged", "not_found", "invalid", "unavailable"]
 
@@ -50,22 +51,33 @@ class Prompt:
         """Itself, if it can serve. Raises ``PromptError``."""
         if not self.template.strip():
             raise PromptError(f"prompt {self.name} version {self.version} is empty: give it a text")
-        if unknown := {str(match[1]) for match in VARIABLE.finditer(self.template)} - VALUES.keys():
-            wrong = " and ".join(f"{{{{{variable}}}}}" for variable in sorted(unknown))
+        markup = [match for match in MARKUP.finditer(self.template) if _variable(match) not in VALUES]
+        if markup:
+            wrong = " and ".join(dict.fromkeys(_shortened(match[0]) for match in markup))
             known = " and ".join(f"{{{{{variable}}}}}" for variable in sorted(VALUES))
             raise PromptError(
-                f"prompt {self.name} version {self.version} has the unknown variable {wrong}: known is {known}"
+                f"prompt {self.name} version {self.version} has {wrong}, which cannot be filled and would go to the"
+                f" model as it stands: only {known} can; write anything else out"
             )
         return self
 
     def render(self) -> str:
         """The text, with its variables' values of now."""
-        return VARIABLE.sub(lambda match: VALUES[match[1]](), self.template)
+        return MARKUP.sub(lambda match: VALUES[_variable(match)](), self.template)
+
+
+def _variable(match: re.Match[str]) -> str:
+    """Return the name between double braces; empty for a statement, a comment, and a variable without an end."""
+    return (match[1] or "").strip() if match[0].endswith("}}") else ""
+
+
+def _shortened(markup: str, most: int = 60) -> str:
+    return markup if len(markup) <= most else f"{markup[:most]}…"
 
 
 def packaged(name: str, path: Path) -> Prompt:
     """The prompt that comes with the code."""
-    return Prompt(name, PACKAGED, path.read_text()).checked()
+    return Prompt(name, PACKAGED, written.read(path)).checked()
 
 
 Load = Callable[[str, str], Prompt | None]

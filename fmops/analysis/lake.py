@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from fmops.analysis.kernel import Batch
 from fmops.analysis.reference import Array
+from fmops.sql import files
 
 ROWS = 8192
 LATE = timedelta(hours=1)
@@ -183,10 +184,13 @@ class Reader:
     def read_file(self, path: Path, name: str) -> Iterator[Batch]:
         import duckdb
 
+        file = files(path.parent, path.name)
+        packed = "gzip" if path.suffix == ".gz" else "none"
         source = (
-            f"read_parquet('{path}')"
+            f"read_parquet({file}, hive_partitioning=false)"
             if path.suffix == ".parquet"
-            else f"read_json('{path}', format='newline_delimited', ignore_errors=true, columns={COLUMNS})"
+            else f"read_json({file}, format='newline_delimited', ignore_errors=true, columns={COLUMNS},"
+            f" compression='{packed}', hive_partitioning=false)"
         )
         seen: set[str] = set()
         with duckdb.connect(config={"threads": 1}) as connection:
@@ -194,7 +198,7 @@ class Reader:
                 for record_batch in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
                     yield self.batch(pa.Table.from_batches([record_batch]), seen)
             except (duckdb.Error, pa.ArrowException) as error:
-                reason = str(error).splitlines()[0].removesuffix(str(path)).rstrip(": ")
+                reason = str(error).split("\n")[0].removesuffix(str(path)).rstrip(": ")
                 raise CorruptObjectError(f"{name}: {reason}") from error
 
     def batch(self, table: pa.Table, seen: set[str]) -> Batch:

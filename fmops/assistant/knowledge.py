@@ -11,6 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
+from fmops import written
 from fmops.agent import KNOWLEDGE
 
 
@@ -59,7 +60,7 @@ class KnowledgeBase:
 
 
 def _parse(path: Path) -> KnowledgeDocument:
-    header, separator, text = path.read_text().partition("\n---\n")
+    header, separator, text = written.read(path).partition("\n---\n")
     if not separator:
         raise ValueError(f"{path.name}: a document begins with its header, then a line of three dashes")
     fields = dict(line.split(": ", 1) for line in header.splitlines() if line)

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fmops import json_lines
+
 INTERACTION_ID = re.compile(rb"int-[0-9a-f]{32}")
 RECORDS = "interactions"
 OF_LINES = (".jsonl", ".jsonl.gz", ".manifest")
@@ -45,7 +47,7 @@ def requests(s3: Any, bucket: str) -> dict[str, str]:
         body = s3.get_object(Bucket=bucket, Key=REQUESTS)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return {}
-    return {line["user"]: line["before"] for line in map(json.loads, body.splitlines())}
+    return {line["user"]: line["before"] for line in map(json.loads, json_lines.split(body))}
 
 
 @dataclass
@@ -183,7 +185,7 @@ def _lines(data: bytes) -> list[bytes]:
         text = gzip.decompress(data) if data.startswith(GZIP) else data
     except (OSError, EOFError):
         text = data
-    return [_opened(line) for line in text.splitlines(keepends=True)]
+    return [_opened(line) for line in json_lines.split(text, keepends=True)]
 
 
 def _opened(line: bytes) -> bytes:
@@ -207,7 +209,7 @@ def _rewrite(
     """Put the object without the lines that concern the user, or delete it."""
     packed = data.startswith(GZIP)
     text = gzip.decompress(data) if packed else data
-    lines = text.splitlines(keepends=True)
+    lines = json_lines.split(text, keepends=True)
     kept = [line for line in lines if not concerns(version.key, _opened(line))]
     result.lines[prefix] += len(lines) - len(kept)
     result.objects[prefix] += 1

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from fmops.interaction import SCHEMA_VERSION, json_schema
+from fmops.sql import files, literal
 
 INTERACTIONS = "interactions"
 """Key prefix of the records."""
@@ -97,7 +98,7 @@ def connect(
     """
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = '{memory}'")
-    connection.execute(f"SET temp_directory = '{directory / 'duckdb'}'")
+    connection.execute(f"SET temp_directory = {literal(str(directory / 'duckdb'))}")
     connection.execute("SET preserve_insertion_order = false")
     if threads:
         connection.execute(f"SET threads = {threads}")
@@ -110,10 +111,10 @@ def connect(
     else:
         listed = ", ".join(f"'{name}': '{of}'" for name, of in columns.items())
         connection.execute(
-            f"""CREATE VIEW lines AS SELECT * FROM read_json(
-                '{directory}/{INTERACTIONS}/*/*/*', format = 'newline_delimited', compression = 'gzip',
-                columns = {{{listed}}}, ignore_errors = true, maximum_object_size = 16777216,
-                hive_partitioning = true, hive_types = {{'dt': VARCHAR, 'hour': VARCHAR}})"""
+            f"""CREATE VIEW lines AS SELECT * EXCLUDE (object), {_partition("dt")}, {_partition("hour")}
+                FROM read_json({files(directory, f"{INTERACTIONS}/*/*/*")},
+                format = 'newline_delimited', compression = 'gzip', columns = {{{listed}}}, ignore_errors = true,
+                maximum_object_size = 16777216, hive_partitioning = false, filename = 'object')"""
         )
     connection.execute("CREATE TABLE forgotten (name VARCHAR, moment VARCHAR)")
     if forgotten:
@@ -124,6 +125,14 @@ def connect(
             WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION} {f"AND NOT {gone}" if forgotten else ""}"""
     )
     return connection
+
+
+def _partition(name: str) -> str:
+    """Return the SQL of a column that the key names, such as `dt`.
+
+    DuckDB's own reading of partitions takes every `name=value` of the path, above the lake's folder too.
+    """
+    return f"regexp_extract(object, '.*/{INTERACTIONS}/(?:[^/]*/)?{name}=([^/]*)/', 1) AS {name}"
 
 
 def count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+from pydantic_core import from_json, to_json
+
 from fmops.interaction import Captured, Feedback
 
 RECORD_LIMIT = 1_000 * 1024
 """Bytes of one Firehose record before base64 (quota of PutRecordBatch)."""
 
 MARK = " [truncated]"
+WHOLE = re.compile(r"(?:[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+")
+"""The part of a cut JSON string before an escape sequence that lost its end."""
 
 
 def encode(record: Captured, limit: int = RECORD_LIMIT) -> bytes:
@@ -37,6 +43,9 @@ def encode(record: Captured, limit: int = RECORD_LIMIT) -> bytes:
 
 
 def _cut(text: str, excess: int) -> str:
-    """``text`` shorter by at least ``excess`` bytes of JSON, with the mark at its end."""
-    # One code point takes at least one byte of JSON, so cutting as many code points as bytes is enough.
-    return text[: max(0, len(text) - excess - len(MARK) - 16)] + MARK
+    """Return ``text`` with the mark at its end, shorter by ``excess`` bytes of JSON or by a few more."""
+    quoted = to_json(text)[1:-1]
+    kept = quoted[: max(0, len(quoted) - excess - len(MARK))]
+    # Neither a character of several bytes nor an escape sequence is kept in part.
+    whole = WHOLE.match(kept.decode(errors="ignore"))
+    return str(from_json(f'"{whole[0] if whole else ""}"')) + MARK

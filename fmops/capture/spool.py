@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from fmops import json_lines
+
 SUFFIX = ".jsonl"
 PARTIAL = ".partial"
 CORRUPT = ".corrupt"
@@ -65,7 +67,7 @@ class Spool:
         """The whole lines of a segment, and how many pieces of it are not lines and were set aside."""
         lines: list[bytes] = []
         broken: list[bytes] = []
-        for line in segment.read_bytes().splitlines(keepends=True):
+        for line in json_lines.split(segment.read_bytes(), keepends=True):
             (lines if _is_whole(line) else broken).append(line)
         broken = [line for line in broken if line.strip()]
         if broken:

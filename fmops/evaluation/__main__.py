@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fmops import written
 from fmops.agent import CASES, LABELS, NAME, PROMPT
 from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.deployment import Deployment, operator
@@ -34,7 +35,7 @@ def main(arguments: list[str] | None = None, deployment: Deployment | None = Non
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options, deployment or Deployment(options.environment)) or 0)
-    except (EvaluationError, PromptError) as error:
+    except (EvaluationError, PromptError, written.UnreadableFileError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -138,10 +139,11 @@ def ui(options: argparse.Namespace, deployment: Deployment) -> None:
 
 
 def register_prompt(options: argparse.Namespace, deployment: Deployment) -> None:
-    registry = _registry(deployment)
     path: Path = options.file or PROMPT
+    template = written.read(path)
+    registry = _registry(deployment)
     message = options.message or ("the packaged prompt" if options.file is None else f"from {path.name}")
-    made = registry.register(NAME, path.read_text(), message=message)
+    made = registry.register(NAME, template, message=message)
     print(f"{NAME} version {made.version}")
     if not registry.serving_version(NAME):
         registry.promote(NAME, made.version, by=operator(), reason="the first version")
@@ -296,7 +298,7 @@ def _tell_costs(setup: Setup, seconds: float, answered: int) -> None:
 
 def _prompt(setup: Setup, wanted: str) -> Prompt:
     if Path(wanted).is_file():
-        return Prompt(NAME, Path(wanted).name, Path(wanted).read_text()).checked()
+        return Prompt(NAME, Path(wanted).name, written.read(Path(wanted))).checked()
     if wanted == "latest":
         versions = setup.registry.versions(NAME)
         if not versions:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fmops import json_lines
 from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluation
 
@@ -121,7 +122,7 @@ def scores(outputs: Sequence[str]) -> dict[str, list[float]]:
     """Scores by metric from a job's output files. Raises ``EvaluationError`` for a line that has none."""
     found: dict[str, list[float]] = {}
     for text in outputs:
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(json_lines.split(text), 1):
             try:
                 for each in json.loads(line)["automatedEvaluationResult"]["scores"]:
                     if each.get("result") is not None:

@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from fmops import json_lines, written
+
 Criterion = Literal["correctness", "groundedness", "relevance", "safety", "tool_calls"]
 """What judges, and people, say yes or no to."""
 
@@ -133,8 +135,12 @@ Row = TypeVar("Row", Case, ReviewedCase, FailingCase)
 
 
 def load(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows of a JSONL file. Raises ``DatasetError``, which names every bad row."""
-    return parse(path.read_text(), kind, name=path.name)
+    """Return the rows of a JSON-lines file. Raises ``DatasetError``, which names the file or every bad row."""
+    try:
+        text = written.read(path)
+    except written.UnreadableFileError as error:
+        raise DatasetError(str(error)) from None
+    return parse(text, kind, name=path.name)
 
 
 def parse(text: str, kind: type[Row], *, name: str) -> list[Row]:
@@ -142,7 +148,7 @@ def parse(text: str, kind: type[Row], *, name: str) -> list[Row]:
     rows: list[Row] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(json_lines.split(text), 1):
         if not line.strip():
             continue
         try:

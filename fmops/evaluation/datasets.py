@@ -8,6 +8,7 @@ from typing import Any
 
 from mlflow.genai.datasets import create_dataset, search_datasets
 
+from fmops import written
 from fmops.agent import CASES, LABELS
 from fmops.evaluation.cases import Case, ReviewedCase, digest, load, of_reviewed, parse
 
@@ -31,10 +32,10 @@ def corrected(s3: Any, bucket: str) -> list[Case]:
     Empty until the review job has written some. Raises ``DatasetError`` that names every bad row.
     """
     try:
-        text = s3.get_object(Bucket=bucket, Key=REVIEWED_KEY)["Body"].read().decode()
+        data = s3.get_object(Bucket=bucket, Key=REVIEWED_KEY)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return []
-    rows = parse(text, ReviewedCase, name=REVIEWED_KEY)
+    rows = parse(written.decode(data, REVIEWED_KEY), ReviewedCase, name=REVIEWED_KEY)
     return list(of_reviewed(row for row in rows if row.corrected_answer))
 
 

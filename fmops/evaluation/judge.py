@@ -6,6 +6,7 @@ Own scorers and not MLflow's: its judges reach Bedrock through litellm only.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,10 @@ SECTIONS: Mapping[Criterion, tuple[str, ...]] = {
     "tool_calls": ("question", "calls", "expected_calls"),
 }
 """What a judge of each criterion sees, and nothing else: more would only distract it."""
+TAG = re.compile(
+    rf"<(?=\s*/?\s*(?:{'|'.join(sorted({name for names in SECTIONS.values() for name in names}))})\b)",
+    re.IGNORECASE,
+)
 
 
 class JudgeError(EvaluationError):
@@ -111,7 +116,12 @@ class Judge:
 
 
 def _shown(criterion: Criterion, sections: Mapping[str, str]) -> str:
-    return "\n".join(f"<{name}>\n{sections[name]}\n</{name}>" for name in SECTIONS[criterion])
+    return "\n".join(f"<{name}>\n{_escaped(sections[name])}\n</{name}>" for name in SECTIONS[criterion])
+
+
+def _escaped(text: str) -> str:
+    """Return ``text`` with nothing in it that opens or closes a section: whoever wrote it must not end its own."""
+    return TAG.sub("&lt;", text)
 
 
 def sections(case: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, str]:

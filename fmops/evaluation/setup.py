@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sagemaker_mlflow import set_session
 
+from fmops import written
 from fmops.agent import NAME, PROMPT
 from fmops.assistant.variant import Variant, Workbench
 from fmops.evaluation.cases import EvaluationError
@@ -92,7 +93,7 @@ class Setup:
     def variant(self, prompt: Prompt, *, model_id: str = "", guardrails: Path | None = None) -> Variant:
         """Production's settings with another prompt, and with another model or guardrails if given."""
         settings = (
-            GuardrailSettings.model_validate_json(guardrails.read_text())
+            GuardrailSettings.model_validate_json(written.read(guardrails))
             if guardrails
             else self.settings.guardrails
         )

@@ -21,6 +21,7 @@ from botocore.config import Config
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fmops import json_lines
 from fmops.assistant import knowledge
 from fmops.capture import lake
 from fmops.capture.forget import requests
@@ -80,7 +81,7 @@ class Lake:
         """The lines of every object whose key begins so."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return [line for key in keys for line in (self.read(key) or "").splitlines()]
+        return [line for key in keys for line in json_lines.split(self.read(key) or "")]
 
     def write(self, key: str, text: str) -> None:
         self.s3.put_object(
@@ -120,7 +121,7 @@ def sample(objects: Lake, backend: ReviewBackend, settings: ReviewSettings, day:
     """Choose the day's tasks, once, and put them before people; running again only submits what is missing."""
     key = f"{TASKS}/dt={day}/tasks.jsonl"
     if (drawn := objects.read(key)) is not None:
-        tasks, _ = parse_lines(drawn.splitlines(), ReviewTask)
+        tasks, _ = parse_lines(json_lines.split(drawn), ReviewTask)
         log.info("%s: %d tasks were chosen before", day, len(tasks))
     else:
         tasks = _draw(objects, settings, day)

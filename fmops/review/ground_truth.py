@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fmops import json_lines
 from fmops.review.backend import ReviewUnavailableError
 from fmops.review.labels import Reviewed, State
 from fmops.review.model import Label, ReviewTask, parse
@@ -160,7 +161,7 @@ class GroundTruth:
         jobs = [key.split("/")[-2] for key in keys if key.endswith("/tasks.jsonl")]
         found = []
         for name in (each for each in jobs if not each.endswith(ADJUDICATION)):
-            tasks, _ = parse((self._read(f"{PREFIX}/{name}/tasks.jsonl") or "").splitlines(), ReviewTask)
+            tasks, _ = parse(json_lines.split(self._read(f"{PREFIX}/{name}/tasks.jsonl") or ""), ReviewTask)
             votes, settled = self._labels(name), {}
             if f"{name}{ADJUDICATION}" in jobs:
                 settled = _settled(votes, self._labels(f"{name}{ADJUDICATION}"))
@@ -248,7 +249,7 @@ def labels_of(output_manifest: str) -> dict[str, list[Label]]:
     """The labels in an output manifest by task. What is no label of ours is left out, and counted in the log."""
     found: dict[str, list[Label]] = {}
     foreign = 0
-    for line in output_manifest.splitlines():
+    for line in json_lines.split(output_manifest):
         try:
             given = json.loads(line)
             task_id, said = given["task-id"], given[ATTRIBUTE]["labels"]

@@ -129,7 +129,7 @@ def get_evaluation_job(params: Params, context: Context) -> Params:
 
 def _rows(text: str, source: str) -> list[Params]:
     """The dataset's rows, if they keep the service's rules."""
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     if not 1 <= len(rows) <= MAX_ROWS:
         raise validation_error(f"A dataset has 1 to {MAX_ROWS} prompts, this one has {len(rows)}")
     for number, row in enumerate(rows, 1):

@@ -79,7 +79,7 @@ class LabelingJobs(ServiceState):
         if ":workteam/" not in (workteam := request["HumanTaskConfig"]["WorkteamArn"]):
             raise ServiceError("ValidationException", f"{workteam} is not the ARN of a workteam")
         uri = request["InputConfig"]["DataSource"]["S3DataSource"]["ManifestS3Uri"]
-        lines = [json.loads(line) for line in self._read(uri).splitlines()]
+        lines = [json.loads(line) for line in self._read(uri).split("\n") if line.strip()]
         if wrong := [
             number for number, line in enumerate(lines, 1) if not {"source", "source-ref"} & line.keys()
         ]:

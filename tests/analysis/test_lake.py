@@ -166,3 +166,16 @@ def test_ranges_and_times() -> None:
         windows(START, START, hours=24)
     with pytest.raises(ValueError, match="'yesterday' is no time: write 2026-11-12"):
         parse_time("yesterday")
+
+
+@pytest.mark.parametrize("folder", ["user=eve", "started_at=1", "[a]", "it's", "a*b?"])
+def test_an_object_is_read_below_a_folder_of_any_name(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / folder))
+    lake, window = DirectoryLake(tmp_path / folder), day(0)
+    rows = np.random.default_rng(1).standard_normal((5, 8)).astype(np.float32)
+    ((key, _),) = fill(lake, window, rows)
+    reference = fit(rows, version="b", model_id=MODEL)
+    assert int(profile_object(lake, key, window, reference).rows.sum()) == 5

@@ -8,7 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, SystemMessage
 
 from fmops.agent import NAME, PROMPT
-from fmops.prompts import Prompt, PromptError, PromptSource, packaged
+from fmops.prompts import VALUES, Prompt, PromptError, PromptSource, packaged
 from tests.assistant.test_service import Model, Service
 
 OURS = packaged(NAME, PROMPT)
@@ -55,9 +55,48 @@ def test_what_was_loaded_serves_on_when_the_registry_is_away_or_its_prompt_is_wr
 
 def test_a_variable_that_nobody_fills_is_named() -> None:
     with pytest.raises(
-        PromptError, match=NAME + r" version 2 has the unknown variable {{tody}}: known is {{today}}"
+        PromptError, match=NAME + r" version 2 has {{tody}}, which cannot be filled .*: only {{today}} can"
     ):
         Prompt(NAME, "2", "It is {{tody}}, or {{today}}").checked()
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "{% if user %}",
+        "{%- for a in b -%}",
+        "{{ today | upper }}",
+        "{{ user.name }}",
+        "{{ user['name'] }}",
+        "{{ today() }}",
+        "{# a remark #}",
+        "{{ 'today' }}",
+        "{{}}",
+        "{{\n tody \n}}",
+        "{{{today}}",
+        "{{today",
+        "{% raw %}",
+        '{{"a": 1}}',
+    ],
+)
+def test_markup_that_nobody_fills_is_refused_by_name(markup: str) -> None:
+    with pytest.raises(PromptError) as refused:
+        Prompt(NAME, "2", f"It is {{{{today}}}}.\nSee {markup} and").checked()
+    assert markup in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['Answer as {"a": {"b": {}}}.', "Use {name}, 100 % of it }}.", "{ {today} }"]
+)
+def test_braces_that_mlflow_leaves_alone_stay(text: str) -> None:
+    assert Prompt(NAME, "2", text).checked().render() == text
+
+
+def test_a_variable_is_filled_whatever_space_is_in_its_braces() -> None:
+    today = VALUES["today"]()
+    assert (
+        Prompt(NAME, "2", "{{today}} {{ today }} {{\ttoday\n}}").checked().render() == f"{today} " * 2 + today
+    )
 
 
 def test_a_source_looks_again_until_it_is_stopped() -> None:

@@ -170,3 +170,14 @@ def test_corrupt_objects_are_named_and_the_rest_is_read(cloud: Cloud, tmp_path: 
         good.interaction_id,
         other.interaction_id,
     }
+
+
+@pytest.mark.parametrize(
+    "folder", ["user=eve", "interactions/dt=1999-01-01/hour=23", "[a]", "it's", "a*b?", "input=x [1]'s"]
+)
+def test_a_copy_of_the_lake_is_read_below_a_folder_of_any_name(folder: str, tmp_path: Path) -> None:
+    directory = tmp_path / folder
+    connection = read(directory, {f"{DAY}a.gz": packed(interaction(interaction_id="int-1").line())})
+    [found] = connection.execute("SELECT interaction_id, user, input, dt, hour FROM interactions").fetchall()
+    assert found == ("int-1", "u1", "What is covered?", "2026-11-20", "09")
+    assert len(rows(connection)) == 1

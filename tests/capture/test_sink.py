@@ -252,6 +252,17 @@ def test_a_record_over_the_limit_is_cut_with_a_mark(raw: bool) -> None:
     assert record["input"] == "why?"
 
 
+@pytest.mark.parametrize("letter", ["a", "ä", "漢", "🙂", '"', "\\", "\x01", "\n", 'ä"🙂\\\x01a'])
+def test_no_more_is_cut_than_the_limit_asks_for(letter: str) -> None:
+    limit = 20_000
+    whole = letter * limit
+    for spare in range(12):
+        line = encode(Interaction(interaction_id="int-1", input="x" * spare, output=whole), limit)
+        kept = json.loads(line)["output"].removesuffix("[truncated]").rstrip()
+        assert limit - 30 < len(line) <= limit
+        assert whole.startswith(kept)
+
+
 def test_both_texts_are_cut_when_both_are_long() -> None:
     line = encode(Interaction(input="a" * RECORD_LIMIT, output="b" * RECORD_LIMIT))
     assert len(line) <= RECORD_LIMIT

@@ -183,3 +183,25 @@ def test_what_was_corrected_is_asked_in_evaluations(cloud: Cloud, bucket: str) -
     s3.put_object(Bucket=bucket, Key=job.REVIEWED_KEY, Body=dump(rows).encode())
     (found,) = corrected(s3, bucket)
     assert (found.case_id, found.expected.answer, found.source) == ("int-1", "yes", "reviewed")
+
+
+def test_a_question_with_line_separators_of_unicode_goes_round(
+    cloud: Cloud, bucket: str, uri: str, run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    from fmops.evaluation.datasets import corrected
+
+    caplog.set_level(logging.INFO)
+    question = "first\u2028second\u2029third\x85fourth\x0b\x1c"
+    asked = interaction(1).model_copy(update={"input": question})
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", asked.line())
+    assert run("--day", str(DAY)) == 0
+    queue = MlflowReview(uri)
+    (task,) = queue.reviewed()
+    said = {"verdict": "bad", "category": "correctness", "corrected_answer": "one\u2028two"}
+    for reviewer in ("r1", "r2"):
+        queue.label(Label.model_validate({"task_id": task.task.task_id, "reviewer": reviewer, **said}))
+    for _ in range(2):
+        assert run("--day", str(DAY)) == 0
+    assert "1 tasks were chosen before" in caplog.text
+    (case,) = corrected(cloud.client("s3"), bucket)
+    assert (case.question, case.expected.answer) == (question, "one\u2028two")

@@ -1,0 +1,37 @@
+"""Text files that people write: whatever encoding their editor chose, and a sentence for what cannot be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+
+class UnreadableFileError(ValueError):
+    """A file cannot be read; the message names it and the remedy."""
+
+
+def read(path: Path) -> str:
+    """Return a file's text. Raises ``UnreadableFileError``."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UnreadableFileError(f"{path} does not exist: name a file that does") from None
+    except IsADirectoryError:
+        raise UnreadableFileError(f"{path} is a folder: name a file in it") from None
+    except OSError as error:
+        raise UnreadableFileError(f"{path} cannot be read: {error.strerror}") from None
+    return decode(data, str(path))
+
+
+def decode(data: bytes, name: str) -> str:
+    """Return the text of a file's bytes: UTF-8, UTF-16 or UTF-32, with or without a byte-order mark.
+
+    Raises ``UnreadableFileError`` for any other encoding.
+    """
+    try:
+        # Knows an encoding by its mark, or by where the first characters have zero bytes (RFC 4627, section 3).
+        return data.decode(json.detect_encoding(data)).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UnreadableFileError(
+            f"{name} is not text in UTF-8 (byte {error.start} is not part of any character): save it as UTF-8"
+        ) from None
