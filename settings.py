@@ -383,8 +383,8 @@ class Review(_Section):
     backend: Literal["mlflow", "ground_truth"] = "mlflow"
     """Where people review. `ground_truth`: SageMaker Ground Truth, which is closed to new customers since 2026-07-30."""
 
-    budget: Annotated[int, Field(ge=12, le=10_000)] = 40
-    """Interactions that people look at per day; at least two of each of the six strata."""
+    budget: Annotated[int, Field(ge=14, le=10_000)] = 40
+    """Interactions that people look at per day; at least two of each of the seven strata."""
     random_share: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Of the budget, chosen from the interactions that nothing speaks for."""
     reviewers: Annotated[int, Field(ge=1, le=9)] = 2

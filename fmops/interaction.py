@@ -74,6 +74,9 @@ class GuardrailOutcome(Record):
     detector: str = Field(default="", description="whose finding, or failure to answer, decided")
     reason: str = Field(default="", description="the category found, or why there was no answer")
     findings: list[GuardrailFinding] = []
+    scores: list[GuardrailFinding] = Field(
+        default=[], description="the highest of each category and detector from 0.05 up, below thresholds too"
+    )
     detectors: list[str] = []
     degraded: bool = False
     duration_ms: float = 0.0

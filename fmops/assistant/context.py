@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from fmops.assistant.identity import Principal
 from fmops.authorization import ApprovedCall, Decision
 from fmops.authorization.middleware import call_key
-from fmops.guardrails import Outcome
+from fmops.guardrails import Finding, Outcome
 from fmops.interaction import AuthorizationDecision, GuardrailFinding, GuardrailOutcome, Interaction
 from fmops.prompts import Prompt
 
@@ -65,6 +66,13 @@ class RequestContext:
         )
 
 
+def _recorded(findings: Iterable[Finding]) -> list[GuardrailFinding]:
+    return [
+        GuardrailFinding(category=finding.category, score=finding.score, detector=finding.detector)
+        for finding in findings
+    ]
+
+
 def record_outcome(outcome: Outcome) -> None:
     """A guardrail observer: the outcome, without its text, goes to the interaction under way."""
     interaction = current_interaction.get()
@@ -77,10 +85,8 @@ def record_outcome(outcome: Outcome) -> None:
             action=outcome.action,
             detector=summary["detector"],
             reason=summary["category"],
-            findings=[
-                GuardrailFinding(category=finding.category, score=finding.score, detector=finding.detector)
-                for finding in outcome.findings
-            ],
+            findings=_recorded(outcome.findings),
+            scores=_recorded(outcome.scores),
             detectors=list(outcome.detectors),
             degraded=outcome.degraded,
             duration_ms=round(outcome.duration_ms, 3),

@@ -19,6 +19,7 @@ from fmops.guardrails.categories import Category
 from fmops.guardrails.detectors.base import Context, Detector
 from fmops.guardrails.language import identify
 from fmops.guardrails.policy import Policy
+from fmops.guardrails.scores import highest
 from fmops.guardrails.seals import Seals
 from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
 from fmops.guardrails.text import Folded, fold, mend, merge, redact
@@ -340,6 +341,7 @@ class GuardrailEngine:
             calls=tuple(check.calls),
             degraded=check.degraded,
             duration_ms=(time.perf_counter() - check.began) * 1000,
+            scores=highest(check.findings),
         )
 
     def _clear_redacted(self, outcome: Outcome, check: _Check, detectors: tuple[str, ...]) -> None:

@@ -117,6 +117,8 @@ class Outcome:
     calls: tuple[DetectorCall, ...] = ()
     degraded: bool = False
     duration_ms: float = 0.0
+    scores: tuple[Finding, ...] = ()
+    """The highest score of each category and detector, below thresholds too."""
 
     @property
     def detectors(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ WITH judged AS (
   SELECT
     interaction_id,
     max(score) - min(score) AS spread,
+    max(score) AS best,
     min_by(score, abs(score - $judge_threshold)) AS nearest
   FROM judges
   GROUP BY interaction_id
@@ -30,7 +31,9 @@ population AS (
   LEFT JOIN rated USING (interaction_id, "user")
 ),
 found AS (
-  SELECT interaction_id, outcome.direction AS direction, unnest(outcome.findings) AS finding
+  -- Records of before there were scores have findings alone, which reach the threshold.
+  SELECT interaction_id, outcome.direction AS direction,
+    unnest(list_concat(coalesce(outcome.scores, []), outcome.findings)) AS finding
   FROM (SELECT interaction_id, unnest(guardrails) AS outcome FROM population)
 ),
 near AS (
@@ -43,16 +46,18 @@ near AS (
   FROM found
   JOIN thresholds ON thresholds.direction = found.direction
     AND thresholds.category = finding.category AND thresholds.detector = finding.detector
-  WHERE abs(finding.score - threshold) <= $guardrail_margin
+  -- Scores are decimal: a difference of 0.25 must not be lost to the last binary digit.
+  WHERE abs(finding.score - threshold) <= $guardrail_margin + 1e-9
   GROUP BY interaction_id
 )
 SELECT
   population.interaction_id,
   CASE
     WHEN rating = 'down' THEN 'low_feedback'
-    WHEN spread >= $judge_spread THEN 'judge_disagreement'
+    WHEN spread >= $judge_spread - 1e-9 THEN 'judge_disagreement'
     WHEN near.reason IS NOT NULL THEN 'guardrail_near'
-    WHEN abs(nearest - $judge_threshold) <= $judge_margin THEN 'judge_near'
+    WHEN abs(nearest - $judge_threshold) <= $judge_margin + 1e-9 THEN 'judge_near'
+    WHEN best < $judge_threshold THEN 'judge_bad'
     WHEN drifted.reason IS NOT NULL THEN 'drift'
     ELSE 'random'
   END AS stratum,
@@ -61,6 +66,7 @@ SELECT
     WHEN 'judge_disagreement' THEN format('judges differ by {:.2f}', spread)
     WHEN 'guardrail_near' THEN near.reason
     WHEN 'judge_near' THEN format('judge says {:.2f}', nearest)
+    WHEN 'judge_bad' THEN format('no judge says more than {:.2f}', best)
     WHEN 'drift' THEN drifted.reason
     ELSE 'chosen at random'
   END AS reason,

@@ -1,15 +1,17 @@
 """Rates in the traffic, estimated from labels of a stratified sample.
 
-Each label counts for the interactions that it stands for, ``population / labelled`` of its stratum. The interval is
+Each label counts for the interactions that it stands for: ``population / labelled`` of its stratum on its day. A stratum
+is pooled over its days before its interval is made, since two labels of one day say next to nothing. The interval is
 MOVER (Zou and Donner 2008, "Construction of confidence limits about effect measures", eq. 5) over the strata's
-Agresti-Coull intervals, with the finite population correction: strata are small and rates near zero, where the
-normal interval covers far too little. Tasks that nobody labelled are taken to be missing at random in their stratum.
+Agresti-Coull intervals at Kish's effective number of labels (1965, section 11.7), with the finite population
+correction: strata are small and rates near zero, where the normal interval covers far too little. Tasks that nobody
+labelled are taken to be missing at random in their stratum, and so are the days of a stratum without any label.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Z = 1.959964
@@ -18,7 +20,7 @@ Z = 1.959964
 
 @dataclass(frozen=True)
 class StratumCount:
-    """Of ``population`` interactions ``labelled`` were labelled, and ``found`` have what is counted."""
+    """One stratum of one day: of ``population`` interactions ``labelled`` were labelled, and ``found`` have what counts."""
 
     population: int
     labelled: int
@@ -40,18 +42,17 @@ class NotEnoughLabelsError(ValueError):
     """A stratum has no label yet, so that nothing can be said of the whole; the message names the strata."""
 
 
-def weighted(strata: Mapping[str, StratumCount]) -> Estimate:
-    """The rate in the whole population. Raises ``NotEnoughLabelsError``."""
-    there = {name: each for name, each in strata.items() if each.population}
-    missing = [name for name, each in there.items() if not each.labelled]
+def weighted(strata: Mapping[str, Sequence[StratumCount]]) -> Estimate:
+    """Return the rate in the whole population, from each stratum's days. Raises ``NotEnoughLabelsError``."""
+    there = {name: days for name, days in strata.items() if _population(days)}
+    missing = [name for name, days in there.items() if not _labelled(days)]
     if missing or not there:
         raise NotEnoughLabelsError(f"no labels yet in {', '.join(missing) or 'any stratum'}")
-    total = sum(each.population for each in there.values())
+    total = sum(map(_population, there.values()))
     rate = below = above = 0.0
-    for each in there.values():
-        weight, share = each.population / total, each.found / each.labelled
-        low, high = _agresti_coull(each.found, each.labelled)
-        unseen = 1 - each.labelled / each.population
+    for days in there.values():
+        weight, unseen = _population(days) / total, 1 - _labelled(days) / _population(days)
+        share, low, high = _pooled(days)
         rate += weight * share
         below += weight**2 * unseen * max(0.0, share - low) ** 2
         above += weight**2 * unseen * max(0.0, high - share) ** 2
@@ -59,9 +60,26 @@ def weighted(strata: Mapping[str, StratumCount]) -> Estimate:
         rate=rate,
         low=max(0.0, rate - math.sqrt(below)),
         high=min(1.0, rate + math.sqrt(above)),
-        labelled=sum(each.labelled for each in there.values()),
+        labelled=sum(map(_labelled, there.values())),
         population=total,
     )
+
+
+def _pooled(days: Sequence[StratumCount]) -> tuple[float, float, float]:
+    """Return a stratum's rate over its days and the limits of its interval."""
+    told = [each for each in days if each.labelled]
+    population = sum(each.population for each in told)
+    share = sum(each.population * each.found / each.labelled for each in told) / population
+    effective = population**2 / sum(each.population**2 / each.labelled for each in told)
+    return share, *_agresti_coull(share * effective, effective)
+
+
+def _population(days: Sequence[StratumCount]) -> int:
+    return sum(each.population for each in days)
+
+
+def _labelled(days: Sequence[StratumCount]) -> int:
+    return sum(each.labelled for each in days)
 
 
 def unweighted(strata: Iterable[StratumCount]) -> Estimate:
@@ -72,7 +90,7 @@ def unweighted(strata: Iterable[StratumCount]) -> Estimate:
     return Estimate(found / labelled, low, high, labelled, sum(each.population for each in given))
 
 
-def _agresti_coull(found: int, labelled: int) -> tuple[float, float]:
+def _agresti_coull(found: float, labelled: float) -> tuple[float, float]:
     """Agresti and Coull 1998, with z² rather than 4."""
     adjusted = labelled + Z**2
     centre = (found + Z**2 / 2) / adjusted

@@ -23,6 +23,7 @@ class Stratum(StrEnum):
     JUDGE_DISAGREEMENT = "judge_disagreement"
     GUARDRAIL_NEAR = "guardrail_near"
     JUDGE_NEAR = "judge_near"
+    JUDGE_BAD = "judge_bad"
     DRIFT = "drift"
     RANDOM = "random"
 

@@ -82,7 +82,7 @@ class Quality:
 
 
 def quality(reviewed: Iterable[Reviewed]) -> Quality:
-    """Weighted over all strata of all days: a day that nobody has begun to label is not part of it."""
+    """Return what the labels say of all answers of their days. A day that nobody has begun to label is not among them."""
     given = list(reviewed)
     settled = [each for each in given if each.state is State.SETTLED]
     days = {each.task.day for each in settled}
@@ -93,14 +93,11 @@ def quality(reviewed: Iterable[Reviewed]) -> Quality:
     states = [each.state for each in given]
     alpha, tasks = agreement(given), {state: states.count(state) for state in State}
     try:
-        bad = weighted({f"{day} {stratum}": _count(each) for (day, stratum), each in strata.items()})
+        bad = weighted(_counts(strata))
     except NotEnoughLabelsError as error:
         return Quality(None, agreement=alpha, tasks=tasks, missing=str(error))
     named: set[Criterion] = {each.category for each in settled if each.category}
-    by_category = {
-        criterion: weighted({str(key): _count(each, criterion) for key, each in strata.items()})
-        for criterion in sorted(named)
-    }
+    by_category = {criterion: weighted(_counts(strata, criterion)) for criterion in sorted(named)}
     return Quality(bad, by_category, alpha, tasks)
 
 
@@ -145,6 +142,16 @@ def judge_agreement(
     people, judges = [human for human, _ in pairs], [machine for _, machine in pairs]
     answers = len({each.interaction_id for each in scores if each.interaction_id in said})
     return JudgeAgreement(answers, sum(a == b for a, b in pairs) / len(pairs), kappa(people, judges))
+
+
+def _counts(
+    cells: Mapping[tuple[str, Stratum], list[Reviewed]], category: Criterion | None = None
+) -> dict[str, list[StratumCount]]:
+    """Return each stratum's days."""
+    counts: dict[str, list[StratumCount]] = {}
+    for (_, stratum), tasks in cells.items():
+        counts.setdefault(stratum.value, []).append(_count(tasks, category))
+    return counts
 
 
 def _count(tasks: list[Reviewed], category: Criterion | None = None) -> StratumCount:

@@ -35,8 +35,9 @@ class SamplingSettings(BaseModel):
     budget: int = Field(default=40, ge=LEAST * len(Stratum), le=10_000, description="tasks per day")
     random_share: float = Field(default=0.4, gt=0, le=1, description="of the budget, for the random floor")
     reviewers: int = Field(default=2, ge=1, le=9, description="people who label each task")
+    # Bedrock's severities are 0.2 apart, so that a smaller margin than that around 0.6 holds none of them.
     guardrail_margin: float = Field(
-        default=0.15, gt=0, lt=1, description="distance of a score from its threshold"
+        default=0.25, gt=0, lt=1, description="distance of a score from its threshold"
     )
     judge_threshold: float = Field(default=0.5, gt=0, lt=1)
     judge_margin: float = Field(default=0.15, gt=0, lt=1)

@@ -50,7 +50,7 @@ def run(cloud: Cloud, bucket: str, uri: str, monkeypatch: pytest.MonkeyPatch) ->
         "LAKE_BUCKET": bucket,
         "TRACKING_URI": uri,
         "GUARDRAILS_PARAMETER": "guardrails",
-        "SAMPLING": '{"budget": 12}',
+        "SAMPLING": '{"budget": 14}',
     }
     for name, value in environment.items():
         monkeypatch.setenv(f"FMOPS_{name}", value)
@@ -96,7 +96,7 @@ def test_tasks_go_to_people_and_labels_become_cases_and_metrics(
     tasks = [
         json.loads(line) for line in read(cloud, bucket, f"review/tasks/dt={DAY}/tasks.jsonl").splitlines()
     ]
-    assert len(tasks) == 12
+    assert len(tasks) == 14
     assert {task["stratum"]: task["population"] for task in tasks} == {
         "low_feedback": 1,
         "drift": 1,
@@ -115,9 +115,9 @@ def test_tasks_go_to_people_and_labels_become_cases_and_metrics(
             queue.label(Label.model_validate({"task_id": each.task.task_id, "reviewer": reviewer, **said}))
     caplog.clear()
     assert run("--day", str(DAY)) == 0
-    assert "12 tasks were chosen before" in caplog.text
-    assert "0 of 12 tasks submitted" in caplog.text
-    assert "12 settled; agreement (Krippendorff's alpha) 1.00; 12 cases added" in caplog.text
+    assert "14 tasks were chosen before" in caplog.text
+    assert "0 of 14 tasks submitted" in caplog.text
+    assert "14 settled; agreement (Krippendorff's alpha) 1.00; 14 cases added" in caplog.text
     assert "bad answers: 3.3 % (95 % interval 3.3 to" in caplog.text
 
     cases = parse(read(cloud, bucket, job.REVIEWED_KEY), ReviewedCase, name="reviewed")
@@ -125,7 +125,7 @@ def test_tasks_go_to_people_and_labels_become_cases_and_metrics(
     wrong = next(each for each in cases if each.question == "question 0")
     assert (wrong.corrected_answer, wrong.label("correctness")) == ("right", False)
     labels = read(cloud, bucket, f"review/labels/dt={DAY}/labels.jsonl").splitlines()
-    assert len(labels) == 24
+    assert len(labels) == 28
     metrics = cloud.client("cloudwatch").list_metrics(Namespace="FMOps/Review")["Metrics"]
     assert {"BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh", "Agreement", "TasksOpen"} <= {
         each["MetricName"] for each in metrics

@@ -103,7 +103,7 @@ def test_grades_put_answers_into_the_judges_strata(tmp_path: Path) -> None:
     assert judges[0].asked[records[1].interaction_id] == 3, "groundedness where something was retrieved"
     assert judges[0].asked[records[2].interaction_id] == 2
 
-    sample = draw(connection, DAY, SamplingSettings(budget=12), judges=found.scores)
+    sample = draw(connection, DAY, SamplingSettings(budget=14), judges=found.scores)
     chosen = {task.stratum: task for task in sample.tasks}
     assert chosen[Stratum.JUDGE_NEAR].question == "question 1"
     assert chosen[Stratum.JUDGE_DISAGREEMENT].question == "question 2"

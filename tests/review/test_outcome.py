@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fmops.evaluation.cases import ReviewedCase, dump, of_reviewed, parse
+from fmops.review.estimate import StratumCount, weighted
 from fmops.review.labels import Reviewed
 from fmops.review.model import ReviewTask, Stratum
 from fmops.review.outcome import case, quality
@@ -85,6 +86,22 @@ def test_a_stratum_that_nobody_has_labelled_is_named_instead_of_an_estimate(make
     done = Reviewed(make_task(stratum=Stratum.RANDOM), [label("a", "good"), label("b", "good")])
     found = quality([done, Reviewed(make_task(stratum=Stratum.DRIFT))])
     assert found.bad is None
-    assert found.missing == "no labels yet in 2026-11-20 drift"
+    assert found.missing == "no labels yet in drift"
     assert "BadAnswerRate" not in found.metrics()
     assert quality([]).missing == "no labels yet in any stratum"
+
+
+def test_few_labels_a_day_are_pooled_over_the_days(make_task: Make) -> None:
+    def day(number: int, verdicts: str) -> list[Reviewed]:
+        return [
+            Reviewed(
+                make_task(stratum=Stratum.RANDOM, population=500, day=f"2026-11-{number:02}"),
+                [label(who, "bad" if verdict == "b" else "good") for who in "xy"],
+            )
+            for verdict in verdicts
+        ]
+
+    found = quality([each for number in range(1, 21) for each in day(number, "bg" if number == 1 else "gg")])
+    pooled = weighted({"random": [StratumCount(population=10_000, labelled=40, found=1)]})
+    assert found.bad is not None
+    assert (found.bad.low, found.bad.high) == (pytest.approx(pooled.low), pytest.approx(pooled.high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fmops.assistant.context import current_interaction, record_outcome
 from fmops.capture import lake
+from fmops.guardrails import Category, Finding, GuardrailEngine
+from fmops.guardrails.detectors.base import Context, Detector
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.interaction import Feedback, GuardrailFinding, GuardrailOutcome, Interaction
 from fmops.review.model import DriftSignal, JudgeScore, Stratum, parse
@@ -49,6 +53,7 @@ def test_an_interaction_belongs_to_the_first_stratum_that_fits(tmp_path: Path) -
     records = [interaction(number) for number in range(10)]
     records[1] = interaction(1, score=0.55)
     records[2] = interaction(2, score=0.2)
+    records[7] = interaction(7, score=0.4)
     ids = [record.interaction_id for record in records]
     down = Feedback(interaction_id=ids[0], user="u1", rating="down")
     judges = [
@@ -57,6 +62,10 @@ def test_an_interaction_belongs_to_the_first_stratum_that_fits(tmp_path: Path) -
         JudgeScore(interaction_id=ids[3], judge="b", score=0.2),
         JudgeScore(interaction_id=ids[4], judge="a", score=0.45),
         JudgeScore(interaction_id=ids[5], judge="a", score=0.95),
+        JudgeScore(interaction_id=ids[8], judge="a", score=0.1),
+        JudgeScore(interaction_id=ids[8], judge="b", score=0.3),
+        JudgeScore(interaction_id=ids[9], judge="a", score=0.3),
+        JudgeScore(interaction_id=ids[9], judge="b", score=0.7),
         JudgeScore(interaction_id="int-of-nobody", judge="a", score=0.5),
     ]
     drift = [
@@ -71,9 +80,59 @@ def test_an_interaction_belongs_to_the_first_stratum_that_fits(tmp_path: Path) -
     assert found["question 3"] == (Stratum.JUDGE_DISAGREEMENT, "judges differ by 0.70")
     assert found["question 4"] == (Stratum.JUDGE_NEAR, "judge says 0.45")
     assert found["question 5"][0] is Stratum.RANDOM
+    assert found["question 7"] == (Stratum.GUARDRAIL_NEAR, "input insult 0.40, threshold 0.60")
+    assert found["question 8"] == (Stratum.JUDGE_BAD, "no judge says more than 0.30")
+    assert found["question 9"][0] is Stratum.RANDOM
     assert found["question 6"] == (Stratum.DRIFT, "new_topic: hail damage")
     assert sum(sample.population.values()) == len(sample.tasks) == 10
     assert {task.inclusion_probability for task in sample.tasks} == {1.0}
+
+
+class Scored(Detector):
+    """Gives every text this score."""
+
+    name = "toxicity"
+    categories = frozenset({Category.INSULT})
+
+    def __init__(self, score: float) -> None:
+        self.score = score
+
+    def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
+        return [[Finding(Category.INSULT, self.score, detector=self.name)] for _ in texts]
+
+
+# The severities of Bedrock's checks, and the scores that ApplyGuardrail's confidences stand for.
+@pytest.mark.parametrize(
+    ("score", "stratum"),
+    [
+        (0.0, Stratum.RANDOM),
+        (0.2, Stratum.RANDOM),
+        (0.4, Stratum.GUARDRAIL_NEAR),
+        (0.45, Stratum.GUARDRAIL_NEAR),
+        (0.55, Stratum.GUARDRAIL_NEAR),
+        (0.6, Stratum.GUARDRAIL_NEAR),
+        (0.7, Stratum.GUARDRAIL_NEAR),
+        (0.8, Stratum.GUARDRAIL_NEAR),
+        (1.0, Stratum.RANDOM),
+    ],
+)
+async def test_near_misses_are_found_by_what_the_engine_records(
+    score: float, stratum: Stratum, tmp_path: Path
+) -> None:
+    rule = {"categories": ["insult"], "action": "flag", "threshold": 0.6}
+    guardrails = GuardrailSettings.model_validate({"rules": [rule]})
+    asked = interaction(1, guardrails=[])
+    token = current_interaction.set(asked)
+    try:
+        engine = GuardrailEngine([Scored(score)], settings=guardrails, observers=[record_outcome])
+        await engine.check("hello", "input")
+    finally:
+        current_interaction.reset(token)
+    (outcome,) = asked.guardrails
+    assert [each.score for each in outcome.scores] == ([score] if score else [])
+    assert bool(outcome.findings) == (score >= 0.6)
+    sample = draw(lake_of(tmp_path, asked), DAY, SamplingSettings(), guardrails=guardrails)
+    assert [task.stratum for task in sample.tasks] == [stratum]
 
 
 def test_thresholds_are_those_of_the_deployment(tmp_path: Path) -> None:
