@@ -39,6 +39,12 @@ def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> No
     )
 
 
+def foundation_model_arn(stack: Stack, model_id: str) -> str:
+    """Return the ARN of a model, or of the one behind an inference profile, in whatever region the profile may choose."""
+    profile = PROFILE.match(model_id)
+    return _model_arn(stack, "*", profile["model"]) if profile else _model_arn(stack, stack.region, model_id)
+
+
 def _allow(
     role: iam.Role, streamed: bool, arn: str, conditions: dict[str, dict[str, str]] | None = None
 ) -> None:

@@ -10,7 +10,7 @@ from aws_cdk import aws_stepfunctions as sfn
 from aws_cdk import aws_stepfunctions_tasks as tasks
 from constructs import Construct
 from constructs.acknowledge import acknowledge, acknowledge_keys
-from constructs.bedrock_access import grant_invoke
+from constructs.bedrock_access import foundation_model_arn, grant_invoke
 from constructs.logged_state_machine import logged_state_machine
 
 
@@ -132,7 +132,8 @@ class BedrockEvaluation(Construct):
             "Create",
             service="bedrock",
             action="createEvaluationJob",
-            iam_resources=[self._jobs],
+            # The job has no ARN before it exists: its judge is what the service authorization reference names.
+            iam_resources=[foundation_model_arn(Stack.of(self), self._judge)],
             parameters={
                 "JobName": sfn.JsonPath.string_at("$.Input.name"),
                 "RoleArn": self.role.role_arn,
@@ -186,9 +187,11 @@ class BedrockEvaluation(Construct):
                 ("AccountId", Stack.of(self).account),
             )
         )
+        model = foundation_model_arn(Stack.of(self), self._judge).rpartition("/")[2]
         acknowledge(
             machine.node.find_child("DefaultPolicy"),
-            "Each job gets its id from Bedrock; X-Ray and the delivery of logs have no resources in IAM.",
+            "Each job gets its id from Bedrock; an inference profile chooses its model's region; X-Ray and the delivery of logs have no resources in IAM.",
             "AwsSolutions-IAM5[Resource::*]",
             f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:{region}:{account}:evaluation-job/*]",
+            f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:*::foundation-model/{model}]",
         )

@@ -121,13 +121,13 @@ class ProcessingJob(Construct):
         log_group = self._arn("logs", f"log-group:{LOG_GROUP}")
         role.add_to_policy(
             iam.PolicyStatement(
-                actions=[
-                    "logs:CreateLogGroup",
-                    "logs:CreateLogStream",
-                    "logs:DescribeLogStreams",
-                    "logs:PutLogEvents",
-                ],
-                resources=[log_group, f"{log_group}:log-stream:{self._name}-*"],
+                actions=["logs:CreateLogGroup", "logs:DescribeLogStreams"], resources=[f"{log_group}:*"]
+            )
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[f"{log_group}:log-stream:{self._name}-*"],
             )
         )
         # SageMaker, as the job, lets EC2 use the key for the run's disk.
@@ -143,6 +143,11 @@ class ProcessingJob(Construct):
             "ecr:GetAuthorizationToken has no resources in IAM; each run has a log stream of its own, named after it.",
             "AwsSolutions-IAM5[Resource::*]",
             f"AwsSolutions-IAM5[Resource::{in_findings(self, log_group)}:log-stream:{self._name}-*]",
+        )
+        acknowledge(
+            role.node.find_child("DefaultPolicy"),
+            "IAM names a log group by its streams: it is one group, and the actions make it and list its streams.",
+            f"AwsSolutions-IAM5[Resource::{in_findings(self, log_group)}:*]",
         )
         return role
 

@@ -134,6 +134,11 @@ def _parameter(action: str) -> Rule:
     return rule
 
 
+def _log_group(action: str, name: str = "{logGroupName}") -> Rule:
+    """A log group, which IAM names by its streams: a policy's ARN has to end with `:*`."""
+    return _on(action, "logs", f"log-group:{name}:log-stream:")
+
+
 def _log_stream(action: str) -> Rule:
     return _on(action, "logs", "log-group:{logGroupName}:log-stream:{logStreamName}")
 
@@ -172,12 +177,23 @@ def _job_run(action: str) -> Rule:
 
 
 def _create_evaluation(params: Params, context: Context) -> list[Need]:
-    """The job, whose id is not known yet, and the role that is handed to Bedrock for it."""
+    """The models that judge, since the job has no ARN yet, and the role that is handed to Bedrock for it."""
     passed = {"iam:passedtoservice": ("bedrock.amazonaws.com",)}
+    judges = params["evaluationConfig"]["automated"]["evaluatorModelConfig"]["bedrockEvaluatorModels"]
+    models = (_unscoped(str(each["modelIdentifier"])) for each in judges)
     return [
-        Need("bedrock:CreateEvaluationJob", context.arn("bedrock", "evaluation-job/*")),
+        *(
+            Need("bedrock:CreateEvaluationJob", f"arn:aws:bedrock:{context.region}::foundation-model/{model}")
+            for model in models
+        ),
         Need("iam:PassRole", str(params["roleArn"]), passed),
     ]
+
+
+def _unscoped(model: str) -> str:
+    """Return the model behind a cross-region inference profile's id."""
+    scope, _, rest = model.partition(".")
+    return rest if scope in PROFILE_SCOPES else model
 
 
 def _user_pool(action: str) -> Rule:
@@ -227,10 +243,10 @@ RULES: dict[tuple[str, str], Rule] = {
     ("firehose", "PutRecord"): _on("firehose:PutRecord", "firehose", "deliverystream/{DeliveryStreamName}"),
     ("firehose", "PutRecordBatch"): _on("firehose:PutRecordBatch", "firehose", "deliverystream/{DeliveryStreamName}"),
     ("lambda", "Invoke"): _function,
-    ("logs", "CreateLogGroup"): _on("logs:CreateLogGroup", "logs", "log-group:{logGroupName}"),
+    ("logs", "CreateLogGroup"): _log_group("logs:CreateLogGroup"),
     ("logs", "CreateLogStream"): _log_stream("logs:CreateLogStream"),
-    ("logs", "DescribeLogGroups"): _on("logs:DescribeLogGroups", "logs", "log-group:*"),
-    ("logs", "DescribeLogStreams"): _on("logs:DescribeLogStreams", "logs", "log-group:{logGroupName}"),
+    ("logs", "DescribeLogGroups"): _log_group("logs:DescribeLogGroups", ""),
+    ("logs", "DescribeLogStreams"): _log_group("logs:DescribeLogStreams"),
     ("logs", "PutLogEvents"): _log_stream("logs:PutLogEvents"),
     ("s3", "AbortMultipartUpload"): _object("s3:AbortMultipartUpload"),
     ("s3", "CompleteMultipartUpload"): _object("s3:PutObject", "kms:Decrypt"),
