@@ -1,6 +1,7 @@
 """Cedar policies as files: parsed and validated with the Cedar engine, without any construct."""
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable
@@ -36,6 +37,17 @@ class CedarPolicy:
     name: str
     description: str
     statement: str
+
+    @property
+    def scope(self) -> str:
+        """Eight hex digits of what Verified Permissions cannot update: the effect, the principal and the resource.
+
+        UpdatePolicy and UpdatePolicyTemplate change actions and conditions only (their API reference).
+        """
+        kinds = json.loads(cedarpy.policies_to_json_str(self.statement))
+        policy = next(iter([*kinds["staticPolicies"].values(), *kinds["templates"].values()]))
+        fixed = json.dumps([policy[name] for name in ("effect", "principal", "resource")], sort_keys=True)
+        return hashlib.sha256(fixed.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)

@@ -91,9 +91,16 @@ class DataLake(Construct):
                 s3.LifecycleRule(
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                     noncurrent_version_expiration=Duration.days(self.NONCURRENT_DAYS),
+                    # What expiry leaves when the last version is gone.
+                    expired_object_delete_marker=True,
                 ),
+                # Where rules overlap, S3 takes the shorter: what has expired is gone a day later, not thirty.
                 *(
-                    s3.LifecycleRule(prefix=prefix, expiration=Duration.days(days))
+                    s3.LifecycleRule(
+                        prefix=prefix,
+                        expiration=Duration.days(days),
+                        noncurrent_version_expiration=Duration.days(1),
+                    )
                     for prefix, days in retention_days.items()
                 ),
             ],

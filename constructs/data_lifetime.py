@@ -13,8 +13,12 @@ class DataLifetime(StrEnum):
 
     @property
     def removal_policy(self) -> RemovalPolicy:
-        """What happens to a resource with data when it leaves its stack."""
-        return RemovalPolicy.RETAIN if self is DataLifetime.RETAINED else RemovalPolicy.DESTROY
+        """What happens to a resource with data when it leaves its stack; a first deployment that fails leaves nothing."""
+        return (
+            RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
+            if self is DataLifetime.RETAINED
+            else RemovalPolicy.DESTROY
+        )
 
     @property
     def protected(self) -> bool:

@@ -61,9 +61,30 @@ class GrafanaWorkspace(Construct):
                 resources=["*"],
             )
         )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                # Those of the managed policy AmazonGrafanaCloudWatchAccess but for logs, which no dashboard reads.
+                actions=[
+                    "cloudwatch:DescribeAlarmHistory",
+                    "cloudwatch:DescribeAlarms",
+                    "cloudwatch:DescribeAlarmsForMetric",
+                    "cloudwatch:GetInsightRuleReport",
+                    "cloudwatch:GetMetricData",
+                    "cloudwatch:GetMetricStatistics",
+                    "cloudwatch:ListMetrics",
+                    "ec2:DescribeInstances",
+                    "ec2:DescribeRegions",
+                    "ec2:DescribeTags",
+                    "oam:ListAttachedLinks",
+                    "oam:ListSinks",
+                    "tag:GetResources",
+                ],
+                resources=["*"],
+            )
+        )
         acknowledge(
             role.node.find_child("DefaultPolicy"),
-            "Reading traces has no resources in IAM (service authorization reference of X-Ray).",
+            "Reading traces, metrics and what they are about has no resources in IAM (service authorization reference).",
             "AwsSolutions-IAM5[Resource::*]",
         )
         return role

@@ -6,13 +6,14 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
 from constructs.mlflow_tracking import MlflowTracking
+from constructs.unique_name import unique_name
 
 
 class MlflowApp(MlflowTracking):
     """A serverless MLflow App with its artifacts under a prefix of a bucket. It costs nothing while nobody uses it.
 
     Args:
-        name: fixed, because another name replaces the App and its runs are lost.
+        name: begins the App's name, which stays as long as its stack: another name replaces the App, and its runs are lost.
         bucket: encrypted with a customer key, or not.
         artifact_prefix: key prefix of the artifacts, without slashes at the ends.
         maintenance_window: start of the weekly window in UTC, such as `Tue:03:30`.
@@ -50,7 +51,7 @@ class MlflowApp(MlflowTracking):
         app = sagemaker.CfnMlflowApp(
             self,
             "App",
-            name=name,
+            name=unique_name(self, name),
             artifact_store_uri=artifact_uri,
             role_arn=self.role.role_arn,
             model_registration_mode="AutoModelRegistrationDisabled",

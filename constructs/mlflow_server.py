@@ -9,6 +9,7 @@ from aws_cdk import aws_sagemaker as sagemaker
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
 from constructs.mlflow_tracking import MlflowTracking
+from constructs.unique_name import unique_name
 
 Size = Literal["Small", "Medium", "Large"]
 
@@ -55,7 +56,7 @@ class MlflowServer(MlflowTracking):
         self.server = sagemaker.CfnMlflowTrackingServer(
             self,
             "Server",
-            tracking_server_name=name,
+            tracking_server_name=unique_name(self, name),
             artifact_store_uri=bucket.s3_url_for_object(artifact_prefix),
             role_arn=self.role.role_arn,
             mlflow_version=version,

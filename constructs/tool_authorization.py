@@ -89,7 +89,9 @@ class ToolAuthorization(Construct):
 
     The entity types of the principals are `<namespace>::User` and `<namespace>::Group`. Policies write a group as
     `Group::"adjusters"`; deployed it is `Group::"<entity prefix>|adjusters"`, the name that Verified Permissions gives to
-    it. In the store a policy has the name `name/<file stem>`, by which the runtime names it in the audit.
+    it. In the store a policy has the name `name/<file stem>/<scope>`, by whose file stem the runtime names it in the audit.
+    An edit of a policy's effect, principal or resource, which Verified Permissions cannot update, changes the scope, and so
+    makes a new policy and removes the old one; with a policy template, the policies that are linked to it go.
 
     Verified Permissions publishes no metric of policies that fail to evaluate: the runtime denies and counts them
     (`fmops.authorization.decisions` with the reason `policy_error`), and alarms are rules over that metric.
@@ -100,7 +102,6 @@ class ToolAuthorization(Construct):
         identity: whose users are the principals.
         groups: that policies may name.
         lifetime: `RETAINED` protects the store from deletion.
-        alias: a name of the store that is unique in account and region; none by default.
     """
 
     def __init__(
@@ -112,7 +113,6 @@ class ToolAuthorization(Construct):
         identity: IdentityProvider,
         groups: Sequence[str],
         lifetime: DataLifetime,
-        alias: str | None = None,
     ) -> None:
         super().__init__(scope, id)
         source = cedar.load(policies, groups)
@@ -120,7 +120,6 @@ class ToolAuthorization(Construct):
         self._build_policies(source.policies, identity.entity_prefix)
         self._build_templates(source.templates, identity.entity_prefix)
         self._build_identity_source(source.namespace, identity)
-        self._build_alias(alias)
 
     @property
     def store_id(self) -> str:
@@ -186,9 +185,9 @@ class ToolAuthorization(Construct):
         for policy in policies:
             avp.CfnPolicy(
                 self,
-                policy.name,
+                f"{policy.name}-{policy.scope}",
                 policy_store_id=self.store_id,
-                name=f"name/{policy.name}",
+                name=f"name/{policy.name}/{policy.scope}",
                 definition=avp.CfnPolicy.PolicyDefinitionProperty(
                     static=avp.CfnPolicy.StaticPolicyDefinitionProperty(
                         description=policy.description, statement=_with_prefix(policy.statement, prefix)
@@ -200,9 +199,9 @@ class ToolAuthorization(Construct):
         for template in templates:
             avp.CfnPolicyTemplate(
                 self,
-                template.name,
+                f"{template.name}-{template.scope}",
                 policy_store_id=self.store_id,
-                name=f"name/{template.name}",
+                name=f"name/{template.name}/{template.scope}",
                 description=template.description,
                 statement=_with_prefix(template.statement, prefix),
             )
@@ -215,12 +214,6 @@ class ToolAuthorization(Construct):
             principal_entity_type=f"{namespace}::User",
             configuration=identity.configuration(f"{namespace}::Group"),
         )
-
-    def _build_alias(self, alias: str | None) -> None:
-        if alias is not None:
-            avp.CfnPolicyStoreAlias(
-                self, "Alias", alias_name=f"policy-store-alias/{alias}", policy_store_id=self.store_id
-            )
 
 
 def _with_prefix(statement: str, prefix: str) -> str:

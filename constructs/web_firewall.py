@@ -1,9 +1,11 @@
 """AWS WAF in front of an application."""
 
+from aws_cdk import ArnFormat, Stack
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_wafv2 as wafv2
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
+from constructs.unique_name import unique_name
 
 # Rules of the common set that look at bodies. People may ask about HTML, paths and addresses; what they say is the guardrails' to judge.
 BODY_RULES = (
@@ -104,7 +106,7 @@ class WebFirewall(Construct):
         log_group = logs.LogGroup(
             self,
             "LogGroup",
-            log_group_name=f"aws-waf-logs-{name}",
+            log_group_name=unique_name(self, f"aws-waf-logs-{name}"),
             retention=retention,
             removal_policy=lifetime.removal_policy,
         )
@@ -117,7 +119,15 @@ class WebFirewall(Construct):
             self,
             "Logging",
             resource_arn=self.acl.attr_arn,
-            log_destination_configs=[log_group.log_group_arn],
+            # Without the `:*` that the group's own ARN ends with.
+            log_destination_configs=[
+                Stack.of(self).format_arn(
+                    service="logs",
+                    resource="log-group",
+                    resource_name=log_group.log_group_name,
+                    arn_format=ArnFormat.COLON_RESOURCE_NAME,
+                )
+            ],
             logging_filter={"DefaultBehavior": "DROP", "Filters": [blocked]},
             redacted_fields=[
                 wafv2.CfnLoggingConfiguration.FieldToMatchProperty(single_header={"Name": "authorization"})

@@ -33,7 +33,6 @@ class Identity(FmopsStack):
             identity=self.provider,
             groups=self.groups,
             lifetime=self.lifetime,
-            alias=settings.environment_name,
         )
         CfnOutput(self, "PolicyStoreId", value=self.policies.store_id)
 

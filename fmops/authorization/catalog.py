@@ -121,7 +121,8 @@ def _action_groups(schema: Mapping[str, Any]) -> dict[str, set[str]]:
 def _summary(item: Mapping[str, Any]) -> PolicySummary:
     principal = item.get("principal")
     return PolicySummary(
-        name=str(item.get("name") or item["policyId"]).removeprefix("name/"),
+        # After the file's name comes what tells its scope from an earlier one's.
+        name=str(item.get("name") or item["policyId"]).removeprefix("name/").partition("/")[0],
         effect=item.get("effect", "Permit"),
         principal=principal["entityId"] if principal else None,
         actions=frozenset(action["actionId"] for action in item.get("actions", ())),

@@ -93,7 +93,7 @@ def granted(deployed: Deployed, subject: str) -> Iterator[None]:
     """The template's policy for the user, as an administrator makes it."""
     client = deployed.cloud.client("verifiedpermissions")
     templates = client.list_policy_templates(policyStoreId=deployed.store)["policyTemplates"]
-    (template,) = (item for item in templates if item["name"] == "name/grant-claim-reader")
+    (template,) = (item for item in templates if item["name"].startswith("name/grant-claim-reader/"))
     linked = {
         "policyTemplateId": template["policyTemplateId"],
         "principal": {"entityType": "ClaimsDesk::User", "entityId": f"{deployed.pool}|{subject}"},
