@@ -19,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_VERSION = 1
 
+FinishReason = Literal["stop", "length", "content_filter", "client_disconnect", "error", ""]
+"""OpenAI's, and two of ours for what is no answer: the client left before the end, or something failed."""
+
 
 class Record(BaseModel):
     """Base of everything that is captured: unknown fields of a newer writer are ignored on reading."""
@@ -119,7 +122,7 @@ class Interaction(Record):
     prompt_version: str = ""
     input: str = Field(default="", description="the user's message after redaction")
     output: str = Field(default="", description="the answer after redaction")
-    finish_reason: Literal["stop", "length", "content_filter", "error", ""] = ""
+    finish_reason: FinishReason = ""
     error_type: str = ""
     streamed: bool = False
     truncated: bool = Field(

@@ -176,7 +176,7 @@ class Service:
             ),
             recording=RecordingMiddleware(),
         )
-        conversation = Conversation(
+        self.conversation = conversation = Conversation(
             agent=agent,
             guardrails=engine,
             embeddings=DeterministicFakeEmbedding(size=8),

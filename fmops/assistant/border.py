@@ -1,0 +1,60 @@
+"""What every request body passes before anything reads it: halves of surrogate pairs are mended, in keys and values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from fmops.guardrails.text import mend
+
+_NOT_JSON = {
+    "type": "json_invalid",
+    "loc": ("body", 0),
+    "msg": "not JSON",
+    "input": {},
+    "ctx": {"error": "not JSON"},
+}
+
+
+class MendedRoute(APIRoute):
+    """A route whose JSON bodies hold nothing that UTF-8 cannot carry."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def mended(request: Request) -> Response:
+            return await handler(_MendedRequest(request.scope, request.receive))
+
+        return mended
+
+
+class _MendedRequest(Request):
+    async def json(self) -> Any:
+        body = await self.body()
+        try:
+            return mended(json.loads(body), body)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, RecursionError) as error:
+            # Of another encoding, with a number of too many digits, or nested too deeply.
+            raise RequestValidationError([_NOT_JSON]) from error
+
+
+def mended(value: Any, body: bytes | None = None) -> Any:
+    """``value``, which JSON gave, without halves of surrogate pairs. ``body`` is the JSON, if it is at hand."""
+    if body is not None and b"\\u" not in body and body.isascii():
+        return value
+    match value:
+        case str():
+            return mend(value)
+        case dict():
+            return {mend(str(key)): mended(each) for key, each in value.items()}
+        case list():
+            return [mended(each) for each in value]
+        case _:
+            return value
