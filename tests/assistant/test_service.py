@@ -152,10 +152,11 @@ class Service:
         script: Iterator[Any],
         *,
         raw: bool = False,
-        model: Model | None = None,
+        model: BaseChatModel | None = None,
         prompts: PromptSource | None = None,
         observers: Sequence[Observer] = (),
         trace_content: bool = False,
+        max_output_tokens: int | None = None,
     ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
         pseudonyms = Pseudonyms("a key of sixteen characters")
@@ -189,6 +190,7 @@ class Service:
             raw_sink=self.raw_sink if raw else None,  # type: ignore[arg-type]
             prompts=prompts,
             trace_content=trace_content,
+            max_output_tokens=max_output_tokens,
         )
         self.app = create_app(
             conversation=conversation,
