@@ -7,18 +7,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from fmops.guardrails.text import mend
-
-_NOT_JSON = {
-    "type": "json_invalid",
-    "loc": ("body", 0),
-    "msg": "not JSON",
-    "input": {},
-    "ctx": {"error": "not JSON"},
-}
 
 
 class MendedRoute(APIRoute):
@@ -27,28 +18,27 @@ class MendedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
-        async def mended(request: Request) -> Response:
+        async def handle(request: Request) -> Response:
             return await handler(_MendedRequest(request.scope, request.receive))
 
-        return mended
+        return handle
 
 
 class _MendedRequest(Request):
     async def json(self) -> Any:
         body = await self.body()
         try:
-            return mended(json.loads(body), body)
+            value = json.loads(body)
+            return value if body.isascii() and b"\\u" not in body else mended(value)
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
-            # Of another encoding, with a number of too many digits, or nested too deeply.
-            raise RequestValidationError([_NOT_JSON]) from error
+            # Of another encoding, with a number of too many digits, or nested too deeply: FastAPI knows this error alone.
+            raise json.JSONDecodeError("not JSON", "", 0) from error
 
 
-def mended(value: Any, body: bytes | None = None) -> Any:
-    """``value``, which JSON gave, without halves of surrogate pairs. ``body`` is the JSON, if it is at hand."""
-    if body is not None and b"\\u" not in body and body.isascii():
-        return value
+def mended(value: Any) -> Any:
+    """``value``, which JSON gave, without halves of surrogate pairs."""
     match value:
         case str():
             return mend(value)
