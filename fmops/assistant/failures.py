@@ -48,7 +48,7 @@ _SLOW = ("modeltimeout", "requesttimeout", "timeout", "requesttimeoutexception")
 _ENDING = re.compile(r"(exception|error|failure)$")
 
 _LONG = re.compile(
-    r"too long|too many (input )?tokens|too large for|context (length|window)|maximum context"
+    r"too long|too many (input )?tokens|too large for|context (length|window|limit)|maximum context"
     r"|exceeds? the (model'?s? )?(max\w* )?(context|input|number of (input )?tokens)|max\w* input (tokens|length)"
     r"|input (length|tokens?)\b.*\bexceeds?|prompt.*exceeds?",
     re.IGNORECASE | re.DOTALL,
@@ -59,7 +59,7 @@ _NO_MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OUTPUT_LIMIT = re.compile(
-    r"max\w* tokens you requested|max_?tokens|inferenceConfig\.maxTokens", re.IGNORECASE
+    r"max\w* tokens you requested|inferenceConfig\.maxTokens|max_?tokens: \d", re.IGNORECASE
 )
 _FIELD = re.compile(
     r"\b(toolConfig|inferenceConfig|guardrailConfig|additionalModelRequestFields|messages|system|modelId)((?:\.[A-Za-z0-9]+)*)"
@@ -203,7 +203,13 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
         text = f"The assistant has no access to {service.name}{_at(operation)}: {service.if_denied}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=label)
     if plain in _INVALID:
-        if service.code == MODEL.code and _LONG.search(message) and not _OUTPUT_LIMIT.search(message):
+        field = _FIELD.search(message)
+        if (
+            service.code == MODEL.code
+            and (field is None or field[1] == "messages")
+            and _LONG.search(message)
+            and not _OUTPUT_LIMIT.search(message)
+        ):
             return _too_long()
         return _refused(service, operation, label, message)
     if plain == "modelerror" or plain == "modelstreamerror":
