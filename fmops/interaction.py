@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 SCHEMA_VERSION = 1
 
@@ -27,6 +28,15 @@ class Record(BaseModel):
     """Base of everything that is captured: unknown fields of a newer writer are ignored on reading."""
 
     model_config = ConfigDict(extra="ignore", frozen=False)
+
+    def line(self) -> bytes:
+        """The record as one JSON line, newline included."""
+        try:
+            return self.model_dump_json().encode() + b"\n"
+        except PydanticSerializationError:
+            # Half a surrogate pair, which JSON escapes and UTF-8 cannot carry: better a sign that stands for it than no record.
+            text = json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode() + b"\n"
 
 
 class TokenUsage(Record):
@@ -135,10 +145,6 @@ class Interaction(Record):
     authorization: list[AuthorizationDecision] = []
     tool_calls: list[ToolCall] = []
 
-    def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
-        return self.model_dump_json().encode() + b"\n"
-
 
 class Feedback(Record):
     """What a user said of an answer; joined to its interaction on reading."""
@@ -152,10 +158,6 @@ class Feedback(Record):
     rating: Literal["up", "down"]
     comment: str = Field(default="", description="after redaction")
 
-    def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
-        return self.model_dump_json().encode() + b"\n"
-
 
 class RawText(Record):
     """What was typed and what was answered, before redaction: captured only where a deployer turned it on."""
@@ -168,10 +170,6 @@ class RawText(Record):
     input: str = Field(default="", description="the user's message as it was typed")
     output: str = Field(default="", description="the answer as the user got it")
     truncated: bool = False
-
-    def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
-        return self.model_dump_json().encode() + b"\n"
 
 
 Captured = Interaction | Feedback | RawText

@@ -79,8 +79,7 @@ def create_app(
     app = FastAPI(title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(LastResort)
     app.state.verifier = verifier
-    app.router.route_class = MendedRoute
-    add_error_handlers(app)
+    _add_error_handlers(app)
 
     add_chat_routes(app, conversation)
 
@@ -124,6 +123,12 @@ def create_app(
         server_request_hook=_address_without_port,
     )
     return app
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Before any route: what they are sent is mended at the border, and what they raise is told."""
+    app.router.route_class = MendedRoute
+    add_error_handlers(app)
 
 
 def _address_without_port(span: trace.Span, scope: dict[str, Any]) -> None:
