@@ -46,7 +46,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
         try:
             text = await _unless_left(request, answer)
         except Exception as failure:  # noqa: BLE001 - told with the interaction's id
-            return failed(failure_of(failure), interaction)
+            return failed(failure_of(failure, logged=True), interaction)
         if text is None:
             return Response(status_code=CLIENT_LEFT)
         return JSONResponse(completion(interaction, text), headers=headers)
@@ -101,7 +101,7 @@ async def _events(interaction: Interaction, answer: Answer, *, include_usage: bo
         if include_usage:
             yield _event(usage_chunk(interaction))
     except Exception as failure:  # noqa: BLE001 - the stream has begun: its end is the only place to say it
-        yield _event(body_of(failure_of(failure), interaction))
+        yield _event(body_of(failure_of(failure, logged=True), interaction))
     yield "data: [DONE]\n\n"
 
 

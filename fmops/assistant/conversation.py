@@ -412,6 +412,7 @@ def _conclude(interaction: Interaction, how: BaseException | Cut | None, finish:
         interaction.error_type = (failure and failure.error_type) or (
             cause_of(how) if isinstance(how, BaseException) else SERVER_STOPPED
         )
+        _log.error("interaction %s failed: %s", interaction.interaction_id, interaction.error_type)
     elif not interaction.finish_reason:
         interaction.finish_reason = "client_disconnect" if how is Cut.CLIENT else finish or "stop"
 

@@ -28,12 +28,12 @@ _HTTP = {
 }
 
 
-def failure_of(error: BaseException) -> Failure:
-    """What the caller is told of an answer's error. Logs the type of one that nobody expected, and no more."""
+def failure_of(error: BaseException, *, logged: bool = False) -> Failure:
+    """What the caller is told of an error. Logs the type of one that nobody expected, and no more, unless it was ``logged``."""
     if isinstance(error, AnswerFailedError):
         return error.failure
     found = explain(error)
-    if found is None:
+    if found is None and not logged:
         _log.error("request failed: %s", cause_of(error))
     return found or INTERNAL
 
