@@ -1,14 +1,16 @@
-"""What every request body passes before anything reads it: halves of surrogate pairs are mended, in keys and values."""
+"""Where text comes in: halves of surrogate pairs are mended in every request body, and in what a model says."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from fmops.assistant.answering import Pieces
 from fmops.guardrails.text import mend
 
 
@@ -48,3 +50,16 @@ def mended(value: Any) -> Any:
             return [mended(each) for each in value]
         case _:
             return value
+
+
+async def joined(pieces: Pieces) -> AsyncGenerator[str, None]:
+    """The pieces, mended where a model splits a character into two halves, or sends but one."""
+    half = ""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            text = half + piece
+            half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
+            if text := mend(text[: len(text) - len(half)]):
+                yield text
+    if half:
+        yield mend(half)

@@ -19,14 +19,14 @@ from opentelemetry import trace
 
 from fmops.assistant.agent import packaged_prompts
 from fmops.assistant.answering import Answer, Cut, Pieces, Run, stop
+from fmops.assistant.border import joined
 from fmops.assistant.checkpoints import INTERRUPT
 from fmops.assistant.context import RequestContext, current_interaction
+from fmops.assistant.ending import conclude, tell
 from fmops.assistant.failures import (
     MALFORMED,
-    AnswerFailedError,
     ModelUnavailableError,
     answer_error,
-    cause_of,
 )
 from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.waiting import WaitingRoom
@@ -40,8 +40,7 @@ from fmops.guardrails import (
     begin_turn,
     current_turn,
 )
-from fmops.guardrails.text import mend
-from fmops.interaction import Embedding, FinishReason, GuardrailOutcome, Interaction, RawText
+from fmops.interaction import Embedding, Interaction, RawText
 from fmops.prompts import PromptSource
 from fmops.telemetry import attributes as names
 from fmops.telemetry import content
@@ -53,8 +52,6 @@ WAITING = "This needs the approval of somebody else. It waits as {}."
 UNSAID = "…"
 """Where a conversation begins with the assistant."""
 BLOCKED = {Direction.INPUT: BLOCKED_INPUT}
-SERVER_STOPPED = "ServerStopped"
-"""``error_type`` of an answer that was cut since the server stops."""
 
 _log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -168,7 +165,7 @@ class Conversation:
             begin_turn()
 
         async def heard() -> AsyncGenerator[str, None]:
-            async with aclosing(_joined(self._guarded(pieces, context))) as vetted:
+            async with aclosing(joined(self._guarded(pieces, context))) as vetted:
                 async for piece in vetted:
                     if not said:
                         instruments().first_text.record(time.perf_counter() - started)
@@ -178,7 +175,7 @@ class Conversation:
         def ended(how: BaseException | Cut | None) -> None:
             interaction.output = "".join(said)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
-            _conclude(interaction, how, context.finish)
+            conclude(interaction, how, context.finish)
             if self._raw_sink is not None:
                 self._capture_raw(self._raw_sink, interaction, typed)
             self.record(interaction, span)
@@ -191,7 +188,7 @@ class Conversation:
     def record(self, interaction: Interaction, span: trace.Span | None = None) -> None:
         """Count and capture an interaction that is over."""
         span = span or trace.get_current_span()
-        _tell(span, interaction)
+        tell(span, interaction)
         if self._trace_content:
             span.set_attributes(content.messages(interaction.input, interaction.output))
         self._capture(interaction)
@@ -256,6 +253,7 @@ class Conversation:
             told = answer_error(error, self._model_id)
             if told is None:
                 raise
+            told.interaction = context.interaction
             raise told from error
         if context.finish == "error":
             raise ModelUnavailableError(MALFORMED.message, MALFORMED)
@@ -389,54 +387,3 @@ class Conversation:
             begin_turn()
             outcome = self._guardrails.check_sync(interaction.output, Direction.OUTPUT, observe=False)
             interaction.output = outcome.text
-
-
-async def _joined(pieces: Pieces) -> AsyncGenerator[str, None]:
-    """The pieces, mended where a model splits a character into two halves, or sends but one."""
-    half = ""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            text = half + piece
-            half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
-            if text := mend(text[: len(text) - len(half)]):
-                yield text
-    if half:
-        yield mend(half)
-
-
-def _conclude(interaction: Interaction, how: BaseException | Cut | None, finish: FinishReason) -> None:
-    """Write into the interaction how it ended; a block that was told already stands."""
-    if isinstance(how, BaseException) or how is Cut.SERVER:
-        interaction.finish_reason = "error"
-        failure = how.failure if isinstance(how, AnswerFailedError) else None
-        interaction.error_type = (failure and failure.error_type) or (
-            cause_of(how) if isinstance(how, BaseException) else SERVER_STOPPED
-        )
-        _log.error("interaction %s failed: %s", interaction.interaction_id, interaction.error_type)
-    elif not interaction.finish_reason:
-        interaction.finish_reason = "client_disconnect" if how is Cut.CLIENT else finish or "stop"
-
-
-def _tell(span: trace.Span, interaction: Interaction) -> None:
-    """Count the interaction, and put what became of it on the request's span, by which the collector samples."""
-    labels: dict[str, str] = {names.INTERACTION_FINISH_REASON: interaction.finish_reason}
-    if interaction.error_type:
-        labels[names.ERROR_TYPE] = interaction.error_type
-        span.set_status(trace.StatusCode.ERROR)
-    instruments().interactions.add(1, labels)
-    span.set_attributes(labels)
-    span.set_attribute(names.PROMPT_NAME, interaction.prompt_name)
-    span.set_attribute(names.PROMPT_VERSION, interaction.prompt_version)
-    if interaction.guardrails:
-        severest = max(
-            (Action(each.action) for each in interaction.guardrails), key=lambda each: each.severity
-        )
-        span.set_attribute(names.GUARDRAIL_ACTION, severest.value)
-        decided = {_decided(each) for each in interaction.guardrails if each.action != Action.ALLOW}
-        span.set_attribute(names.GUARDRAIL_DECISIONS, sorted(decided))
-    if decisions := {each.decision for each in interaction.authorization}:
-        span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if "DENY" in decisions else "ALLOW")
-
-
-def _decided(outcome: GuardrailOutcome) -> str:
-    return f"{outcome.direction} {outcome.action} {outcome.detector} {outcome.reason}"

@@ -30,6 +30,7 @@ from urllib3.exceptions import TimeoutError as SlowError
 
 from fmops.assistant.calls import CallFailedError
 from fmops.assistant.services import EMBEDDING, MODEL, SERVICES, UNKNOWN, Service
+from fmops.interaction import Interaction
 
 INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
 TOO_LONG: Final = "context_length_exceeded"
@@ -99,6 +100,7 @@ class AnswerFailedError(Exception):
     def __init__(self, message: str, failure: Failure | None = None) -> None:
         super().__init__(message)
         self.failure = failure or Failure(503, "model_unavailable", message)
+        self.interaction: Interaction | None = None
 
 
 class ModelUnavailableError(AnswerFailedError):
@@ -173,6 +175,8 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
         return _away(service, "", name)
     if service is UNKNOWN:
         return None
+    if isinstance(status := getattr(error, "status_code", None), int):
+        return _of_status(status, str(error), service, name)
     if isinstance(error, SlowError | TimeoutError):
         return _slow(service, "", name)
     if isinstance(error, HTTPError | ConnectionError):
@@ -181,6 +185,22 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
         message = f"{_sentence(service.name)} answered what cannot be read: try again."
         return Failure(502, f"{service.code}_answer_unusable", message, error_type=name)
     return None
+
+
+def _of_status(status: int, message: str, service: Service, name: str) -> Failure:
+    """Of a model behind HTTP that is not AWS's, whose client's errors carry the status."""
+    if status in (400, 413, 422):
+        long = TOO_LONG in message or _LONG.search(message)
+        return _too_long() if long else _refused(service, "", name, "")
+    if status in (401, 403):
+        text = f"The assistant has no access to {service.name}: {service.if_denied}."
+        return Failure(503, f"{service.code}_unavailable", text, error_type=name)
+    if status == 404:
+        text = f"{_sentence(service.name)} is not there: {service.if_missing}."
+        return Failure(503, f"{service.code}_unavailable", text, error_type=name)
+    if status in (408, 504):
+        return _slow(service, "", name)
+    return _busy(service, "", name, RETRY_SECONDS) if status == 429 else _away(service, "", name)
 
 
 def _of_client_error(error: ClientError, given: Service) -> Failure:

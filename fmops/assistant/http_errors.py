@@ -86,4 +86,4 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(BotoCoreError)
     @app.exception_handler(Exception)
     async def broken(_: Request, failure: Exception) -> JSONResponse:
-        return failed(failure_of(failure))
+        return failed(failure_of(failure), getattr(failure, "interaction", None))

@@ -58,7 +58,7 @@ def _remedy(kind: str, context: Mapping[str, Any]) -> str:
         case "string_pattern_mismatch":
             return f"it does not have the form {context['pattern']}: give it as the service gave it."
         case "value_error" if isinstance(error := context.get("error"), ValueError):
-            return f"{error}."
+            return f"{str(error).rstrip('.')}."
         case _ if kind.startswith(("greater_than", "less_than")):
             return "the number is out of range: give another one."
         case _:

@@ -13,8 +13,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from fmops.agent import NAME
-from fmops.assistant.border import MendedRoute, mended
-from fmops.assistant.conversation import _joined
+from fmops.assistant.border import MendedRoute, joined, mended
 from fmops.assistant.service import create_app
 from fmops.interaction import Feedback, Interaction, RawText
 from tests.assistant.test_service import Model, Service
@@ -171,10 +170,10 @@ def test_what_a_model_splits_is_joined(pieces: list[str], whole: str) -> None:
         for piece in pieces:
             yield piece
 
-    async def joined() -> str:
-        return "".join([piece async for piece in _joined(given())])
+    async def whole_text() -> str:
+        return "".join([piece async for piece in joined(given())])
 
-    assert asyncio.run(joined()) == whole
+    assert asyncio.run(whole_text()) == whole
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import botocore.session
+import httpx
 import openai
 import pytest
 from botocore.config import Config
@@ -402,3 +403,27 @@ def test_what_botocore_raises_for_a_hung_or_absent_service_is_known() -> None:
     failure = explain(caught.value)
     assert failure
     assert (failure.status, failure.retry_after) == (503, 2)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (429, {}, (429, "rate_limit_exceeded")),
+        (400, {"code": "context_length_exceeded"}, (400, "context_length_exceeded")),
+        (400, {}, (500, "model_request_refused")),
+        (401, {}, (503, "model_unavailable")),
+        (404, {}, (503, "model_unavailable")),
+        (500, {}, (503, "model_unavailable")),
+    ],
+)
+def test_a_model_that_is_not_awss_is_told_by_its_status(
+    status: int, body: dict[str, str], expected: tuple[int, str]
+) -> None:
+    """With the errors of OpenAI's own client, which a model of LangChain's raises as they are."""
+    made = httpx.Response(status, json={"error": body}, request=httpx.Request("POST", "http://x/"))
+    client = openai.OpenAI(api_key="x", base_url="http://x/")
+    error = client._make_status_error(f"Error code: {status} - {body}", body=body, response=made)
+    failure = explain(CallFailedError_from(error))
+    assert failure
+    assert (failure.status, failure.code) == expected
+    assert explain(error) is None
