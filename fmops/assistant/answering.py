@@ -7,10 +7,10 @@ import logging
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from contextvars import copy_context
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 _log = logging.getLogger(__name__)
 
@@ -41,33 +41,47 @@ class Run:
     """The task that makes the pieces. It refers to no reader, so that a reader who is forgotten is noticed."""
 
     def __init__(self, pieces: Pieces, begin: Callable[[], object], ended: Ended) -> None:
-        """Call ``begin`` first and ``ended`` last, once, both in the context that the pieces are made in."""
+        """Call ``begin`` first and ``ended`` last, once, both in the context that the pieces are made in.
+
+        It starts now, or where no event loop runs yet, when it is first read.
+        """
         self._pieces = pieces
         self._tell = ended
         self._context = copy_context()
         self._context.run(begin)
-        self._loop = asyncio.get_running_loop()
         self._cut: Cut | None = None
         self._told = False
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self.waiting: deque[str] = deque()
         self.failure: BaseException | None = None
-        self.over: asyncio.Future[None] = self._loop.create_future()
-        self._task = self._loop.create_task(self._make(), context=self._context)
-        # A callback, since a task that is cancelled before its first step runs none of its own code.
-        self._task.add_done_callback(self._done, context=self._context)
+        self.over = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        with suppress(RuntimeError):
+            self._start()
+
+    def _start(self) -> None:
+        if self._task is None and not self.over.is_set():
+            self._loop = asyncio.get_running_loop()
+            self._task = self._loop.create_task(self._make(), context=self._context)
+            # A callback, since a task that is cancelled before its first step runs none of its own code.
+            self._task.add_done_callback(self._done, context=self._context)
 
     def cut(self, why: Cut) -> None:
         """Stop making pieces. Does nothing when the answer is over."""
-        if not self._task.done():
+        if self._task is None:
+            self._context.run(self._end, why)
+        elif not self._task.done():
             self._cut = self._cut or why
             self._task.cancel()
 
     def forget(self) -> None:
         """Cut the answer of a reader that is gone; safe to call from any thread, and when the loop has closed."""
-        if self._task.done():
+        if self.over.is_set() or (self._task is not None and self._task.done()):
             return
         self._cut = self._cut or Cut.CLIENT
+        if self._task is None:
+            self._context.run(self._end, Cut.CLIENT)
+            return
         try:
             self._loop.call_soon_threadsafe(self.cut, Cut.CLIENT)
         except RuntimeError:
@@ -75,7 +89,8 @@ class Run:
 
     async def arrived(self) -> None:
         """Wait until a piece waits or the answer is over."""
-        while not self.waiting and not self.over.done():
+        self._start()
+        while not self.waiting and not self.over.is_set():
             self._arrived.clear()
             await self._arrived.wait()
 
@@ -99,8 +114,6 @@ class Run:
             self._end(self._cut or Cut.SERVER)
         else:
             self._end(task.exception())
-        self.over.set_result(None)
-        self._arrived.set()
 
     def _end(self, how: BaseException | Cut | None) -> None:
         if self._told:
@@ -111,6 +124,8 @@ class Run:
             self._tell(how)
         except Exception as error:  # noqa: BLE001 - a reader must not wait for ever
             _log.error("the end of an answer was not recorded: %s", type(error).__name__)
+        self.over.set()
+        self._arrived.set()
 
 
 class Answer(AsyncIterator[str]):
@@ -136,7 +151,7 @@ class Answer(AsyncIterator[str]):
         """Cut the answer unless it is over, and wait until its end has been told."""
         self._run.cut(why)
         self._run.waiting.clear()
-        await asyncio.wait([self._run.over])
+        await self._run.over.wait()
 
     async def text(self) -> str:
         """The whole answer."""
@@ -150,8 +165,8 @@ def cut_by(cancelled: asyncio.CancelledError) -> Cut:
 
 async def stop(runs: set[Run]) -> None:
     """Cut the answers under way, since the server stops, and wait for their ends."""
-    waited: list[asyncio.Future[Any]] = [run.over for run in runs]
-    for run in list(runs):
+    under_way = list(runs)
+    for run in under_way:
         run.cut(Cut.SERVER)
-    if waited:
-        await asyncio.wait(waited)
+    for run in under_way:
+        await run.over.wait()

@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from fmops.assistant.answering import Answer, Cut, cut_by
@@ -63,6 +64,8 @@ class AnswerStream(StreamingResponse):
         why = Cut.CLIENT
         try:
             await super().__call__(scope, receive, send)
+        except ClientDisconnect:
+            pass
         except asyncio.CancelledError as cancelled:
             why = cut_by(cancelled)
             raise

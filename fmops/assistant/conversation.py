@@ -173,6 +173,7 @@ class Conversation:
                     yield piece
 
         def ended(how: BaseException | Cut | None) -> None:
+            self._runs.discard(run)
             interaction.output = "".join(said)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             conclude(interaction, how, context.finish)
@@ -182,7 +183,6 @@ class Conversation:
 
         run = Run(heard(), begin, ended)
         self._runs.add(run)
-        run.over.add_done_callback(lambda _: self._runs.discard(run))
         return Answer(run)
 
     def record(self, interaction: Interaction, span: trace.Span | None = None) -> None:

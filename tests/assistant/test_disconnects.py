@@ -306,6 +306,7 @@ def test_a_server_that_closes_with_answers_under_way() -> None:
     assert record.error_type == "ServerStopped"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_loop_that_ends_without_a_word_loses_no_record() -> None:
     it, _ = endless()
     loop = asyncio.new_event_loop()
@@ -377,3 +378,58 @@ def test_the_turn_of_an_answer_is_its_own_whoever_reads_it() -> None:
     assert len(seen) == 2
     assert seen[0] == seen[1] == {"025550100"}
     assert seen[0] is not seen[1]
+
+
+def test_an_answer_that_was_asked_for_before_any_loop_ran() -> None:
+    it, _ = endless()
+    begun(it.conversation)
+    gc.collect()
+    assert it.record.finish_reason == "client_disconnect"
+    it, _ = endless()
+    answer = begun(it.conversation)
+
+    async def read(_: Conversation) -> None:
+        assert "sentence" in await anext(answer)
+        await answer.aclose()
+
+    assert run(it, read).finish_reason == "client_disconnect"
+
+
+def test_a_server_that_tells_of_a_lost_client_by_an_error_of_send() -> None:
+    """As servers of ASGI 2.4 do."""
+    it, closed = endless()
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        if not sent:
+            return {"type": "http.request", "body": body, "more_body": False}
+        return await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) > 3:
+            raise OSError("gone")
+
+    body = httpx.Request(
+        "POST",
+        "http://x/",
+        json={"model": NAME, "messages": [{"role": "user", "content": "Hello"}], "stream": True},
+    ).content
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "raw_path": b"/v1/chat/completions",
+        "query_string": b"",
+        "headers": [(b"authorization", b"Bearer good"), (b"content-type", b"application/json")],
+        "server": ("x", 80),
+        "scheme": "http",
+    }
+
+    async def serve(_: Conversation) -> None:
+        await it.app(scope, receive, send)
+
+    assert run(it, serve).finish_reason == "client_disconnect"
+    assert closed.is_set()
