@@ -75,7 +75,9 @@ class Run:
             self._task.cancel()
 
     def forget(self) -> None:
-        """Cut the answer of a reader that is gone; safe to call from any thread, and when the loop has closed."""
+        """Cut the answer of a reader that is gone; safe to call from any thread, and when the loop has
+        closed.
+        """
         if self.over.is_set() or (self._task is not None and self._task.done()):
             return
         self._cut = self._cut or Cut.CLIENT
@@ -129,7 +131,9 @@ class Run:
 
 
 class Answer(AsyncIterator[str]):
-    """The pieces of an answer, for one reader. Close it, best with ``aclosing``; a forgotten one is closed when noticed."""
+    """The pieces of an answer, for one reader. Close it, best with ``aclosing``; a forgotten one is closed
+    when noticed.
+    """
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -159,7 +163,9 @@ class Answer(AsyncIterator[str]):
 
 
 def cut_by(cancelled: asyncio.CancelledError) -> Cut:
-    """Who cancelled: uvicorn says so when it stops and waits no longer, everything else stands for the client."""
+    """Who cancelled: uvicorn says so when it stops and waits no longer, everything else stands for the
+    client.
+    """
     return Cut.SERVER if any("shutdown" in str(each) for each in cancelled.args) else Cut.CLIENT
 
 

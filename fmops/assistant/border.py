@@ -35,7 +35,8 @@ class _MendedRequest(Request):
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
-            # Of another encoding, with a number of too many digits, or nested too deeply: FastAPI knows this error alone.
+            # Of another encoding, with a number of too many digits, or nested too deeply: FastAPI knows this
+            # error alone.
             raise json.JSONDecodeError("not JSON", "", 0) from error
 
 

@@ -1,4 +1,6 @@
-"""LangChain middleware next to model and tools: limits answers, notes how the model stopped, and says whose error it is."""
+"""LangChain middleware next to model and tools: limits answers, notes how the model stopped, and says whose
+error it is.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from fmops.interaction import FinishReason
 _log = logging.getLogger(__name__)
 
 _FIELDS = ("stopReason", "stop_reason", "finish_reason", "done_reason", "completion_reason")
-"""Of a message's ``response_metadata``: Bedrock Converse's name, Anthropic's, OpenAI's and Google's, Ollama's, Titan's."""
+"""Of a message's ``response_metadata``: Bedrock Converse's name, Anthropic's, OpenAI's and Google's,
+Ollama's, Titan's.
+"""
 
 _MEANINGS: dict[FinishReason, tuple[str, ...]] = {
     "stop": (
@@ -107,7 +111,9 @@ def finish_reason(message: AIMessage) -> FinishReason:
 
 
 def _whole_calls(message: AIMessage, finish: FinishReason) -> AIMessage:
-    """``message`` without the tool calls of an answer that was cut: their arguments may be cut too, and still be valid."""
+    """``message`` without the tool calls of an answer that was cut: their arguments may be cut too, and still
+    be valid.
+    """
     if finish == "stop" or not (message.tool_calls or message.invalid_tool_calls):
         return message
     extra = {

@@ -1,4 +1,5 @@
-"""What went wrong, told to the caller: which part failed, at which call, what to do about it, and whether to try again.
+"""What went wrong, told to the caller: which part failed, at which call, what to do about it, and whether to
+try again.
 
 Told by who raised an error, the layer around it and the operation, never by its code alone: every service has a
 ``ResourceNotFoundException``. No message of a service is repeated, since it may hold what people said.
@@ -77,7 +78,9 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the caller is told. ``error_type`` is for the record and the metrics: bounded, and without content."""
+    """What the caller is told. ``error_type`` is for the record and the metrics: bounded, and without
+    content.
+    """
 
     status: int
     code: str
@@ -157,7 +160,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _explained(error: BaseException, service: Service) -> Failure | None:
-    """``service`` is whose call it was, where the layer around it says so; then its garbage is its own fault too."""
+    """``service`` is whose call it was, where the layer around it says so; then its garbage is its own fault
+    too.
+    """
     if isinstance(error, ContextOverflowError):
         return _too_long()
     if isinstance(error, ClientError):

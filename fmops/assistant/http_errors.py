@@ -1,4 +1,6 @@
-"""Errors as HTTP answers: OpenAI's error object with a remedy and the interaction's id; none shows what was sent or a stack trace."""
+"""Errors as HTTP answers: OpenAI's error object with a remedy and the interaction's id; none shows what was
+sent or a stack trace.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _HTTP = {
 
 
 def failure_of(error: BaseException, *, logged: bool = False) -> Failure:
-    """What the caller is told of an error. Logs the type of one that nobody expected, and no more, unless it was ``logged``."""
+    """What the caller is told of an error. Logs the type of one that nobody expected, and no more, unless it
+    was ``logged``.
+    """
     if isinstance(error, AnswerFailedError):
         return error.failure
     found = explain(error)

@@ -1,4 +1,6 @@
-"""Requests that are refused: one sentence that names the field and the remedy, in OpenAI's shape, for every route."""
+"""Requests that are refused: one sentence that names the field and the remedy, in OpenAI's shape, for every
+route.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ from typing import Any
 
 
 class BadRequestError(Exception):
-    """A request that cannot be answered as it stands. The message names the field; it repeats nothing that was sent."""
+    """A request that cannot be answered as it stands. The message names the field; it repeats nothing that
+    was sent.
+    """
 
     def __init__(self, param: str, remedy: str, *, code: str = "invalid_body") -> None:
         super().__init__(f"{param}: {remedy}" if param else remedy)

@@ -1,4 +1,6 @@
-"""The AWS services behind the assistant, by the operations that it calls: what each is here, and what to do when it fails."""
+"""The AWS services behind the assistant, by the operations that it calls: what each is here, and what to do
+when it fails.
+"""
 
 from __future__ import annotations
 
