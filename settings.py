@@ -132,8 +132,9 @@ class Network(_Section):
 class Oidc(_Section):
     """An OpenID Connect issuer of yours, whose users sign in elsewhere."""
 
-    issuer: Annotated[str, Pattern(pattern=r"^https://[^\s?#]+[^\s?#/]$")]
-    """As its tokens name it; its keys are found by `/.well-known/openid-configuration` under it."""
+    issuer: Annotated[str, Pattern(pattern=r"^https://[^\s?#/@]+(/[^\s?#]*)?$")]
+    """To the letter as `issuer` stands in its discovery document, `<issuer>/.well-known/openid-configuration`: with the slash at its end
+    if it has one there, as Auth0's and Entra ID's (v1) have."""
     audience: Annotated[str, Pattern(pattern=r"^\S+$")]
     """The client id that the ID tokens are issued to."""
     group_claim: Annotated[str, Pattern(pattern=r"^\S+$")] = "groups"
@@ -270,6 +271,9 @@ class Assistant(_Section):
         "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     )
     """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
+    max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
+    """What one call of the model may write at most; a client's `max_tokens` below it is honoured. An answer that is cut there ends with
+    `finish_reason: length`. More than the model allows is refused by Bedrock at each call."""
     embedding_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
         "amazon.titan-embed-text-v2:0"
     )

@@ -55,7 +55,8 @@ class OidcIdentity:
     """The users of any OpenID Connect issuer, by their ID tokens.
 
     Args:
-        issuer: its https URL; Verified Permissions reads `/.well-known/openid-configuration` there.
+        issuer: its https URL, to the letter as in its discovery document, with any slash at its end; Verified Permissions
+            reads `/.well-known/openid-configuration` there.
         audience: the client id that the tokens are issued to.
         group_claim: of the token, a list of group names.
         entity_prefix: begins the ids of users and groups.

@@ -15,7 +15,9 @@ from dashboards.parts import (
     traces,
 )
 
-FAILED = 'fmops_interaction_finish_reason="error"'
+FAILED = 'fmops_interaction_finish_reason="error", error_type!="context_length_exceeded"'
+STAYED = 'fmops_interaction_finish_reason!="client_disconnect"'
+"""Of clients that waited for the end: what the objective counts."""
 
 
 def build() -> Dashboard:
@@ -32,13 +34,14 @@ def build() -> Dashboard:
 
 def _summary(board: Dashboard) -> None:
     total = f"sum(increase(fmops_interactions_total{{{SERVICE}}}[$__range]))"
+    stayed = f"sum(increase(fmops_interactions_total{{{SERVICE}, {STAYED}}}[$__range]))"
     failed = f"sum(increase(fmops_interactions_total{{{SERVICE}, {FAILED}}}[$__range]))"
     first = f"sum by (le) (rate(fmops_interaction_time_to_first_text_seconds_bucket{{{SERVICE}}}[$__range]))"
     for panel in (
         number("Interactions", total),
         number(
             "Failed",
-            f"{failed} / {total}",
+            f"{failed} / {stayed}",
             unit="percentunit",
             bad_above=0.005,
             description="Objective: 0.5 %",

@@ -16,14 +16,27 @@ from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 SCHEMA_VERSION = 1
+
+FinishReason = Literal["stop", "length", "content_filter", "client_disconnect", "error", ""]
+"""OpenAI's, and two of ours for what is no answer: the client left before the end, or something failed."""
 
 
 class Record(BaseModel):
     """Base of everything that is captured: unknown fields of a newer writer are ignored on reading."""
 
     model_config = ConfigDict(extra="ignore", frozen=False)
+
+    def line(self) -> bytes:
+        """The record as one JSON line, newline included."""
+        try:
+            return self.model_dump_json().encode() + b"\n"
+        except PydanticSerializationError:
+            # Half a surrogate pair, which JSON escapes and UTF-8 cannot carry: better a sign that stands for it than no record.
+            text = json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
+            return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode() + b"\n"
 
 
 class TokenUsage(Record):
@@ -122,7 +135,7 @@ class Interaction(Record):
     prompt_version: str = ""
     input: str = Field(default="", description="the user's message after redaction")
     output: str = Field(default="", description="the answer after redaction")
-    finish_reason: Literal["stop", "length", "content_filter", "error", ""] = ""
+    finish_reason: FinishReason = ""
     error_type: str = ""
     streamed: bool = False
     truncated: bool = Field(
@@ -134,10 +147,6 @@ class Interaction(Record):
     guardrails: list[GuardrailOutcome] = []
     authorization: list[AuthorizationDecision] = []
     tool_calls: list[ToolCall] = []
-
-    def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
-        return self.model_dump_json().encode() + b"\n"
 
 
 class Feedback(Record):
@@ -152,10 +161,6 @@ class Feedback(Record):
     rating: Literal["up", "down"]
     comment: str = Field(default="", description="after redaction")
 
-    def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
-        return self.model_dump_json().encode() + b"\n"
-
 
 class RawText(Record):
     """What was typed and what was answered, before redaction: captured only where a deployer turned it on."""
@@ -168,10 +173,6 @@ class RawText(Record):
     input: str = Field(default="", description="the user's message as it was typed")
     output: str = Field(default="", description="the answer as the user got it")
     truncated: bool = False
-
-    def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
-        return self.model_dump_json().encode() + b"\n"
 
 
 Captured = Interaction | Feedback | RawText

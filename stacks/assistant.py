@@ -38,6 +38,8 @@ ROOT = Path(__file__).parents[1]
 
 
 COMMAND = ("python", "-m", "fmops.assistant")
+KEEP_ALIVE_MARGIN = 5
+"""Seconds by which the assistant keeps an idle connection longer than the load balancer, which otherwise sends into closed ones."""
 COLLECTOR = "/opt/aws-otel-collector/awscollector"
 """In the assistant's image."""
 
@@ -208,7 +210,7 @@ class Assistant(FmopsStack):
             memory_mib=options.memory_mib,
             port=options.port,
             health_path=self.HEALTH_PATH,
-            environment=self._environment(),
+            environment={**self._environment(), **self._balanced_environment()},
             secrets={},
             volumes={"spool": self.SPOOL_DIRECTORY, "tmp": "/tmp"},  # noqa: S108 - a volume of the task
             min_tasks=options.min_tasks,
@@ -227,6 +229,7 @@ class Assistant(FmopsStack):
             "AWS_REGION": self.region,
             "FMOPS_PORT": str(options.port),
             "FMOPS_MODEL_ID": options.model_id,
+            "FMOPS_MAX_OUTPUT_TOKENS": str(options.max_output_tokens),
             "FMOPS_EMBEDDING_MODEL_ID": options.embedding_model_id,
             **self._identity.token_environment,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
@@ -257,6 +260,11 @@ class Assistant(FmopsStack):
                 else {}
             ),
         }
+
+    def _balanced_environment(self) -> dict[str, str]:
+        """What differs behind the load balancer, which reuses connections for as long as its idle timeout."""
+        seconds = FrontDoor.IDLE_TIMEOUT.to_seconds() + KEEP_ALIVE_MARGIN
+        return {"FMOPS_KEEP_ALIVE_SECONDS": str(int(seconds))}
 
     def _sandbox_environment(self) -> dict[str, str]:
         """What differs where the process is frozen between requests and the collector is in the same image."""

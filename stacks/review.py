@@ -173,6 +173,7 @@ class Review(FmopsStack):
                 "FMOPS_LAKE_BUCKET": bucket,
                 "FMOPS_GUARDRAILS_PARAMETER": self._deployed_guardrails.parameter_name,
                 "FMOPS_MODEL_ID": self._settings.assistant.model_id,
+                "FMOPS_MAX_OUTPUT_TOKENS": str(self._settings.assistant.max_output_tokens),
                 "FMOPS_EMBEDDING_MODEL_ID": self._settings.assistant.embedding_model_id,
                 "FMOPS_PRINCIPAL_PREFIX": identity.token_environment["FMOPS_PRINCIPAL_PREFIX"],
                 "FMOPS_POLICY_STORE_ID": identity.policies.store_id,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 
 import uvicorn
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
 from fmops.assistant.settings import AssistantSettings
 
@@ -27,16 +29,24 @@ def main() -> int:
         return 2
     from fmops.assistant.assembly import assemble
 
-    uvicorn.run(
-        assemble(settings),
+    server = uvicorn.Server(configuration(assemble(settings), settings))
+    with suppress(KeyboardInterrupt):
+        server.run()
+    return 0 if server.started else 3
+
+
+def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
+    """How the server serves."""
+    return uvicorn.Config(
+        app,
         host="0.0.0.0",  # noqa: S104 - the container's only way in is its security group
         port=settings.port,
         log_level="warning",
         access_log=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -80,7 +80,11 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
     prompts.start()
     agent = build_agent(
         model=MeasuredChatBedrock(
-            client=bedrock, model_id=settings.model_id, temperature=0, region_name=settings.region
+            client=bedrock,
+            model_id=settings.model_id,
+            max_tokens=settings.max_output_tokens,
+            temperature=0,
+            region_name=settings.region,
         ),
         tools=build_tools(records, base, resolver.readable(authorizer), guardrails),
         guardrails=guardrails,
@@ -106,6 +110,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         waiting=WaitingRoom(table, runs),
         raw_sink=raw_sink,
         trace_content=bool(settings.content_traces_endpoint),
+        max_output_tokens=settings.max_output_tokens,
     )
     verifier = TokenVerifier(
         issuer=settings.oidc_issuer,
@@ -132,6 +137,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
                 policy_store_id=settings.policy_store_id,
                 principal_prefix=settings.principal_prefix,
                 embedding_model_id=settings.embedding_model_id,
+                max_output_tokens=settings.max_output_tokens,
             ),
             lambda: _prompt_registry(settings.tracking_uri),
             authorizer=Authorizer(permissions, settings.policy_store_id),

@@ -11,7 +11,13 @@ from fmops.assistant.identity import Principal
 from fmops.authorization import ApprovedCall, Decision
 from fmops.authorization.middleware import call_key
 from fmops.guardrails import Finding, Outcome
-from fmops.interaction import AuthorizationDecision, GuardrailFinding, GuardrailOutcome, Interaction
+from fmops.interaction import (
+    AuthorizationDecision,
+    FinishReason,
+    GuardrailFinding,
+    GuardrailOutcome,
+    Interaction,
+)
 from fmops.prompts import Prompt
 
 CHANNEL = "chat"
@@ -30,6 +36,10 @@ class RequestContext:
     approval: ApprovedCall | None = None
     """Set while an approved call runs, for its approver."""
     model_calls: int = 0
+    max_tokens: int | None = None
+    """What each model call of this turn may write at most, where the caller asks for less than the deployment allows."""
+    finish: FinishReason = ""
+    """How the last model call ended."""
     prompt: Prompt | None = None
     """Of this turn, from its first model call on."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -18,8 +18,16 @@ from langgraph.types import Command, Durability, Interrupt
 from opentelemetry import trace
 
 from fmops.assistant.agent import packaged_prompts
+from fmops.assistant.answering import Answer, Cut, Pieces, Run, stop
+from fmops.assistant.border import joined
 from fmops.assistant.checkpoints import INTERRUPT
 from fmops.assistant.context import RequestContext, current_interaction
+from fmops.assistant.ending import conclude, tell
+from fmops.assistant.failures import (
+    MALFORMED,
+    ModelUnavailableError,
+    answer_error,
+)
 from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.waiting import WaitingRoom
 from fmops.assistant.wire import ChatMessage
@@ -32,7 +40,7 @@ from fmops.guardrails import (
     begin_turn,
     current_turn,
 )
-from fmops.interaction import Embedding, GuardrailOutcome, Interaction, RawText
+from fmops.interaction import Embedding, Interaction, RawText
 from fmops.prompts import PromptSource
 from fmops.telemetry import attributes as names
 from fmops.telemetry import content
@@ -41,6 +49,8 @@ from fmops.telemetry.metrics import instruments
 BLOCKED_INPUT = "I cannot help with this message."
 BLOCKED_ANSWER = "I cannot give this answer."
 WAITING = "This needs the approval of somebody else. It waits as {}."
+UNSAID = "…"
+"""Where a conversation begins with the assistant."""
 BLOCKED = {Direction.INPUT: BLOCKED_INPUT}
 
 _log = logging.getLogger(__name__)
@@ -55,10 +65,6 @@ class Sink(Protocol):
     def flush(self) -> object: ...
 
     def close(self) -> object: ...
-
-
-class ModelUnavailableError(Exception):
-    """The model behind the assistant did not answer; the message is for the caller."""
 
 
 class Conversation:
@@ -80,7 +86,10 @@ class Conversation:
         waiting: WaitingRoom | None = None,
         raw_sink: FirehoseSink | None = None,
         trace_content: bool = False,
+        max_output_tokens: int | None = None,
     ) -> None:
+        self._max_output_tokens = max_output_tokens
+        self._runs: set[Run] = set()
         self._raw_sink = raw_sink
         self._trace_content = trace_content
         self._waiting = waiting
@@ -94,7 +103,7 @@ class Conversation:
         self._service = service
         self._environment = environment
         self._prompts = prompts or packaged_prompts()
-        self._captures: set[asyncio.Task[None]] = set()
+        self._captures: set[asyncio.Task[object]] = set()
 
     def begin(self, principal: Principal, session: str, *, streamed: bool) -> Interaction:
         """A new interaction of this caller, bound to the current trace."""
@@ -119,11 +128,22 @@ class Conversation:
         return interaction
 
     def answer(
-        self, principal: Principal, messages: Sequence[ChatMessage], interaction: Interaction
-    ) -> AsyncIterator[str]:
-        """The vetted pieces of the answer. Raises ``ModelUnavailableError``; a block is an answer, not an error."""
-        turn = self._turn(messages, RequestContext(principal, interaction))
-        return self._recorded(interaction, turn, typed=messages[-1].text)
+        self,
+        principal: Principal,
+        messages: Sequence[ChatMessage],
+        interaction: Interaction,
+        *,
+        max_tokens: int | None = None,
+    ) -> Answer:
+        """The vetted pieces of the answer, which begins now. A block is an answer, not an error.
+
+        Reading it raises ``AnswerFailedError``. ``max_tokens`` is what the caller wants at most, if that is less than
+        the deployment allows.
+        """
+        context = RequestContext(principal, interaction)
+        if max_tokens and (self._max_output_tokens is None or max_tokens < self._max_output_tokens):
+            context.max_tokens = max_tokens
+        return self._begun(context, self._turn(messages, context), typed=messages[-1].text)
 
     def resume(
         self,
@@ -131,47 +151,44 @@ class Conversation:
         interrupt_id: str,
         context: RequestContext,
         verdict: Literal["approve", "reject"],
-    ) -> AsyncIterator[str]:
+    ) -> Answer:
         """What the agent says after a waiting call was decided: it runs as the approver's, and nothing else does."""
-        return self._recorded(
-            context.interaction, self._rest_of_turn(thread_id, interrupt_id, context, verdict)
-        )
+        return self._begun(context, self._rest_of_turn(thread_id, interrupt_id, context, verdict))
 
-    async def _recorded(
-        self, interaction: Interaction, answered: AsyncIterator[str], *, typed: str = ""
-    ) -> AsyncIterator[str]:
-        started = time.perf_counter()
-        span = trace.get_current_span()
-        token = current_interaction.set(interaction)
-        begin_turn()
-        pieces: list[str] = []
-        try:
-            async for piece in _guarded(answered, interaction):
-                if not pieces:
-                    instruments().first_text.record(time.perf_counter() - started)
-                pieces.append(piece)
-                yield piece
-            interaction.finish_reason = interaction.finish_reason or "stop"
-        except (BotoCoreError, ClientError) as error:
-            interaction.finish_reason = "error"
-            interaction.error_type = _error_code(error)
-            raise ModelUnavailableError(_remedy(interaction.error_type, self._model_id)) from error
-        except BaseException as error:
-            interaction.finish_reason = "error"
-            interaction.error_type = type(error).__name__
-            raise
-        finally:
-            interaction.output = "".join(pieces)
+    def _begun(self, context: RequestContext, pieces: Pieces, *, typed: str = "") -> Answer:
+        """An answer whose interaction is captured once, however it ends."""
+        interaction, started, span = context.interaction, time.perf_counter(), trace.get_current_span()
+        said: list[str] = []
+
+        def begin() -> None:
+            current_interaction.set(interaction)
+            begin_turn()
+
+        async def heard() -> AsyncGenerator[str, None]:
+            async with aclosing(joined(self._guarded(pieces, context))) as vetted:
+                async for piece in vetted:
+                    if not said:
+                        instruments().first_text.record(time.perf_counter() - started)
+                    said.append(piece)
+                    yield piece
+
+        def ended(how: BaseException | Cut | None) -> None:
+            self._runs.discard(run)
+            interaction.output = "".join(said)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
-            current_interaction.reset(token)
+            conclude(interaction, how, context.finish)
             if self._raw_sink is not None:
                 self._capture_raw(self._raw_sink, interaction, typed)
             self.record(interaction, span)
 
+        run = Run(heard(), begin, ended)
+        self._runs.add(run)
+        return Answer(run)
+
     def record(self, interaction: Interaction, span: trace.Span | None = None) -> None:
         """Count and capture an interaction that is over."""
         span = span or trace.get_current_span()
-        _tell(span, interaction)
+        tell(span, interaction)
         if self._trace_content:
             span.set_attributes(content.messages(interaction.input, interaction.output))
         self._capture(interaction)
@@ -183,30 +200,31 @@ class Conversation:
         await asyncio.gather(*(asyncio.to_thread(sink.flush) for sink in sinks))
 
     async def close(self) -> None:
-        """Wait for the captures under way, then deliver or spool what is left."""
+        """End the answers under way, wait for the captures, then deliver or spool what is left."""
+        await stop(self._runs)
         await asyncio.gather(*self._captures, return_exceptions=True)
         await asyncio.to_thread(self._sink.close)
         if self._raw_sink is not None:
             await asyncio.to_thread(self._raw_sink.close)
 
-    async def _turn(self, messages: Sequence[ChatMessage], context: RequestContext) -> AsyncIterator[str]:
+    async def _turn(
+        self, messages: Sequence[ChatMessage], context: RequestContext
+    ) -> AsyncGenerator[str, None]:
         state = {"messages": await self._vetted(messages, context.interaction)}
         thread_id = context.interaction.interaction_id
-        if self._waiting is None:
-            async for piece in self._run(state, context, thread_id, []):
-                yield piece
-            return
         interrupts: list[Interrupt] = []
-        with self._waiting.turn(thread_id):
-            async for piece in self._run(state, context, thread_id, interrupts, durability="exit"):
-                yield piece
-        if interrupts:
+        with self._waiting.turn(thread_id) if self._waiting else nullcontext():
+            durability: Durability | None = "exit" if self._waiting else None
+            async with aclosing(self._run(state, context, thread_id, interrupts, durability)) as pieces:
+                async for piece in pieces:
+                    yield piece
+        if interrupts and self._waiting:
             approvals = await asyncio.to_thread(self._waiting.enter, interrupts, context)
             yield WAITING.format(" and ".join(approvals))
 
     async def _rest_of_turn(
         self, thread_id: str, interrupt_id: str, context: RequestContext, verdict: str
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         thread: RunnableConfig = {"configurable": {"thread_id": thread_id}}
         state = await self._agent.aget_state(thread)
         if not state.next or context.approval is None:
@@ -215,26 +233,72 @@ class Conversation:
         context.approval = replace(context.approval, waiting=frozenset(waiting.values()))
         # A run that was cut off after the call goes on from where it was.
         decided: Any = Command(resume={interrupt_id: {"type": verdict}}) if interrupt_id in waiting else None
-        async for piece in self._run(decided, context, thread_id, [], durability="sync"):
-            yield piece
+        async with aclosing(self._run(decided, context, thread_id, [], durability="sync")) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def _guarded(self, pieces: Pieces, context: RequestContext) -> AsyncGenerator[str, None]:
+        """The pieces, and a sentence in the place of what guardrails or the model's own filters keep back."""
+        spoken = False
+        try:
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    spoken = True
+                    yield piece
+        except GuardrailBlocked as blocked:
+            context.interaction.finish_reason = "content_filter"
+            yield BLOCKED.get(blocked.outcome.direction, BLOCKED_ANSWER)
+            return
+        except Exception as error:
+            told = answer_error(error, self._model_id)
+            if told is None:
+                raise
+            told.interaction = context.interaction
+            raise told from error
+        if context.finish == "error":
+            raise ModelUnavailableError(MALFORMED.message, MALFORMED)
+        if context.finish == "content_filter" and not spoken:
+            yield BLOCKED_ANSWER
 
     async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
-        """The conversation as the agent may see it: earlier turns come from the client and are checked like the last."""
-        directions = [Direction.INPUT if message.role == "user" else Direction.OUTPUT for message in messages]
-        outcomes = await asyncio.gather(
-            *(
-                self._guardrails.check(message.text, direction, observe=message is messages[-1])
-                for message, direction in zip(messages, directions, strict=True)
-            )
-        )
+        """The conversation as the agent may see it. All of it comes from the client, and is input whoever it says spoke.
+
+        An assistant's turn is held to the rules of answers too: the stricter verdict stands.
+        """
+        last = messages[-1]
+        inputs = [
+            self._guardrails.check(each.text, Direction.INPUT, observe=each is last) for each in messages
+        ]
+        said = [each for each in messages if each.role == "assistant"]
+        outputs = [self._guardrails.check(each.text, Direction.OUTPUT, observe=False) for each in said]
+        checked = await asyncio.gather(*inputs, *outputs)
+        outcomes, as_answers = checked[: len(messages)], checked[len(messages) :]
         interaction.input = outcomes[-1].text
-        for outcome in outcomes:
+        for outcome in checked:
             if outcome.blocked:
                 raise GuardrailBlocked(outcome)
-        return [
-            HumanMessage(outcome.text) if message.role == "user" else AIMessage(outcome.text)
-            for message, outcome in zip(messages, outcomes, strict=True)
+        texts = [outcome.text for outcome in outcomes]
+        if any(outcome.action is Action.REDACT for outcome in as_answers):
+            texts = await self._as_answers(messages, texts)
+        turns: list[BaseMessage] = [
+            HumanMessage(text) if message.role == "user" else AIMessage(text)
+            for message, text in zip(messages, texts, strict=True)
         ]
+        # Models want the user to begin; a client whose assistant greets first means no question of its own.
+        return turns if isinstance(turns[0], HumanMessage) else [HumanMessage(UNSAID), *turns]
+
+    async def _as_answers(self, messages: Sequence[ChatMessage], texts: Sequence[str]) -> list[str]:
+        """The texts, with what answers may not say redacted in the assistant's as well."""
+
+        async def text(message: ChatMessage, given: str) -> str:
+            if message.role == "user":
+                return given
+            outcome = await self._guardrails.check(given, Direction.OUTPUT, observe=False)
+            if outcome.blocked:
+                raise GuardrailBlocked(outcome)
+            return outcome.text
+
+        return list(await asyncio.gather(*map(text, messages, texts)))
 
     async def _run(
         self,
@@ -243,9 +307,9 @@ class Conversation:
         thread_id: str,
         interrupts: list[Interrupt],
         durability: Durability | None = None,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """What the agent says; calls that wait are added to ``interrupts``."""
-        stream = self._agent.astream(
+        stream: Any = self._agent.astream(
             given,
             context=context,
             config={
@@ -255,16 +319,22 @@ class Conversation:
             stream_mode=["messages", "updates"],
             durability=durability,
         )
-        part: Any
-        async for mode, part in stream:
-            if mode == "updates":
-                interrupts += part.get(INTERRUPT, ())
-            elif isinstance(part[0], AIMessageChunk | AIMessage) and (text := part[0].text):
-                yield text
+        async with aclosing(stream):
+            async for mode, part in stream:
+                if mode == "updates":
+                    interrupts += part.get(INTERRUPT, ())
+                elif isinstance(part[0], AIMessageChunk | AIMessage) and (text := part[0].text):
+                    yield text
 
     def _capture(self, interaction: Interaction) -> None:
         """Off the request path: embed the question, then hand the record over."""
-        self._aside(asyncio.to_thread(self._embed_and_put, interaction))
+        self._aside(self._embed_and_put, interaction, without_loop=self._put_last)
+
+    def _put_last(self, interaction: Interaction) -> None:
+        """Without the services that embed and redact: what was disclosed to the caller alone is left out."""
+        if (turn := current_turn()) and turn.disclosed:
+            interaction.output = ""
+        self._sink.put(interaction)
 
     def _capture_raw(self, sink: FirehoseSink, interaction: Interaction, typed: str) -> None:
         """What was said before anything was redacted, where a deployer wants it kept."""
@@ -275,10 +345,22 @@ class Conversation:
             input=typed,
             output=interaction.output,
         )
-        self._aside(asyncio.to_thread(sink.put, record))
+        self._aside(sink.put, record)
 
-    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _aside(
+        self,
+        work: Callable[[Any], object],
+        record: Any,
+        *,
+        without_loop: Callable[[Any], object] | None = None,
+    ) -> None:
+        """In a thread; but when the event loop has ended nobody would wait for one."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            (without_loop or work)(record)
+            return
+        task = loop.create_task(asyncio.to_thread(work, record))
         self._captures.add(task)
         task.add_done_callback(self._captures.discard)
 
@@ -305,56 +387,3 @@ class Conversation:
             begin_turn()
             outcome = self._guardrails.check_sync(interaction.output, Direction.OUTPUT, observe=False)
             interaction.output = outcome.text
-
-
-async def _guarded(pieces: AsyncIterator[str], interaction: Interaction) -> AsyncIterator[str]:
-    """The pieces, and in the place of what guardrails block, a sentence that says so."""
-    try:
-        async for piece in pieces:
-            yield piece
-    except GuardrailBlocked as blocked:
-        interaction.finish_reason = "content_filter"
-        yield BLOCKED.get(blocked.outcome.direction, BLOCKED_ANSWER)
-
-
-def _tell(span: trace.Span, interaction: Interaction) -> None:
-    """Count the interaction, and put what became of it on the request's span, by which the collector samples."""
-    labels: dict[str, str] = {names.INTERACTION_FINISH_REASON: interaction.finish_reason}
-    if interaction.error_type:
-        labels[names.ERROR_TYPE] = interaction.error_type
-        span.set_status(trace.StatusCode.ERROR)
-    instruments().interactions.add(1, labels)
-    span.set_attributes(labels)
-    span.set_attribute(names.PROMPT_NAME, interaction.prompt_name)
-    span.set_attribute(names.PROMPT_VERSION, interaction.prompt_version)
-    if interaction.guardrails:
-        severest = max(
-            (Action(each.action) for each in interaction.guardrails), key=lambda each: each.severity
-        )
-        span.set_attribute(names.GUARDRAIL_ACTION, severest.value)
-        decided = {_decided(each) for each in interaction.guardrails if each.action != Action.ALLOW}
-        span.set_attribute(names.GUARDRAIL_DECISIONS, sorted(decided))
-    if decisions := {each.decision for each in interaction.authorization}:
-        span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if "DENY" in decisions else "ALLOW")
-
-
-def _decided(outcome: GuardrailOutcome) -> str:
-    return f"{outcome.direction} {outcome.action} {outcome.detector} {outcome.reason}"
-
-
-def _error_code(error: BotoCoreError | ClientError) -> str:
-    return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
-
-
-def _remedy(code: str, model_id: str) -> str:
-    match code:
-        case "ResourceNotFoundException" | "ValidationException":
-            return (
-                f"The model {model_id} is not there in this region: set model_id to one that is, and deploy."
-            )
-        case "AccessDeniedException":
-            return f"The assistant has no access to the model {model_id}: grant it in Bedrock, and check the task role."
-        case "ThrottlingException" | "TooManyRequestsException" | "ServiceQuotaExceededException":
-            return "The model is busy: try again in a moment."
-        case _:
-            return "The model did not answer: try again."

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
 import jwt
+
+from fmops.assistant.border import mended
+
+_log = logging.getLogger(__name__)
 
 CLOCK_SKEW = 60
 """Seconds that the issuer's clock and ours may differ."""
@@ -49,9 +54,8 @@ class TokenVerifier:
         group_claim: str = "cognito:groups",
         key_cooldown: float = 30,
     ) -> None:
-        """Without a ``jwks_url`` the issuer's discovery document says where its keys are."""
+        """Without a ``jwks_url`` the issuer's discovery document says where its keys are, and how the issuer is written."""
         self._keys = _IssuerKeys(issuer, jwks_url, key_cooldown)
-        self._issuer = issuer
         self._audience = audience
         self._group_claim = group_claim
 
@@ -69,7 +73,7 @@ class TokenVerifier:
                 key,
                 algorithms=["RS256"],
                 audience=self._audience,
-                issuer=self._issuer,
+                issuer=self._keys.issuer,
                 leeway=CLOCK_SKEW,
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
@@ -85,8 +89,9 @@ class TokenVerifier:
             ) from error
         except jwt.PyJWKClientConnectionError as error:
             raise AuthenticationError("The issuer's keys cannot be read at the moment: try again.") from error
-        except jwt.PyJWTError as error:
+        except (jwt.PyJWTError, UnicodeError) as error:
             raise AuthenticationError("The token is not valid: sign in again.") from error
+        claims = mended(claims)
         if claims.get("token_use", "id") != "id":
             raise AuthenticationError("This is an access token: send the ID token.")
         return Principal(
@@ -104,7 +109,8 @@ class _IssuerKeys(jwt.PyJWKClient):
     """An issuer's published keys, found when they are first needed."""
 
     def __init__(self, issuer: str, jwks_url: str, cooldown: float) -> None:
-        self._discovery_url = f"{issuer}/.well-known/openid-configuration"
+        self.issuer = issuer
+        self._discovery_url = discovery_url(issuer)
         where = jwks_url or self._discovery_url
         super().__init__(where, lifespan=300, timeout=5, cooldown_duration=cooldown)
 
@@ -116,9 +122,28 @@ class _IssuerKeys(jwt.PyJWKClient):
     def _discover(self) -> str:
         try:
             with urllib.request.urlopen(self._discovery_url, timeout=self.timeout) as answer:  # noqa: S310 - the issuer's, from settings
-                return str(json.load(answer)["jwks_uri"])
+                document = json.load(answer)
+                keys, written = str(document["jwks_uri"]), str(document["issuer"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise jwt.PyJWKClientConnectionError("the issuer's discovery document cannot be read") from error
+        if written.removesuffix("/") != self.issuer.removesuffix("/"):
+            # Whoever answers there for another issuer vouches for none of this one's tokens.
+            _log.error("the discovery document of the issuer in identity.oidc names another issuer")
+            raise jwt.PyJWKClientConnectionError("the discovery document names another issuer")
+        if not keys.startswith(("https://", "http://")):
+            raise jwt.PyJWKClientConnectionError("the discovery document's jwks_uri is no URL")
+        if written != self.issuer:
+            _log.warning(
+                "identity.oidc.issuer differs from its discovery document by the slash at its end: write it as it stands"
+                " there, since Verified Permissions compares it to the letter"
+            )
+        self.issuer = written
+        return keys
+
+
+def discovery_url(issuer: str) -> str:
+    """Where an issuer's metadata is, which one slash at the issuer's end does not change (OpenID Connect Discovery 1.0, 4.1)."""
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
 
 
 def _groups(claim: Any) -> frozenset[str]:

@@ -10,6 +10,8 @@ from langchain_core.messages import AIMessage
 
 from fmops.assistant.context import RequestContext
 
+MAX_OUTPUT_TOKENS = 4096
+"""Of one model call, where the deployment does not say otherwise."""
 MODEL_CALLS = 8
 """Of one turn."""
 GAVE_UP = "I could not finish this. Please ask for one thing at a time."

@@ -122,7 +122,7 @@ class Playground:
     async def answers(self, case_id: str, tries: Sequence[Try]) -> list[Answer]:
         """What each variant answers to a case, asked at once.
 
-        Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and ``ModelUnavailableError``.
+        Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and ``AnswerFailedError``.
         """
         case = cases().get(case_id)
         if case is None:

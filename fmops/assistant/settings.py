@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fmops.assistant.limits import MAX_OUTPUT_TOKENS
 from fmops.guardrails import GuardrailSettings
 from fmops.telemetry.instrumentors import Instrumentor
 
@@ -18,7 +19,11 @@ class AssistantSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
 
     port: int = Field(default=8080, ge=1, le=65535)
+    keep_alive_seconds: int = Field(
+        default=125, ge=1, description="for an idle connection: longer than whatever stands in front keeps it"
+    )
     model_id: str = Field(min_length=1, description="Bedrock model or inference profile")
+    max_output_tokens: int = Field(default=MAX_OUTPUT_TOKENS, ge=1, description="of one model call")
     embedding_model_id: str = Field(min_length=1)
     oidc_issuer: str = Field(min_length=1)
     oidc_audience: str = Field(min_length=1)

@@ -33,6 +33,7 @@ from fmops.assistant.agent import build_agent
 from fmops.assistant.context import RequestContext, record_outcome
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.identity import Pseudonyms
+from fmops.assistant.limits import MAX_OUTPUT_TOKENS
 from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.sandbox import SandboxAuthorizer, people, records
 from fmops.assistant.wire import ChatMessage
@@ -122,6 +123,7 @@ class Workbench:
         policy_store_id: str,
         principal_prefix: str,
         embedding_model_id: str,
+        max_output_tokens: int = MAX_OUTPUT_TOKENS,
         rate_limiter: BaseRateLimiter | None = None,
     ) -> None:
         self.session = boto3.Session(region_name=region)
@@ -129,6 +131,7 @@ class Workbench:
         self._region = region
         self._permissions = self.session.client("verifiedpermissions", config=WAITS)
         self._store, self._prefix = policy_store_id, principal_prefix
+        self._max_output_tokens = max_output_tokens
         self._limiter = rate_limiter
         self._models: dict[tuple[str, float], ChatBedrockConverse] = {}
         self._making = threading.Lock()
@@ -145,6 +148,7 @@ class Workbench:
                     client=self.bedrock,
                     model_id=model_id,
                     temperature=temperature,
+                    max_tokens=self._max_output_tokens,
                     region_name=self._region,
                     rate_limiter=self._limiter,
                 )
@@ -186,6 +190,7 @@ class Workbench:
             service="evaluation",
             environment="sandbox",
             prompts=prompts,
+            max_output_tokens=self._max_output_tokens,
         )
 
 
@@ -201,7 +206,7 @@ class RehearsedAssistant:
         self._guardrails.check_sync("Good morning.", Direction.INPUT)
 
     async def answer(self, caller: str, question: str) -> Answer:
-        """Raises ``LookupError`` for a caller that is not in the sandbox, ``ModelUnavailableError`` when the model is away."""
+        """Raises ``LookupError`` for a caller that is not in the sandbox, ``AnswerFailedError`` when the model is away."""
         known = people()
         if caller not in known:
             raise LookupError(f"{caller!r} is not one of the sandbox's people: {', '.join(known)}")

@@ -5,63 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.agent import NAME
+from fmops.assistant.chat_request import ChatMessage, ChatRequest
 from fmops.interaction import Interaction
+
+__all__ = ["MODEL", "ApprovalRequest", "ChatMessage", "ChatRequest", "FeedbackRequest"]
 
 MODEL = NAME
 """The one model that this assistant offers: the Bedrock model behind it is the deployment's matter."""
-
-MAX_MESSAGES = 100
-MAX_CHARACTERS = 200_000
-
-
-class TextPart(BaseModel):
-    """A part of a message; this assistant reads text only."""
-
-    type: Literal["text"]
-    text: str
-
-
-class ChatMessage(BaseModel):
-    """A turn of the conversation. Instructions belong to the deployment: there is no system role here."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    role: Literal["user", "assistant"]
-    content: str | list[TextPart]
-
-    @property
-    def text(self) -> str:
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content)
-
-
-class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``; OpenAI's sampling parameters are accepted and not used."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: str
-    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    stream: bool = False
-    metadata: dict[str, str] = {}
-
-    @field_validator("messages")
-    @classmethod
-    def _ends_with_a_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if messages[-1].role != "user" or not messages[-1].text.strip():
-            raise ValueError("the last message must be the user's, and not empty")
-        if sum(len(message.text) for message in messages) > MAX_CHARACTERS:
-            raise ValueError(f"the conversation is longer than {MAX_CHARACTERS} characters: start a new one")
-        return messages
-
-    @property
-    def session(self) -> str:
-        """The client's name for the conversation, from ``metadata.session_id``."""
-        return self.metadata.get("session_id", "")
 
 
 class FeedbackRequest(BaseModel):
@@ -103,9 +56,16 @@ def completion(interaction: Interaction, text: str) -> dict[str, Any]:
 
 
 def chunk(
-    interaction: Interaction, delta: dict[str, str], finish_reason: str | None = None
+    interaction: Interaction,
+    delta: dict[str, str],
+    finish_reason: str | None = None,
+    *,
+    usage_follows: bool = False,
 ) -> dict[str, Any]:
-    """One event of a streamed answer; the last one carries the finish reason and what the layers decided."""
+    """One event of a streamed answer; the last one carries the finish reason and what the layers decided.
+
+    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it: clients add up.
+    """
     event: dict[str, Any] = {
         "id": interaction.interaction_id,
         "object": "chat.completion.chunk",
@@ -113,9 +73,18 @@ def chunk(
         "model": MODEL,
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}],
     }
+    if usage_follows:
+        event |= {"usage": None}
+    elif finish_reason:
+        event |= {"usage": _usage(interaction)}
     if finish_reason:
-        event |= {"usage": _usage(interaction), **details(interaction)}
+        event |= details(interaction)
     return event
+
+
+def usage_chunk(interaction: Interaction) -> dict[str, Any]:
+    """The event after the last one, for a client that asked for ``stream_options.include_usage``."""
+    return chunk(interaction, {}) | {"choices": [], "usage": _usage(interaction)}
 
 
 def details(interaction: Interaction) -> dict[str, Any]:
@@ -137,9 +106,14 @@ def details(interaction: Interaction) -> dict[str, Any]:
     }
 
 
-def error(message: str, kind: str, *, code: str, param: str | None = None) -> dict[str, Any]:
-    """OpenAI's error object."""
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+def error(
+    message: str, kind: str, *, code: str, param: str | None = None, interaction: Interaction | None = None
+) -> dict[str, Any]:
+    """OpenAI's error object, with the ids of the interaction that failed."""
+    body: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
+    if interaction is not None:
+        body |= {"interaction_id": interaction.interaction_id, "trace_id": interaction.trace_id}
+    return {"error": body}
 
 
 def _usage(interaction: Interaction) -> dict[str, int]:

@@ -15,7 +15,7 @@ import mlflow
 from botocore.exceptions import BotoCoreError, ClientError
 from sagemaker_mlflow import set_session
 
-from fmops.assistant.conversation import ModelUnavailableError
+from fmops.assistant.failures import AnswerFailedError
 from fmops.assistant.variant import Answer, RehearsedAssistant, Variant, Workbench
 from fmops.evaluation.cases import Case, EvaluationError, digest
 from fmops.evaluation.journal import Journal, key
@@ -125,7 +125,7 @@ class Evaluator:
                 return noted(case_id, found)
             try:
                 made: Answer = asyncio.run(assistant.answer(caller, question))
-            except (ModelUnavailableError, LookupError, BotoCoreError, ClientError) as error:
+            except (AnswerFailedError, LookupError, BotoCoreError, ClientError) as error:
                 return {"error": str(error)}
             if made.finish == "error":
                 return {"error": "the assistant failed"}

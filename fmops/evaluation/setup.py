@@ -17,6 +17,7 @@ from sagemaker_mlflow import set_session
 
 from fmops import written
 from fmops.agent import NAME, PROMPT
+from fmops.assistant.limits import MAX_OUTPUT_TOKENS
 from fmops.assistant.variant import Variant, Workbench
 from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluator
@@ -39,6 +40,7 @@ class EvaluationSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
 
     model_id: str = Field(min_length=1)
+    max_output_tokens: int = Field(default=MAX_OUTPUT_TOKENS, ge=1)
     embedding_model_id: str = Field(min_length=1)
     principal_prefix: str = Field(min_length=1)
     policy_store_id: str = Field(min_length=1)
@@ -125,6 +127,7 @@ def assemble(environment: Mapping[str, str] | None = None) -> Setup:
         policy_store_id=settings.policy_store_id,
         principal_prefix=settings.principal_prefix,
         embedding_model_id=settings.embedding_model_id,
+        max_output_tokens=settings.max_output_tokens,
         rate_limiter=limiter,
     )
     set_session(bench.session)

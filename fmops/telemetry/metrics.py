@@ -135,7 +135,7 @@ class Instruments:
 
     def _begin_at_zero(self) -> None:
         """A counter that first appears at one has never increased: what alerts watch is there from the start."""
-        for reason in ("stop", "content_filter", "error"):
+        for reason in ("stop", "length", "content_filter", "client_disconnect", "error"):
             self.interactions.add(0, {names.INTERACTION_FINISH_REASON: reason})
         for rating in ("up", "down"):
             self.feedback.add(0, {names.FEEDBACK_RATING: rating})

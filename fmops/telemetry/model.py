@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -11,6 +12,7 @@ from langchain_aws import ChatBedrockConverse
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables.config import run_in_executor
 
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
@@ -23,7 +25,7 @@ CANCELLED = "cancelled"
 class MeasuredChatBedrock(ChatBedrockConverse):
     """Records the GenAI client metrics of the conventions, and the cost, for each call to Bedrock.
 
-    Its asynchronous methods are LangChain's, which run these in threads.
+    Its asynchronous methods run these in threads, as LangChain's do; but a stream that nobody reads on is closed at once.
     """
 
     def _generate(
@@ -51,6 +53,47 @@ class MeasuredChatBedrock(ChatBedrockConverse):
                 call.first_chunk()
                 call.add(chunk.message)
                 yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        manager = run_manager.get_sync() if run_manager else None
+        stream = _Stream(self._stream(messages, stop, manager, **kwargs))
+        try:
+            while (chunk := await run_in_executor(None, stream.step)) is not None:
+                yield chunk
+        finally:
+            stream.leave()
+
+
+class _Stream:
+    """A generator that is read in threads, and closed by whoever comes last: its reader, or the thread that reads."""
+
+    def __init__(self, chunks: Iterator[ChatGenerationChunk]) -> None:
+        self._chunks: Any = chunks
+        self._lock = threading.Lock()
+        self._left = False
+
+    def step(self) -> ChatGenerationChunk | None:
+        """The next chunk; None at the end, and when the reader has left."""
+        with self._lock:
+            chunk: ChatGenerationChunk | None = None if self._left else next(self._chunks, None)
+            if self._left:
+                self._chunks.close()
+            return chunk
+
+    def leave(self) -> None:
+        """Close it now, or when the thread that reads it comes back."""
+        self._left = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._chunks.close()
+            finally:
+                self._lock.release()
 
 
 class ModelCall:

@@ -22,7 +22,9 @@ ISSUER, AUDIENCE = "https://issuer.example", "client"
 class Issuer:
     """Publishes its public keys and signs tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, path: str = "", *, written: str | None = None) -> None:
+        """``path`` follows its address; ``written`` is how the discovery document names it, if otherwise."""
+        self.asked: list[str] = []
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
         self.rotate("k1")
         issuer = self
@@ -33,7 +35,8 @@ class Issuer:
                     {**json.loads(RSAAlgorithm.to_jwk(key.public_key())), "kid": kid}
                     for kid, key in issuer.keys.items()
                 ]
-                discovery = {"issuer": issuer.base, "jwks_uri": issuer.url}
+                issuer.asked.append(self.path)
+                discovery = {"issuer": written or issuer.base, "jwks_uri": issuer.url}
                 found = discovery if self.path.endswith("/openid-configuration") else {"keys": keys}
                 body = json.dumps(found).encode()
                 self.send_response(200)
@@ -46,8 +49,8 @@ class Issuer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.base = f"http://127.0.0.1:{self._server.server_port}"
-        self.url = f"{self.base}/jwks.json"
+        self.base = f"http://127.0.0.1:{self._server.server_port}{path}"
+        self.url = f"http://127.0.0.1:{self._server.server_port}/jwks.json"
 
     def rotate(self, kid: str) -> None:
         self.keys = {kid: rsa.generate_private_key(65537, 2048)}
@@ -174,3 +177,58 @@ def test_an_issuer_whose_discovery_fails_refuses_with_a_reason() -> None:
     verifier = TokenVerifier(issuer="http://127.0.0.1:9", audience=AUDIENCE)
     with pytest.raises(AuthenticationError, match="keys cannot be read"):
         verifier.verify(f"Bearer {Issuer().token()}")
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "", "/acme", "/acme/", "/00000000-aaaa-bbbb-cccc-000000000000/v2.0", "/realms/desk/"]
+)
+def test_an_issuer_is_compared_as_it_stands_in_its_discovery_document(path: str) -> None:
+    issuer = Issuer(path)
+    try:
+        verifier = TokenVerifier(issuer=issuer.base, audience=AUDIENCE)
+        assert verifier.verify(f"Bearer {issuer.token(iss=issuer.base)}").subject == "s-1"
+        assert issuer.asked[0] == f"{path.removesuffix('/')}/.well-known/openid-configuration"
+        other = issuer.base.removesuffix("/") if issuer.base.endswith("/") else f"{issuer.base}/"
+        with pytest.raises(AuthenticationError, match="another issuer"):
+            verifier.verify(f"Bearer {issuer.token(iss=other)}")
+    finally:
+        issuer.close()
+
+
+def test_a_slash_too_few_in_the_settings_is_warned_of_and_the_document_decides(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    issuer = Issuer("/tenant/")
+    try:
+        verifier = TokenVerifier(issuer=issuer.base.removesuffix("/"), audience=AUDIENCE)
+        assert verifier.verify(f"Bearer {issuer.token(iss=issuer.base)}").subject == "s-1"
+        assert "by the slash at its end" in caplog.text
+        with pytest.raises(AuthenticationError, match="another issuer"):
+            verifier.verify(f"Bearer {issuer.token(iss=issuer.base.removesuffix('/'))}")
+    finally:
+        issuer.close()
+
+
+@pytest.mark.parametrize("written", ["https://login.example/{tenantid}/v2.0", "https://evil.example", "/"])
+def test_a_discovery_document_of_another_issuer_vouches_for_nobody(written: str) -> None:
+    issuer = Issuer(written=written)
+    try:
+        verifier = TokenVerifier(issuer=issuer.base, audience=AUDIENCE)
+        for claimed in (written, issuer.base):
+            with pytest.raises(AuthenticationError, match="keys cannot be read"):
+                verifier.verify(f"Bearer {issuer.token(iss=claimed)}")
+    finally:
+        issuer.close()
+
+
+def test_halves_of_surrogate_pairs_in_a_token_are_mended_or_refused(
+    issuer: Issuer, verifier: TokenVerifier
+) -> None:
+    claims = {"cognito:username": "amir \ud83d", "cognito:groups": ["staff\udc00"]}
+    principal = verifier.verify(f"Bearer {issuer.token(**claims)}")
+    assert principal.username == "amir \ufffd"
+    assert principal.groups == {"staff\ufffd"}
+    body = {"sub": "s", "iss": ISSUER, "aud": AUDIENCE}
+    unknown = jwt.encode(body, issuer.keys["k1"], "RS256", headers={"kid": "\ud83d"})
+    with pytest.raises(AuthenticationError):
+        verifier.verify(f"Bearer {unknown}")

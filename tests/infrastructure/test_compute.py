@@ -10,7 +10,7 @@ import app
 from tests.infrastructure.conftest import Assembly, context
 
 # What differs, and no more: Lambda sets the region itself; the adapter; no time after the answer; the collector in the same sandbox.
-ONLY_ON_ECS = {"AWS_REGION"}
+ONLY_ON_ECS = {"FMOPS_KEEP_ALIVE_SECONDS", "AWS_REGION"}
 ONLY_ON_LAMBDA = {
     "AWS_LWA_PORT",
     "AWS_LWA_READINESS_CHECK_PATH",

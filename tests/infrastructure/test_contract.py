@@ -12,6 +12,7 @@ ENVIRONMENT = {
     "AWS_REGION",
     "FMOPS_PORT",
     "FMOPS_MODEL_ID",
+    "FMOPS_MAX_OUTPUT_TOKENS",
     "FMOPS_EMBEDDING_MODEL_ID",
     "FMOPS_USER_POOL_ID",
     "FMOPS_PRINCIPAL_PREFIX",
@@ -53,7 +54,7 @@ OUTPUTS = {
 def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> None:
     assistant = _container(on_ecs, "assistant")
     options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT"}
-    on = options if on_ecs.profile == "everything" else set()
+    on = {"FMOPS_KEEP_ALIVE_SECONDS"} | (options if on_ecs.profile == "everything" else set())
     assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | on
     assert "Secrets" not in assistant
     assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
@@ -238,3 +239,10 @@ def _task_statements(assembly: Assembly) -> list[dict[str, Any]]:
     policies = assembly.resources("AWS::IAM::Policy")
     (policy,) = [value for name, value in policies.items() if "AppTaskRole" in name]
     return list(policy["Properties"]["PolicyDocument"]["Statement"])
+
+
+def test_idle_connections_live_longer_in_the_assistant_than_in_the_load_balancer(on_ecs: Assembly) -> None:
+    (balancer,) = on_ecs.resources("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {each["Key"]: each["Value"] for each in balancer["Properties"]["LoadBalancerAttributes"]}
+    keep_alive = _environment(_container(on_ecs, "assistant"))["FMOPS_KEEP_ALIVE_SECONDS"]
+    assert int(keep_alive) > int(attributes["idle_timeout.timeout_seconds"])

@@ -58,3 +58,28 @@ def test_a_pools_settings_contradict_an_issuer_of_ones_own() -> None:
 def test_an_issuer_must_be_an_https_url() -> None:
     with pytest.raises(settings.SettingsError, match=r"fmops\.own\.identity\.oidc\.issuer"):
         settings.load(context("own", identity={"oidc": {**OIDC, "issuer": "http://login.example.com"}}))
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "https://tenant.eu.auth0.com/",
+        "https://sts.windows.net/00000000-aaaa-bbbb-cccc-000000000000/",
+        "https://login.microsoftonline.com/00000000-aaaa-bbbb-cccc-000000000000/v2.0",
+        "https://login.example.com:8443/realms/desk/",
+        "https://accounts.google.com",
+    ],
+)
+def test_any_https_issuer_stands_as_it_is(issuer: str) -> None:
+    loaded = settings.load(context("own", identity={"oidc": {**OIDC, "issuer": issuer}}))
+    assert loaded.identity.oidc
+    assert loaded.identity.oidc.issuer == issuer
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    ["https://", "https:///path", "https://a b", "https://a/?x=1", "https://a#b", "https://me@a", "ftp://a"],
+)
+def test_what_is_no_issuer_is_refused(issuer: str) -> None:
+    with pytest.raises(settings.SettingsError, match=r"fmops\.own\.identity\.oidc\.issuer"):
+        settings.load(context("own", identity={"oidc": {**OIDC, "issuer": issuer}}))

@@ -90,7 +90,13 @@ def test_grades_put_answers_into_the_judges_strata(tmp_path: Path) -> None:
     retrieved = [RetrievedDocument(document_id="motor", score=0.9)]
     records = [interaction(number, retrieved=retrieved if number == 1 else []) for number in range(20)]
     connection = opened(
-        tmp_path, [*records, interaction(99, output=""), interaction(98, finish_reason="error")]
+        tmp_path,
+        [
+            *records,
+            interaction(99, output=""),
+            interaction(98, finish_reason="error"),
+            interaction(97, finish_reason="client_disconnect"),
+        ],
     )
     judges = [Scripted("one", {1: 5, 2: 9}), Scripted("other", {1: 5, 2: 3})]
     kept: list[JudgeScore] = []

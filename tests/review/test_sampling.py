@@ -156,6 +156,7 @@ def test_only_answers_of_the_day_are_in_the_population_each_once(tmp_path: Path)
         interaction(2, output=""),
         interaction(5, input="", finish_reason="content_filter"),
         interaction(3, finish_reason="error"),
+        interaction(6, finish_reason="client_disconnect"),
         interaction(4, started_at="2026-11-19T23:59:59Z"),
     ]
     sample = draw(lake_of(tmp_path, good, good, *others), DAY, SamplingSettings())

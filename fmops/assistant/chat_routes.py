@@ -1,0 +1,112 @@
+"""The HTTP route of the chat: an answer at once or as a stream, which ends when its client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from fmops.assistant.answering import Answer, Cut, cut_by
+from fmops.assistant.caller import Caller
+from fmops.assistant.conversation import Conversation
+from fmops.assistant.http_errors import INTERACTION_HEADER, body_of, failed, failure_of
+from fmops.assistant.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
+from fmops.interaction import Interaction
+
+CLIENT_LEFT = 499
+"""Of an answer that nobody receives, as proxies log it."""
+
+
+def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
+    """Ask, and see which model there is to ask."""
+
+    @app.get("/v1/models")
+    def models(_: Caller) -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "fmops"}]}
+
+    @app.post("/v1/chat/completions", response_model=None)
+    async def chat(request: Request, body: ChatRequest, principal: Caller) -> Response:
+        if body.model != MODEL:
+            message = f"There is no such model here; the assistant's model is {MODEL!r}."
+            return JSONResponse(
+                error(message, "invalid_request_error", code="model_not_found", param="model"), 404
+            )
+        interaction = conversation.begin(principal, body.session, streamed=body.stream)
+        answer = conversation.answer(principal, body.messages, interaction, max_tokens=body.max_tokens)
+        headers = {INTERACTION_HEADER: interaction.interaction_id, "cache-control": "no-store"}
+        if body.stream:
+            events = _events(interaction, answer, include_usage=body.include_usage)
+            return AnswerStream(answer, events, headers)
+        try:
+            text = await _unless_left(request, answer)
+        except Exception as failure:  # noqa: BLE001 - told with the interaction's id
+            return failed(failure_of(failure, logged=True), interaction)
+        if text is None:
+            return Response(status_code=CLIENT_LEFT)
+        return JSONResponse(completion(interaction, text), headers=headers)
+
+
+class AnswerStream(StreamingResponse):
+    """A streamed answer, which is closed however the response ends, even before it began."""
+
+    def __init__(self, answer: Answer, events: AsyncIterator[str], headers: dict[str, str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        why = Cut.CLIENT
+        try:
+            await super().__call__(scope, receive, send)
+        except ClientDisconnect:
+            pass
+        except asyncio.CancelledError as cancelled:
+            why = cut_by(cancelled)
+            raise
+        finally:
+            await self._answer.aclose(why)
+
+
+async def _unless_left(request: Request, answer: Answer) -> str | None:
+    """The whole answer; None when its client has left, which ends it."""
+    async with aclosing(answer):
+        text = asyncio.ensure_future(answer.text())
+        left = asyncio.ensure_future(_left(request))
+        try:
+            await asyncio.wait((text, left), return_when=asyncio.FIRST_COMPLETED)
+            return await text if text.done() else None
+        except asyncio.CancelledError as cancelled:
+            await answer.aclose(cut_by(cancelled))
+            raise
+        finally:
+            left.cancel()
+            text.cancel()
+            await asyncio.gather(left, text, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _events(interaction: Interaction, answer: Answer, *, include_usage: bool) -> AsyncIterator[str]:
+    yield _event(chunk(interaction, {"role": "assistant", "content": ""}, usage_follows=include_usage))
+    try:
+        async for piece in answer:
+            yield _event(chunk(interaction, {"content": piece}, usage_follows=include_usage))
+        yield _event(chunk(interaction, {}, interaction.finish_reason, usage_follows=include_usage))
+        if include_usage:
+            yield _event(usage_chunk(interaction))
+    except Exception as failure:  # noqa: BLE001 - the stream has begun: its end is the only place to say it
+        yield _event(body_of(failure_of(failure, logged=True), interaction))
+    yield "data: [DONE]\n\n"
+
+
+def _event(payload: dict[str, Any]) -> str:
+    return f"data: {json.dumps(payload, ensure_ascii=False)}\n\n"

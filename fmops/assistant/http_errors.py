@@ -1,0 +1,93 @@
+"""Errors as HTTP answers: OpenAI's error object with a remedy and the interaction's id; none shows what was
+sent or a stack trace.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from fmops.assistant.failures import INTERNAL, AnswerFailedError, Failure, cause_of, explain
+from fmops.assistant.identity import AuthenticationError
+from fmops.assistant.refusals import BadRequestError, refusal
+from fmops.assistant.wire import error
+from fmops.interaction import Interaction
+
+INTERACTION_HEADER = "x-interaction-id"
+
+_log = logging.getLogger(__name__)
+
+_HTTP = {
+    404: "There is nothing here: check the path.",
+    405: "This method is not allowed here: check the path and the method.",
+    413: "The request is too large: send less.",
+}
+
+
+def failure_of(error: BaseException, *, logged: bool = False) -> Failure:
+    """What the caller is told of an error. Logs the type of one that nobody expected, and no more, unless it
+    was ``logged``.
+    """
+    if isinstance(error, AnswerFailedError):
+        return error.failure
+    found = explain(error)
+    if found is None and not logged:
+        _log.error("request failed: %s", cause_of(error))
+    return found or INTERNAL
+
+
+def body_of(failure: Failure, interaction: Interaction | None = None) -> dict[str, Any]:
+    """OpenAI's error object."""
+    return error(
+        failure.message, failure.kind, code=failure.code, param=failure.param, interaction=interaction
+    )
+
+
+def failed(failure: Failure, interaction: Interaction | None = None) -> JSONResponse:
+    """The answer to a request that failed."""
+    headers = {"cache-control": "no-store"}
+    if failure.retry_after is not None:
+        headers["retry-after"] = str(failure.retry_after)
+    if interaction is not None:
+        headers[INTERACTION_HEADER] = interaction.interaction_id
+    return JSONResponse(body_of(failure, interaction), failure.status, headers=headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """For what every route may raise."""
+
+    @app.exception_handler(AuthenticationError)
+    async def unauthenticated(_: Request, failure: AuthenticationError) -> JSONResponse:
+        body = error(str(failure), "authentication_error", code="invalid_token")
+        return JSONResponse(body, 401, headers={"www-authenticate": "Bearer"})
+
+    @app.exception_handler(BadRequestError)
+    async def refused(_: Request, failure: BadRequestError) -> JSONResponse:
+        return JSONResponse(
+            error(str(failure), "invalid_request_error", code=failure.code, param=failure.param), 400
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, failure: RequestValidationError) -> JSONResponse:
+        return await refused(request, refusal(list(failure.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, failure: HTTPException) -> JSONResponse:
+        message = _HTTP.get(failure.status_code, "The request cannot be read: send a JSON object in UTF-8.")
+        code = f"http_{failure.status_code}"
+        return JSONResponse(
+            error(message, "invalid_request_error", code=code), failure.status_code, headers=failure.headers
+        )
+
+    @app.exception_handler(AnswerFailedError)
+    @app.exception_handler(ClientError)
+    @app.exception_handler(BotoCoreError)
+    @app.exception_handler(Exception)
+    async def broken(_: Request, failure: Exception) -> JSONResponse:
+        return failed(failure_of(failure), getattr(failure, "interaction", None))

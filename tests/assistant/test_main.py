@@ -1,0 +1,52 @@
+"""What the deployment's environment sets is what the server does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fmops.assistant.__main__ import configuration
+from fmops.assistant.limits import MAX_OUTPUT_TOKENS
+from fmops.assistant.settings import AssistantSettings
+
+REQUIRED = (
+    "FMOPS_MODEL_ID",
+    "FMOPS_EMBEDDING_MODEL_ID",
+    "FMOPS_OIDC_ISSUER",
+    "FMOPS_OIDC_AUDIENCE",
+    "FMOPS_PRINCIPAL_PREFIX",
+    "FMOPS_POLICY_STORE_ID",
+    "FMOPS_DELIVERY_STREAM",
+    "FMOPS_RECORDS_TABLE",
+    "FMOPS_APPROVALS_TABLE",
+    "FMOPS_SPOOL_DIRECTORY",
+    "FMOPS_PSEUDONYM_KEY_SECRET",
+    "AWS_REGION",
+)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in REQUIRED:
+        monkeypatch.setenv(name, "x")
+
+
+async def app(*_: Any) -> None:
+    """Serves nothing."""
+
+
+def test_idle_connections_are_kept_as_long_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FMOPS_KEEP_ALIVE_SECONDS", "125")
+
+    assert configuration(app, AssistantSettings()).timeout_keep_alive == 125
+
+
+def test_without_a_word_of_the_deployment_connections_outlive_the_usual_balancers() -> None:
+    assert AssistantSettings().keep_alive_seconds > 120
+
+
+def test_the_answers_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AssistantSettings().max_output_tokens == MAX_OUTPUT_TOKENS
+    monkeypatch.setenv("FMOPS_MAX_OUTPUT_TOKENS", "100")
+    assert AssistantSettings().max_output_tokens == 100
