@@ -1,137 +1,451 @@
-"""The texts within messages: found wherever they stand, checked together, put back where they were.
+"""The texts within messages and tool results: found wherever they stand, checked together, put back where they were.
 
-Covers plain content, lists of content blocks (text, reasoning, tool use, what a provider invents), tool calls,
-additional keyword arguments and tool artifacts. Binary data, ids and types are not text.
+A whitelist: every string is text, and so are keys, names, titles and long numbers, unless it stands where a protocol has
+an id or a word of its own and has the form of one, or is a file in a file's own field. See ``forms`` and ``walk``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
+from langchain_core.tools.base import TOOL_MESSAGE_BLOCK_TYPES
+from langgraph.types import Command, Interrupt, Send
 
+from fmops.guardrails.forms import is_inert, is_opaque, is_token, read_file, write_file
 from fmops.guardrails.seals import is_sealed
-from fmops.guardrails.types import Direction, Outcome, Role
+from fmops.guardrails.types import Direction, Outcome, Redaction, Role
+from fmops.guardrails.walk import UNREADABLE, Walk, label_of
 
-Path = tuple[str | int, ...]
+T = TypeVar("T")
 MessageT = TypeVar("MessageT", bound=BaseMessage)
 
-_NOT_TEXT = frozenset(
-    {"type", "id", "index", "data", "base64", "bytes", "mime_type", "media_type", "source_type", "format", "signature",
-     "thought_signature", "file_id", "tool_use_id", "tool_call_id", "call_id", "role", "status", "detail", "extras"}
+Key = tuple[Direction, str, str]
+"""A text: the way it goes, the key that names it, and the text."""
+
+CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"})  # fmt: skip
+_ARGUMENTS = frozenset({"input", "args", "partial_json", "arguments"})
+_PROTOCOL = frozenset(
+    {"type", "id", "index", "role", "status", "format", "detail", "mime_type", "media_type", "source_type", "file_id",
+     "tool_use_id", "tool_call_id", "call_id", "toolUseId", "ttl", "encoding"}
 )  # fmt: skip
-_DATA_URL = "data:"
-CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"})
-_MIRRORS = ("input", "args", "partial_json", "arguments")
-_LONGEST_HARMLESS_NUMBER = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A text within a message: where it stands, and the key that names it there."""
-
-    path: Path
-    text: str
-    key: str = ""
+"""Fields of content blocks that hold an id or a word of the protocol."""
+_OPAQUE = frozenset(
+    {"signature", "thought_signature", "thoughtSignature", "encrypted_content", "redacted_content", "redactedContent"}
+)  # fmt: skip
+_FILE_BLOCKS = frozenset(
+    {"image", "image_url", "input_image", "audio", "input_audio", "video", "file", "input_file", "media", "document",
+     "text-plain", "redacted_thinking"}
+)  # fmt: skip
+_FILE_CONTAINERS = frozenset({"image", "image_url", "input_image", "audio", "input_audio", "video", "document", "inline_data", "inlineData"})  # fmt: skip
+_FILE_FIELDS = frozenset({"base64", "data", "bytes", "url", "image_url", "file_data"})
+_TEXT_FORMATS = frozenset({"txt", "md", "csv", "html", "json", "xml", "yaml"})
+_DATA_FIELDS = frozenset({"input", "args", "arguments", "json", "output", "parameters"})
+_TOKEN_BY_TOKEN = re.compile(r"log_?prob|token_ids|^tokens$", re.IGNORECASE)
+"""What repeats the answer in pieces in which nothing can be found."""
+_LONGEST_COUNT = 11
+_CLIENT = "fmops_client"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The leaves of a message that go one way; they are checked as one text, so that a message costs one check."""
+    """The texts of something that go one way; they are checked as one, so that a message costs one check."""
 
     direction: Direction
     role: Role
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[tuple[str, str], ...]
+    """Keys and texts."""
 
     @property
     def text(self) -> str:
-        return "\n".join(f"{_label(leaf)}{leaf.text}" for leaf in self.leaves)
+        return "\n".join(f"{label}: {text}" if label else text for label, text in self.leaves)
 
-    def apply(self, outcome: Outcome) -> dict[Path, str]:
+    def apply(self, outcome: Outcome) -> dict[Key, str]:
         """The texts that differ after redaction. A redaction that spans several leaves replaces in each."""
-        changed: dict[Path, str] = {}
-        begin = 0
-        for leaf in self.leaves:
-            begin += len(_label(leaf))
-            end = begin + len(leaf.text)
-            pieces: list[str] = []
-            position = begin
-            for redaction in outcome.redactions:
-                if redaction.begin < end and begin < redaction.end:
-                    pieces += (
-                        leaf.text[position - begin : max(0, redaction.begin - begin)],
-                        redaction.replacement,
-                    )
-                    position = min(redaction.end, end)
-            if pieces:
-                changed[leaf.path] = "".join([*pieces, leaf.text[position - begin :]])
+        changed: dict[Key, str] = {}
+        redactions = outcome.redactions
+        begin, first = 0, 0
+        for label, text in self.leaves:
+            begin += len(label) + 2 if label else 0
+            end = begin + len(text)
+            while first < len(redactions) and redactions[first].end <= begin:
+                first += 1
+            if first < len(redactions) and redactions[first].begin < end:
+                changed[self.direction, label, text] = _redacted(text, begin, redactions, first)
             begin = end + 1
         return changed
 
 
-def parts(message: BaseMessage) -> list[Part]:
-    """What is to be checked of ``message``: its text by who wrote it, and the arguments of its tool calls."""
+@dataclass
+class Reading(Generic[T]):
+    """What there is to check in something, and the thing itself, of known things only."""
+
+    value: T
+    parts: list[Part]
+    _read: Callable[[T, _Pass], T] = field(repr=False)
+
+    def replaced(self, changed: Mapping[Key, str]) -> T:
+        """The thing with these texts changed; what is not changed is the same object."""
+        return self._read(self.value, _Pass(lambda key: changed.get(key, key[2]))) if changed else self.value
+
+
+class _Pass:
+    """One pass over something, with a walk for each way that its texts go."""
+
+    def __init__(self, text: Callable[[Key], str], role: Role | None = None) -> None:
+        self._text = text
+        self._walks: dict[Direction, ContentWalk] = {}
+        self.role = role
+
+    def way(self, direction: Direction) -> ContentWalk:
+        if direction not in self._walks:
+            self._walks[direction] = ContentWalk(lambda text, label: self._text((direction, label, text)))
+        return self._walks[direction]
+
+
+def read_message(
+    message: MessageT,
+    *,
+    answers: frozenset[str] = frozenset(),
+    way: Direction | None = None,
+    with_info: Mapping[str, Any] | None = None,
+) -> Reading[tuple[MessageT, dict[str, Any] | None]]:
+    """A message, and what a model's answer has beside it. All of it goes one ``way``, if that is given.
+
+    Calls of the tools in ``answers`` are no calls: their arguments are what the user reads.
+    """
     direction, role = _speaker(message)
-    names = (
-        ("additional_kwargs", "artifact")
-        if is_sealed(message)
-        else ("content", "additional_kwargs", "artifact")
-    )
-    texts = [
-        leaf
-        for name in names
-        for leaf in _leaves(getattr(message, name, None), (name,), "")
-        if not _belongs_to_call(message, leaf.path)
-    ]
-    found = [Part(direction, role, tuple(texts))] if texts else []
-    if arguments := _arguments(message):
-        found.append(Part(Direction.TOOL_ARGUMENTS, "assistant", tuple(arguments)))
-    return found
+
+    def read(value: tuple[MessageT, Any], one: _Pass) -> tuple[MessageT, Any]:
+        speaker = one.way(way or direction)
+        calls = one.way(Direction.TOOL_ARGUMENTS) if direction is Direction.OUTPUT and not way else speaker
+        given, info = value
+        return speaker.message(given, calls, answers), None if info is None else speaker.metadata(info)
+
+    return _reading((message, with_info), read, way.role if way else role)
 
 
-def replace(message: MessageT, changed: Mapping[Path, str]) -> MessageT:
-    """A copy of ``message`` with these texts; everything else, its id and tool calls included, stays."""
-    if not changed:
-        return message
-    names = {str(path[0]) for path in changed}
-    update = {
-        name: _rebuilt(
-            getattr(message, name), {path[1:]: text for path, text in changed.items() if path[0] == name}
+def read_metadata(value: dict[str, Any] | None) -> Reading[dict[str, Any] | None]:
+    """What a model says of its answers."""
+    return _reading(value, lambda each, one: one.way(Direction.OUTPUT).metadata(each))
+
+
+def read_arguments(arguments: Mapping[str, Any]) -> Reading[dict[str, Any]]:
+    """The arguments of one tool call."""
+    return _reading(dict(arguments), lambda each, one: one.way(Direction.TOOL_ARGUMENTS).data(each))
+
+
+def read_data(value: Any, way: Direction) -> Reading[Any]:
+    """Any value that goes this way."""
+    return _reading(value, lambda each, one: one.way(way).data(each))
+
+
+def read_result(value: Any) -> Reading[Any]:
+    """What a tool gave back: content blocks, data, either with an artifact."""
+    return _reading(value, lambda each, one: one.way(Direction.TOOL_RESULTS).result(each))
+
+
+def read_with(value: T, way: Direction, read: Callable[[T, ContentWalk], T]) -> Reading[T]:
+    """Something that ``read`` knows how to walk."""
+    return _reading(value, lambda each, one: read(each, one.way(way)))
+
+
+def from_client(message: MessageT) -> MessageT:
+    """``message`` marked as sent by a client, whoever it says spoke: it is checked as input, like a user's."""
+    return message.model_copy(update={"response_metadata": {**message.response_metadata, _CLIENT: True}})
+
+
+class ContentWalk(Walk):
+    """A walk that knows messages, content blocks and what LangGraph's tools give back."""
+
+    def message(
+        self, message: MessageT, calls: ContentWalk | None = None, answers: frozenset[str] = frozenset()
+    ) -> MessageT:
+        """The message, each of its fields by what it holds. Tool calls are read by ``calls``."""
+        calls = calls or self
+        old = {**vars(message), **(message.__pydantic_extra__ or {})}
+        new = {}
+        for name, value in old.items():
+            if value is None or (name == "content" and is_sealed(message)):
+                continue
+            each = self._message_field(name, value, message, calls, answers)
+            if each is not value:
+                new[name] = each
+        if bad := [name for name in message.__pydantic_extra__ or () if self.key(name) != name]:
+            message = message.model_copy()
+            for name in bad:
+                del message.__pydantic_extra__[name]  # type: ignore[union-attr]
+                new.pop(name, None)
+        return message.model_copy(update=new) if new else message
+
+    def metadata(self, value: Any, label: str = "") -> Any:
+        """What is said about an answer: ids, words, dates and counts may stay; the rest is text, or dropped."""
+        if isinstance(value, str):
+            return value if type(value) is str and is_inert(value) else self.string(value, label)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self.number(value, label, harmless=_LONGEST_COUNT)
+        if isinstance(value, Mapping):
+            kept = _without_tokens(value)
+            return self.once(value, lambda: self._metadata_mapping(kept))
+        if isinstance(value, list | tuple):
+            return self.once(value, lambda: self.sequence(value, lambda each: self.metadata(each, label)))
+        return self.data(value, label)
+
+    def result(self, value: Any) -> Any:
+        """A tool's result: as content, where LangChain takes it for content."""
+        if isinstance(value, tuple) and type(value) is tuple:
+            return self.once(value, lambda: self.sequence(value, self.result))
+        if (
+            isinstance(value, Sequence)
+            and not isinstance(value, str | bytes | bytearray)
+            and _is_content(value)
+        ):
+            return self.once(value, lambda: self.sequence(value, self._item))
+        return self.data(value)
+
+    def special(self, value: Any, label: str) -> Any:
+        match value:
+            case BaseMessage():
+                return self.message(value)
+            case Command():
+                return self._command(value)
+            case Send():
+                arg = self.data(value.arg)
+                node = self._word(value.node)
+                return (
+                    value
+                    if arg is value.arg and node is value.node
+                    else Send(node, arg, timeout=value.timeout)
+                )
+            case Interrupt():
+                return self._interrupt(value)
+            case {"type": str() as kind} if kind in _FILE_BLOCKS:
+                return self._read_block(_without_tokens(value), is_file=True)
+            case _:
+                return NotImplemented
+
+    def _message_field(
+        self, name: str, value: Any, message: BaseMessage, calls: ContentWalk, answers: frozenset[str]
+    ) -> Any:
+        match name:
+            case "content":
+                return self._content(value, calls, answers)
+            case "name" | "role" | "id" | "tool_call_id" | "type" | "chunk_position":
+                return self._word(value)
+            case "tool_calls" | "invalid_tool_calls" | "tool_call_chunks" if isinstance(value, list):
+                return self.sequence(value, lambda call: _by(call, self, calls, answers).call(call))
+            case "additional_kwargs":
+                return self._additional(value, message, calls, answers)
+            case "response_metadata":
+                return self.metadata(value)
+            case "usage_metadata":
+                return _counts(value)
+            case "status":
+                return value if value in ("success", "error") else "error"
+            case _:
+                return self.data(value, label_of(name))
+
+    def _content(self, value: Any, calls: ContentWalk, answers: frozenset[str]) -> Any:
+        if not isinstance(value, list):
+            return self.data(value)
+
+        def item(block: Any) -> Any:
+            if calls is not self and isinstance(block, dict) and _is_call(block):
+                return _by(block, self, calls, answers).call(block)
+            return self._item(block)
+
+        return self.sequence(value, item)
+
+    def _item(self, block: Any) -> Any:
+        if not isinstance(block, dict):
+            return self.data(block)
+        if _is_call(block):
+            return self.call(block)
+        return self._block(block, is_file=_in(block.get("type"), _FILE_BLOCKS))
+
+    def call(self, call: Any) -> Any:
+        """A tool call, as a provider or LangChain writes it down."""
+        return self.once(call, lambda: self._read_call(call)) if isinstance(call, dict) else self.data(call)
+
+    def _read_call(self, call: dict[Any, Any]) -> Any:
+        if isinstance(use := call.get("toolUse"), dict) and len(call) == 1:
+            return self.mapping(call, lambda _, __: self.call(use))
+
+        def member(name: Any, value: Any) -> Any:
+            if name in _PROTOCOL or name == "name":
+                return self._word(value)
+            if name in _ARGUMENTS:
+                return self._json(value) if isinstance(value, str) else self.data(value)
+            if name == "function":
+                return self.call(value)
+            if name in _OPAQUE or name == "extras":
+                return self._field(name, value, is_file=False, is_text=False)
+            return self.data(value, label_of(name))
+
+        return self.mapping(call, member)
+
+    def _json(self, text: str) -> str:
+        """Arguments in JSON, read as what they say, so that a call and what repeats it are one text."""
+        try:
+            said = json.loads(text, object_pairs_hook=_unambiguous)
+        except (ValueError, RecursionError):
+            return self.string(text)
+        new = self.data(said)
+        return text if new is said else json.dumps(new, ensure_ascii=False)
+
+    def _additional(
+        self, value: Any, message: BaseMessage, calls: ContentWalk, answers: frozenset[str]
+    ) -> Any:
+        if not isinstance(value, dict):
+            return self.data(value)
+        kept = _without_tokens(value)
+        if isinstance(message, AIMessage) and message.tool_calls and not _repeats(kept, message):
+            kept = {name: each for name, each in kept.items() if name not in ("tool_calls", "function_call")}
+
+        def raw(call: Any) -> Any:
+            return _by(
+                call.get("function", call) if isinstance(call, dict) else call, self, calls, answers
+            ).call(call)
+
+        def member(name: Any, each: Any) -> Any:
+            if name == "tool_calls" and isinstance(each, list):
+                return self.sequence(each, raw)
+            if name == "function_call":
+                return raw(each)
+            if isinstance(name, str) and name.startswith("__"):  # LangChain's own notes of ids and signatures
+                return self._field("signature", each, is_file=False, is_text=False)
+            return self._field(name, each, is_file=name in _FILE_CONTAINERS, is_text=False)
+
+        return self.mapping(kept, member)
+
+    def _metadata_mapping(self, value: Mapping[Any, Any]) -> Any:
+        known = {name for name in value if isinstance(name, str) and is_token(name)}
+        if len(known) == len(value):
+            new = {name: self.metadata(each, label_of(name)) for name, each in value.items()}
+            return value if all(new[name] is each for name, each in value.items()) else new
+        return self.mapping(value, lambda name, each: self.metadata(each, label_of(name)))
+
+    def _block(self, block: Mapping[Any, Any], *, is_file: bool) -> Any:
+        return self.once(block, lambda: self._read_block(_without_tokens(block), is_file=is_file))
+
+    def _read_block(self, block: Mapping[Any, Any], *, is_file: bool) -> Any:
+        is_text = _is_text_file(block)
+        is_plain = block.get("type") == "text"
+
+        def member(name: Any, value: Any) -> Any:
+            return self._field(
+                name,
+                value,
+                is_file=(is_file and not is_plain) or name in _FILE_CONTAINERS,
+                is_text=is_text,
+            )
+
+        return self.mapping(block, member)
+
+    def _field(self, name: Any, value: Any, *, is_file: bool, is_text: bool) -> Any:
+        match value:
+            case str() | bytes() if is_file and name in _FILE_FIELDS:
+                return self._file(value, is_text=is_text)
+            case bytes() if name in _OPAQUE:
+                return self._file(value, is_text=False)
+            case str() if type(value) is str and (
+                (name in _PROTOCOL and is_token(value)) or (name in _OPAQUE and is_opaque(value))
+            ):
+                return value
+            case _ if name in _DATA_FIELDS:
+                return self.data(value, label_of(name))
+            case dict():
+                return self._block(value, is_file=is_file or _in(value.get("type"), _FILE_BLOCKS))
+            case list():
+                return self.once(
+                    value,
+                    lambda: self.sequence(
+                        value, lambda each: self._field(name, each, is_file=is_file, is_text=is_text)
+                    ),
+                )
+            case _:
+                return self.data(value, label_of(name))
+
+    def _file(self, value: str | bytes, *, is_text: bool) -> str | bytes:
+        """A file in its own field: what can be read of it is text; a picture, a sound or a PDF passes."""
+        file = read_file(value, declared_text=is_text)
+        if file.strings and self.string(file.strings) != file.strings:
+            return write_file(value, UNREADABLE)
+        if file.raw:
+            return self.string(file.raw)
+        new = self.string(file.text)
+        return value if new == file.text else write_file(value, new)
+
+    def _word(self, value: Any) -> Any:
+        return value if type(value) is str and is_token(value) else self.data(value)
+
+    def _command(self, command: Command[Any]) -> Command[Any]:
+        goto = command.goto
+        new = {
+            "graph": self._word(command.graph),
+            "update": self.data(command.update),
+            "resume": self.data(command.resume),
+            "goto": self.sequence(goto, self._goto) if isinstance(goto, list | tuple) else self._goto(goto),
+        }
+        if all(each is getattr(command, name) for name, each in new.items()):
+            return command
+        return Command(**new)
+
+    def _goto(self, target: Any) -> Any:
+        return self._word(target) if isinstance(target, str) else self.data(target)
+
+    def _interrupt(self, interrupt: Interrupt[Any]) -> Interrupt[Any]:
+        value, schema = self.data(interrupt.value), self.data(interrupt.response_schema)
+        name = self._word(interrupt.id)
+        if value is interrupt.value and schema is interrupt.response_schema and name is interrupt.id:
+            return interrupt
+        return Interrupt(value, name, response_schema=schema if isinstance(schema, dict | type) else None)
+
+
+def _reading(value: T, read: Callable[[T, _Pass], T], role: Role | None = None) -> Reading[T]:
+    found: dict[Key, None] = {}
+
+    def keep(key: Key) -> str:
+        found.setdefault(key)
+        return key[2]
+
+    known = read(value, _Pass(keep))
+    ways: dict[Direction, list[tuple[str, str]]] = {}
+    for direction, label, text in found:
+        ways.setdefault(direction, []).append((label, text))
+    parts = [
+        Part(
+            direction,
+            direction.role if direction is Direction.TOOL_ARGUMENTS else role or direction.role,
+            tuple(leaves),
         )
-        for name in names
-    }
-    message = message.model_copy(update=update)
-    if "tool_calls" in update:
-        message = message.model_copy(update=_mirrored(message, update["tool_calls"]))
-    return message
+        for direction, leaves in ways.items()
+    ]
+    return Reading(known, parts, read)
 
 
-def arguments_part(arguments: Mapping[str, Any]) -> Part:
-    """The arguments of one tool call, for a check of their own."""
-    return Part(Direction.TOOL_ARGUMENTS, "assistant", tuple(_leaves(dict(arguments), (), "")))
-
-
-def result_part(result: Any) -> Part:
-    """What a tool gave back, as far as it is text or structured data."""
-    return Part(Direction.TOOL_RESULTS, "user", tuple(_leaves(result, (), "")))
-
-
-def rebuilt(value: Any, changed: Mapping[Path, str]) -> Any:
-    """``value`` with the texts at these paths replaced."""
-    return _rebuilt(value, dict(changed)) if changed else value
-
-
-def _label(leaf: Leaf) -> str:
-    return f"{leaf.key}: " if leaf.key else ""
+def _redacted(text: str, begin: int, redactions: Sequence[Redaction], first: int) -> str:
+    pieces: list[str] = []
+    position, end = begin, begin + len(text)
+    for index in range(first, len(redactions)):
+        redaction = redactions[index]
+        if redaction.begin >= end:
+            break
+        pieces += (text[position - begin : max(0, redaction.begin - begin)], redaction.replacement)
+        position = min(redaction.end, end)
+    return "".join([*pieces, text[position - begin :]])
 
 
 def _speaker(message: BaseMessage) -> tuple[Direction, Role]:
     match message:
         case ToolMessage():
             return Direction.TOOL_RESULTS, "user"
+        case _ if message.response_metadata.get(_CLIENT):
+            return Direction.INPUT, "user"
         case AIMessage():
             return Direction.OUTPUT, "assistant"
         case SystemMessage():
@@ -140,98 +454,71 @@ def _speaker(message: BaseMessage) -> tuple[Direction, Role]:
             return Direction.INPUT, "user"
 
 
-def _arguments(message: BaseMessage) -> list[Leaf]:
-    if not isinstance(message, AIMessage):
-        return []
-    calls: list[Leaf] = []
-    for name in ("tool_calls", "invalid_tool_calls"):
-        for index, call in enumerate(getattr(message, name)):
-            calls += _leaves(call.get("args"), (name, index, "args"), "")
-    known = {call.get("id") for call in message.tool_calls}
-    for index, block in _call_blocks(message):
-        if block.get("id") not in known:
-            for key in _MIRRORS:
-                calls += _leaves(block.get(key), ("content", index, key), "")
-    if not known:
-        for name in ("tool_calls", "function_call"):
-            calls += _leaves(message.additional_kwargs.get(name), ("additional_kwargs", name), "")
-    return calls
+def _by(call: Any, speaker: ContentWalk, calls: ContentWalk, answers: frozenset[str]) -> ContentWalk:
+    """Who reads the call: one that is the answer itself is read as an answer."""
+    return speaker if answers and isinstance(call, dict) and _in(call.get("name"), answers) else calls
 
 
-def _mirrored(message: BaseMessage, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What else of ``message`` repeats its tool calls, brought in line with ``calls``."""
-    arguments = {call.get("id"): call.get("args") for call in calls}
-    update: dict[str, Any] = {}
-    if isinstance(message.content, list):
-        content = list(message.content)
-        for index, block in _call_blocks(message):
-            if block.get("id") in arguments:
-                content[index] = {key: _like(each, arguments[block["id"]]) if key in _MIRRORS else each
-                                  for key, each in block.items()}  # fmt: skip
-        update["content"] = content
-    if any(name in message.additional_kwargs for name in ("tool_calls", "function_call")):
-        update["additional_kwargs"] = {
-            name: each
-            for name, each in message.additional_kwargs.items()
-            if name not in ("tool_calls", "function_call")
-        }
-    return update
+def _is_call(block: Mapping[Any, Any]) -> bool:
+    return _in(block.get("type"), CALL_BLOCKS) or isinstance(block.get("toolUse"), dict)
 
 
-def _like(old: Any, new: Any) -> Any:
-    return json.dumps(new) if isinstance(old, str) else new
+def _in(value: Any, words: Iterable[str]) -> bool:
+    return isinstance(value, str) and value in words
 
 
-def _call_blocks(message: BaseMessage) -> Iterator[tuple[int, dict[str, Any]]]:
-    for index, block in enumerate(message.content if isinstance(message.content, list) else ()):
-        if isinstance(block, dict) and block.get("type") in CALL_BLOCKS:
-            yield index, block
+def _is_content(value: Sequence[Any]) -> bool:
+    return all(
+        isinstance(each, str) or (isinstance(each, dict) and _in(each.get("type"), TOOL_MESSAGE_BLOCK_TYPES))
+        for each in value
+    )
 
 
-def _belongs_to_call(message: BaseMessage, path: Path) -> bool:
-    """Whether the leaf is part of a tool call, which is checked with the arguments."""
-    if path[:1] == ("additional_kwargs",):
-        return path[1] in ("tool_calls", "function_call")
-    if path[:1] == ("content",) and len(path) > 1 and isinstance(message.content, list):
-        block = message.content[int(path[1])]
-        return isinstance(block, dict) and block.get("type") in CALL_BLOCKS
-    return False
+def _is_text_file(block: Mapping[Any, Any]) -> bool:
+    """Whether the block says that its file is text."""
+    said = [block.get(name) for name in ("mime_type", "media_type", "format", "type")]
+    return any(isinstance(each, str) and (each.startswith("text/") or each in _TEXT_FORMATS) for each in said)
 
 
-def _leaves(value: Any, path: Path, key: str) -> Iterator[Leaf]:
-    if isinstance(value, str):
-        if value.strip() and not value.startswith(_DATA_URL):
-            yield Leaf(path, value, key)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if len(str(value)) > _LONGEST_HARMLESS_NUMBER:  # an account number need not be a string
-            yield Leaf(path, str(value), key)
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            if name not in _NOT_TEXT or _within_call(path):
-                # A content block's own "text" says nothing about what stands there; an argument's name does.
-                yield from _leaves(each, (*path, name), "" if name in ("text", "content") else str(name))
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        for index, each in enumerate(value):
-            yield from _leaves(each, (*path, index), key)
+def _without_tokens(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    if not any(isinstance(name, str) and _TOKEN_BY_TOKEN.search(name) for name in value):
+        return value
+    return {
+        name: each
+        for name, each in value.items()
+        if not (isinstance(name, str) and _TOKEN_BY_TOKEN.search(name))
+    }
 
 
-def _within_call(path: Path) -> bool:
-    """Names of a tool's parameters are the application's: there, ``id`` or ``data`` may well be text."""
-    return not path or path[0] in ("tool_calls", "invalid_tool_calls", "artifact")
-
-
-def _rebuilt(value: Any, changed: dict[Path, str]) -> Any:
-    if () in changed:
-        return changed[()]
+def _counts(value: Any) -> Any:
+    """Numbers of tokens, and nothing else."""
     if isinstance(value, Mapping):
-        return {name: _below(each, name, changed, _rebuilt) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_below(each, index, changed, _rebuilt) for index, each in enumerate(value)]
-    return value
+        new = {
+            name: count
+            for name, each in value.items()
+            if isinstance(name, str) and is_token(name) and (count := _counts(each)) is not None
+        }
+        is_same = (
+            type(value) is dict and len(new) == len(value) and all(new[name] is value[name] for name in new)
+        )
+        return value if is_same else new
+    is_count = isinstance(value, int | float) and len(str(value)) <= _LONGEST_COUNT
+    return value if is_count else None
 
 
-def _below(
-    value: Any, step: str | int, changed: dict[Path, str], rebuild: Callable[[Any, dict[Path, str]], Any]
-) -> Any:
-    below = {path[1:]: text for path, text in changed.items() if path and path[0] == step}
-    return rebuild(value, below) if below else value
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, if each of its keys occurs once: of two values, one would go unread."""
+    if len(result := dict(pairs)) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return result
+
+
+def _repeats(kept: Mapping[str, Any], message: AIMessage) -> bool:
+    """Whether the provider's own form of the tool calls says what ``message.tool_calls`` say."""
+    raw = [*(kept.get("tool_calls") or ()), *([kept["function_call"]] if kept.get("function_call") else ())]
+    said = [(call["name"], call["args"]) for call in message.tool_calls]
+    try:
+        functions = [call.get("function", call) for call in raw]
+        return all((each["name"], json.loads(each["arguments"])) in said for each in functions)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
