@@ -112,7 +112,7 @@ def read_message(
     *,
     answers: frozenset[str] = frozenset(),
     way: Direction | None = None,
-    with_info: Mapping[str, Any] | None = None,
+    with_info: dict[str, Any] | None = None,
 ) -> Reading[tuple[MessageT, dict[str, Any] | None]]:
     """A message, and what a model's answer has beside it. All of it goes one ``way``, if that is given.
 

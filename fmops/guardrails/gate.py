@@ -72,11 +72,13 @@ class Gate:
             self.message_id = message.id
         content = message.content
         held: list[Any] = []
+        block: Any
         for position, block in enumerate([content] if isinstance(content, str) else content):
             lane, text, remainder = self._lane(block, position)
             if lane is None:
-                is_call = isinstance(block, dict) and block.get("type") in CALL_BLOCKS and "index" in block
-                held.append(self._call_blocks.apart(block) if is_call else block)
+                if isinstance(block, dict) and block.get("type") in CALL_BLOCKS and "index" in block:
+                    block = self._call_blocks.apart(block)
+                held.append(block)
                 continue
             if remainder:
                 held.append(remainder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents.middleware import (
     AgentMiddleware,
@@ -164,14 +164,14 @@ def _way(error: Exception) -> Direction:
     return Direction.TOOL_ARGUMENTS if isinstance(error, GraphBubbleUp) else Direction.TOOL_RESULTS
 
 
-def _marked(request: ToolCallRequest, result: Any) -> Any:
+def _marked(request: ToolCallRequest, result: Any) -> _Result:
     """A result that was withheld is an error to the model, and a message whatever it was."""
     if isinstance(result, str):
         call = request.tool_call
         return ToolMessage(result, tool_call_id=str(call["id"]), name=call["name"], status="error")
     if isinstance(result, ToolMessage) and str(result.content).startswith(WITHHELD):
         return result.model_copy(update={"status": "error"})
-    return result
+    return cast(_Result, result)
 
 
 def _refused(request: ToolCallRequest, outcome: Outcome) -> ToolMessage:
