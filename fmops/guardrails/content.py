@@ -207,7 +207,7 @@ class ContentWalk(Walk):
             return self.once(value, lambda: self.sequence(value, self._item))
         return self.data(value)
 
-    def special(self, value: Any, label: str) -> Any:
+    def special(self, value: Any) -> Any:
         match value:
             case BaseMessage():
                 return self.message(value)
@@ -350,12 +350,11 @@ class ContentWalk(Walk):
         match value:
             case str() | bytes() if is_file and name in _FILE_FIELDS:
                 return self._file(value, is_text=is_text)
-            case bytes() if name in _OPAQUE:
-                return self._file(value, is_text=False)
-            case str() if type(value) is str and (
-                (name in _PROTOCOL and is_token(value)) or (name in _OPAQUE and is_opaque(value))
-            ):
+            case str() if type(value) is str and name in _PROTOCOL and is_token(value):
                 return value
+            case str() | bytes() if name in _OPAQUE:
+                is_known = type(value) is str and is_opaque(value)
+                return value if is_known else self._file(value, is_text=False)
             case _ if name in _DATA_FIELDS:
                 return self.data(value, label_of(name))
             case dict():

@@ -147,12 +147,12 @@ class Walk:
             if name in known or self.key(name) == name
         }
 
-    def special(self, value: Any, label: str) -> Any:  # noqa: ARG002 - for those that override it
+    def special(self, value: Any) -> Any:  # noqa: ARG002 - for those that override it
         """A value that is more than data; ``NotImplemented`` if it is not."""
         return NotImplemented
 
     def _inside(self, value: Any, label: str) -> Any:
-        if (new := self.special(value, label)) is not NotImplemented:
+        if (new := self.special(value)) is not NotImplemented:
             return new
         if isinstance(value, Mapping):
             return self.mapping(value, lambda name, each: self.data(each, label_of(name)))
