@@ -87,10 +87,15 @@ class Reading(Generic[T]):
     value: T
     parts: list[Part]
     _read: Callable[[T, _Pass], T] = field(repr=False)
+    _found: Mapping[Key, None] = field(repr=False)
 
     def replaced(self, changed: Mapping[Key, str]) -> T:
         """The thing with these texts changed; what is not changed is the same object."""
-        return self._read(self.value, _Pass(lambda key: changed.get(key, key[2]))) if changed else self.value
+        if not changed:
+            return self.value
+        kept = {**{key: key[2] for key in self._found}, **changed}
+        # A text that was not checked is none of those: it does not go on.
+        return self._read(self.value, _Pass(lambda key: kept.get(key, UNREADABLE)))
 
 
 class _Pass:
@@ -424,7 +429,7 @@ def _reading(value: T, read: Callable[[T, _Pass], T], role: Role | None = None) 
         )
         for direction, leaves in ways.items()
     ]
-    return Reading(known, parts, read)
+    return Reading(known, parts, read, found)
 
 
 def _redacted(text: str, begin: int, redactions: Sequence[Redaction], first: int) -> str:

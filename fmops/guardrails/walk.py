@@ -108,7 +108,10 @@ class Walk:
             result = read()
         finally:
             self._depth -= 1
-        self._seen[id(value)] = (value, result)
+        if isinstance(result, str):  # a text is named by where it stands
+            del self._seen[id(value)]
+        else:
+            self._seen[id(value)] = (value, result)
         return result
 
     def mapping(self, value: Mapping[Any, Any], member: Callable[[Any, Any], Any]) -> Any:

@@ -86,6 +86,7 @@ def _hidden(text: str) -> bool:
 def _texts(thing: Any, seen: set[int], depth: int) -> Iterator[str]:
     if isinstance(thing, str | int | float):
         yield str(thing)
+        yield from _texts(getattr(thing, "__dict__", None), seen, depth + 1)
     elif isinstance(thing, bytes | bytearray):
         yield bytes(thing).decode("latin-1")
     elif thing is not None and id(thing) not in seen and depth < 40:
@@ -96,8 +97,8 @@ def _texts(thing: Any, seen: set[int], depth: int) -> Iterator[str]:
         for name, each in _members(thing):
             if isinstance(name, str):
                 yield name
-            elif isinstance(name, bytes):
-                yield name.decode("latin-1")
+            elif not isinstance(name, int):
+                yield from _texts(name, seen, depth + 1)
             yield from _texts(each, seen, depth + 1)
 
 
