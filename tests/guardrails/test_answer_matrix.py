@@ -25,6 +25,8 @@ from pydantic import BaseModel, Field
 from fmops.guardrails import GuardedChatModel, GuardrailMiddleware
 from tests.guardrails.planted import PLANTS, Recorder, Tracer, engine, leaked
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2).decode()
 
 
@@ -265,7 +267,7 @@ async def _checkpoints(config: Config) -> Any:
     try:
         return await KEEPING.ainvoke({"messages": ASK}, {**config, "configurable": {"thread_id": "1"}})
     finally:
-        assert not leaked(list(SAVER.list(None)), SAVER.blobs, SAVER.writes)
+        assert not leaked(SAVER.storage, SAVER.blobs, SAVER.writes)
 
 
 async def _state_only(config: Config) -> Any:
