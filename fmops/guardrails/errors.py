@@ -10,8 +10,9 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command, Interrupt
 from pydantic_core import ValidationError
 
-from fmops.guardrails.content import ContentWalk, Reading, read_with
+from fmops.guardrails.content import Reading, read_with
 from fmops.guardrails.forms import is_token
+from fmops.guardrails.messages import ContentWalk
 from fmops.guardrails.types import Direction
 
 

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/+=|$-]{1,128}")
 _ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:")
-_LONG_NUMBER = re.compile(r"(?:\d[_.:/+=|$-]?){9}")
+_LONG_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d(?:[_.:/+=|$-]?\d){8,}(?![A-Za-z0-9])|\d{13}")
+"""Nine digits or more that stand by themselves, or thirteen in a row: hexadecimal ids hardly ever have those."""
+_DAY = re.compile(r"(?<!\d)20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)")
+"""A date as models have it in their names."""
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
     r"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
@@ -32,7 +35,7 @@ def is_token(text: str) -> bool:
     """Whether it is an id or a word of a protocol: short, without spaces, and no number in it that could be a person's."""
     if arn := _ARN.match(text):
         text = text[arn.end() :]
-    return _TOKEN.fullmatch(text) is not None and _LONG_NUMBER.search(text) is None
+    return _TOKEN.fullmatch(text) is not None and _LONG_NUMBER.search(_DAY.sub("", text)) is None
 
 
 def is_inert(text: str) -> bool:

@@ -14,8 +14,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_
 from langchain_core.messages.tool import ToolCallChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
-from fmops.guardrails.content import CALL_BLOCKS
 from fmops.guardrails.forms import is_token
+from fmops.guardrails.messages import CALL_BLOCKS
 from fmops.guardrails.settings import StreamSettings
 from fmops.guardrails.windows import Lane, Window
 

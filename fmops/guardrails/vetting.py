@@ -135,9 +135,11 @@ def _blocked(outcome: Outcome) -> Any:
 
 
 def _message(message: MessageT, answers: Answers = _NO_ANSWERS) -> _Plan[MessageT]:
-    if isinstance(message, ToolMessage):
+    is_answer = isinstance(message, ToolMessage) and message.name in answers
+    if isinstance(message, ToolMessage) and not is_answer:
         return _message_of_tool(message)
-    plan = _plan(content.read_message(message, answers=answers), _blocked)
+    reading = content.read_message(message, answers=answers, way=Direction.OUTPUT if is_answer else None)
+    plan = _plan(reading, _blocked)
     return _Plan(plan.parts, lambda outcomes: plan.conclude(outcomes)[0])
 
 
