@@ -9,9 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.load.serializable import Serializable
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.tracers.schemas import Run
+from pydantic import BaseModel
 
 from fmops.guardrails import Category, GuardrailEngine, GuardrailSettings
 from tests.guardrails.fakes import Patterns
@@ -92,7 +92,10 @@ def _texts(thing: Any, seen: set[int], depth: int) -> Iterator[str]:
         yield bytes(thing).decode("latin-1")
     elif thing is not None and id(thing) not in seen and depth < 40:
         seen.add(id(thing))
-        if not isinstance(thing, Mapping | list | tuple | set | frozenset | Serializable | Run):
+        is_shown = isinstance(thing, Mapping | list | tuple | set | frozenset) or (
+            isinstance(thing, BaseModel) and type(thing).__module__.startswith("lang")
+        )
+        if not is_shown:  # by what it holds; LangChain's own take long to say it
             yield _said(repr, thing)
             yield _said(str, thing)
         for name, each in _members(thing):

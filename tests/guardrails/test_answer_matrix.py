@@ -23,7 +23,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel, Field
 
 from fmops.guardrails import GuardedChatModel, GuardrailMiddleware
-from tests.guardrails.planted import PLANTS, Recorder, Tracer, engine, leaked
+from tests.guardrails.planted import CARD, PLANTS, Recorder, Tracer, engine, leaked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -318,17 +318,30 @@ SURFACES: dict[str, Surface] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+async def _came(surface: str, shape: str, plant: str) -> tuple[Any, list[str]]:
+    """What came, and what leaked, of one cell."""
+    MODEL.answer = SHAPES[shape](plant)
+    callbacks: list[Any] = [recorder := Recorder(), tracer := Tracer()]
+    try:
+        came: Any = await SURFACES[surface](GUARDED, {"callbacks": callbacks, "metadata": {}})
+    except Exception as error:  # noqa: BLE001 - what is raised leaves, too
+        came = error
+    return came, leaked(came, recorder.seen, tracer.runs)
+
+
 @pytest.mark.parametrize("surface", SURFACES)
-async def test_nothing_planted_in_an_answer_leaves(surface: str, shape: str) -> None:
-    for plant in PLANTS:
-        MODEL.answer = SHAPES[shape](plant)
-        callbacks: list[Any] = [recorder := Recorder(), tracer := Tracer()]
-        try:
-            came: Any = await SURFACES[surface](GUARDED, {"callbacks": callbacks, "metadata": {}})
-        except Exception as error:  # noqa: BLE001 - what is raised leaves, too
-            came = error
-        assert not leaked(came, recorder.seen, tracer.runs)
+async def test_nothing_planted_in_an_answer_leaves(surface: str) -> None:
+    """One row of the matrix for each surface: a cell for each shape, and both plants in each."""
+    cells = {(shape, plant): (await _came(surface, shape, plant))[1] for shape in SHAPES for plant in PLANTS}
+    assert len(cells) >= 2 * 40
+    assert not {cell: found for cell, found in cells.items() if found}
+
+
+@pytest.mark.parametrize("shape", [shape for shape in SHAPES if "error" not in shape])
+async def test_a_redacted_answer_comes_all_the_same(shape: str) -> None:
+    for surface in ("ainvoke", "stream"):
+        came, _ = await _came(surface, shape, CARD)
+        assert isinstance(came, AIMessage | list)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
