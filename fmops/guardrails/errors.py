@@ -40,7 +40,7 @@ def _read(error: BaseException, walk: ContentWalk) -> BaseException:
 
 def _read_inside(error: BaseException, walk: ContentWalk) -> BaseException:
     words = walk.string(old_words := _words(error))
-    details = error.json() if isinstance(error, ValidationError) else ""
+    details = _details(error)
     members = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
     new_members = tuple(_read(each, walk) for each in members)
     args = walk.data(error.args) if not members else (walk.string(error.message), new_members)  # type: ignore[attr-defined]
@@ -51,7 +51,8 @@ def _read_inside(error: BaseException, walk: ContentWalk) -> BaseException:
     )
     is_same = (
         words == old_words
-        and walk.string(details) == details  # their words are cut short
+        and details is not None
+        and walk.string(details) == details
         and all(new is old for new, old in zip(new_members, members, strict=True))
         and (args is error.args or bool(members))
         and (not members or args[0] == error.message)  # type: ignore[attr-defined]
@@ -106,6 +107,14 @@ def _codes(value: Any) -> Any:
     if isinstance(value, str):
         return str(value) if is_token(value) else None
     return value if isinstance(value, int) and abs(value) < 1_000_000 else None
+
+
+def _details(error: BaseException) -> str | None:
+    """What a validation error holds beyond its words, which it cuts short; none if that cannot be read."""
+    try:
+        return error.json() if isinstance(error, ValidationError) else ""
+    except Exception:  # noqa: BLE001 - its input may be anything
+        return None
 
 
 def _words(error: BaseException) -> str:

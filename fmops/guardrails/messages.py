@@ -43,6 +43,7 @@ _KNOWN_KEYS = _PROTOCOL | _OPAQUE | _FILE_BLOCKS | _FILE_CONTAINERS | _FILE_FIEL
 _TOKEN_BY_TOKEN = re.compile(r"log_?prob|token_ids|^tokens$", re.IGNORECASE)
 """What repeats the answer in pieces in which nothing can be found."""
 _LONGEST_COUNT = 11
+_LARGEST_MEASURE = 1_000_000
 
 
 class ContentWalk(Walk):
@@ -73,7 +74,8 @@ class ContentWalk(Walk):
         if isinstance(value, str):
             return value if type(value) is str and is_inert(value) else self.string(value, label)
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return self.number(value, label, harmless=_LONGEST_COUNT)
+            is_measure = isinstance(value, float) and abs(value) < _LARGEST_MEASURE
+            return value if is_measure else self.number(value, label, harmless=_LONGEST_COUNT)
         if isinstance(value, Mapping):
             kept = _without_tokens(value)
             return self.once(value, lambda: self._metadata_mapping(kept))
@@ -342,7 +344,7 @@ def _counts(value: Any) -> Any:
             type(value) is dict and len(new) == len(value) and all(new[name] is value[name] for name in new)
         )
         return value if is_same else new
-    is_count = isinstance(value, int | float) and len(str(value)) <= _LONGEST_COUNT
+    is_count = isinstance(value, int | float) and abs(value) < 10**_LONGEST_COUNT
     return value if is_count else None
 
 

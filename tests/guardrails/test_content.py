@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import (
@@ -285,3 +286,45 @@ async def test_a_command_that_is_blocked_leaves_its_messages() -> None:
     vetted = await Vetting(engine()).result(Command(update={"messages": [done], "note": PHRASE}, goto="next"))
     assert vetted == Command(update={"messages": [done]})
     assert (await Vetting(engine()).data("x", Direction.OUTPUT)) == "x"
+
+
+# Errors.
+
+
+def _validation_error(text: str) -> Exception:
+    class Strict(BaseModel):
+        count: int
+
+    try:
+        Strict.model_validate({"count": f"{'x' * 60} {text} {'x' * 60}"})
+    except ValueError as error:
+        return error
+    raise AssertionError
+
+
+async def test_an_error_in_which_there_is_nothing_is_the_same_object() -> None:
+    error = ConnectionError("no route")
+    error.__cause__ = OSError(113, "no route", "host")
+    error.add_note("after 3 attempts")
+    assert await Vetting(engine()).error(error, Direction.TOOL_RESULTS) is error
+    clean = _validation_error("fine")
+    assert await Vetting(engine()).error(clean, Direction.TOOL_RESULTS) is clean
+
+
+async def test_an_error_keeps_its_class_and_its_codes() -> None:
+    """A caller that retries by class, or reads the service's code, still can."""
+    response: Any = {
+        "Error": {"Code": "ThrottlingException", "Message": f"for {CARD}"},
+        "ResponseMetadata": {"HTTPStatusCode": 429},
+    }
+    for plant in (CARD, PHRASE):
+        error = ClientError(
+            {**response, "Error": {**response["Error"], "Message": f"for {plant}"}}, "Converse"
+        )
+        vetted = await Vetting(engine()).error(error, Direction.OUTPUT)
+        assert isinstance(vetted, ClientError)
+        assert vetted.response["Error"]["Code"] == "ThrottlingException"
+        assert not leaked(vetted)
+    hidden = _validation_error(CARD)
+    assert CARD not in str(hidden), "its words are cut short"
+    assert not leaked(await Vetting(engine()).error(hidden, Direction.TOOL_RESULTS))
