@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 from local.api import NotImplementedHere, Params, ServiceError
 
@@ -127,22 +128,28 @@ def _result(result: Params) -> str:
 
 def _events(chunks: Any, began: float) -> Iterator[Params]:
     yield {"messageStart": {"role": "assistant"}}
-    open_block = NO_BLOCK  # OpenAI's index of the tool call that is open, or one of the two below it
+    open_block: Any = NO_BLOCK  # OpenAI's index of the tool call that is open, or one of the two below it
+    open_id: str | None = None
     index, stop_reason, usage = -1, "end_turn", None
     for chunk in chunks:
         usage = chunk.usage or usage
         for choice in chunk.choices:
-            pieces: list[tuple[int, str | None, Any]] = (
+            pieces: list[tuple[Any, str | None, Any]] = (
                 [(TEXT_BLOCK, choice.delta.content, None)] if choice.delta.content else []
             )
-            pieces += [(call.index, call.function.arguments, call) for call in choice.delta.tool_calls or []]
+            pieces += [
+                (call.index, call.function and call.function.arguments, call)
+                for call in choice.delta.tool_calls or []
+            ]
             for block, piece, call in pieces:
-                if block != open_block:
+                if block != open_block or _begins(call, open_id):
                     if open_block != NO_BLOCK:
                         yield {"contentBlockStop": {"contentBlockIndex": index}}
                     open_block, index = block, index + 1
                     if call is not None:
-                        start = {"toolUse": {"toolUseId": call.id, "name": call.function.name}}
+                        open_id = call.id
+                        name = (call.function and call.function.name) or ""
+                        start = {"toolUse": {"toolUseId": call.id or f"tooluse_{uuid4().hex}", "name": name}}
                         yield {"contentBlockStart": {"contentBlockIndex": index, "start": start}}
                 delta = {"text": piece} if call is None else {"toolUse": {"input": piece or ""}}
                 yield {"contentBlockDelta": {"contentBlockIndex": index, "delta": delta}}
@@ -158,3 +165,10 @@ def _events(chunks: Any, began: float) -> Iterator[Params]:
             "metrics": {"latencyMs": round((time.monotonic() - began) * 1000)},
         }
     }
+
+
+def _begins(call: Any, open_id: str | None) -> bool:
+    """Whether the piece begins another call, though its index is the open one's: some servers count none."""
+    if call is None or not (call.function and call.function.name):
+        return False
+    return not open_id or call.id not in (None, "", open_id)

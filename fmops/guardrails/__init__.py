@@ -2,6 +2,7 @@
 
 from fmops.guardrails.build import build_engine
 from fmops.guardrails.categories import Category, Group
+from fmops.guardrails.content import from_client
 from fmops.guardrails.engine import GuardrailEngine, Observer
 from fmops.guardrails.middleware import GuardrailMiddleware
 from fmops.guardrails.model import GuardedChatModel
@@ -43,4 +44,5 @@ __all__ = [
     "build_engine",
     "current_turn",
     "disclose",
+    "from_client",
 ]

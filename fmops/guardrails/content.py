@@ -1,237 +1,181 @@
-"""The texts within messages: found wherever they stand, checked together, put back where they were.
-
-Covers plain content, lists of content blocks (text, reasoning, tool use, what a provider invents), tool calls,
-additional keyword arguments and tool artifacts. Binary data, ids and types are not text.
-"""
+"""The texts of something that is to be checked: found wherever they stand, checked together, put back where they were."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 
-from fmops.guardrails.seals import is_sealed
-from fmops.guardrails.types import Direction, Outcome, Role
+from fmops.guardrails.messages import ContentWalk, MessageT
+from fmops.guardrails.types import Direction, Outcome, Redaction, Role
+from fmops.guardrails.walk import UNREADABLE
 
-Path = tuple[str | int, ...]
-MessageT = TypeVar("MessageT", bound=BaseMessage)
+T = TypeVar("T")
 
-_NOT_TEXT = frozenset(
-    {"type", "id", "index", "data", "base64", "bytes", "mime_type", "media_type", "source_type", "format", "signature",
-     "thought_signature", "file_id", "tool_use_id", "tool_call_id", "call_id", "role", "status", "detail", "extras"}
-)  # fmt: skip
-_DATA_URL = "data:"
-CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "input_json_delta", "function_call"})
-_MIRRORS = ("input", "args", "partial_json", "arguments")
-_LONGEST_HARMLESS_NUMBER = 6
+Key = tuple[Direction, str, str]
+"""A text: the way it goes, the key that names it, and the text."""
 
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """A text within a message: where it stands, and the key that names it there."""
-
-    path: Path
-    text: str
-    key: str = ""
+_CLIENT = "fmops_client"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The leaves of a message that go one way; they are checked as one text, so that a message costs one check."""
+    """The texts of something that go one way; they are checked as one, so that a message costs one check."""
 
     direction: Direction
     role: Role
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[tuple[str, str], ...]
+    """Keys and texts."""
 
     @property
     def text(self) -> str:
-        return "\n".join(f"{_label(leaf)}{leaf.text}" for leaf in self.leaves)
+        return "\n".join(f"{label}: {text}" if label else text for label, text in self.leaves)
 
-    def apply(self, outcome: Outcome) -> dict[Path, str]:
+    def apply(self, outcome: Outcome) -> dict[Key, str]:
         """The texts that differ after redaction. A redaction that spans several leaves replaces in each."""
-        changed: dict[Path, str] = {}
-        begin = 0
-        for leaf in self.leaves:
-            begin += len(_label(leaf))
-            end = begin + len(leaf.text)
-            pieces: list[str] = []
-            position = begin
-            for redaction in outcome.redactions:
-                if redaction.begin < end and begin < redaction.end:
-                    pieces += (
-                        leaf.text[position - begin : max(0, redaction.begin - begin)],
-                        redaction.replacement,
-                    )
-                    position = min(redaction.end, end)
-            if pieces:
-                changed[leaf.path] = "".join([*pieces, leaf.text[position - begin :]])
+        changed: dict[Key, str] = {}
+        redactions = outcome.redactions
+        begin, first = 0, 0
+        for label, text in self.leaves:
+            begin += len(label) + 2 if label else 0
+            end = begin + len(text)
+            while first < len(redactions) and redactions[first].end <= begin:
+                first += 1
+            if first < len(redactions) and redactions[first].begin < end:
+                changed[self.direction, label, text] = _redacted(text, begin, redactions, first)
             begin = end + 1
         return changed
 
 
-def parts(message: BaseMessage) -> list[Part]:
-    """What is to be checked of ``message``: its text by who wrote it, and the arguments of its tool calls."""
+@dataclass
+class Reading(Generic[T]):
+    """What there is to check in something, and the thing itself, of known things only."""
+
+    value: T
+    parts: list[Part]
+    _read: Callable[[T, _Pass], T] = field(repr=False)
+    _found: Mapping[Key, None] = field(repr=False)
+
+    def replaced(self, changed: Mapping[Key, str]) -> T:
+        """The thing with these texts changed; what is not changed is the same object."""
+        if not changed:
+            return self.value
+        kept = {**{key: key[2] for key in self._found}, **changed}
+        # A text that was not checked is none of those: it does not go on.
+        return self._read(self.value, _Pass(lambda key: kept.get(key, UNREADABLE)))
+
+
+class _Pass:
+    """One pass over something, with a walk for each way that its texts go."""
+
+    def __init__(self, text: Callable[[Key], str], role: Role | None = None) -> None:
+        self._text = text
+        self._walks: dict[Direction, ContentWalk] = {}
+        self.role = role
+
+    def way(self, direction: Direction) -> ContentWalk:
+        if direction not in self._walks:
+            self._walks[direction] = ContentWalk(lambda text, label: self._text((direction, label, text)))
+        return self._walks[direction]
+
+
+def read_message(
+    message: MessageT,
+    *,
+    answers: frozenset[str] = frozenset(),
+    way: Direction | None = None,
+    with_info: dict[str, Any] | None = None,
+) -> Reading[tuple[MessageT, dict[str, Any] | None]]:
+    """A message, and what a model's answer has beside it. All of it goes one ``way``, if that is given.
+
+    Calls of the tools in ``answers`` are no calls: their arguments are what the user reads.
+    """
     direction, role = _speaker(message)
-    names = (
-        ("additional_kwargs", "artifact")
-        if is_sealed(message)
-        else ("content", "additional_kwargs", "artifact")
-    )
-    texts = [
-        leaf
-        for name in names
-        for leaf in _leaves(getattr(message, name, None), (name,), "")
-        if not _belongs_to_call(message, leaf.path)
-    ]
-    found = [Part(direction, role, tuple(texts))] if texts else []
-    if arguments := _arguments(message):
-        found.append(Part(Direction.TOOL_ARGUMENTS, "assistant", tuple(arguments)))
-    return found
+
+    def read(value: tuple[MessageT, Any], one: _Pass) -> tuple[MessageT, Any]:
+        speaker = one.way(way or direction)
+        calls = one.way(Direction.TOOL_ARGUMENTS) if direction is Direction.OUTPUT and not way else speaker
+        given, info = value
+        return speaker.message(given, calls, answers), None if info is None else speaker.metadata(info)
+
+    return _reading((message, with_info), read, way.role if way else role)
 
 
-def replace(message: MessageT, changed: Mapping[Path, str]) -> MessageT:
-    """A copy of ``message`` with these texts; everything else, its id and tool calls included, stays."""
-    if not changed:
-        return message
-    names = {str(path[0]) for path in changed}
-    update = {
-        name: _rebuilt(
-            getattr(message, name), {path[1:]: text for path, text in changed.items() if path[0] == name}
+def read_metadata(value: dict[str, Any] | None) -> Reading[dict[str, Any] | None]:
+    """What a model says of its answers."""
+    return _reading(value, lambda each, one: one.way(Direction.OUTPUT).metadata(each))
+
+
+def read_arguments(arguments: Mapping[str, Any]) -> Reading[dict[str, Any]]:
+    """The arguments of one tool call."""
+    return _reading(dict(arguments), lambda each, one: one.way(Direction.TOOL_ARGUMENTS).data(each))
+
+
+def read_data(value: Any, way: Direction) -> Reading[Any]:
+    """Any value that goes this way."""
+    return _reading(value, lambda each, one: one.way(way).data(each))
+
+
+def read_result(value: Any) -> Reading[Any]:
+    """What a tool gave back: content blocks, data, either with an artifact."""
+    return _reading(value, lambda each, one: one.way(Direction.TOOL_RESULTS).result(each))
+
+
+def read_with(value: T, way: Direction, read: Callable[[T, ContentWalk], T]) -> Reading[T]:
+    """Something that ``read`` knows how to walk."""
+    return _reading(value, lambda each, one: read(each, one.way(way)))
+
+
+def from_client(message: MessageT) -> MessageT:
+    """``message`` marked as sent by a client, whoever it says spoke: it is checked as input, like a user's."""
+    return message.model_copy(update={"response_metadata": {**message.response_metadata, _CLIENT: True}})
+
+
+def _reading(value: T, read: Callable[[T, _Pass], T], role: Role | None = None) -> Reading[T]:
+    found: dict[Key, None] = {}
+
+    def keep(key: Key) -> str:
+        found.setdefault(key)
+        return key[2]
+
+    known = read(value, _Pass(keep))
+    ways: dict[Direction, list[tuple[str, str]]] = {}
+    for direction, label, text in found:
+        ways.setdefault(direction, []).append((label, text))
+    parts = [
+        Part(
+            direction,
+            direction.role if direction is Direction.TOOL_ARGUMENTS else role or direction.role,
+            tuple(leaves),
         )
-        for name in names
-    }
-    message = message.model_copy(update=update)
-    if "tool_calls" in update:
-        message = message.model_copy(update=_mirrored(message, update["tool_calls"]))
-    return message
+        for direction, leaves in ways.items()
+    ]
+    return Reading(known, parts, read, found)
 
 
-def arguments_part(arguments: Mapping[str, Any]) -> Part:
-    """The arguments of one tool call, for a check of their own."""
-    return Part(Direction.TOOL_ARGUMENTS, "assistant", tuple(_leaves(dict(arguments), (), "")))
-
-
-def result_part(result: Any) -> Part:
-    """What a tool gave back, as far as it is text or structured data."""
-    return Part(Direction.TOOL_RESULTS, "user", tuple(_leaves(result, (), "")))
-
-
-def rebuilt(value: Any, changed: Mapping[Path, str]) -> Any:
-    """``value`` with the texts at these paths replaced."""
-    return _rebuilt(value, dict(changed)) if changed else value
-
-
-def _label(leaf: Leaf) -> str:
-    return f"{leaf.key}: " if leaf.key else ""
+def _redacted(text: str, begin: int, redactions: Sequence[Redaction], first: int) -> str:
+    pieces: list[str] = []
+    position, end = begin, begin + len(text)
+    for index in range(first, len(redactions)):
+        redaction = redactions[index]
+        if redaction.begin >= end:
+            break
+        pieces += (text[position - begin : max(0, redaction.begin - begin)], redaction.replacement)
+        position = min(redaction.end, end)
+    return "".join([*pieces, text[position - begin :]])
 
 
 def _speaker(message: BaseMessage) -> tuple[Direction, Role]:
     match message:
         case ToolMessage():
             return Direction.TOOL_RESULTS, "user"
+        case _ if message.response_metadata.get(_CLIENT):
+            return Direction.INPUT, "user"
         case AIMessage():
             return Direction.OUTPUT, "assistant"
         case SystemMessage():
             return Direction.INPUT, "system"
         case _:
             return Direction.INPUT, "user"
-
-
-def _arguments(message: BaseMessage) -> list[Leaf]:
-    if not isinstance(message, AIMessage):
-        return []
-    calls: list[Leaf] = []
-    for name in ("tool_calls", "invalid_tool_calls"):
-        for index, call in enumerate(getattr(message, name)):
-            calls += _leaves(call.get("args"), (name, index, "args"), "")
-    known = {call.get("id") for call in message.tool_calls}
-    for index, block in _call_blocks(message):
-        if block.get("id") not in known:
-            for key in _MIRRORS:
-                calls += _leaves(block.get(key), ("content", index, key), "")
-    if not known:
-        for name in ("tool_calls", "function_call"):
-            calls += _leaves(message.additional_kwargs.get(name), ("additional_kwargs", name), "")
-    return calls
-
-
-def _mirrored(message: BaseMessage, calls: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What else of ``message`` repeats its tool calls, brought in line with ``calls``."""
-    arguments = {call.get("id"): call.get("args") for call in calls}
-    update: dict[str, Any] = {}
-    if isinstance(message.content, list):
-        content = list(message.content)
-        for index, block in _call_blocks(message):
-            if block.get("id") in arguments:
-                content[index] = {key: _like(each, arguments[block["id"]]) if key in _MIRRORS else each
-                                  for key, each in block.items()}  # fmt: skip
-        update["content"] = content
-    if any(name in message.additional_kwargs for name in ("tool_calls", "function_call")):
-        update["additional_kwargs"] = {
-            name: each
-            for name, each in message.additional_kwargs.items()
-            if name not in ("tool_calls", "function_call")
-        }
-    return update
-
-
-def _like(old: Any, new: Any) -> Any:
-    return json.dumps(new) if isinstance(old, str) else new
-
-
-def _call_blocks(message: BaseMessage) -> Iterator[tuple[int, dict[str, Any]]]:
-    for index, block in enumerate(message.content if isinstance(message.content, list) else ()):
-        if isinstance(block, dict) and block.get("type") in CALL_BLOCKS:
-            yield index, block
-
-
-def _belongs_to_call(message: BaseMessage, path: Path) -> bool:
-    """Whether the leaf is part of a tool call, which is checked with the arguments."""
-    if path[:1] == ("additional_kwargs",):
-        return path[1] in ("tool_calls", "function_call")
-    if path[:1] == ("content",) and len(path) > 1 and isinstance(message.content, list):
-        block = message.content[int(path[1])]
-        return isinstance(block, dict) and block.get("type") in CALL_BLOCKS
-    return False
-
-
-def _leaves(value: Any, path: Path, key: str) -> Iterator[Leaf]:
-    if isinstance(value, str):
-        if value.strip() and not value.startswith(_DATA_URL):
-            yield Leaf(path, value, key)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        if len(str(value)) > _LONGEST_HARMLESS_NUMBER:  # an account number need not be a string
-            yield Leaf(path, str(value), key)
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            if name not in _NOT_TEXT or _within_call(path):
-                # A content block's own "text" says nothing about what stands there; an argument's name does.
-                yield from _leaves(each, (*path, name), "" if name in ("text", "content") else str(name))
-    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
-        for index, each in enumerate(value):
-            yield from _leaves(each, (*path, index), key)
-
-
-def _within_call(path: Path) -> bool:
-    """Names of a tool's parameters are the application's: there, ``id`` or ``data`` may well be text."""
-    return not path or path[0] in ("tool_calls", "invalid_tool_calls", "artifact")
-
-
-def _rebuilt(value: Any, changed: dict[Path, str]) -> Any:
-    if () in changed:
-        return changed[()]
-    if isinstance(value, Mapping):
-        return {name: _below(each, name, changed, _rebuilt) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_below(each, index, changed, _rebuilt) for index, each in enumerate(value)]
-    return value
-
-
-def _below(
-    value: Any, step: str | int, changed: dict[Path, str], rebuild: Callable[[Any, dict[Path, str]], Any]
-) -> Any:
-    below = {path[1:]: text for path, text in changed.items() if path and path[0] == step}
-    return rebuild(value, below) if below else value

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
 from contextvars import copy_context
 from typing import Any, Protocol, cast
 
 from langchain_core.language_models.chat_models import agenerate_from_stream
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from fmops.guardrails.engine import GuardrailEngine
-from fmops.guardrails.gate import Gate
+from fmops.guardrails.gate import Gate, call_chunks
 from fmops.guardrails.types import Direction, GuardrailBlocked, Outcome
-from fmops.guardrails.vetting import Vetting
+from fmops.guardrails.vetting import Answers, Vetting
 from fmops.guardrails.windows import Window
 
-_Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[AIMessage] | BaseException | None
+_Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[ChatResult] | BaseException | None
 
 
 class Flow(Protocol):
@@ -40,8 +39,11 @@ class Flow(Protocol):
 class WholeFlow:
     """A model call whose answer comes at once."""
 
-    def __init__(self, engine: GuardrailEngine, source: Coroutine[Any, Any, ChatResult]) -> None:
+    def __init__(
+        self, engine: GuardrailEngine, source: Coroutine[Any, Any, ChatResult], answers: Answers
+    ) -> None:
         self._vetting = Vetting(engine)
+        self._answers = answers
         self._source = source
         self._task: asyncio.Task[ChatResult] | None = None
 
@@ -63,16 +65,27 @@ class WholeFlow:
         self._source.close()
 
     async def _vetted(self) -> ChatResult:
-        result = await self._source
-        messages = await self._vetting.messages([generation.message for generation in result.generations])
-        return with_messages(result, messages)
+        try:
+            result = await self._source
+        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+            raised = await self._vetting.error(error, Direction.OUTPUT)
+        else:
+            return await self._vetting.chat_result(result, self._answers)
+        raise raised
 
 
 class StreamFlow:
     """A model call whose answer comes in pieces, checked as they come."""
 
-    def __init__(self, engine: GuardrailEngine, source: AsyncIterator[ChatGenerationChunk]) -> None:
+    def __init__(
+        self,
+        engine: GuardrailEngine,
+        source: AsyncIterator[ChatGenerationChunk],
+        answers: Answers = frozenset(),
+    ) -> None:
         self._engine = engine
+        self._vetting = Vetting(engine)
+        self._answers = answers
         self._gate = Gate(engine.settings.stream)
         self._checked: asyncio.Queue[_Checked] = asyncio.Queue()
         self._tasks: list[asyncio.Task[Any]] = []
@@ -97,7 +110,7 @@ class StreamFlow:
                     if chunk:
                         yield chunk
                 else:
-                    yield self._gate.released_rest(await item)
+                    yield self._gate.released_rest((await item).generations[0])
         finally:
             await self.cancel()
 
@@ -118,10 +131,10 @@ class StreamFlow:
             for window in self._gate.finish():
                 self._check(window)
             if rest := self._gate.rest():
-                self._checked.put_nowait(self._task(Vetting(self._engine).message(rest)))
+                self._checked.put_nowait(self._task(self._vetting.chat_result(_alone(rest), self._answers)))
             self._checked.put_nowait(None)
         except Exception as error:  # noqa: BLE001 - raised again where the chunks are awaited
-            self._checked.put_nowait(error)
+            self._checked.put_nowait(await self._vetting.error(error, Direction.OUTPUT))
 
     def _check(self, window: Window) -> None:
         self._checked.put_nowait((window, self._task(self._engine.check(window.text, Direction.OUTPUT))))
@@ -132,37 +145,22 @@ class StreamFlow:
         return task
 
 
-def with_messages(result: ChatResult, messages: Sequence[BaseMessage]) -> ChatResult:
-    """``result`` with its messages replaced by the vetted ones."""
-    generations = [
-        generation
-        if generation.message is message
-        else ChatGeneration(message=message, generation_info=generation.generation_info)
-        for generation, message in zip(result.generations, messages, strict=True)
-    ]
-    return ChatResult(generations=generations, llm_output=result.llm_output)
+def _alone(generation: ChatGeneration) -> ChatResult:
+    return ChatResult(generations=[generation])
 
 
 def as_chunk(generation: ChatGeneration) -> ChatGenerationChunk:
     """A whole answer as the only chunk of a stream."""
     message = cast(AIMessage, generation.message)
-    calls = [
-        {
-            "name": call["name"],
-            "args": json.dumps(call["args"]),
-            "id": call["id"],
-            "index": index,
-            "type": "tool_call_chunk",
-        }
-        for index, call in enumerate(message.tool_calls)
-    ]
-    fields = message.model_dump(exclude={"type", "tool_calls", "invalid_tool_calls"})
-    chunk = AIMessageChunk(**fields, tool_call_chunks=cast(Any, calls), chunk_position="last")
+    fields = {**vars(message), **(message.__pydantic_extra__ or {})}
+    for name in ("type", "tool_calls", "invalid_tool_calls"):
+        fields.pop(name, None)
+    chunk = AIMessageChunk(**fields, tool_call_chunks=call_chunks(message), chunk_position="last")
     return ChatGenerationChunk(message=chunk, generation_info=generation.generation_info)
 
 
 def flow_sync(
-    engine: GuardrailEngine, source: Iterator[ChatGenerationChunk]
+    engine: GuardrailEngine, source: Iterator[ChatGenerationChunk], answers: Answers = frozenset()
 ) -> Iterator[ChatGenerationChunk]:
     """``StreamFlow`` without an event loop: checked windows go out whenever the model's next chunk is there."""
     gate = Gate(engine.settings.stream)
@@ -182,14 +180,28 @@ def flow_sync(
             if chunk := gate.released(window, window.lane.release(window, outcome.redactions)):
                 yield chunk
 
-    for chunk in source:
+    vetting = Vetting(engine)
+    for chunk in _vetted_errors(source, vetting):
         for window in gate.feed(chunk):
             check(window)
         yield from release(wait=False)
     for window in gate.finish():
         check(window)
     rest = gate.rest()
-    vetted = engine.waiters.submit(copy_context().run, Vetting(engine).message_sync, rest) if rest else None
+    vetted = rest and engine.waiters.submit(
+        copy_context().run, vetting.chat_result_sync, _alone(rest), answers
+    )
     yield from release(wait=True)
     if vetted:
-        yield gate.released_rest(vetted.result())
+        yield gate.released_rest(vetted.result().generations[0])
+
+
+def _vetted_errors(source: Iterator[ChatGenerationChunk], vetting: Vetting) -> Iterator[ChatGenerationChunk]:
+    """``source``; an error of it is raised as it may go on."""
+    try:
+        yield from source
+    except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        raised = vetting.error_sync(error, Direction.OUTPUT)
+    else:
+        return
+    raise raised

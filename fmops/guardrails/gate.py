@@ -6,14 +6,16 @@ Knows nothing of how checks are made: the same for callers with and without an e
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
-from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.messages.tool import ToolCallChunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 
-from fmops.guardrails.content import CALL_BLOCKS
+from fmops.guardrails.forms import is_token
+from fmops.guardrails.messages import CALL_BLOCKS
 from fmops.guardrails.settings import StreamSettings
 from fmops.guardrails.windows import Lane, Window
 
@@ -26,6 +28,29 @@ _TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {
 """Where a content block of this type holds text that grows with the stream."""
 
 
+_FIRST_OWN_INDEX = 10_000
+
+
+@dataclass
+class _Calls:
+    """Keeps apart the calls of a stream to which a provider gives one index, or none: LangChain would merge them."""
+
+    _open: dict[Any, tuple[Any, str | None, str | None]] = field(default_factory=dict)
+    _own: int = _FIRST_OWN_INDEX
+
+    def apart(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+        """The chunk with its call's own index. A name begins a call, unless the open call has an id and it goes on."""
+        given, id_, name = chunk.get("index"), chunk.get("id"), chunk.get("name")
+        known = self._open.get(given)
+        if known and (not name or (known[1] and id_ in (None, "", known[1]))):
+            index, _, said = known
+            return {**chunk, "index": index, **({"name": None} if name and name == said else {})}
+        is_free = given is not None and known is None
+        self._open[given] = (given if is_free else self._own, id_, name)
+        self._own += not is_free
+        return {**chunk, "index": self._open[given][0]}
+
+
 @dataclass
 class Gate:
     """Takes the model's chunks, gives windows to be checked, and builds the chunks that may be released."""
@@ -35,17 +60,24 @@ class Gate:
     _lanes: dict[Any, Lane] = field(default_factory=dict)
     _blocks: dict[Any, dict[str, Any] | None] = field(default_factory=dict)
     _current: Lane | None = None
-    _rest: ChatGenerationChunk | None = None
+    _kept: list[ChatGenerationChunk] = field(default_factory=list)
+    _calls: _Calls = field(default_factory=_Calls)
+    _call_blocks: _Calls = field(default_factory=_Calls)
+    _indexes: list[Any] = field(default_factory=list)
 
     def feed(self, chunk: ChatGenerationChunk) -> Iterator[Window]:
         """The windows that this chunk completes."""
         message = cast(AIMessageChunk, chunk.message)
-        self.message_id = self.message_id or message.id
+        if not self.message_id and message.id and is_token(message.id):
+            self.message_id = message.id
         content = message.content
         held: list[Any] = []
+        block: Any
         for position, block in enumerate([content] if isinstance(content, str) else content):
             lane, text, remainder = self._lane(block, position)
             if lane is None:
+                if isinstance(block, dict) and block.get("type") in CALL_BLOCKS and "index" in block:
+                    block = self._call_blocks.apart(block)
                 held.append(block)
                 continue
             if remainder:
@@ -71,43 +103,33 @@ class Gate:
         content: Any = text if block is None else [_filled(block, text)]
         return ChatGenerationChunk(message=AIMessageChunk(content=content, id=self.message_id))
 
-    def rest(self) -> AIMessage | None:
+    def rest(self) -> ChatGeneration | None:
         """Everything that is not text of a window: tool calls, unknown blocks, metadata, usage. To be checked whole."""
-        if self._rest is None:
+        if not self._kept:
             return None
-        message = cast(AIMessage, message_chunk_to_message(cast(AIMessageChunk, self._rest.message)))
+        first, *others = self._kept
+        whole = first + others if others else first
+        self._indexes = _indexes(cast(AIMessageChunk, whole.message).tool_call_chunks)
+        message = cast(AIMessage, message_chunk_to_message(cast(AIMessageChunk, whole.message)))
         if isinstance(message.content, list):
             message.content = [block for block in message.content if block]
-        return message
+        return ChatGeneration(message=message, generation_info=whole.generation_info)
 
-    def released_rest(self, vetted: AIMessage) -> ChatGenerationChunk:
+    def released_rest(self, vetted: ChatGeneration) -> ChatGenerationChunk:
         """The last chunk, with the rest as it was vetted."""
-        raw = self._rest
-        raw_calls = cast(AIMessageChunk, raw.message).tool_call_chunks if raw else []
-        indexes = {call["id"]: call["index"] for call in raw_calls}
-        calls = [*vetted.tool_calls, *vetted.invalid_tool_calls]
-        chunks = [
-            {
-                "name": call["name"],
-                "args": call["args"] if isinstance(call["args"], str) else json.dumps(call["args"]),
-                "id": call["id"],
-                "index": indexes.get(call["id"], position),
-                "type": "tool_call_chunk",
-            }
-            for position, call in enumerate(calls)
-        ]
+        message = cast(AIMessage, vetted.message)
         return ChatGenerationChunk(
             message=AIMessageChunk(
-                content=vetted.content,
-                additional_kwargs=vetted.additional_kwargs,
-                response_metadata=vetted.response_metadata,
-                tool_call_chunks=cast(Any, chunks),
-                usage_metadata=vetted.usage_metadata,
-                name=vetted.name,
+                content=message.content,
+                additional_kwargs=message.additional_kwargs,
+                response_metadata=message.response_metadata,
+                tool_call_chunks=call_chunks(message, self._indexes),
+                usage_metadata=message.usage_metadata,
+                name=message.name,
                 id=self.message_id,
                 chunk_position="last",
             ),
-            generation_info=raw.generation_info if raw else None,
+            generation_info=vetted.generation_info,
         )
 
     def _closed(self) -> Iterator[Window]:
@@ -124,11 +146,17 @@ class Gate:
         path = _TEXT_FIELDS.get(str(kind))
         if path is None or kind in CALL_BLOCKS:
             return None, "", None
+        if len(path) > 1 and not isinstance(block.get(path[0]), dict):
+            return None, "", None
         text, template = _emptied(block, path)
+        index = block.get("index")
+        if not (isinstance(index, int) or (isinstance(index, str) and is_token(index))):
+            template.pop("index", None)
+            index = position
         extra = {key: each for key, each in template.items() if key not in ("type", "index", path[0])}
         nested = template.get(path[0]) if len(path) > 1 else None
         remainder = {**template} if extra or (isinstance(nested, dict) and len(nested) > 1) else None
-        key = (kind, block.get("index", position))
+        key = (kind, index)
         self._blocks.setdefault(
             key, {name: template[name] for name in ("type", "index") if name in template} | {"": path}
         )
@@ -140,18 +168,43 @@ class Gate:
                 content=content,
                 additional_kwargs=message.additional_kwargs,
                 response_metadata=message.response_metadata,
-                tool_call_chunks=message.tool_call_chunks,
+                tool_call_chunks=cast(Any, [self._calls.apart(call) for call in message.tool_call_chunks]),
                 usage_metadata=message.usage_metadata,
                 name=message.name,
-                id=message.id,
             ),
             generation_info=chunk.generation_info,
         )
         carries = (
             content or message.additional_kwargs or message.response_metadata or message.tool_call_chunks
         )
-        if carries or message.usage_metadata or chunk.generation_info or self._rest is None:
-            self._rest = kept if self._rest is None else self._rest + kept
+        if carries or message.usage_metadata or chunk.generation_info or not self._kept:
+            self._kept.append(kept)
+
+
+def call_chunks(message: AIMessage, indexes: Sequence[Any] | None = None) -> list[ToolCallChunk]:
+    """The tool calls of a whole message as pieces of a stream: each with an index of its own, or they would merge."""
+    calls = [*message.tool_calls, *message.invalid_tool_calls]
+    return [
+        {
+            "name": call["name"],
+            "args": args if (args := call["args"]) is None or isinstance(args, str) else json.dumps(args),
+            "id": call["id"],
+            "index": index,
+            "type": "tool_call_chunk",
+        }
+        for index, call in zip(indexes or range(len(calls)), calls, strict=True)
+    ]
+
+
+def _indexes(chunks: list[ToolCallChunk]) -> list[Any]:
+    """The indexes of the calls that can be parsed, then of those that cannot: the order in which a message has them."""
+    is_valid = [bool(AIMessageChunk(content="", tool_call_chunks=[chunk]).tool_calls) for chunk in chunks]
+    return [
+        chunk["index"]
+        for wanted in (True, False)
+        for chunk, valid in zip(chunks, is_valid, strict=True)
+        if valid is wanted
+    ]
 
 
 def _emptied(block: dict[str, Any], path: tuple[str, ...]) -> tuple[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents.middleware import (
     AgentMiddleware,
@@ -15,15 +15,18 @@ from langchain.agents.middleware import (
     ModelResponse,
     ToolCallRequest,
 )
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain.agents.structured_output import ToolStrategy
+from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 from typing_extensions import override
 
 from fmops.guardrails.engine import GuardrailEngine
 from fmops.guardrails.tools import guarded
-from fmops.guardrails.types import WITHHELD, Action, Outcome, notice
-from fmops.guardrails.vetting import MessageT, Vetting
+from fmops.guardrails.types import WITHHELD, Direction, Outcome, notice
+from fmops.guardrails.vetting import Answers, MessageT, Vetting
 
 _Result = ToolMessage | Command[Any]
 
@@ -66,14 +69,18 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]],
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         response = await handler(request)
-        return self._kept(request, response, await self._again.messages(response.result))
+        messages = await self._again.messages(response.result, _answers(request))
+        structured = await self._again.data(response.structured_response, Direction.OUTPUT)
+        return self._kept(request, replace(response, result=messages, structured_response=structured))
 
     @override
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         response = handler(request)
-        return self._kept(request, response, self._again.messages_sync(response.result))
+        messages = self._again.messages_sync(response.result, _answers(request))
+        structured = self._again.data_sync(response.structured_response, Direction.OUTPUT)
+        return self._kept(request, replace(response, result=messages, structured_response=structured))
 
     def sealed(self, message: MessageT) -> MessageT:
         """``message`` for the agent's input, its text sealed if checks may overlap the model call and it is plain text."""
@@ -86,36 +93,43 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[_Result]]
     ) -> _Result:
         arguments, outcome = await self._again.arguments(request.tool_call["args"])
-        if outcome.blocked:
+        if outcome and outcome.blocked:
             return _refused(request, outcome)
-        result = await handler(self._guarded(request, arguments, outcome))
-        return _marked(await self._again.result(result))
+        try:
+            result = await handler(self._guarded(request, arguments))
+        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+            raised = await self._again.error(error, _way(error))
+        else:
+            return _marked(request, await self._again.result(result))
+        raise raised
 
     @override
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], _Result]
     ) -> _Result:
         arguments, outcome = self._again.arguments_sync(request.tool_call["args"])
-        if outcome.blocked:
+        if outcome and outcome.blocked:
             return _refused(request, outcome)
-        result = handler(self._guarded(request, arguments, outcome))
-        return _marked(self._again.result_sync(result))
+        try:
+            result = handler(self._guarded(request, arguments))
+        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+            raised = self._again.error_sync(error, _way(error))
+        else:
+            return _marked(request, self._again.result_sync(result))
+        raise raised
 
     def _kept(
-        self, request: ModelRequest[Any], response: ModelResponse[Any], vetted: list[BaseMessage]
+        self, request: ModelRequest[Any], response: ModelResponse[Any]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """The answer as it was vetted; and by now the seals of what the model read have their verdicts."""
-        response = replace(response, result=vetted)
         before: list[BaseMessage] = list(request.state["messages"])
         opened = _changed(before, [self._seals.vetted(message) for message in before])
         return ExtendedModelResponse(response, Command(update=opened)) if opened else response
 
-    def _guarded(
-        self, request: ToolCallRequest, arguments: dict[str, Any], outcome: Outcome
-    ) -> ToolCallRequest:
+    def _guarded(self, request: ToolCallRequest, arguments: dict[str, Any]) -> ToolCallRequest:
         if request.tool is not None:
             request = request.override(tool=guarded(request.tool, self._vetting, self._sealing))
-        if outcome.action is Action.REDACT:
+        if arguments != request.tool_call["args"]:
             request = request.override(tool_call={**request.tool_call, "args": arguments})
         return request
 
@@ -130,16 +144,34 @@ def _split(messages: list[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMes
 
 
 def _changed(old: list[BaseMessage], new: list[BaseMessage]) -> dict[str, Any] | None:
-    """A state update that replaces, by id, the messages that differ."""
+    """A state update that replaces, by id, the messages that differ; all of them, if an id differs."""
+    if any(after.id != before.id for before, after in zip(old, new, strict=True)):
+        return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *new]}
     changed = [message for before, message in zip(old, new, strict=True) if message is not before]
     return {"messages": changed} if changed else None
 
 
-def _marked(result: _Result) -> _Result:
-    """A result that was withheld within the tool is an error to the model."""
+def _answers(request: ModelRequest[Any]) -> Answers:
+    """The tools whose calls are the agent's structured answer."""
+    schemas = getattr(request.response_format, "schema_specs", ()) or ()
+    if schema := getattr(request.response_format, "schema", None) if not schemas else None:
+        schemas = ToolStrategy(schema).schema_specs
+    return frozenset(each.name for each in schemas)
+
+
+def _way(error: Exception) -> Direction:
+    """What waits for a human is the call; every other error is what the tool said."""
+    return Direction.TOOL_ARGUMENTS if isinstance(error, GraphBubbleUp) else Direction.TOOL_RESULTS
+
+
+def _marked(request: ToolCallRequest, result: Any) -> _Result:
+    """A result that was withheld is an error to the model, and a message whatever it was."""
+    if isinstance(result, str):
+        call = request.tool_call
+        return ToolMessage(result, tool_call_id=str(call["id"]), name=call["name"], status="error")
     if isinstance(result, ToolMessage) and str(result.content).startswith(WITHHELD):
         return result.model_copy(update={"status": "error"})
-    return result
+    return cast(_Result, result)
 
 
 def _refused(request: ToolCallRequest, outcome: Outcome) -> ToolMessage:

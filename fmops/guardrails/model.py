@@ -12,18 +12,23 @@ from langchain_core.language_models._utils import _normalize_messages
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langchain_core.tracers._streaming import _StreamingCallbackHandler, _V2StreamingCallbackHandler
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from fmops.guardrails.engine import GuardrailEngine
-from fmops.guardrails.flow import Flow, StreamFlow, WholeFlow, as_chunk, flow_sync, with_messages
+from fmops.guardrails.flow import Flow, StreamFlow, WholeFlow, as_chunk, flow_sync
+from fmops.guardrails.types import Direction
 from fmops.guardrails.vetting import Vetting
 
 _VETTED = "fmops_vetted"
 """Marks, within a call, that its input was checked, and carries the model call that was begun meanwhile."""
 
+
+_ANSWERS = "fmops_answers"
+"""Names, within a bound call, the tools whose calls are structured answers."""
 
 _LANGCHAINS_OWN = ("tags", "metadata", "run_name", "run_id")
 """Arguments of ``agenerate`` that a model's own methods do not take, and a strict one refuses."""
@@ -96,10 +101,12 @@ class GuardedChatModel(BaseChatModel):
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         bound = self.model.bind_tools(tools, **kwargs)
+        answers = {_ANSWERS: names} if (names := _answers(tools, kwargs)) else {}
         if isinstance(bound, RunnableBinding) and bound.bound is self.model:
-            return self.bind(**bound.kwargs)
+            return self.bind(**bound.kwargs, **answers)
         if isinstance(bound, BaseChatModel):
-            return self.model_copy(update={"model": bound})
+            copy = self.model_copy(update={"model": bound})
+            return copy.bind(**answers) if answers else copy
         raise TypeError(
             f"{type(self.model).__name__}.bind_tools returns a {type(bound).__name__}, whose calls cannot be guarded:"
             " bind the tools to a model whose bind_tools returns a binding of itself"
@@ -221,9 +228,14 @@ class GuardedChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         messages = self._unless_vetted(messages, kwargs)
-        result = self.model._generate(messages, stop=stop, **_without_mark(kwargs))
         vetting = Vetting(self.engine)
-        return with_messages(result, [vetting.message_sync(each.message) for each in result.generations])
+        try:
+            result = self.model._generate(messages, stop=stop, **_without_mark(kwargs))
+        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+            raised = vetting.error_sync(error, Direction.OUTPUT)
+        else:
+            return vetting.chat_result_sync(result, kwargs.get(_ANSWERS, frozenset()))
+        raise raised
 
     @override
     async def _astream(
@@ -251,7 +263,7 @@ class GuardedChatModel(BaseChatModel):
         messages = self._unless_vetted(messages, kwargs)
         if _implements(self.model, "_stream"):
             source = self.model._stream(messages, stop=stop, **_without_mark(kwargs))
-            yield from flow_sync(self.engine, source)
+            yield from flow_sync(self.engine, source, kwargs.get(_ANSWERS, frozenset()))
         else:
             for generation in self._generate(messages, stop, **{**kwargs, _VETTED: None}).generations:
                 yield as_chunk(generation)
@@ -322,16 +334,28 @@ class GuardedChatModel(BaseChatModel):
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
     ) -> Flow:
         # The wrapped model's own methods, below callbacks: through its public ones, tracers would see raw text.
-        given = _without_mark(kwargs)
+        given, answers = _without_mark(kwargs), kwargs.get(_ANSWERS, frozenset())
         streams = _implements(self.model, "_stream") or _implements(self.model, "_astream")
         if stream and streams and not self.model._streaming_disabled(**given):
-            return StreamFlow(self.engine, self.model._astream(messages, stop=stop, **given))
-        return WholeFlow(self.engine, self.model._agenerate(messages, stop=stop, **given))
+            return StreamFlow(self.engine, self.model._astream(messages, stop=stop, **given), answers)
+        return WholeFlow(self.engine, self.model._agenerate(messages, stop=stop, **given), answers)
 
 
 def _without_mark(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What is meant for the model: neither our mark nor what LangChain's own methods keep to themselves."""
-    return {name: value for name, value in kwargs.items() if name not in (_VETTED, *_LANGCHAINS_OWN)}
+    """What is meant for the model: neither our marks nor what LangChain's own methods keep to themselves."""
+    return {
+        name: value for name, value in kwargs.items() if name not in (_VETTED, _ANSWERS, *_LANGCHAINS_OWN)
+    }
+
+
+def _answers(tools: Sequence[Any], kwargs: Mapping[str, Any]) -> frozenset[str]:
+    """The tools that stand for the form of an answer: LangChain's structured output, in a chain and in an agent."""
+    is_form = "ls_structured_output_format" in kwargs
+    return frozenset(
+        convert_to_openai_tool(each)["function"]["name"]
+        for each in tools
+        if is_form or (isinstance(each, StructuredTool) and each.func is None and each.coroutine is None)
+    )
 
 
 def _implements(model: BaseChatModel, method: str) -> bool:

@@ -388,10 +388,11 @@ def test_arguments_of_any_shape() -> None:
         ],
         additional_kwargs={"tool_calls": [{"id": "c1", "function": {"arguments": '{"a": "222-33-4444"}'}}]},
     )
-    (part,) = parts_of.parts(message)
+    reading = parts_of.read_message(message)
+    (part,) = reading.parts
     assert part.text == "b: 222-33-4444\ncard: 4111111111111111"
     outcome = engine(pii(), rules=RULES).check_sync(part.text, "tool_arguments")
-    vetted = parts_of.replace(message, part.apply(outcome))
+    vetted, _ = reading.replaced(part.apply(outcome))
     assert vetted.tool_calls[0]["args"]["a"] == {"b": ["[US_SSN]"]}
     assert vetted.content[0]["input"]["a"] == {"b": ["[US_SSN]"]}  # type: ignore[index]
     assert not leaked(vetted)

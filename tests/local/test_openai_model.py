@@ -43,6 +43,7 @@ DELTAS = [
 
 class Handler(BaseHTTPRequestHandler):
     asked: dict[str, Any] = {}
+    deltas: list[dict[str, Any]] = DELTAS
 
     def do_GET(self) -> None:
         self._send(
@@ -52,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         Handler.asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in DELTAS]
+        chunks = [{"choices": [{"index": 0, "delta": delta}]} for delta in Handler.deltas]
         chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
         chunks.append(
             {"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}}
@@ -121,6 +122,33 @@ def test_tools_and_streams_are_translated_both_ways(cloud: Cloud) -> None:
     assert asked["tools"][0]["function"]["parameters"] == schema
     assert [message["role"] for message in asked["messages"]] == ["system", "user", "assistant", "tool"]
     assert asked["messages"][3] == {"role": "tool", "tool_call_id": "t", "content": '{"status": "open"}'}
+
+
+@pytest.mark.parametrize("ids", [(None, None), ("call_1", "call_2"), ("", "")])
+@pytest.mark.parametrize("indexes", [(0, 0), (None, None), (0, 1)])
+@pytest.mark.parametrize("in_pieces", [False, True])
+@pytest.mark.usefixtures("server")
+def test_two_calls_that_the_server_does_not_tell_apart_are_two(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, ids: Any, indexes: Any, in_pieces: bool
+) -> None:
+    deltas = []
+    for id_, index, name in zip(ids, indexes, ("get_claim", "add_note"), strict=True):
+        function = {"name": name, "arguments": "" if in_pieces else '{"id": "C-1"}'}
+        deltas.append({"tool_calls": [{"index": index, "id": id_, "type": "function", "function": function}]})
+        if in_pieces:
+            for piece in ('{"id": ', '"C-1"}'):
+                deltas.append({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})  # noqa: PERF401
+    monkeypatch.setattr(Handler, "deltas", deltas)
+    answer = cloud.client("bedrock-runtime").converse(
+        modelId=MODEL, messages=[{"role": "user", "content": [{"text": "status?"}]}]
+    )
+    uses = [block["toolUse"] for block in answer["output"]["message"]["content"]]
+    assert [(use["name"], use["input"]) for use in uses] == [
+        ("get_claim", {"id": "C-1"}),
+        ("add_note", {"id": "C-1"}),
+    ]
+    assert len({use["toolUseId"] for use in uses}) == 2
+    assert all(use["toolUseId"] for use in uses)
 
 
 def test_a_server_that_is_not_there_is_the_services_error(
