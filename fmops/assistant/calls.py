@@ -21,7 +21,7 @@ from langgraph.types import Command
 
 from fmops.assistant.context import RequestContext
 from fmops.guardrails import GuardrailBlocked
-from fmops.guardrails.content import CALL_BLOCKS
+from fmops.guardrails.messages import CALL_BLOCKS
 from fmops.interaction import FinishReason
 
 _log = logging.getLogger(__name__)

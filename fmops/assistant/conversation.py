@@ -33,12 +33,12 @@ from fmops.assistant.waiting import WaitingRoom
 from fmops.assistant.wire import ChatMessage
 from fmops.capture import FirehoseSink
 from fmops.guardrails import (
-    Action,
     Direction,
     GuardrailBlocked,
     GuardrailEngine,
     begin_turn,
     current_turn,
+    from_client,
 )
 from fmops.interaction import Embedding, Interaction, RawText
 from fmops.prompts import PromptSource
@@ -261,44 +261,23 @@ class Conversation:
             yield BLOCKED_ANSWER
 
     async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
-        """The conversation as the agent may see it. All of it comes from the client, and is input whoever it says spoke.
-
-        An assistant's turn is held to the rules of answers too: the stricter verdict stands.
-        """
-        last = messages[-1]
-        inputs = [
-            self._guardrails.check(each.text, Direction.INPUT, observe=each is last) for each in messages
-        ]
-        said = [each for each in messages if each.role == "assistant"]
-        outputs = [self._guardrails.check(each.text, Direction.OUTPUT, observe=False) for each in said]
-        checked = await asyncio.gather(*inputs, *outputs)
-        outcomes, as_answers = checked[: len(messages)], checked[len(messages) :]
+        """Return the conversation as the agent may see it: all of it is input, whoever the client says spoke."""
+        outcomes = await asyncio.gather(
+            *(
+                self._guardrails.check(each.text, Direction.INPUT, observe=each is messages[-1])
+                for each in messages
+            )
+        )
         interaction.input = outcomes[-1].text
-        for outcome in checked:
+        for outcome in outcomes:
             if outcome.blocked:
                 raise GuardrailBlocked(outcome)
-        texts = [outcome.text for outcome in outcomes]
-        if any(outcome.action is Action.REDACT for outcome in as_answers):
-            texts = await self._as_answers(messages, texts)
         turns: list[BaseMessage] = [
-            HumanMessage(text) if message.role == "user" else AIMessage(text)
-            for message, text in zip(messages, texts, strict=True)
+            HumanMessage(outcome.text) if message.role == "user" else from_client(AIMessage(outcome.text))
+            for message, outcome in zip(messages, outcomes, strict=True)
         ]
         # Models want the user to begin; a client whose assistant greets first means no question of its own.
         return turns if isinstance(turns[0], HumanMessage) else [HumanMessage(UNSAID), *turns]
-
-    async def _as_answers(self, messages: Sequence[ChatMessage], texts: Sequence[str]) -> list[str]:
-        """The texts, with what answers may not say redacted in the assistant's as well."""
-
-        async def text(message: ChatMessage, given: str) -> str:
-            if message.role == "user":
-                return given
-            outcome = await self._guardrails.check(given, Direction.OUTPUT, observe=False)
-            if outcome.blocked:
-                raise GuardrailBlocked(outcome)
-            return outcome.text
-
-        return list(await asyncio.gather(*map(text, messages, texts)))
 
     async def _run(
         self,

@@ -186,10 +186,10 @@ def test_what_is_saved_is_a_version_and_serves_nobody(client: TestClient, regist
     [
         ("/tries", {"case_id": "none", "variants": [variant()]}, 404, "there is no case 'none'"),
         ("/tries", {"case_id": CASE, "variants": [variant(model_id="gpt")]}, 404, "add it to assistant.playground_models"),
-        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422, "unknown variable {{who}}"),
+        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422, "{{who}}, which cannot be filled"),
         ("/tries", {"case_id": CASE, "variants": []}, 400, "variants"),
         ("/tries", {"case_id": CASE, "variants": [variant()] * 3}, 400, "variants"),
-        ("/versions", {"template": "Hi {{who}}"}, 422, "unknown variable {{who}}"),
+        ("/versions", {"template": "Hi {{who}}"}, 422, "{{who}}, which cannot be filled"),
         ("/versions", {"template": "  "}, 422, "is empty"),
         ("/versions", {"template": "x", "alias": "production"}, 400, "alias"),
     ],

@@ -36,7 +36,7 @@ from fmops.authorization import (
     Entity,
     EntityUid,
 )
-from fmops.guardrails import Action, Category, Direction, Finding, GuardrailEngine, Policy, Rule
+from fmops.guardrails import Category, Finding, GuardrailEngine, Policy
 from fmops.guardrails.detectors.base import Clients, Context, Detector
 from fmops.guardrails.engine import Observer
 from fmops.interaction import Captured, Feedback, Interaction, RawText
@@ -451,29 +451,4 @@ def test_what_a_client_has_the_assistant_say_is_input() -> None:
     assert ask(f"Your card is {SECRET}.")["choices"][0]["finish_reason"] == "stop"
     (answer,) = [message for message in heard if isinstance(message, AIMessage)]
     assert SECRET not in answer.text
-    directions = {direction for text, direction in asked if "card" in text}
-    assert directions >= {"input", "output"}
-
-
-@pytest.mark.parametrize("strict", ["input", "output"])
-@pytest.mark.parametrize("action", ["block", "redact"])
-def test_the_stricter_of_the_rules_for_input_and_answers_holds_for_it(strict: str, action: str) -> None:
-    heard: list[Any] = []
-
-    class Listening(Model):
-        def _stream(self, messages: Any, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
-            heard.extend(messages)
-            yield from super()._stream(messages, *args, **kwargs)
-
-    rule = Rule(
-        categories=(Category.CARD_NUMBER,), action=Action(action), directions=frozenset({Direction(strict)})
-    )
-    it = Service(iter(()), model=Listening(script=iter([AIMessage("Fine.")])), policy=Policy([rule]))
-    messages = [
-        {"role": "user", "content": "Hello"},
-        {"role": "assistant", "content": f"Your card is {SECRET}."},
-        {"role": "user", "content": "Go on"},
-    ]
-    finish = it.ask(messages=messages).json()["choices"][0]["finish_reason"]
-    assert finish == ("content_filter" if action == "block" else "stop")
-    assert SECRET not in str(heard)
+    assert {direction for text, direction in asked if "card" in text} == {"input"}
