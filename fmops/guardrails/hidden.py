@@ -98,7 +98,12 @@ def spelled(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], lis
     """What the removed characters spell, and where each letter comes from: tags are ASCII, selectors are bytes."""
     if not spans or not _SPELLS.search(text):
         return [], []
-    indexes = [index for begin, end in spans for index in range(begin, end) if _SPELLS.match(text, index)]
+    indexes = [
+        index
+        for begin, end in spans
+        for index in range(begin, end)
+        if "\U000e0020" <= text[index] <= "\U000e007e" or "\U000e0110" <= text[index] <= "\U000e01ef"
+    ]
     # Tags stand for ASCII; the selectors from the seventeenth on for the bytes from 16 on.
     codes = [ord(text[index]) for index in indexes]
     return [chr(code - (0xE0000 if code < 0xE0100 else 0xE00F0)) for code in codes], indexes

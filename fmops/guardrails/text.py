@@ -27,13 +27,6 @@ _LOOKALIKES = str.maketrans(
 )
 _LATIN = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]+")
-_PLAIN = re.compile(
-    r"[\t-\r\x20-\x7e\u00a1-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4\u00b6-\u00b8\u00bb\u00bf-\u02af\u0531-\u058a\u05d0-\u05ea"
-    r"\u0620-\u064a\u066e\u066f\u0671-\u0674\u0679-\u06d3\u0e01-\u0e30\u0e32\u0e40-\u0e46\u2010\u2012-\u2015\u2018-\u201f\u2022\u20ac"
-    r"\u3001-\u303f\u3041-\u3096\u30a0-\u30fe\u4e00-\u9fff\uac00-\ud7a3]*"
-)
-"""Text in which there is nothing to fold: the common case is answered by one scan."""
-
 # Decimal digits of scripts that are newer than Python's Unicode tables: where each begins.
 _NEWER_ZEROS = (
     0x10D40, 0x116D0, 0x116DA, 0x11BF0, 0x11DE0, 0x11F50, 0x16D70, 0x1CCF0, 0x1E4F0, 0x1E5F1, 0x1FBF0
@@ -50,6 +43,8 @@ _LETTERS_ABOVE = {
 }
 _SMALL_LETTERS = re.compile(f"[{''.join(_LETTERS_ABOVE)}]")
 _LONGEST_EXPANSION = 4
+_BLANKED = re.compile(f"[{BLANKS}]")
+_NO_BLANK = re.compile(f"[^{BLANKS}]")
 _MARK = "mark"
 """What the table of readings holds for a combining mark; no character reads so."""
 
@@ -96,14 +91,19 @@ def mend(text: str) -> str:
 
 def fold(text: str) -> Folded:
     """The text as a reader sees it. ``text`` must be mended."""
-    if _PLAIN.fullmatch(text):
-        return Folded(text, None, len(text))
+    distinct = set(text)
+    if all(_READINGS[character] == character for character in distinct):
+        return Folded(_undo_lookalikes(text), None, len(text))
     reading = _Reading()
-    _read_clusters(text, reading)
+    if any(_READINGS[character] is _MARK for character in distinct):
+        _read_clusters(text, reading)
+    else:
+        reading.characters = [_READINGS[character] for character in text]
+        reading.begins = [index for index, each in enumerate(reading.characters) for _ in each]
+        reading.ends = [index + 1 for index in reading.begins]
     folded = _undo_lookalikes("".join(reading.characters))
     other = _Reading()
-    for begin, end in overridden(text):
-        other.add_line(text[begin:end][::-1], range(end - 1, begin - 1, -1))
+    _read_backwards(text, other)
     _read_without_blanks(text, other)
     above = [match.start() for match in _SMALL_LETTERS.finditer(text)]
     other.add_line([_LETTERS_ABOVE[text[index]] for index in above], above)
@@ -219,10 +219,9 @@ def _read(character: str) -> str:
     if spelled_letter := _SPELLED_LETTER.fullmatch(unicodedata.name(character, "")):
         return spelled_letter[1] or spelled_letter[2]
     composed = unicodedata.normalize("NFKC", character)
-    if len(composed) > _LONGEST_EXPANSION:
-        return character
-    # A sign for a word, such as that for "number", is not a part of the next word or number.
-    return f" {composed} " if len(composed) > 1 and category.startswith("S") else composed
+    # Signs for words, such as that for "number", are no part of the next one; a letter never stands for a sentence.
+    expands = len(composed) > 1 and (category[0] in "PS" or len(composed) > _LONGEST_EXPANSION)
+    return character if expands else composed
 
 
 _HIDDEN = frozenset(
@@ -284,14 +283,28 @@ def _composed(base: str, marks: str) -> str:
     return composed
 
 
+def _read_backwards(text: str, other: _Reading) -> None:
+    """What a direction override shows from its end to its beginning."""
+    line: list[str] = []
+    indexes: list[int] = []
+    for begin, end in overridden(text):
+        line += [*text[end - 1 : begin : -1], text[begin], "\n"]
+        indexes += [*range(end - 1, begin - 1, -1), begin]
+    other.add_line(line, indexes)
+
+
 def _read_without_blanks(text: str, other: _Reading) -> None:
     """Words that hold letters which look like spaces, without these."""
-    if not any(blank in text for blank in BLANKS):
+    if not _BLANKED.search(text):
         return
+    line: list[str] = []
+    indexes: list[int] = []
     for word in re.finditer(r"\S+", text):
-        if any(blank in word[0] for blank in BLANKS):
-            indexes = [index for index in range(*word.span()) if text[index] not in BLANKS]
-            other.add_line([text[index] for index in indexes], indexes)
+        if _BLANKED.search(word[0]):
+            letters = [each.start() for each in _NO_BLANK.finditer(text, *word.span())]
+            line += [*(text[index] for index in letters), "\n"]
+            indexes += [*letters, word.start()]
+    other.add_line(line, indexes)
 
 
 def _undo_lookalikes(text: str) -> str:
