@@ -23,6 +23,7 @@ BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 LONGEST_CLUSTER = 8
 """Marks on one letter that any script needs; what is piled on top of them is taken out."""
 
+_AHEAD = 16
 REACH = 48
 """How far on either side of a character its neighbours decide whether it may stay."""
 
@@ -114,6 +115,38 @@ def overridden(text: str) -> Iterator[tuple[int, int]]:
     if "\u202d" in text or "\u202e" in text:
         for match in _OVERRIDDEN.finditer(text):
             yield match.span(1)
+
+
+class Cleaner:
+    """Takes hidden characters out of a text that comes in pieces, as ``removals`` would out of the whole."""
+
+    def __init__(self) -> None:
+        self._before = ""
+        self._held = ""
+
+    def add(self, piece: str) -> str:
+        """What may go on: all but what the next characters may decide about."""
+        text = self._held + piece
+        if not self._held and not _SUSPECT.search(text) and text.isascii():
+            self._before = (self._before + text[-REACH:])[-REACH:]
+            return text
+        return self._clean(text, max(0, len(text) - _AHEAD))
+
+    def finish(self) -> str:
+        """The rest."""
+        return self._clean(self._held, len(self._held))
+
+    def _clean(self, text: str, upto: int) -> str:
+        whole, begin, end = self._before + text, len(self._before), len(self._before) + upto
+        pieces: list[str] = []
+        position = begin
+        for first, last in removals(whole):
+            if last > position and first < end:
+                pieces.append(whole[position : max(position, first)])
+                position = min(last, end)
+        pieces.append(whole[position:end])
+        self._before, self._held = whole[max(0, end - REACH) : end], whole[end:]
+        return "".join(pieces)
 
 
 def _invisible(text: str) -> list[tuple[int, int]]:

@@ -93,7 +93,7 @@ def fold(text: str) -> Folded:
     """The text as a reader sees it. ``text`` must be mended."""
     distinct = set(text)
     if all(_READINGS[character] == character for character in distinct):
-        return Folded(_undo_lookalikes(text), None, len(text))
+        return Folded(_undo_lookalikes(text), None, len(text), read=len(text))
     reading = _Reading()
     if any(_READINGS[character] is _MARK for character in distinct):
         _read_clusters(text, reading)
@@ -159,6 +159,17 @@ def _joined(redactions: Sequence[Redaction], gone: Sequence[Redaction]) -> list[
         else:
             joined.append(each)
     return joined
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans, sorted, with those that overlap made one."""
+    apart: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if apart and begin < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((begin, end))
+    return apart
 
 
 def _weight(finding: Finding) -> tuple[int, float, str]:

@@ -200,7 +200,7 @@ def _identity(digits: str, begin: int, end: int) -> Iterator[Place]:
         yield Category.US_ITIN, begin, end
 
 
-# What python-stdnum accepts, without its cost on thousands of them.
+# As python-stdnum has them, without its cost on thousands of them; and the ITIN groups that were added since.
 _SSN = re.compile("(?!000|666|9)[0-9]{3}(?!00)[0-9]{2}(?!0000)[0-9]{4}")
 _ITIN = re.compile("9[0-9]{2}(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])[0-9]{4}")
 _NEVER_ISSUED = frozenset({"078051120", "457555462", "219099999"})

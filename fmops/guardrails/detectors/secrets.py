@@ -139,8 +139,18 @@ def find(text: str, detector: str = "secrets") -> list[Finding]:
     ]
 
 
-def _places(text: str) -> Iterator[Place]:
-    yield from _stated(text)
+def opened(text: str) -> list[tuple[int, int]]:
+    """The spans of ``text`` that must be seen as a whole, with what announces a password."""
+    folded = fold(text)
+    spans = []
+    for category, begin, end in _places(folded.text, announced=True):
+        finding = folded.unfold(Finding(category, 1.0, begin, end))
+        spans.append((finding.begin, finding.end))
+    return spans
+
+
+def _places(text: str, *, announced: bool = False) -> Iterator[Place]:
+    yield from _stated(text, announced=announced)
     if _LONG_TOKEN.search(text):
         for category, pattern in _formats():
             yield from _tokens(text, category, pattern)
@@ -216,7 +226,7 @@ def _private_keys(text: str) -> Iterator[Place]:
         yield Category.PRIVATE_KEY, match.start(), position
 
 
-def _stated(text: str) -> Iterator[Place]:
+def _stated(text: str, *, announced: bool) -> Iterator[Place]:
     """What is said to be a password: a word that no sentence would hold in its place, or what is in quotes."""
     position = 0
     folded = text.lower()
@@ -230,7 +240,7 @@ def _stated(text: str) -> Iterator[Place]:
         if not match["set"]:
             value = value.rstrip("!?")
         if len(value) >= _LEAST_VALUE and _TELLING.search(value, 0, _LONGEST_QUOTED):
-            yield Category.PASSWORD, begin, end
+            yield Category.PASSWORD, match.start() if announced else begin, end
             position = end
 
 
