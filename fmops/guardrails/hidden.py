@@ -27,7 +27,7 @@ _AHEAD = 16
 REACH = 48
 """How far on either side of a character its neighbours decide whether it may stay."""
 
-_RTL = "\u0590-\u05ff\u0600-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
+_RTL = "\u0590-\u05ff\u0600-\u061b\u061d-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _BIDI = "\u061c\u200e\u200f\u202a-\u202c\u2066-\u2069"
 _PICTURE = (
     "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u23ff\u2460-\u24ff\u25a0-\u27bf\u2900-\u297f\u2b00-\u2bff"
@@ -91,8 +91,19 @@ def removals(text: str) -> list[tuple[int, int]]:
     """The spans of ``text`` that must not be released, sorted."""
     spans = _invisible(text) if _SUSPECT.search(text) else []
     if piles := [match.span() for match in _PILE.finditer(text)]:
-        spans = sorted([*spans, *piles])
+        spans = joined([*spans, *piles])
     return spans
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans, sorted, with those that overlap made one."""
+    apart: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if apart and begin < apart[-1][1]:
+            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
+        else:
+            apart.append((begin, end))
+    return apart
 
 
 def spelled(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], list[int]]:

@@ -44,7 +44,6 @@ _LETTERS_ABOVE = {
 _SMALL_LETTERS = re.compile(f"[{''.join(_LETTERS_ABOVE)}]")
 _LONGEST_EXPANSION = 4
 _BLANKED = re.compile(f"[{BLANKS}]")
-_NO_BLANK = re.compile(f"[^{BLANKS}]")
 _MARK = "mark"
 """What the table of readings holds for a combining mark; no character reads so."""
 
@@ -72,7 +71,8 @@ class Folded:
         first, last = finding.begin, finding.end - 1
         if first >= self.hidden_from:  # all of it goes anyway
             return replace(finding, begin=self.begins[first], end=self.ends[first])
-        if last < self.read:
+        if first < self.read:
+            last = min(last, self.read - 1)
             return replace(finding, begin=self.begins[first], end=self.ends[last])
         begin, end = min(self.begins[first : last + 1]), max(self.ends[first : last + 1])
         return replace(finding, begin=begin, end=end)
@@ -159,17 +159,6 @@ def _joined(redactions: Sequence[Redaction], gone: Sequence[Redaction]) -> list[
         else:
             joined.append(each)
     return joined
-
-
-def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans, sorted, with those that overlap made one."""
-    apart: list[tuple[int, int]] = []
-    for begin, end in sorted(spans):
-        if apart and begin < apart[-1][1]:
-            apart[-1] = (apart[-1][0], max(end, apart[-1][1]))
-        else:
-            apart.append((begin, end))
-    return apart
 
 
 def _weight(finding: Finding) -> tuple[int, float, str]:
@@ -305,17 +294,10 @@ def _read_backwards(text: str, other: _Reading) -> None:
 
 
 def _read_without_blanks(text: str, other: _Reading) -> None:
-    """Words that hold letters which look like spaces, without these."""
-    if not _BLANKED.search(text):
-        return
-    line: list[str] = []
-    indexes: list[int] = []
-    for word in re.finditer(r"\S+", text):
-        if _BLANKED.search(word[0]):
-            letters = [each.start() for each in _NO_BLANK.finditer(text, *word.span())]
-            line += [*(text[index] for index in letters), "\n"]
-            indexes += [*letters, word.start()]
-    other.add_line(line, indexes)
+    """The text without letters that look like spaces."""
+    if _BLANKED.search(text):
+        indexes = [index for index, character in enumerate(text) if character not in BLANKS]
+        other.add_line([text[index] for index in indexes], indexes)
 
 
 def _undo_lookalikes(text: str) -> str:

@@ -14,10 +14,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from fmops.guardrails.detectors.numbers import REACH
-from fmops.guardrails.detectors.secrets import opened
-from fmops.guardrails.hidden import INVISIBLE, Cleaner
+from fmops.guardrails.detectors.secrets import announces, opened
+from fmops.guardrails.hidden import INVISIBLE, Cleaner, joined
 from fmops.guardrails.settings import StreamSettings
-from fmops.guardrails.text import joined, mend
+from fmops.guardrails.text import mend
 from fmops.guardrails.types import Redaction
 
 _CLOSING = "\"')\\]*_\u2019\u201d\xbb\u300d\u300f\u3011\uff09"
@@ -28,6 +28,9 @@ _SENTENCE_END = re.compile(
     r"|[\u3002\uff01\uff0e\uff1f\uff61\u0964\u0965\u061f\u06d4\u0589\u1362\u1367\u1368\u17d4\u17d5\u104a\u104b\u0f0d\u0f0e"
     rf"\u0e2f\u0e5a\u0e5b\u0df4\u1803\u1809\u166e\ua4ff\ua60e\uabeb\u2026][{_CLOSING}]{{0,4}}\s{{0,4}}"
 )
+_PLAIN_END = re.compile(rf"[^\W\d_A-Z]{{4}}[.!?]{{1,3}}[{_CLOSING}]{{0,4}}\s{{1,4}}(?=[^\W\d_a-z])")
+"""The end of a sentence that another one follows: no number, key or password reaches across it."""
+
 _SPACE = re.compile(r"\s+")
 _BETWEEN = re.compile(r"(?<=[^\x00-\x7f])|(?=[^\x00-\x7f])")
 """In text without white space: beside a letter that is not ASCII, so that no address or key is cut."""
@@ -67,6 +70,7 @@ class Lane:
     _cut: int = 0
     _released: int = 0
     _redacted_to: int = 0
+    _refused: int = 0
     _size: float = 0.0
     _half: str = ""
 
@@ -112,33 +116,44 @@ class Lane:
         if self._waiting:
             self.text += self._cleaner.add(mend("".join(self._waiting)))
             self._waiting = []
-        last = len(self.text) - max(self.settings.lookahead, REACH)
+        lookahead = max(self.settings.lookahead, REACH)
+        last = len(self.text) - lookahead
         size = int(self._size or self.settings.first)
-        end = 0
-        if last - self._cut >= size:
-            end = self._end(self._cut + size // 2 if self._size else self._cut, last)
-        elif not self._size and last > self._cut:
-            end = self._first_sentence(last)
-        if end:
-            window = self._window(end, None)
-            self._wait_for(self._cut + int(self._size) + max(self.settings.lookahead, REACH))
-            return window
         held = len(self.text) - self._cut
-        self._wait_for(len(self.text) + (max(8, held // 4) if last - self._cut >= size or self._size else 8))
-        return None
+        if (not self._size or held >= size) and (end := self._sentence(size // 2)):
+            window = self._window(end, max(end, self.text.rfind(" ", end)))
+        elif last - self._cut >= size and (
+            end := self._end(self._cut + (size // 2 if self._size else 0), last)
+        ):
+            space = max(self.text.rfind(" ", end + lookahead), self.text.rfind("\n", end + lookahead))
+            window = self._window(end, space if space > 0 else len(self.text))
+        else:
+            self._wait_for(
+                len(self.text) + (held // 4 if held > size + lookahead else 8 if self._size else 1)
+            )
+            return None
+        self._wait_for(self._cut + int(self._size))
+        return window
 
     def _wait_for(self, length: int) -> None:
         """Look again when the text is so long, as far as it may be told before it is cleaned."""
         self._due = self._length + max(1, length - len(self.text))
 
-    def _first_sentence(self, last: int) -> int:
-        match = _SENTENCE_END.search(self.text, self._cut)
-        return self._closed([match.end()]) if match and match.end() <= last else 0
+    def _sentence(self, least: int) -> int:
+        """The end of the first sentence, or of the last one behind ``least`` characters; 0 if it is not there yet."""
+        ends = [match.end() for match in _PLAIN_END.finditer(self.text, self._cut)]
+        if self._size:
+            ends = [end for end in ends if end > self._cut + least]
+        end = (ends[-1] if self._size else ends[0]) if ends else 0
+        if end <= self._refused:
+            return 0
+        if not announces(self.text[max(self._cut, end - _CONTEXT) : end]) and (closed := self._closed([end])):
+            return closed
+        self._refused = end
+        return 0
 
     def _end(self, floor: int, last: int) -> int:
         """Where the next window may end: the last end of a sentence, else of a word, else of a letter of its own."""
-        if not self._size and (end := self._first_sentence(last)):
-            return end
         ends = [
             match.end() for match in _SENTENCE_END.finditer(self.text, self._cut, last) if match.end() > floor
         ]
@@ -168,14 +183,8 @@ class Lane:
                 return end
         return 0
 
-    def _window(self, end: int, checked_to: int | None) -> Window:
-        begin = self._cut
-        if checked_to is None:  # up to the last whole word
-            checked_to = len(self.text)
-            space = max(self.text.rfind(" ", end), self.text.rfind("\n", end))
-            if space >= end + max(self.settings.lookahead, REACH):
-                checked_to = space
-        offset = self._offset()
+    def _window(self, end: int, checked_to: int) -> Window:
+        begin, offset = self._cut, self._offset()
         self._cut = end
         self._size = min((self._size or self.settings.first) * self.settings.growth, self.settings.largest)
         return Window(self, begin, end, self.text[offset:checked_to], offset)

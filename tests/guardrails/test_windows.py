@@ -149,8 +149,11 @@ def test_gated_stream_equals_offline_redaction(text: str, lengths: list[int]) ->
 
 def test_the_first_window_ends_with_the_first_sentence() -> None:
     lane = Lane("", StreamSettings())
-    text = "Your claim is open. The adjuster will call you. " + "She has seen the photos of the roof. " * 2
-    window = next(window for piece in text if (window := lane.append(piece)))
+    window = next(
+        window
+        for piece in "Your claim is open. The adjuster will call you. "
+        if (window := lane.append(piece))
+    )
     assert lane.text[: window.end] == "Your claim is open. "
 
 

@@ -46,6 +46,8 @@ _SSN_PLAIN = re.compile(
     re.IGNORECASE,
 )
 _MIXED = re.compile("[0-9][OolI\u0417\u0437]|[OolI\u0417\u0437][0-9]")
+_FIRST_GROUP = re.compile(r"[^\W\d_]{0,3}[0-9]")
+_LAST_GROUP = re.compile(r"[0-9][^\W\d_]{0,3}$")
 _AS_DIGITS = str.maketrans(
     "OolI\u041e\u043e\u039f\u03bf\u0406\u0456\u04c0\u04cf\u0399\u0131\u0417\u0437", "0011000011111133"
 )
@@ -66,7 +68,8 @@ def numbers(text: str) -> Iterator[Place]:
     if _MIXED.search(text):
         for category, begin, end in _grouped(text.translate(_AS_DIGITS)):
             letters = sum(map(str.isalpha, text[begin:end]))
-            if category is Category.CARD_NUMBER and 0 < letters <= _MOST_LOOKALIKES:
+            edges = _FIRST_GROUP.match(text, begin), _LAST_GROUP.search(text, end - 4, end)
+            if category is Category.CARD_NUMBER and 0 < letters <= _MOST_LOOKALIKES and all(edges):
                 yield category, begin, end
 
 
@@ -124,8 +127,26 @@ def _counts(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[in
         return [1]
     if tuple(sizes[index : index + 3]) in _FOUR_AND_MORE:
         return [3]
-    if size not in (1, 2, 4, 8):
-        return []
+    if size % 4 == 0 and (joined := _sixteen(sizes, index)):
+        return [joined, *(_counts_of_equals(sizes, index, uniform) if size == 4 else [])]
+    return _counts_of_equals(sizes, index, uniform) if size in (1, 2, 4, 8) else []
+
+
+def _sixteen(sizes: Sequence[int], index: int) -> int:
+    """How many groups of four, some of them written together, make sixteen digits; 0 when they do not."""
+    total = 0
+    for count, size in enumerate(sizes[index : index + 4], 1):
+        total += size
+        if size % 4 or total > 16:
+            return 0
+        if total == 16:
+            return count
+    return 0
+
+
+def _counts_of_equals(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[int]:
+    """How many groups of one size, and perhaps a shorter last one, could be a card number."""
+    size = sizes[index]
     full = uniform[index]
     begins = not index or sizes[index - 1] != size
     if size < 4 and not begins:

@@ -66,11 +66,11 @@ _IAM_LENGTH = 44
 _QUOTED_AWS = re.compile(r"[\"'][0-9A-Za-z/+]{40}[\"']")
 
 _KEY_BEGIN = re.compile(
-    r"[-\u2010-\u2015\u2212]{2,8} ?BEGIN (?:[A-Z0-9]{1,12} ){0,4}?PRIVATE KEY(?: BLOCK)? ?[-\u2010-\u2015\u2212]{2,8}"
+    r"[-\u2010-\u2015\u2212]{2,5} ?BEGIN (?:[A-Z0-9]{1,12} ){0,4}?PRIVATE KEY(?: BLOCK)? ?[-\u2010-\u2015\u2212]{1,5}"
     r"|PuTTY-User-Key-File-[0-9]:"
 )
 _KEY_END = re.compile(
-    r"[-\u2010-\u2015\u2212]{2,8} ?END [A-Z0-9 ]{1,60}+[-\u2010-\u2015\u2212]{2,8}|Private-MAC: ?[0-9A-Fa-f]{1,128}"
+    r"[-\u2010-\u2015\u2212]{2,5} ?END [A-Z0-9 ]{1,60}+[-\u2010-\u2015\u2212]{1,5}|Private-MAC: ?[0-9A-Fa-f]{1,128}"
 )
 
 _SUBJECT = (
@@ -147,6 +147,11 @@ def opened(text: str) -> list[tuple[int, int]]:
         finding = folded.unfold(Finding(category, 1.0, begin, end))
         spans.append((finding.begin, finding.end))
     return spans
+
+
+def announces(text: str) -> bool:
+    """Whether a password may follow."""
+    return any(match["set"] or match["said"] for match in _STATED.finditer(fold(text).text.lower()))
 
 
 def _places(text: str, *, announced: bool = False) -> Iterator[Place]:
@@ -233,7 +238,9 @@ def _stated(text: str, *, announced: bool) -> Iterator[Place]:
     searched = folded if len(folded) == len(text) else text
     while match := _STATED.search(searched, position):
         position = match.end()
-        if not match["set"] and not match["said"]:
+        if not (match["set"] or match["said"]) or not _TELLING.search(
+            text, position, position + _LONGEST_QUOTED
+        ):
             continue
         begin, end = _value(text, match.end(), match["quote"] or "")
         value = text[begin:end]
