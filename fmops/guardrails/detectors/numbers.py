@@ -128,7 +128,7 @@ def _counts(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[in
     if tuple(sizes[index : index + 3]) in _FOUR_AND_MORE:
         return [3]
     if size % 4 == 0 and (joined := _sixteen(sizes, index)):
-        return [joined, *(_counts_of_equals(sizes, index, uniform) if size == 4 else [])]
+        return sorted({joined, *(_counts_of_equals(sizes, index, uniform) if size == 4 else [])})
     return _counts_of_equals(sizes, index, uniform) if size in (1, 2, 4, 8) else []
 
 
