@@ -13,7 +13,8 @@ import re
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from langchain.agents import create_agent
@@ -35,7 +36,11 @@ from fmops.guardrails import (
     GuardrailSettings,
     build_engine,
 )
+from fmops.guardrails.chunking import Limits, segments
 from fmops.guardrails.detectors.base import Context, Detector
+from fmops.guardrails.detectors.secrets import find
+from fmops.guardrails.flow import flow_sync
+from fmops.guardrails.text import fold
 
 CHECK = 0.08
 MODEL = 0.4
@@ -307,6 +312,61 @@ async def own_cpu(turns: int = 200) -> list[float]:
     return values
 
 
+WORST = [
+    "a", "=", "1", "4 ", "4111 ", "4111-", "536-22-8726 ", "DE89370400440532013000 ", " ", '"', "\n", ".", "-", "//", "M", "sk-", "eyJ",
+    "eyJa.", "aws", "aws key", "api_key=", "key= ", "key ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "xoxb-1-", "://a:",
+    "//a/:_authToken=", "AKIAIOSFODNN7EXAMPLE", "DE89 ", "password ", "ibm_cos_", "1&nbsp;", "O0 ", "\u5b57", "a\u0301", "a\u0301\u0323",
+    "\u0301\u0323", "\u200b", "a\u200b", "\U000e0041", "a\U000e0041", "\u202e12345", "\u200fa", "\u0430", "\ufdfa", "a\u2800", "\u0664",
+    "\U0001f468\u200d", "\U0001f3f4\U000e0067",
+]  # fmt: skip
+WORST_LENGTH = 200_000
+STREAMED = (10_000, 20_000, 40_000, 80_000)
+
+
+def cpu(run: Callable[[], Any]) -> float:
+    began = time.process_time()
+    run()
+    return time.process_time() - began
+
+
+def worst_text() -> tuple[float, str]:
+    """CPU seconds for the text that takes longest, of many made of one piece: folding, detection and cutting."""
+    limits = Limits(segment_bytes=1_000, segments=10, request_bytes=10_000, overlap_characters=80)
+
+    def read(text: str) -> None:
+        folded = fold(text)
+        find(folded.text)
+        for _ in segments(folded.text, limits):
+            pass
+
+    find("Load the patterns.")
+    texts = {unit: unit * (WORST_LENGTH // len(unit)) for unit in WORST}
+    return max((min(cpu(partial(read, text)) for _ in range(3)), ascii(unit)) for unit, text in texts.items())
+
+
+def unspaced() -> list[tuple[int, float, float]]:
+    """CPU seconds of a streamed answer without white space, for each length: in windows, and checked as a whole."""
+    settings = {
+        "detectors": {"pii": None, "toxicity": None, "checks": None},
+        "identify_language": False,
+        "cache_entries": 0,
+    }
+    engine = build_engine(GuardrailSettings.model_validate(settings), session())
+    engine.check_sync("Load the patterns.", "output")
+
+    def chunks(text: str) -> Iterator[ChatGenerationChunk]:
+        for begin in range(0, len(text), 4):
+            yield ChatGenerationChunk(message=AIMessageChunk(content=text[begin : begin + 4]))
+
+    figures = []
+    for length in STREAMED:
+        text = ("\u7406\u8d54\u7533\u8bf7\u5df2\u53d7\u7406\u8bf7\u7a0d\u5019" * (length // 10))[:length]
+        streamed = cpu(lambda text=text: list(flow_sync(engine, chunks(text))))  # type: ignore[misc]
+        whole = cpu(lambda text=text: engine.check_sync(text, "output"))  # type: ignore[misc]
+        figures.append((length, streamed, whole))
+    return figures
+
+
 async def throughput() -> dict[str, list[float]]:
     """Seconds for 32 turns at once."""
     engine = instant_engine(CHECK)
@@ -335,7 +395,9 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
         turn = await whole_turn(engine, before, after)
         tools = await tool_turn(engine, before, after)
         totals, first, leaked = await streamed()
-    cpu, many = await own_cpu(), await throughput()
+    own, many = await own_cpu(), await throughput()
+    worst, worst_unit = worst_text()
+    lengths = unspaced()
 
     floor = [max(MODEL, CHECK) + CHECK] * ROUNDS
     extra = [(ours - bare) / CHECK for ours, bare in zip(totals["ours"], totals["unguarded"], strict=True)]
@@ -345,8 +407,10 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
         "guardrails.turn_vs_chain": entry(median_ratio(turn["ours"], turn["chain"]), "ratio", "<= 0.62", "AmazonComprehendModerationChain", ROUNDS),
         "guardrails.tool_turn_vs_chain": entry(median_ratio(tools["ours"], tools["chain"]), "ratio", "<= 0.34", "AmazonComprehendModerationChain, model at 0 ms", ROUNDS),
         "guardrails.stream_extra_checks": entry(statistics.median(extra), "checks", "<= 1.2", "the unguarded stream", 5),
-        "guardrails.cpu_ms": entry(statistics.median(cpu), "ms", "<= 2", "the unguarded turn, detectors at 0 ms", ROUNDS),
+        "guardrails.cpu_ms": entry(statistics.median(own), "ms", "<= 2", "the unguarded turn, detectors at 0 ms", ROUNDS),
         "guardrails.throughput_kept": entry(median_ratio(many["unguarded"], many["ours"]), "ratio", ">= 0.7", "32 unguarded turns at once", ROUNDS),
+        "guardrails.worst_text_cpu_s": entry(worst, "s", "<= 0.5", f"{len(WORST)} adversarial texts of 200,000 characters", 2),
+        "guardrails.unspaced_growth": entry((lengths[-1][1] / lengths[0][1]) / (STREAMED[-1] / STREAMED[0]), "ratio", "<= 1.5", "linear, from 10,000 to 80,000 characters", 1),
     }  # fmt: skip
     notes = [
         *absolute("3 checks", alone),
@@ -359,6 +423,14 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
             for name, leak in leaked.items()
         ],
         *absolute("32 turns at once", many),
+        ("worst adversarial text", f"{worst:.2f} s of CPU, of {worst_unit}"),
+        *[
+            (
+                f"streamed without white space, {length} characters",
+                f"{streamed:.2f} s of CPU, as a whole {whole:.2f} s",
+            )
+            for length, streamed, whole in lengths
+        ],
     ]
     return entries, notes
 

@@ -77,8 +77,6 @@ def _end(text: str, begin: int, limit: int) -> int:
 
 def _overlapped(text: str, begin: int, end: int, overlap: int) -> int:
     """Where the next segment begins: ``overlap`` before ``end``, moved forward to the next word."""
-    if not overlap:
-        return end
-    start = max(begin + 1, end - overlap)
+    start = max(end - overlap, (begin + end + 1) // 2)  # at least half is new: the work stays linear
     match = _SPACE.search(text, start, end)
-    return match.end() if match and match.end() < end else max(begin + 1, end - overlap)
+    return match.end() if match and match.end() < end else start

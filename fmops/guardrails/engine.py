@@ -6,17 +6,20 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Any
 
 from fmops.guardrails.asking import Ask
 from fmops.guardrails.cache import Cache, Known
 from fmops.guardrails.categories import Category
 from fmops.guardrails.detectors.base import Context, Detector
+from fmops.guardrails.hidden import removals
 from fmops.guardrails.language import identify
 from fmops.guardrails.policy import Policy
 from fmops.guardrails.scores import highest
@@ -57,6 +60,8 @@ class _Check:
     findings: list[Finding] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     degraded: bool = False
+    removals: Sequence[tuple[int, int]] = ()
+    """Hidden characters, which are taken out of what is released."""
 
 
 class GuardrailEngine:
@@ -167,6 +172,7 @@ class GuardrailEngine:
         key = self._key(text, direction, role)
         if known := self._cache.get(key):
             self._recall(check, known)
+            check.removals = removals(check.text)
             return self._outcome(check)
         if len(check.text) > 50_000:
             folding = self._executor.submit(fold, check.text)
@@ -174,10 +180,11 @@ class GuardrailEngine:
             folded = folding.result()
         else:
             folded = fold(check.text)
+        check.removals = folded.removals
         if not folded.text.strip():
             return self._outcome(check)
         due = self._due(direction)
-        check.language = self._language(folded.text, due)
+        check.language = self._language(folded.text[: folded.read], due)
         yield from self._ask_all(check, folded, due, key)
         outcome = self._outcome(check)
         if not check.degraded:
@@ -310,14 +317,17 @@ class GuardrailEngine:
         decisions = check.decisions + self.policy.decide(
             check.direction, check.findings, coverage, check.role, disclosed
         )
+        if check.removals:
+            decisions.append(Decision(Action.REDACT, "hidden_characters"))
         action = max(
             (decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW
         )
-        redactions = merge(
+        spans = (
             decision.finding
             for decision in decisions
             if decision.action is Action.REDACT and decision.finding and decision.finding.is_span
         )
+        redactions = merge(spans, check.removals)
         unplaced = any(
             decision.action is Action.REDACT and decision.finding and not decision.finding.is_span
             for decision in decisions
@@ -348,26 +358,25 @@ class GuardrailEngine:
         """What was redacted here needs no second check by the next layer: what is left in it is known."""
         if outcome.action is not Action.REDACT:
             return
-        left = [_moved(each, outcome) for each in check.findings if not _is_redacted(each, outcome)]
         key = self._cache.key(outcome.text, check.direction, check.role)
-        self._cache.put(key, Known(tuple(left), detectors, check.language))
+        self._cache.put(key, Known(tuple(_left(check.findings, outcome)), detectors, check.language))
 
 
-def _is_redacted(finding: Finding, outcome: Outcome) -> bool:
-    return finding.is_span and any(
-        redaction.begin < finding.end and finding.begin < redaction.end for redaction in outcome.redactions
-    )
-
-
-def _moved(finding: Finding, outcome: Outcome) -> Finding:
-    if not finding.is_span:
-        return finding
-    shift = sum(
-        len(redaction.replacement) - (redaction.end - redaction.begin)
-        for redaction in outcome.redactions
-        if redaction.end <= finding.begin
-    )
-    return replace(finding, begin=finding.begin + shift, end=finding.end + shift)
+def _left(findings: Iterable[Finding], outcome: Outcome) -> Iterator[Finding]:
+    """The findings that no redaction touches, where they stand after it."""
+    begins = [redaction.begin for redaction in outcome.redactions]
+    ends = [redaction.end for redaction in outcome.redactions]
+    shifts = [
+        0,
+        *accumulate(len(each.replacement) - (each.end - each.begin) for each in outcome.redactions),
+    ]
+    for finding in findings:
+        before = bisect_right(ends, finding.begin)
+        if not finding.is_span:
+            yield finding
+        elif before == len(begins) or begins[before] >= finding.end:
+            shift = shifts[before]
+            yield replace(finding, begin=finding.begin + shift, end=finding.end + shift)
 
 
 def _until(deadline: float, asks: Iterable[Ask]) -> Generator[_Waiting, None, None]:

@@ -204,7 +204,7 @@ async def test_a_system_message_may_instruct() -> None:
 # Texts as they come.
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\t \u2003", "\u200b\u200d\ufeff"])
+@pytest.mark.parametrize("text", ["", " ", "\n\t \u2003"])
 async def test_empty_text_is_allowed_and_costs_nothing(text: str) -> None:
     detector = pii()
     outcome = await engine(detector).check(text, "input")
