@@ -18,7 +18,7 @@ class MlflowServer(MlflowTracking):
     """A tracking server with its artifacts under a prefix of a bucket. It is billed by the hour, used or not.
 
     Args:
-        name: fixed, because another name replaces the server and its runs are lost.
+        name: begins the server's name, which stays as long as its stack: another name replaces the server, and its runs are lost.
         version: of MLflow, such as `3.10`; the clients' must be the same.
         size: for up to 25, 50 or 100 people.
         bucket: encrypted with a customer key, or not.

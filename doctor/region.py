@@ -22,6 +22,7 @@ CLIENTS = {
     "emrserverless": "emr-serverless",
     "kinesisfirehose": "firehose",
     "states": "stepfunctions",
+    "tag": "resourcegroupstaggingapi",
 }
 """botocore's names of services that CloudFormation's types or IAM's actions call otherwise."""
 NO_SERVICE = {"cdk", "execute-api"}
