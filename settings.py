@@ -45,6 +45,11 @@ FARGATE_SIZES = {
 }
 
 
+# RFC 1918, and RFC 6598, which AWS also takes for VPCs. `IPv4Network.is_private` looks at a range's two ends alone.
+PRIVATE_RANGES = tuple(
+    IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
+)
+
 JOB_VARIABLE = 256
 """Characters of an environment variable's value (CreateProcessingJob)."""
 
@@ -341,10 +346,10 @@ class Assistant(_Section):
                     f"ingress_cidrs has '{cidr}', but allowed are IPv4 ranges such as 203.0.113.7/32 ({error})"
                 ) from None
             tls = self.compute == "lambda" or self.certificate_arn or self.domain
-            if network.prefixlen == 0 and not tls:
+            if not tls and not any(network.subnet_of(private) for private in PRIVATE_RANGES):
                 raise ValueError(
-                    "ingress_cidrs opens the assistant to everyone, so certificate_arn or domain must be set: tokens would cross the"
-                    " internet unencrypted"
+                    f"ingress_cidrs has {cidr}, which is not within a private range, so certificate_arn or domain must be"
+                    " set: tokens would cross the internet unencrypted"
                 )
         return self
 

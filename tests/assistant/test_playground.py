@@ -260,3 +260,36 @@ def test_a_prompt_is_tried_and_saved_on_the_page(
         expect(first.locator(".saved")).to_contain_text("Saved as version 3")
         expect(first.locator(".version")).to_have_value("3")
     assert registry.version(NAME, "3").template == "Kind prompt."
+
+
+@pytest.mark.parametrize("page", ["page.html", "playground.html", "review.html"])
+def test_no_page_has_an_address_from_the_root_of_its_host(page: str) -> None:
+    """An API's stage comes first in the path, which such an address would leave out."""
+    text = (Path("fmops/assistant") / page).read_text()
+    assert re.findall(r"""(?:href|src|action)=["']/|fetch\([`"']/|location(?:\.href)? = [`"']/""", text) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("stage", ["/live", "/live/"])
+def test_the_playground_works_below_the_stage_of_an_api(
+    stage: str, browser: Any, app: FastAPI, registry: PromptRegistry
+) -> None:
+    from playwright.sync_api import expect
+
+    def below_the_stage(scope: Any) -> Any:
+        return {**scope, "path": scope["path"].removeprefix("/live") or "/"}
+
+    async def api(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith("/live"):
+            scope = {**scope, "path": "/missing authentication token"}
+        await app(below_the_stage(scope) if scope["type"] == "http" else scope, receive, send)
+
+    with served(api) as address:
+        page = browser.new_page()
+        page.goto(f"{address}{stage}#token={token('petra')}")
+        page.locator("#playground").click()
+        expect(page).to_have_url(f"{address}/live/playground")
+        expect(page.locator(".variant").nth(0).locator("textarea")).to_have_value("Polite prompt.")
+        page.get_by_role("link", name="Chat").click()
+        expect(page).to_have_url(f"{address}/live/")
+        expect(page.locator("#who")).to_contain_text("petra")

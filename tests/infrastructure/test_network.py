@@ -128,7 +128,7 @@ def _imported(egress: str = "nat", **changes: Any) -> dict[str, Any]:
         ),
         ({"network": {"vpc": VPC}}, r"set both, or neither \(mode is new, vpc is set\)"),
         (
-            {**_imported(public_subnets=[]), "assistant": {"ingress_cidrs": ["203.0.113.7/32"]}},
+            {**_imported(public_subnets=[]), "assistant": {"ingress_cidrs": ["10.1.0.0/16"]}},
             "assistant.ingress_cidrs makes the load balancer face the internet, but network.vpc.public_subnets is empty",
         ),
         (

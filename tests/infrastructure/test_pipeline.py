@@ -24,7 +24,7 @@ OPTIONS = {
     "repository": "example/fmops",
     "connection_arn": "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
 }
-ASSISTANT = {**context("dev")["fmops"]["dev"]["assistant"], "ingress_cidrs": ["203.0.113.0/24"]}
+ASSISTANT = {**context("dev")["fmops"]["dev"]["assistant"], "ingress_cidrs": ["10.0.0.0/8"]}
 CONTEXT = context("dev", assistant=ASSISTANT, delivery={"pipeline": OPTIONS})
 CROSS = context("dev", assistant=ASSISTANT, delivery={"pipeline": OPTIONS}, account="111122223333")
 CROSS["fmops"]["dev"]["region"] = CROSS["fmops"]["prod"]["region"] = "eu-west-1"

@@ -89,8 +89,22 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"ingress_cidrs": ["0.0.0.0/0"]}},
-            "fmops.dev.assistant: ingress_cidrs opens the assistant to everyone, so certificate_arn or domain must be set: "
-            "tokens would cross the internet unencrypted.",
+            "fmops.dev.assistant: ingress_cidrs has 0.0.0.0/0, which is not within a private range, so certificate_arn or "
+            "domain must be set: tokens would cross the internet unencrypted.",
+        ),
+        *(
+            (
+                {"assistant": {"ingress_cidrs": [*allowed, public]}},
+                f"fmops.dev.assistant: ingress_cidrs has {public}, which is not within a private range, so certificate_arn "
+                "or domain must be set: tokens would cross the internet unencrypted.",
+            )
+            for allowed, public in (
+                ([], "0.0.0.0/1"),
+                (["10.0.0.0/8"], "128.0.0.0/1"),
+                (["192.168.7.0/24", "100.64.0.0/10"], "203.0.113.7/32"),
+                ([], "172.16.0.0/11"),
+                ([], "8.0.0.0/5"),
+            )
         ),
         (
             {"assistant": {"ingress_cidrs": ["home"]}},

@@ -96,7 +96,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: Any) -> Iterator[str]:
     """The address under which the application answers."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
