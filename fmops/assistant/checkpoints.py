@@ -33,7 +33,14 @@ class WaitingRuns(DynamoDBSaver):  # type: ignore[misc] # the package has no typ
     """
 
     def __init__(self, table: str, session: boto3.Session, config: Config, *, keep_seconds: int) -> None:
-        super().__init__(table, session=session, boto_config=config, ttl_seconds=keep_seconds)
+        super().__init__(
+            table,
+            session=session,
+            boto_config=config,
+            ttl_seconds=keep_seconds,
+            # An item has 400 KB at most: long conversations would not be kept.
+            enable_checkpoint_compression=True,
+        )
         self._held: dict[str, _Held] = {}
 
     @contextmanager
