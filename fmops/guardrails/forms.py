@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
+import secrets
 from dataclasses import dataclass
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/+=|$-]{1,128}")
@@ -13,6 +15,7 @@ _LONG_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d(?:[_.:/+=|$-]?\d){8,}(?![A-Za-z0-
 """Nine digits or more that stand by themselves, or thirteen in a row: hexadecimal ids hardly ever have those."""
 _DAY = re.compile(r"(?<!\d)20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)")
 """A date as models have it in their names."""
+_UUID = re.compile(r"(?i)(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])")
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
     r"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
@@ -23,6 +26,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 _DATA_URL = re.compile(r"(data:[a-z]+/[a-zA-Z0-9.+-]{1,80}(?:;[a-z]+=[A-Za-z0-9._-]{1,40})?;base64,)(.*)", re.DOTALL)  # fmt: skip
 _HIDDEN_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d{12,19}(?![A-Za-z0-9])")
 _SHORT = 256
+_KEY = secrets.token_bytes(16)
+"""Nobody outside of this process can tell from a stand-in which id it stands for."""
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _STRINGS = re.compile(rb"[\t\n\r\x20-\x7e]{6,}")
 _SIGNATURES = (
     b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0",
@@ -35,7 +41,21 @@ def is_token(text: str) -> bool:
     """Whether it is an id or a word of a protocol: short, without spaces, and no number in it that could be a person's."""
     if arn := _ARN.match(text):
         text = text[arn.end() :]
-    return _TOKEN.fullmatch(text) is not None and _LONG_NUMBER.search(_DAY.sub("", text)) is None
+    if _TOKEN.fullmatch(text) is None:
+        return False
+    return _LONG_NUMBER.search(_DAY.sub("", _UUID.sub("x", text))) is None
+
+
+def token_for(text: str) -> str:
+    """Return the id itself if it has the form of one, else one that stands for it: the same wherever it occurs.
+
+    A call and its result find each other by their ids, so that an id cannot be redacted in one place alone.
+    """
+    if is_token(text):
+        return text
+    return "id_" + hashlib.blake2b(
+        text.encode(errors="replace"), digest_size=12, key=_KEY
+    ).hexdigest().translate(_LETTERS)
 
 
 def is_inert(text: str) -> bool:

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools.base import TOOL_MESSAGE_BLOCK_TYPES
 from langgraph.types import Command, Interrupt, Send
 
-from fmops.guardrails.forms import is_inert, is_opaque, is_token, read_file, write_file
+from fmops.guardrails.forms import is_inert, is_opaque, is_token, read_file, token_for, write_file
 from fmops.guardrails.seals import is_sealed
 from fmops.guardrails.walk import UNREADABLE, Walk, label_of
 
@@ -28,6 +28,9 @@ _PROTOCOL = frozenset(
      "tool_use_id", "tool_call_id", "call_id", "toolUseId", "ttl", "encoding"}
 )  # fmt: skip
 """Fields of content blocks that hold an id or a word of the protocol."""
+_RESULT_IDS = frozenset({"tool_use_id", "tool_call_id", "call_id", "toolUseId"})
+_CALL_IDS = _RESULT_IDS | {"id"}
+"""Fields by which a call and its result find each other."""
 _OPAQUE = frozenset(
     {"signature", "thought_signature", "thoughtSignature", "encrypted_content", "redacted_content", "redactedContent"}
 )  # fmt: skip
@@ -125,7 +128,9 @@ class ContentWalk(Walk):
         match name:
             case "content":
                 return self._content(value, calls, answers)
-            case "name" | "role" | "id" | "tool_call_id" | "type" | "chunk_position":
+            case "id" | "tool_call_id":
+                return self._id(value)
+            case "name" | "role" | "type" | "chunk_position":
                 return self._word(value)
             case "tool_calls" | "invalid_tool_calls" | "tool_call_chunks" if isinstance(value, list):
                 return self.sequence(value, lambda call: _by(call, self, calls, answers).call(call))
@@ -167,6 +172,8 @@ class ContentWalk(Walk):
             return self.mapping(call, lambda _, __: self.call(use))
 
         def member(name: Any, value: Any) -> Any:
+            if name in _CALL_IDS:
+                return self._id(value)
             if name in _PROTOCOL or name == "name":
                 return self._word(value)
             if name in _ARGUMENTS:
@@ -243,6 +250,8 @@ class ContentWalk(Walk):
                 return self._file(value, is_text=is_text)
             case str() if type(value) is str and name in _PROTOCOL and is_token(value):
                 return value
+            case str() if name in _RESULT_IDS:
+                return self._id(value)
             case str() | bytes() if name in _OPAQUE:
                 is_known = type(value) is str and is_opaque(value)
                 return value if is_known else self._file(value, is_text=False)
@@ -272,6 +281,9 @@ class ContentWalk(Walk):
 
     def _word(self, value: Any) -> Any:
         return value if type(value) is str and is_token(value) else self.data(value)
+
+    def _id(self, value: Any) -> Any:
+        return token_for(value) if type(value) is str else self.data(value)
 
     def _command(self, command: Command[Any]) -> Command[Any]:
         goto = command.goto

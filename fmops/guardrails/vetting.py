@@ -14,7 +14,7 @@ from langgraph.types import Command
 from fmops.guardrails import content
 from fmops.guardrails.engine import GuardrailEngine
 from fmops.guardrails.errors import read_error, withheld_error
-from fmops.guardrails.forms import is_token
+from fmops.guardrails.forms import is_token, token_for
 from fmops.guardrails.types import Direction, GuardrailBlocked, Outcome, notice
 
 T = TypeVar("T")
@@ -155,7 +155,7 @@ def _notice_message(message: MessageT, words: str) -> Any:
     name, id_ = (each if each and is_token(each) else None for each in (message.name, message.id))
     match message:
         case ToolMessage():
-            call = message.tool_call_id if is_token(message.tool_call_id) else "withheld"
+            call = token_for(message.tool_call_id)
             return ToolMessage(words, tool_call_id=call, name=name, id=id_, status="error")
         case AIMessage():
             return AIMessage(words, id=id_)

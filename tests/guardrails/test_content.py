@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+import uuid
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from pydantic import BaseModel
 from fmops.guardrails import Direction, GuardedChatModel, GuardrailBlocked, GuardrailMiddleware, from_client
 from fmops.guardrails import content as read
 from fmops.guardrails.flow import as_chunk, flow_sync
+from fmops.guardrails.forms import is_token, token_for
 from fmops.guardrails.vetting import Vetting
 from tests.guardrails.fakes import Scripted, attacks, pii
 from tests.guardrails.fakes import engine as default_engine
@@ -74,10 +77,11 @@ def test_what_protocols_need_and_real_files_pass_as_they_are(message: AnyMessage
 
 @pytest.mark.parametrize("position", ["name", "id", "tool_call_id"])
 @pytest.mark.parametrize("value", [CARD, CARD.replace(" ", "-"), CARD.replace(" ", "")])
-async def test_an_id_has_the_form_of_one_or_is_checked(position: str, value: str) -> None:
+async def test_an_id_has_the_form_of_one_or_another_stands_for_it(position: str, value: str) -> None:
     message = ToolMessage("x", **{"tool_call_id": "c1", position: value})
     vetted = await Vetting(engine()).message(message)
-    assert getattr(vetted, position) == "[CARD_NUMBER]"
+    assert getattr(vetted, position) == ("[CARD_NUMBER]" if position == "name" else token_for(value))
+    assert not leaked(vetted)
 
 
 async def test_a_blocked_result_keeps_nothing_but_ids() -> None:
@@ -328,3 +332,30 @@ async def test_an_error_keeps_its_class_and_its_codes() -> None:
     hidden = _validation_error(CARD)
     assert CARD not in str(hidden), "its words are cut short"
     assert not leaked(await Vetting(engine()).error(hidden, Direction.TOOL_RESULTS))
+
+
+@pytest.mark.parametrize(
+    "name", ["tooluse_0221065499274d70a1f64b", "call 4111 1111 1111 1111", "4111111111111111", f"{PHRASE}!"]
+)
+async def test_a_call_and_its_result_find_each_other_whatever_their_id_is(name: str) -> None:
+    """Ids with long numbers are common: two of a hundred that Bedrock makes have thirteen digits in a row."""
+    vetting = Vetting(engine())
+    call = AIMessage("", tool_calls=[{"name": "search", "args": {"query": "x"}, "id": name}])
+    block = {"type": "tool_use", "id": name, "name": "search", "input": {"query": "x"}}
+    called = await vetting.message(call.model_copy(update={"content": [block]}))
+    (made,) = called.tool_calls
+    answered = await vetting.message(ToolMessage("found it", tool_call_id=name))
+    again = await vetting.message(ToolMessage(PHRASE, tool_call_id=name))
+    assert made["id"] == called.content[0]["id"] == answered.tool_call_id == again.tool_call_id
+    assert (answered.content, again.status) == ("found it", "error")
+    assert not leaked([called, answered, again])
+    assert (await vetting.message(answered)).tool_call_id == answered.tool_call_id
+
+
+@pytest.mark.parametrize("prefix", ["", "lc_run--", "run-", "msg_"])
+def test_every_uuid_is_an_id(prefix: str) -> None:
+    """LangGraph replaces a message in its state by its id, which must not change on the way."""
+    generator = random.Random(1)
+    for _ in range(3_000):
+        assert is_token(f"{prefix}{uuid.UUID(int=generator.getrandbits(128), version=4)}")
+    assert not is_token("12345678-1234-1234-1234-12345678901 2")
