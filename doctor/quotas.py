@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from doctor.features import GEOGRAPHIES
+import settings
+from doctor.features import GEOGRAPHIES, model_behind
 from doctor.finding import Finding, Patient, check
 
 FARGATE_UNITS = 1024
@@ -22,6 +23,7 @@ ADDRESSES = ("ec2", "L-0263D0A3", "Elastic IP addresses")
 GATEWAYS = ("vpc", "L-FE5A380F", "NAT gateways per zone")
 FARGATE = ("fargate", "L-3032A538", "Fargate vCPUs")
 TOKENS = "tokens per minute"
+PROCESSING = "for processing job usage"
 
 
 @check("the quota of VPCs")
@@ -109,7 +111,7 @@ def _in_use(patient: Patient, quota: Mapping[str, Any]) -> float:
 def tokens(patient: Patient) -> Iterator[Finding]:
     model_id = patient.settings.assistant.model_id
     name = _model_name(patient, model_id)
-    found = [each for each in _bedrock_quotas(patient) if _is_of(each["QuotaName"], model_id, name)]
+    found = [each for each in _quotas(patient, "bedrock") if _is_of(each["QuotaName"], model_id, name)]
     if not found:
         yield Finding(
             "warning",
@@ -130,11 +132,9 @@ def tokens(patient: Patient) -> Iterator[Finding]:
 
 def _model_name(patient: Patient, model_id: str) -> str:
     """Such as Claude Haiku 4.5: what quotas call a model."""
-    bedrock = patient.client("bedrock")
-    if model_id.startswith(GEOGRAPHIES):
-        profile = bedrock.get_inference_profile(inferenceProfileIdentifier=model_id)
-        model_id = profile["models"][0]["modelArn"].rpartition("/")[2]
-    return str(bedrock.get_foundation_model(modelIdentifier=model_id)["modelDetails"]["modelName"])
+    behind = model_behind(patient, model_id)
+    found = patient.client("bedrock").get_foundation_model(modelIdentifier=behind)
+    return str(found["modelDetails"]["modelName"])
 
 
 def _is_of(quota: str, model_id: str, name: str) -> bool:
@@ -146,9 +146,37 @@ def _is_of(quota: str, model_id: str, name: str) -> bool:
     return said.startswith(kind) and TOKENS in said and said.removesuffix(" v1").endswith(f" {wanted}")
 
 
-def _bedrock_quotas(patient: Patient) -> Iterator[dict[str, Any]]:
+@check("the quotas of the jobs' machines")
+def machines(patient: Patient) -> Iterator[Finding]:
+    """Find machines that an account may not start: a new one has none of most types."""
+    wanted: dict[str, list[str]] = {}
+    for setting, instance_type in settings.named(patient.settings, settings.InstanceType):
+        wanted.setdefault(f"{instance_type} {PROCESSING}", []).append(setting)
+    if not wanted:
+        return
+    found = {each["QuotaName"]: each for each in _quotas(patient, "sagemaker") if each["QuotaName"] in wanted}
+    for name, where in wanted.items():
+        said = f"{', '.join(where)}: {name}"
+        if name not in found:
+            yield Finding(
+                "warning",
+                f"{said} is not listed by Service Quotas",
+                "look in Service Quotas under Amazon SageMaker; where it is 0, no job runs",
+            )
+        elif found[name]["Value"] < 1:
+            ask = f"--service-code sagemaker --quota-code {found[name]['QuotaCode']} --desired-value {len(where)}"
+            yield Finding(
+                "stop",
+                f"{said} is {found[name]['Value']:g}, so that no job can run",
+                f"aws service-quotas request-service-quota-increase --region {patient.region} {ask}, or set another type",
+            )
+        else:
+            yield Finding("ok", f"{said} is {found[name]['Value']:g}")
+
+
+def _quotas(patient: Patient, service: str) -> Iterator[dict[str, Any]]:
     pages = patient.client("service-quotas").get_paginator("list_service_quotas")
-    for page in pages.paginate(ServiceCode="bedrock"):
+    for page in pages.paginate(ServiceCode=service):
         yield from page["Quotas"]
 
 
