@@ -616,6 +616,8 @@ class Settings(_Section):
                 "delivery.pipeline.smoke signs the demo's users in by password, which identity.admin_password_sign_in does not"
                 " allow: set it to true, or smoke to false"
             )
+        if pipeline and (fault := self.not_built_by_a_pipeline):
+            raise ValueError(f"delivery.pipeline {fault}")
         github = self.delivery.github
         if (
             github
@@ -638,6 +640,16 @@ class Settings(_Section):
                 "network.egress is endpoints, but review.backend ground_truth gives the user pool a domain, and a pool with a domain"
                 " is not reached through an endpoint: use nat"
             )
+
+    @property
+    def not_built_by_a_pipeline(self) -> str | None:
+        """Say why a pipeline's machines, which are all of one architecture, cannot build this environment's images."""
+        if self.images == "docker" and self.assistant.architecture != "x86_64":
+            return (
+                f"builds images on x86_64 machines, as the jobs need them, but assistant.architecture is {self.assistant.architecture}"
+                " and images is docker: set images to codebuild, or assistant.architecture to x86_64"
+            )
+        return None
 
     @property
     def environment_name(self) -> str:
@@ -712,6 +724,8 @@ def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
         raise SettingsError(
             f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them names its account: set account in both, or in none."
         )
+    if fault := following.not_built_by_a_pipeline:
+        raise SettingsError(f"fmops.{following.profile}: the pipeline of {profile.profile} {fault}.")
     return following
 
 

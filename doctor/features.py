@@ -80,9 +80,7 @@ def model_behind(patient: Patient, model_id: str) -> str:
 def _agree(model_id: str, region: str) -> str:
     """Return the command that accepts the public offer of a model's provider: a contract, so only a person gives it."""
     place = f"--region {region} --model-id {model_id}"
-    offers = (
-        f"aws bedrock list-foundation-model-agreement-offers {place} --query offers[0].offerToken --output text"
-    )
+    offers = f"aws bedrock list-foundation-model-agreement-offers {place} --query offers[0].offerToken --output text"
     return f"aws bedrock create-foundation-model-agreement {place} --offer-token $({offers})"
 
 
