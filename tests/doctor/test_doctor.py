@@ -626,6 +626,7 @@ def test_a_new_accounts_refusals_have_a_line_each_with_the_remedy(
     )
     session = cloud.session()
     monkeypatch.setattr("doctor.__main__.boto3.Session", lambda **_: session)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
     assert main(["--profile", "dev"]) == 1
     lines = capsys.readouterr().out.splitlines()
     stops = {
