@@ -23,6 +23,12 @@ ADDRESSES = ("ec2", "L-0263D0A3", "Elastic IP addresses")
 GATEWAYS = ("vpc", "L-FE5A380F", "NAT gateways per zone")
 FARGATE = ("fargate", "L-3032A538", "Fargate vCPUs")
 TOKENS = "tokens per minute"
+LAMBDA = ("lambda", "L-B99A9384", "concurrent executions of Lambda")
+UNRESERVED = 100
+"""What Lambda leaves to functions without a reservation."""
+SPARK = "Max concurrent vCPUs per account"
+SPARK_LEAST = 8
+"""A driver and one executor."""
 PROCESSING = "for processing job usage"
 
 
@@ -164,14 +170,54 @@ def machines(patient: Patient) -> Iterator[Finding]:
                 "look in Service Quotas under Amazon SageMaker; where it is 0, no job runs",
             )
         elif found[name]["Value"] < 1:
-            ask = f"--service-code sagemaker --quota-code {found[name]['QuotaCode']} --desired-value {len(where)}"
             yield Finding(
                 "stop",
                 f"{said} is {found[name]['Value']:g}, so that no job can run",
-                f"aws service-quotas request-service-quota-increase --region {patient.region} {ask}, or set another type",
+                f"{_increase(patient, found[name], len(where))}, or set another type",
             )
         else:
             yield Finding("ok", f"{said} is {found[name]['Value']:g}")
+
+
+@check("the quota of Spark's vCPUs")
+def spark(patient: Patient) -> Iterator[Finding]:
+    options = patient.settings.analysis
+    if options.engine == "embedded":
+        return
+    found = [each for each in _quotas(patient, "emr-serverless") if each["QuotaName"] == SPARK]
+    if not found:
+        yield Finding("warning", f"Service Quotas lists no {SPARK}", "look there under EMR Serverless")
+        return
+    (quota,) = found
+    said = f"EMR Serverless, {SPARK}: {quota['Value']:g}, and analysis.spark_max_vcpus is {options.spark_max_vcpus}"
+    if quota["Value"] < options.spark_max_vcpus:
+        remedy = f"{_increase(patient, quota, options.spark_max_vcpus)}, or lower analysis.spark_max_vcpus"
+        yield Finding("stop" if quota["Value"] < SPARK_LEAST else "warning", said, remedy)
+    else:
+        yield Finding("ok", said)
+
+
+@check("the quota of Lambda")
+def concurrency(patient: Patient) -> Iterator[Finding]:
+    """Find an account whose quota is too small to reserve from: a new one's is 10."""
+    wanted = patient.settings.assistant.concurrency
+    if wanted is None:
+        return
+    quota = _quota(patient, LAMBDA)
+    said = f"{LAMBDA[2]}: {quota['Value']:g}, of which assistant.concurrency reserves {wanted}"
+    if quota["Value"] < wanted + UNRESERVED:
+        remedy = f"{_increase(patient, quota, wanted + UNRESERVED)}, or leave assistant.concurrency out"
+        yield Finding("stop", f"{said}; {UNRESERVED} must be left", remedy)
+    else:
+        yield Finding("ok", said)
+
+
+def _increase(patient: Patient, quota: Mapping[str, Any], value: int) -> str:
+    """Return the command that asks AWS for a larger quota."""
+    return (
+        f"aws service-quotas request-service-quota-increase --region {patient.region} --service-code {quota['ServiceCode']}"
+        f" --quota-code {quota['QuotaCode']} --desired-value {value}"
+    )
 
 
 def _quotas(patient: Patient, service: str) -> Iterator[dict[str, Any]]:

@@ -355,6 +355,33 @@ def test_each_type_of_machine_has_its_own_quota(
     assert (analysis.level, "ml.c5.xlarge" in analysis.what) == ("warning", True)
 
 
+@pytest.mark.parametrize(("value", "level"), [(64.0, "ok"), (16.0, "warning"), (0.0, "stop")])
+def test_spark_needs_its_vcpus(
+    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+) -> None:
+    limits["emr-serverless", "L-LOCAL004"] = value
+    found = one(quotas.spark(patient(analysis={"engine": "auto"})))
+    assert (found.level, f"vCPUs per account: {value:g}," in found.what) == (level, True)
+    assert ("--service-code emr-serverless" in found.remedy) == (level != "ok")
+    assert list(quotas.spark(patient())) == []
+
+
+@pytest.mark.parametrize(("value", "level"), [(1000.0, "ok"), (120.0, "ok"), (119.0, "stop"), (10.0, "stop")])
+def test_a_new_accounts_lambda_quota_is_too_small_to_reserve_from(
+    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+) -> None:
+    limits["lambda", "L-B99A9384"] = value
+    assistant = {
+        "compute": "lambda",
+        "memory_mib": 2048,
+        "ingress_cidrs": ["203.0.113.0/24"],
+        "concurrency": 20,
+    }
+    found = one(quotas.concurrency(patient(assistant=assistant, network={"mode": "none"})))
+    assert (found.level, "--desired-value 120" in found.remedy) == (level, level == "stop")
+    assert list(quotas.concurrency(patient())) == []
+
+
 def test_zones_where_fargate_does_not_start_the_tasks_stop(patient: Callable[..., Patient]) -> None:
     def of(*ids: str) -> Answers:
         zones = [
