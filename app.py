@@ -12,6 +12,7 @@ from aws_cdk import App, Stage, Validations
 from constructs import Construct
 from constructs.agent_function import FunctionEnvironmentError
 from constructs.cedar import CedarError
+from constructs.delivery_pipeline import PlatformError
 from constructs.guardrail_settings import GuardrailSettingsError
 from constructs.hive import SchemaError
 
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str]) -> None:
         CedarError,
         FunctionEnvironmentError,
         GuardrailSettingsError,
+        PlatformError,
         SchemaError,
     ) as error:
         sys.exit(str(error))

@@ -10,10 +10,10 @@ import difflib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -31,6 +31,10 @@ CDK_JSON = Path(__file__).with_name("cdk.json")
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Pattern = StringConstraints
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
+ModelId = Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")]
+"""A model of Bedrock, or an inference profile."""
+InstanceType = Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")]
+"""A machine of SageMaker Processing."""
 
 # Of the periods that CloudWatch Logs knows, in days.
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 90, 180, 365, 731, 1827, 3653]
@@ -198,6 +202,9 @@ class Observability(_Section):
     """How often each task sends its metrics: Managed Prometheus bills by the sample."""
     metric_retention_days: Annotated[int, Field(ge=1, le=1095)] = 150
     """Of Managed Prometheus."""
+    container_insights: Literal["off", "enabled", "enhanced"] = "off"
+    """CloudWatch's metrics of the cluster and its service, of the tasks and containers too when `enhanced`; billed by the metric. The application's
+    own metrics go to Managed Prometheus without it."""
     collector_image: Annotated[str, Pattern(pattern=r"^[\w./-]+:[\w.-]+(@sha256:[0-9a-f]{64})?$")] = (
         "public.ecr.aws/aws-observability/aws-otel-collector:v0.49.0"
     )
@@ -272,16 +279,12 @@ class Assistant(_Section):
 
     compute: Literal["ecs", "lambda"] = "ecs"
     """`lambda`: the same image, paid by the request, and nothing while idle. A cold start takes seconds."""
-    model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
-        "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-    )
+    model_id: ModelId = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
     max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """What one call of the model may write at most; a client's `max_tokens` below it is honoured. An answer that is cut there ends with
     `finish_reason: length`. More than the model allows is refused by Bedrock at each call."""
-    embedding_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
-        "amazon.titan-embed-text-v2:0"
-    )
+    embedding_model_id: ModelId = "amazon.titan-embed-text-v2:0"
     """Of the knowledge base's search and of the captured questions; another one makes windows of the analysis incomparable."""
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """Of the image and of the task, so that they cannot differ."""
@@ -320,7 +323,7 @@ class Assistant(_Section):
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
     authorization: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     """`LOG_ONLY` decides and records every tool call and stops none: for trying policies, never for untrusted users."""
-    playground_models: tuple[Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")], ...] = ()
+    playground_models: tuple[ModelId, ...] = ()
     """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """How often each task looks which prompt version has the alias `production`: a promotion takes this long to serve."""
@@ -398,7 +401,7 @@ class Review(_Section):
     """Of the budget, chosen from the interactions that nothing speaks for."""
     reviewers: Annotated[int, Field(ge=1, le=9)] = 2
     """People who label each interaction."""
-    judges: tuple[Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")], ...] = (
+    judges: tuple[ModelId, ...] = (
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "us.amazon.nova-pro-v1:0",
     )
@@ -409,7 +412,7 @@ class Review(_Section):
     """How old tasks may be to be reviewed, collected and estimated from."""
     schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(0 3 * * ? *)"
     """When a day's tasks are chosen (EventBridge Scheduler, UTC)."""
-    instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
+    instance_type: InstanceType = "ml.m5.large"
     """Of SageMaker Processing, for the review and evaluation jobs."""
     volume_gib: Annotated[int, Field(ge=10, le=1024)] = 30
     """Of the job's disk."""
@@ -441,9 +444,9 @@ class Analysis(_Section):
     days usually differ."""
     alarm_windows: Annotated[int, Field(ge=10, le=100_000)] = 500
     """Without drift, an alarm comes once in so many windows."""
-    description_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] | None = None
+    description_model_id: ModelId | None = None
     """Says in two sentences what changed when there is an alarm; it reads redacted questions. None by default."""
-    instance_type: Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")] = "ml.m5.large"
+    instance_type: InstanceType = "ml.m5.large"
     """Of SageMaker Processing; the embedded engine uses all of its cores."""
     volume_gib: Annotated[int, Field(ge=5, le=16384)] = 30
     """Of the job's disk, which holds what it reads of the lake."""
@@ -476,9 +479,7 @@ class Analysis(_Section):
 class Evaluation(_Section):
     """What judges the assistant's answers."""
 
-    judge_model_id: Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")] = (
-        "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
-    )
+    judge_model_id: ModelId = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
     """Of Bedrock's evaluation jobs. Another model than the assistant's, and a larger one: a model is lenient with itself."""
 
 
@@ -624,6 +625,8 @@ class Settings(_Section):
                 "delivery.pipeline.smoke signs the demo's users in by password, which identity.admin_password_sign_in does not"
                 " allow: set it to true, or smoke to false"
             )
+        if pipeline and (fault := self.not_built_by_a_pipeline):
+            raise ValueError(f"delivery.pipeline {fault}")
         github = self.delivery.github
         if (
             github
@@ -648,9 +651,33 @@ class Settings(_Section):
             )
 
     @property
+    def not_built_by_a_pipeline(self) -> str | None:
+        """Say why a pipeline's machines, which are all of one architecture, cannot build this environment's images."""
+        if self.images == "docker" and self.assistant.architecture != "x86_64":
+            return (
+                f"builds images on x86_64 machines, as the jobs need them, but assistant.architecture is {self.assistant.architecture}"
+                " and images is docker: set images to codebuild, or assistant.architecture to x86_64"
+            )
+        return None
+
+    @property
     def environment_name(self) -> str:
         """`<prefix>-<profile>`: unique in an account and region."""
         return f"{self.prefix}-{self.profile}"
+
+
+def named(section: BaseModel, kind: Any) -> Iterator[tuple[str, str]]:
+    """Yield each value of a kind, such as `ModelId`, with the dotted name of the setting that it stands in."""
+    for name, hint in get_type_hints(type(section), include_extras=True).items():
+        value = getattr(section, name, None)
+        if isinstance(value, BaseModel):
+            yield from ((f"{name}.{inner}", text) for inner, text in named(value, kind))
+        elif value and _is_of(hint, kind):
+            yield from ((name, text) for text in ([value] if isinstance(value, str) else value))
+
+
+def _is_of(hint: Any, kind: Any) -> bool:
+    return hint == kind or any(_is_of(inner, kind) for inner in get_args(hint))
 
 
 def read_context(arguments: Sequence[str] = ()) -> dict[str, Any]:
@@ -706,6 +733,8 @@ def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
         raise SettingsError(
             f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them names its account: set account in both, or in none."
         )
+    if fault := following.not_built_by_a_pipeline:
+        raise SettingsError(f"fmops.{following.profile}: the pipeline of {profile.profile} {fault}.")
     return following
 
 

@@ -18,6 +18,12 @@ from constructs.network import inside
 
 CPU_ARCHITECTURES = {"arm64": ecs.CpuArchitecture.ARM64, "x86_64": ecs.CpuArchitecture.X86_64}
 
+INSIGHTS = {
+    "off": ecs.ContainerInsights.DISABLED,
+    "enabled": ecs.ContainerInsights.ENABLED,
+    "enhanced": ecs.ContainerInsights.ENHANCED,
+}
+
 
 class AgentService(Construct):
     """A Fargate service: read-only root file system, rolling deployments that roll back, no shell into the tasks.
@@ -39,6 +45,7 @@ class AgentService(Construct):
         volumes: directories that the application may write to, by volume name; nowhere else can it write, and they live as long as the task.
         min_tasks: always running.
         max_tasks: when above `min_tasks`, the service scales on CPU, and on requests when behind a load balancer.
+        container_insights: CloudWatch's metrics of the cluster and its service; `enhanced`: of tasks and containers too. Billed by the metric.
         lifetime: of the log groups.
         log_retention: of the log groups.
     """
@@ -67,11 +74,13 @@ class AgentService(Construct):
         volumes: Mapping[str, str] | None = None,
         min_tasks: int,
         max_tasks: int,
+        container_insights: Literal["off", "enabled", "enhanced"] = "off",
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
     ) -> None:
         super().__init__(scope, id)
         self._lifetime, self._log_retention = lifetime, log_retention
+        self._insights = container_insights
         self.image = ApplicationImage(
             self,
             "Image",
@@ -100,7 +109,14 @@ class AgentService(Construct):
             )
 
     def _build_cluster(self, vpc: ec2.IVpc) -> ecs.Cluster:
-        return ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=ecs.ContainerInsights.ENHANCED)
+        cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=INSIGHTS[self._insights])
+        if self._insights == "off":
+            acknowledge(
+                cluster,
+                "Billed by the metric, and off as asked: the application sends its own metrics, and ECS those of the service's CPU and memory.",
+                "AwsSolutions-ECS4",
+            )
+        return cluster
 
     def _build_task_role(self) -> iam.Role:
         return iam.Role(
@@ -214,16 +230,19 @@ class AgentService(Construct):
             security_groups=[security_group],
             health_check_grace_period=Duration.seconds(60),
         )
-        # Container Insights would make this group itself, and keep it for ever.
-        insights = logs.LogGroup(
+        if self._insights != "off":
+            service.node.add_dependency(self._build_insights_log())
+        return service
+
+    def _build_insights_log(self) -> logs.LogGroup:
+        """Make the group that Container Insights would else make itself, and keep for ever."""
+        return logs.LogGroup(
             self,
             "InsightsLogGroup",
             log_group_name=f"/aws/ecs/containerinsights/{self.cluster.cluster_name}/performance",
             retention=self._log_retention,
             removal_policy=self._lifetime.removal_policy,
         )
-        service.node.add_dependency(insights)
-        return service
 
     def _build_scaling(self, min_tasks: int, max_tasks: int) -> ecs.ScalableTaskCount | None:
         if not self._scales:

@@ -1,6 +1,8 @@
 """A pipeline that deploys the app that it is part of, and itself."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from aws_cdk import CfnResource, Stack, Stage, pipelines
@@ -15,13 +17,18 @@ from constructs.acknowledge import acknowledge, in_findings
 PYTHON = "3.12"
 ARTIFACT_ACTIONS = ("Abort", "DeleteObject", "GetBucket", "GetObject", "List")
 KEY_ACTIONS = ("GenerateDataKey", "ReEncrypt")
+PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}
+
+
+class PlatformError(ValueError):
+    """A stage has an image that the pipeline's machines cannot build; the message is one sentence that says which."""
 
 
 class DeliveryPipeline(Construct):
     """A CDK pipeline (CodePipeline and CodeBuild): source, synth, itself, assets, then stage after stage.
 
-    What a push changes of the pipeline itself, it changes before it goes on. Machines are of the images' architecture, so that these are
-    built without emulation.
+    What a push changes of the pipeline itself, it changes before it goes on. All machines are of one architecture, and emulate no other: a stage
+    with an image asset of another is refused (`ApplicationImage` with `built_by` `codebuild` is no asset, and is built in its stack).
 
     Args:
         repository: `OWNER/NAME`.
@@ -29,7 +36,7 @@ class DeliveryPipeline(Construct):
         connection_arn: of the CodeConnections connection to the repository, which somebody has authorized in the console.
         synth_commands: write the cloud assembly into `cdk.out`.
         cli_version: of the CDK CLI with which it changes itself; npm's `latest` is an old one.
-        architecture: of the machines.
+        architecture: of the machines, and of every image asset of the stages.
         bucket: for what the steps hand on; with a key of its own, if a stage is in another account.
         log_group: for what they say.
     """
@@ -55,7 +62,11 @@ class DeliveryPipeline(Construct):
             repository, branch, connection_arn=connection_arn
         )
         self._log_group, self._bucket = log_group, bucket
-        self._image = _image(architecture)
+        self._image, self._architecture, self._connection_arn = (
+            _image(architecture),
+            architecture,
+            connection_arn,
+        )
         self._pipeline = pipelines.CodePipeline(
             self,
             "Pipeline",
@@ -91,10 +102,23 @@ class DeliveryPipeline(Construct):
             self._checks += after
             self._permissions += permissions
         self._pipeline.add_stage(stage, pre=before, post=after if then else [])
+        self._check_platforms(stage)
+
+    def _check_platforms(self, stage: Stage) -> None:
+        machine = PLATFORMS[self._architecture]
+        for file in sorted(Path(stage.synth().directory).glob("*.assets.json")):
+            for image in json.loads(file.read_text())["dockerImages"].values():
+                platform = image["source"].get("platform", machine)
+                if platform != machine:
+                    raise PlatformError(
+                        f"The stage {stage.stage_name} has the image {image['displayName']} for {platform}, but the pipeline's machines"
+                        f" build for {machine} only: build it in its stack, by CodeBuild (images: codebuild)."
+                    )
 
     def build(self) -> None:
         """Make the pipeline's resources: after the last stage, which changes them."""
         self._pipeline.build_pipeline()
+        self._allow_connection()
         # It takes the ARNs that CDK composes for CloudFormation's actions for a fault.
         _resource(self._pipeline.pipeline).add_metadata("cfn-lint", {"config": {"ignore_checks": ["E3703"]}})
         self._acknowledge()
@@ -110,6 +134,16 @@ class DeliveryPipeline(Construct):
                     if "*" in resource
                 ),
             )
+
+    def _allow_connection(self) -> None:
+        """Allow the use of the connection under the service's new name too: CDK grants it under the old one."""
+        for role in self.node.find_all():
+            if isinstance(role, iam.Role) and "/Source/" in role.node.path:
+                role.add_to_principal_policy(
+                    iam.PolicyStatement(
+                        actions=["codeconnections:UseConnection"], resources=[self._connection_arn]
+                    )
+                )
 
     def _machine(self, *, privileged: bool = False) -> pipelines.CodeBuildOptions:
         return pipelines.CodeBuildOptions(

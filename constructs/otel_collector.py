@@ -106,7 +106,7 @@ class OtelCollector(Construct):
 
     def _health_command(self) -> list[str]:
         if self._command is None:
-            return ["/healthcheck"]
+            return ["/healthcheck", f"-port={self._health_port}"]  # which probes 13133 unless told
         url = f"http://localhost:{self._health_port}/"
         return ["python", "-c", f"import urllib.request as r; r.urlopen('{url}', timeout=4)"]
 

@@ -1,14 +1,15 @@
 """An application of EMR Serverless: Spark that is there while a job runs, and costs nothing else."""
 
 from pathlib import Path
+from typing import Literal
 
 from aws_cdk import Stack
-from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_emrserverless as emrserverless
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_logs as logs
 from constructs import Construct
 from constructs.acknowledge import acknowledge, in_findings
+from constructs.application_image import ApplicationImage
 from constructs.data_lifetime import DataLifetime
 
 SERVICE = "emr-serverless.amazonaws.com"
@@ -18,15 +19,16 @@ class SparkApplication(Construct):
     """Spark with an image of ours, started by a job and stopped five minutes after the last one.
 
     It has no network of its own: without one EMR Serverless reaches S3, KMS and CloudWatch Logs of its region, and nothing else.
-    The repository of a current `cdk bootstrap` lets EMR Serverless pull images. Grant what a job may do to `role`.
+    EMR Serverless may pull images from the repository of a current `cdk bootstrap`, and from the image's own where CodeBuild builds it. Grant what a job may do to `role`.
 
     Args:
         image: folder with the Dockerfile, which must be from `public.ecr.aws/emr-serverless/spark/<release>`.
         dockerfile: its name.
+        built_by: who builds the image (`ApplicationImage`).
         release: of EMR, as in the image.
         max_vcpus: of all workers together; each vCPU comes with 4 GB of memory.
-        lifetime: of the log group.
-        log_retention: of the log group.
+        lifetime: of the log groups.
+        log_retention: of the log groups.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class SparkApplication(Construct):
         *,
         image: Path,
         dockerfile: str = "Dockerfile",
+        built_by: Literal["docker", "codebuild"] = "docker",
         release: str,
         max_vcpus: int,
         lifetime: DataLifetime,
@@ -46,7 +49,19 @@ class SparkApplication(Construct):
             self, "LogGroup", retention=log_retention, removal_policy=lifetime.removal_policy
         )
         self.role = self._build_role()
-        self.application = self._build_application(image, dockerfile, release, max_vcpus)
+        self.image = ApplicationImage(
+            self,
+            "Image",
+            folder=image,
+            dockerfile=dockerfile,
+            architecture="x86_64",
+            built_by=built_by,
+            lifetime=lifetime,
+            log_retention=log_retention,
+        )
+        if built_by == "codebuild":
+            self._allow_pull()
+        self.application = self._build_application(release, max_vcpus)
 
     @property
     def id(self) -> str:
@@ -99,16 +114,20 @@ class SparkApplication(Construct):
         )
         return role
 
-    def _build_application(
-        self, folder: Path, dockerfile: str, release: str, max_vcpus: int
-    ) -> emrserverless.CfnApplication:
-        asset = ecr_assets.DockerImageAsset(
-            self,
-            "Image",
-            directory=str(folder),
-            file=dockerfile,
-            platform=ecr_assets.Platform.LINUX_AMD64,
+    def _allow_pull(self) -> None:
+        """Let EMR Serverless pull from the image's own repository, as the bootstrap's lets it by itself."""
+        stack = Stack.of(self)
+        applications = f"arn:{stack.partition}:emr-serverless:{stack.region}:{stack.account}:/applications/*"
+        self.image.repository.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(SERVICE)],
+                actions=["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer"],
+                # Any application's: this one does not exist before its image.
+                conditions={"StringLike": {"aws:SourceArn": applications}},
+            )
         )
+
+    def _build_application(self, release: str, max_vcpus: int) -> emrserverless.CfnApplication:
         of = emrserverless.CfnApplication
         return of(
             self,
@@ -116,7 +135,7 @@ class SparkApplication(Construct):
             type="SPARK",
             release_label=release,
             architecture="X86_64",
-            image_configuration=of.ImageConfigurationInputProperty(image_uri=asset.image_uri),
+            image_configuration=of.ImageConfigurationInputProperty(image_uri=self.image.uri),
             auto_start_configuration=of.AutoStartConfigurationProperty(enabled=True),
             auto_stop_configuration=of.AutoStopConfigurationProperty(enabled=True, idle_timeout_minutes=5),
             maximum_capacity=of.MaximumAllowedResourcesProperty(

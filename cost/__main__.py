@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (LookupError, NoAssistantError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    unpriced = [*standing.unpriced, *unknown]
+    unpriced = [*standing.unpriced, *standing.named, *unknown]
     if options.json:
         answer = {"idle": standing.lines, "thousand_requests": asked, "unpriced": unpriced}
         print(json.dumps(answer, default=vars, indent=1))
@@ -84,7 +84,7 @@ def _show(
         console.print(f"[yellow]not priced:[/] {what}")
     console.print(
         f"[dim]List prices of {prices.region} as of {prices.as_of}, and what an ordinary request is: {FILE.relative_to(ROOT)}. "
-        "Without free tiers, taxes, data transfer, and what grows with use: bytes kept, queries of dashboards.[/]"
+        "Without free tiers, taxes, data transfer, and what grows with use: bytes kept, queries of dashboards, metrics that jobs write.[/]"
     )
 
 

@@ -16,6 +16,7 @@ Properties = Mapping[str, Any]
 INSTANCE = re.compile(r"ml\.[a-z0-9]+\.[a-z0-9]+")
 DAYS = 30.4
 GIB = 1024
+MINUTE = 60
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Idle:
-    """Lines, and the resource types that nobody has priced or called free."""
+    """Lines, the resource types that nobody has priced, called free or named, and those that are named as not priced."""
 
     lines: list[Line]
     unpriced: list[str]
+    named: list[str]
 
 
 def idle(templates: Mapping[str, Template], prices: Prices, *, editors: int = 0) -> Idle:
     """What the resources of the templates cost in a month. `editors` work in Grafana."""
     lines: list[Line] = []
     unpriced: set[str] = set()
+    named: set[str] = set()
     for stack, template in templates.items():
         for resource in template["Resources"].values():
             kind, properties = resource["Type"], resource.get("Properties", {})
@@ -48,9 +51,11 @@ def idle(templates: Mapping[str, Template], prices: Prices, *, editors: int = 0)
                 )
             elif pricer := PRICERS.get(kind):
                 lines += (Line(stack, what, usd) for what, usd in pricer(properties, template, prices))
+            elif kind in prices.unpriced:
+                named.add(f"{kind}: {prices.unpriced[kind]}")
             elif kind not in prices.free and not kind.startswith("Custom::"):
                 unpriced.add(kind)
-    return Idle(lines, sorted(unpriced))
+    return Idle(lines, sorted(unpriced), sorted(named))
 
 
 Priced = Iterator[tuple[str, float]]
@@ -64,8 +69,47 @@ def _secret(_: Properties, __: Template, prices: Prices) -> Priced:
     yield "secret", prices.of("secretsmanager", "secret")
 
 
-def _alarm(_: Properties, __: Template, prices: Prices) -> Priced:
-    yield "CloudWatch alarm", prices.of("cloudwatch", "alarm")
+def _alarm(properties: Properties, _: Template, prices: Prices) -> Priced:
+    """Price each metric that an alarm watches: a formula reads several."""
+    stats = [metric["MetricStat"] for metric in properties.get("Metrics", ()) if "MetricStat" in metric]
+    periods = [int(stat["Period"]) for stat in stats] or [int(properties.get("Period", MINUTE))]
+    usd = sum(
+        prices.of("cloudwatch", "alarm" if period >= MINUTE else "alarm_high_resolution")
+        for period in periods
+    )
+    yield "CloudWatch alarm" if len(periods) == 1 else f"CloudWatch alarm on {len(periods)} metrics", usd
+
+
+def _scaling_policy(properties: Properties, _: Template, prices: Prices) -> Priced:
+    if properties.get("PolicyType") == "TargetTrackingScaling":
+        # Application Auto Scaling makes one to scale out and one to scale in.
+        yield "2 alarms of a scaling policy", 2 * prices.of("cloudwatch", "alarm")
+
+
+def _cluster(properties: Properties, template: Template, prices: Prices) -> Priced:
+    """Price Container Insights by the metrics of the cluster, its tasks and their containers."""
+    level = next(
+        (
+            each["Value"]
+            for each in properties.get("ClusterSettings", ())
+            if each["Name"] == "containerInsights"
+        ),
+        "disabled",
+    )
+    if level == "disabled":
+        return
+    metrics = prices.of("container_insights", level, "cluster")
+    for resource in template["Resources"].values():
+        if resource["Type"] == "AWS::ECS::Service":
+            service = resource["Properties"]
+            task = template["Resources"][service["TaskDefinition"]["Ref"]]["Properties"]
+            of_a_task = prices.of("container_insights", level, "task")
+            of_a_task += len(task["ContainerDefinitions"]) * prices.of(
+                "container_insights", level, "container"
+            )
+            metrics += int(service["DesiredCount"]) * of_a_task
+    usd = metrics * prices.of("container_insights", level, "metric")
+    yield f"Container Insights ({level}), {metrics:g} metrics", usd
 
 
 def _nat(_: Properties, __: Template, prices: Prices) -> Priced:
@@ -128,9 +172,11 @@ def _tracking_server(properties: Properties, _: Template, prices: Prices) -> Pri
 
 
 PRICERS: Mapping[str, Callable[[Properties, Template, Prices], Priced]] = {
+    "AWS::ApplicationAutoScaling::ScalingPolicy": _scaling_policy,
     "AWS::CloudWatch::Alarm": _alarm,
     "AWS::EC2::NatGateway": _nat,
     "AWS::EC2::VPCEndpoint": _endpoint,
+    "AWS::ECS::Cluster": _cluster,
     "AWS::ECS::Service": _service,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _load_balancer,
     "AWS::KMS::Key": _key,

@@ -41,6 +41,7 @@ class Prices(BaseModel):
     hours: NonNegativeFloat
     request: Request
     free: dict[str, str]
+    unpriced: dict[str, str]
     listed: dict[str, Any]
 
     def of(self, *names: str) -> float:

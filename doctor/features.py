@@ -2,38 +2,95 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
+import settings
 from doctor.finding import Finding, Patient, check
 
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "global.")
-ACCESS = "grant access to it in Bedrock's console, or set another"
+ACCESS = "the lines on the models say what is missing: an agreement, the use-case form, or another model"
 TRANSACTION_SEARCH = "AWS::XRay::TransactionSearchConfig"
 REFUSED = {"AccessDeniedException", "ValidationException", "ResourceNotFoundException"}
 
 
 @check("the models")
 def models(patient: Patient) -> Iterator[Finding]:
-    options = patient.settings.assistant
-    for setting, model_id in (
-        ("assistant.model_id", options.model_id),
-        ("assistant.embedding_model_id", options.embedding_model_id),
-        ("evaluation.judge_model_id", patient.settings.evaluation.judge_model_id),
-    ):
-        bedrock = patient.client("bedrock")
-        try:
-            if model_id.startswith(GEOGRAPHIES):
-                bedrock.get_inference_profile(inferenceProfileIdentifier=model_id)
-            else:
-                bedrock.get_foundation_model(modelIdentifier=model_id)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("ResourceNotFoundException", "ValidationException"):
-                raise
-            yield Finding("stop", f"{setting}: {model_id} is not in {patient.region}", "set one that is")
-            continue
-        yield Finding("ok", f"{setting}: {model_id} is in {patient.region}")
+    """Ask for each model that a setting names: a model of two settings has a line for each."""
+    faults = functools.cache(functools.partial(_fault, patient))
+    for setting, model_id in settings.named(patient.settings, settings.ModelId):
+        if fault := faults(model_id):
+            yield Finding("stop", f"{setting}: {model_id} {fault[0]}", fault[1])
+        else:
+            yield Finding("ok", f"{setting}: {model_id} is in {patient.region}, and the account may use it")
+
+
+def _fault(patient: Patient, model_id: str) -> tuple[str, str] | None:
+    """Say what keeps an account without earlier use of a model from calling it, and the remedy."""
+    bedrock, another = patient.client("bedrock"), "set another model"
+    try:
+        behind = model_behind(patient, model_id)
+        details = bedrock.get_foundation_model(modelIdentifier=behind)["modelDetails"]
+        availability = bedrock.get_foundation_model_availability(modelId=behind)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ResourceNotFoundException", "ValidationException"):
+            raise
+        return f"is not in {patient.region}", "set one that is"
+    lifecycle = details.get("modelLifecycle", {})
+    if lifecycle.get("status") == "LEGACY":
+        end = f" until {lifecycle['endOfLifeTime']:%Y-%m-%d}" if "endOfLifeTime" in lifecycle else ""
+        return (
+            f"is a legacy model, which is refused to new customers and serves earlier ones{end}",
+            f"{another}: aws bedrock list-foundation-models --region {patient.region} lists those that are ACTIVE",
+        )
+    if availability["regionAvailability"] != "AVAILABLE":
+        return f"is not offered to this account in {patient.region}", f"{another}, or another region"
+    agreement = availability["agreementAvailability"]
+    if agreement["status"] == "PENDING":
+        return "waits for its Marketplace agreement", "wait some minutes, and ask again"
+    if agreement["status"] != "AVAILABLE":
+        said = f": {agreement['errorMessage']}" if agreement.get("errorMessage") else ""
+        return (
+            f"has no Marketplace agreement with this account{said}; the deployment's roles may not subscribe",
+            f"{_use_case(behind, patient.region)}{_agree(behind, patient.region)}, or {another}",
+        )
+    if availability["authorizationStatus"] != "AUTHORIZED":
+        return (
+            "is not authorized for this account",
+            f"{_use_case(behind, patient.region)}ask who keeps your organization's policies to allow it, or {another}",
+        )
+    if availability["entitlementAvailability"] != "AVAILABLE":
+        return (
+            "has an agreement, but the account is not entitled to it yet",
+            f"{_use_case(behind, patient.region)}wait some minutes after a new agreement, or {another}",
+        )
+    return None
+
+
+def model_behind(patient: Patient, model_id: str) -> str:
+    """Return the id of the model that an inference profile sends calls to, or the model itself."""
+    if not model_id.startswith(GEOGRAPHIES):
+        return model_id
+    profile = patient.client("bedrock").get_inference_profile(inferenceProfileIdentifier=model_id)
+    return str(profile["models"][0]["modelArn"].rpartition("/")[2])
+
+
+def _agree(model_id: str, region: str) -> str:
+    """Return the command that accepts the public offer of a model's provider: a contract, so only a person gives it."""
+    place = f"--region {region} --model-id {model_id}"
+    offers = f"aws bedrock list-foundation-model-agreement-offers {place} --query offers[0].offerToken --output text"
+    return f"aws bedrock create-foundation-model-agreement {place} --offer-token $({offers})"
+
+
+def _use_case(model_id: str, region: str) -> str:
+    if not model_id.startswith("anthropic."):
+        return ""
+    return (
+        "send Anthropic's use-case form, once for the account or its organization: aws bedrock put-use-case-for-model-access"
+        f" --region {region} --form-data fileb://use-case.json (docs/deploy.md); then "
+    )
 
 
 @check("access to the chat model")

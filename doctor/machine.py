@@ -8,8 +8,9 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from doctor.finding import Finding, Patient, check
 
@@ -18,6 +19,7 @@ CLI = Path("node_modules/aws-cdk/package.json")
 LOCKED = "node_modules/aws-cdk"
 DOCKER = 23
 """The first version whose builds are BuildKit's, which the Dockerfiles' mounts and platforms need."""
+PLATFORMS = {"arm64": "arm64", "x86_64": "amd64"}
 MACHINES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
 
 
@@ -85,20 +87,38 @@ def docker(patient: Patient) -> Iterator[Finding]:
 
 
 def _emulation(patient: Patient, program: str) -> Iterator[Finding]:
-    wanted, here = (
-        patient.settings.assistant.architecture,
-        MACHINES.get(platform.machine(), platform.machine()),
-    )
-    if wanted == here:
+    here = MACHINES.get(platform.machine(), platform.machine())
+    # The assistant's, even before there are templates.
+    built = {patient.settings.assistant.architecture, *architectures(patient.templates())}
+    if built == {here}:
         return
-    platforms = _ask([program, "buildx", "inspect", "--bootstrap"]) or ""
-    if (wanted if wanted == "arm64" else "amd64") not in platforms:
-        yield Finding(
-            "stop",
-            f"images are of {wanted}, this machine is {here}, and its builder emulates no {wanted}",
-            f"docker run --privileged --rm tonistiigi/binfmt --install {'arm64' if wanted == 'arm64' else 'amd64'},"
-            " or set images to codebuild, or assistant.architecture to the machine's",
-        )
+    said = _ask([program, "buildx", "inspect", "--bootstrap"]) or ""
+    there = {word.partition("/")[2].strip("*") for word in re.findall(r"linux/[\w*]+", said)}
+    for wanted in sorted(built - {here}):
+        name = PLATFORMS[wanted]
+        if name not in there:
+            yield Finding(
+                "stop",
+                f"images are built for linux/{name}, this machine is {here}, and its builder emulates no {name}",
+                f"docker run --privileged --rm tonistiigi/binfmt --install {name}, or set images to codebuild",
+            )
+
+
+def architectures(templates: Mapping[str, Any]) -> set[str]:
+    """Return the architectures of the images that the templates run."""
+    found = set()
+    for template in templates.values():
+        for resource in template["Resources"].values():
+            kind, properties = resource["Type"], resource.get("Properties", {})
+            if kind == "AWS::ECS::TaskDefinition":
+                found.add(properties.get("RuntimePlatform", {}).get("CpuArchitecture", "X86_64").lower())
+            elif kind == "AWS::Lambda::Function" and properties.get("PackageType") == "Image":
+                found |= set(properties.get("Architectures", ["x86_64"]))
+            elif kind == "AWS::EMRServerless::Application" and "ImageConfiguration" in properties:
+                found.add(properties.get("Architecture", "X86_64").lower())
+            elif kind == "AWS::StepFunctions::StateMachine" and "createProcessingJob" in str(properties):
+                found.add("x86_64")  # SageMaker Processing has no other processors.
+    return found
 
 
 def _other() -> str:

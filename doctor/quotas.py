@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from doctor.features import GEOGRAPHIES
+import settings
+from doctor.features import GEOGRAPHIES, model_behind
 from doctor.finding import Finding, Patient, check
 
 FARGATE_UNITS = 1024
@@ -22,6 +23,13 @@ ADDRESSES = ("ec2", "L-0263D0A3", "Elastic IP addresses")
 GATEWAYS = ("vpc", "L-FE5A380F", "NAT gateways per zone")
 FARGATE = ("fargate", "L-3032A538", "Fargate vCPUs")
 TOKENS = "tokens per minute"
+LAMBDA = ("lambda", "L-B99A9384", "concurrent executions of Lambda")
+UNRESERVED = 100
+"""What Lambda leaves to functions without a reservation."""
+SPARK = "Max concurrent vCPUs per account"
+SPARK_LEAST = 8
+"""A driver and one executor."""
+PROCESSING = "for processing job usage"
 
 
 @check("the quota of VPCs")
@@ -109,7 +117,7 @@ def _in_use(patient: Patient, quota: Mapping[str, Any]) -> float:
 def tokens(patient: Patient) -> Iterator[Finding]:
     model_id = patient.settings.assistant.model_id
     name = _model_name(patient, model_id)
-    found = [each for each in _bedrock_quotas(patient) if _is_of(each["QuotaName"], model_id, name)]
+    found = [each for each in _quotas(patient, "bedrock") if _is_of(each["QuotaName"], model_id, name)]
     if not found:
         yield Finding(
             "warning",
@@ -130,11 +138,9 @@ def tokens(patient: Patient) -> Iterator[Finding]:
 
 def _model_name(patient: Patient, model_id: str) -> str:
     """Such as Claude Haiku 4.5: what quotas call a model."""
-    bedrock = patient.client("bedrock")
-    if model_id.startswith(GEOGRAPHIES):
-        profile = bedrock.get_inference_profile(inferenceProfileIdentifier=model_id)
-        model_id = profile["models"][0]["modelArn"].rpartition("/")[2]
-    return str(bedrock.get_foundation_model(modelIdentifier=model_id)["modelDetails"]["modelName"])
+    behind = model_behind(patient, model_id)
+    found = patient.client("bedrock").get_foundation_model(modelIdentifier=behind)
+    return str(found["modelDetails"]["modelName"])
 
 
 def _is_of(quota: str, model_id: str, name: str) -> bool:
@@ -146,9 +152,77 @@ def _is_of(quota: str, model_id: str, name: str) -> bool:
     return said.startswith(kind) and TOKENS in said and said.removesuffix(" v1").endswith(f" {wanted}")
 
 
-def _bedrock_quotas(patient: Patient) -> Iterator[dict[str, Any]]:
+@check("the quotas of the jobs' machines")
+def machines(patient: Patient) -> Iterator[Finding]:
+    """Find machines that an account may not start: a new one has none of most types."""
+    wanted: dict[str, list[str]] = {}
+    for setting, instance_type in settings.named(patient.settings, settings.InstanceType):
+        wanted.setdefault(f"{instance_type} {PROCESSING}", []).append(setting)
+    if not wanted:
+        return
+    found = {each["QuotaName"]: each for each in _quotas(patient, "sagemaker") if each["QuotaName"] in wanted}
+    for name, where in wanted.items():
+        said = f"{', '.join(where)}: {name}"
+        if name not in found:
+            yield Finding(
+                "warning",
+                f"{said} is not listed by Service Quotas",
+                "look in Service Quotas under Amazon SageMaker; where it is 0, no job runs",
+            )
+        elif found[name]["Value"] < 1:
+            yield Finding(
+                "stop",
+                f"{said} is {found[name]['Value']:g}, so that no job can run",
+                f"{_increase(patient, found[name], len(where))}, or set another type",
+            )
+        else:
+            yield Finding("ok", f"{said} is {found[name]['Value']:g}")
+
+
+@check("the quota of Spark's vCPUs")
+def spark(patient: Patient) -> Iterator[Finding]:
+    options = patient.settings.analysis
+    if options.engine == "embedded":
+        return
+    found = [each for each in _quotas(patient, "emr-serverless") if each["QuotaName"] == SPARK]
+    if not found:
+        yield Finding("warning", f"Service Quotas lists no {SPARK}", "look there under EMR Serverless")
+        return
+    (quota,) = found
+    said = f"EMR Serverless, {SPARK}: {quota['Value']:g}, and analysis.spark_max_vcpus is {options.spark_max_vcpus}"
+    if quota["Value"] < options.spark_max_vcpus:
+        remedy = f"{_increase(patient, quota, options.spark_max_vcpus)}, or lower analysis.spark_max_vcpus"
+        yield Finding("stop" if quota["Value"] < SPARK_LEAST else "warning", said, remedy)
+    else:
+        yield Finding("ok", said)
+
+
+@check("the quota of Lambda")
+def concurrency(patient: Patient) -> Iterator[Finding]:
+    """Find an account whose quota is too small to reserve from: a new one's is 10."""
+    wanted = patient.settings.assistant.concurrency
+    if wanted is None:
+        return
+    quota = _quota(patient, LAMBDA)
+    said = f"{LAMBDA[2]}: {quota['Value']:g}, of which assistant.concurrency reserves {wanted}"
+    if quota["Value"] < wanted + UNRESERVED:
+        remedy = f"{_increase(patient, quota, wanted + UNRESERVED)}, or leave assistant.concurrency out"
+        yield Finding("stop", f"{said}; {UNRESERVED} must be left", remedy)
+    else:
+        yield Finding("ok", said)
+
+
+def _increase(patient: Patient, quota: Mapping[str, Any], value: int) -> str:
+    """Return the command that asks AWS for a larger quota."""
+    return (
+        f"aws service-quotas request-service-quota-increase --region {patient.region} --service-code {quota['ServiceCode']}"
+        f" --quota-code {quota['QuotaCode']} --desired-value {value}"
+    )
+
+
+def _quotas(patient: Patient, service: str) -> Iterator[dict[str, Any]]:
     pages = patient.client("service-quotas").get_paginator("list_service_quotas")
-    for page in pages.paginate(ServiceCode="bedrock"):
+    for page in pages.paginate(ServiceCode=service):
         yield from page["Quotas"]
 
 

@@ -27,6 +27,13 @@ CLIENTS = {
 """botocore's names of services that CloudFormation's types or IAM's actions call otherwise."""
 NO_SERVICE = {"cdk", "execute-api"}
 """What stands where a service would: a type without one, and actions of an API of ours."""
+NO_FARGATE = {
+    "use1-az3": {"arm64"},
+    "usw1-az2": {"arm64", "x86_64"},
+    "apne1-az3": {"arm64", "x86_64"},
+}
+"""Architectures that Fargate does not run, by the id of a zone (ECS's guide: "Supported Regions for Amazon ECS on AWS Fargate", and "Task
+definitions for 64-bit ARM workloads"). A name such as us-east-1a is another zone in each account."""
 TYPE = re.compile(r"AWS::(\w+)::\w+")
 ACTION = re.compile(r"([a-z][a-z0-9-]+):[A-Z*]\w*\*?")
 
@@ -67,6 +74,28 @@ def resource_types(patient: Patient) -> Iterator[Finding]:
             f"{patient.region} has no {name}, which the templates make",
             availability.remedy(types, name, patient.region),
         )
+
+
+@check("the zones of the tasks")
+def zones(patient: Patient) -> Iterator[Finding]:
+    """Find zones that the tasks' subnets are in, and that Fargate does not start them in."""
+    options, network = patient.settings.assistant, patient.settings.network
+    if options.compute != "ecs":
+        return
+    there = {
+        zone["ZoneName"]: zone["ZoneId"]
+        for zone in patient.client("ec2").describe_availability_zones()["AvailabilityZones"]
+    }
+    # As CDK takes them for a new VPC.
+    names = network.vpc.zones if network.vpc else sorted(there)[: network.zones]
+    for name in names:
+        if options.architecture in NO_FARGATE.get(there.get(name, ""), ()):
+            x86 = "set assistant.architecture to x86_64, or " if options.architecture == "arm64" else ""
+            yield Finding(
+                "stop",
+                f"{name} is {there[name]} in this account, where Fargate starts no tasks of {options.architecture}",
+                f"{'' if 'x86_64' in NO_FARGATE[there[name]] else x86}import a VPC whose subnets are in other zones (network.mode)",
+            )
 
 
 @check("the services of the region")

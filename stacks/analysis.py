@@ -54,6 +54,7 @@ class Analysis(FmopsStack):
             "Spark",
             image=ROOT,
             dockerfile="Dockerfile.spark",
+            built_by=self._settings.images,
             release=EMR_RELEASE,
             max_vcpus=self._settings.analysis.spark_max_vcpus,
             lifetime=self.lifetime,

@@ -215,6 +215,7 @@ class Assistant(FmopsStack):
             volumes={"spool": self.SPOOL_DIRECTORY, "tmp": "/tmp"},  # noqa: S108 - a volume of the task
             min_tasks=options.min_tasks,
             max_tasks=options.max_tasks,
+            container_insights=self._settings.observability.container_insights,
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )

@@ -47,7 +47,8 @@ class Pipeline(FmopsStack):
             connection_arn=options.connection_arn,
             synth_commands=[f"make synth PROFILE={settings.profile}"],
             cli_version=CLI,
-            architecture=settings.assistant.architecture,
+            # That of SageMaker Processing, whose images are always among those that Docker builds here.
+            architecture="x86_64",
             bucket=self._build_bucket(cross_account),
             log_group=logs.LogGroup(
                 self, "Log", retention=self.log_retention, removal_policy=self.lifetime.removal_policy

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from fmops.assistant.settings import AssistantSettings
 
 GRACE_SECONDS = 20
-"""For requests under way after SIGTERM; ECS stops the container after 30."""
+"""For requests under way after SIGTERM; records then have 20 more, and ECS stops the container after 60."""
 
 
 def main() -> int:

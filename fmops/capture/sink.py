@@ -96,7 +96,7 @@ class FirehoseSink:
         return {"memory": len(self._queue) + self._in_flight, "spool": self._spool.waiting()}
 
     def close(self, timeout: float = 20.0) -> None:
-        """Deliver or spool everything, within ``timeout`` seconds: ECS grants 30 between SIGTERM and SIGKILL."""
+        """Deliver or spool everything, within ``timeout`` seconds, of the 60 that ECS grants between SIGTERM and SIGKILL."""
         self._closing.set()
         with self._ready:
             self._ready.notify_all()

@@ -12,6 +12,7 @@ from typing import Any
 
 from local import models
 from local.api import Context, NotImplementedHere, Params, ServiceError, operation, validation_error
+from local.services.bedrock_catalog import Catalog
 
 SERVICE = "bedrock-runtime"
 MODEL_URL = "FMOPS_LOCAL_MODEL_URL"
@@ -88,6 +89,7 @@ def _closed(block: Params) -> Params:
 
 def _check_conversation(params: Params, context: Context) -> None:
     """The rules that the service checks before a model sees anything."""
+    context.state(Catalog).check_access(params["modelId"])
     model = models.resolve(params["modelId"], context.region)
     if model.embedding:
         raise validation_error("The model does not support Converse")
@@ -118,6 +120,7 @@ def _check_conversation(params: Params, context: Context) -> None:
 
 @operation(SERVICE, "InvokeModel")
 def invoke_model(params: Params, context: Context) -> Params:
+    context.state(Catalog).check_access(params["modelId"])
     model = models.resolve(params["modelId"], context.region)
     if not model.embedding:
         raise NotImplementedHere("text models answer Converse and ConverseStream")

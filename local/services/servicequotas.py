@@ -20,7 +20,7 @@ FARGATE_USE = {
 
 
 class Quotas(ServiceState):
-    """Value and name of each quota, by service and code. The codes of Bedrock's are made up, as every model has its own."""
+    """Value and name of each quota, by service and code. Codes with LOCAL in them are made up."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
@@ -29,6 +29,9 @@ class Quotas(ServiceState):
             ("vpc", "L-FE5A380F"): 5.0,
             ("ec2", "L-0263D0A3"): 5.0,
             ("fargate", "L-3032A538"): 6.0,
+            ("sagemaker", "L-LOCAL003"): 4.0,
+            ("emr-serverless", "L-LOCAL004"): 64.0,
+            ("lambda", "L-B99A9384"): 1000.0,
             ("bedrock", "L-LOCAL001"): 1_000_000.0,
             ("bedrock", "L-LOCAL002"): 1_000_000.0,
         }
@@ -37,6 +40,9 @@ class Quotas(ServiceState):
             ("vpc", "L-FE5A380F"): "NAT gateways per Availability Zone",
             ("ec2", "L-0263D0A3"): "EC2-VPC Elastic IPs",
             ("fargate", "L-3032A538"): "Fargate On-Demand vCPU resource count",
+            ("emr-serverless", "L-LOCAL004"): "Max concurrent vCPUs per account",
+            ("lambda", "L-B99A9384"): "Concurrent executions",
+            ("sagemaker", "L-LOCAL003"): "ml.m5.large for processing job usage",
             (
                 "bedrock",
                 "L-LOCAL001",

@@ -225,15 +225,193 @@ def test_the_tokens_of_the_chat_model_are_looked_up_by_its_name(
     assert (unknown.level, "Amazon Bedrock" in unknown.remedy) == ("warning", True)
 
 
-def test_a_model_that_is_not_there_stops(cloud: Cloud, patient: Callable[..., Patient]) -> None:
-    assert [found.level for found in features.models(patient())] == ["ok"] * 3
-    examined = patient()
-    withdrawn = cloud.state(Catalog).withdrawn
-    withdrawn.add(examined.settings.assistant.model_id)
-    chat, embedding, judge = features.models(examined)
-    withdrawn.clear()
-    assert (chat.level, embedding.level, judge.level) == ("stop", "ok", "ok")
-    assert chat.what.startswith("assistant.model_id:")
+NAMED = {
+    "assistant": {
+        "model_id": "us.made.chat-v1:0",
+        "embedding_model_id": "made.embed-v1",
+        "playground_models": ["made.play-v1", "eu.made.other-v1"],
+    },
+    "evaluation": {"judge_model_id": "global.made.judge-v1"},
+    "review": {"judges": ["made.first-v1", "apac.anthropic.second-v1:0"]},
+    "analysis": {"description_model_id": "made.description-v1"},
+}
+LACKS = {
+    "withdrawn": ("is not in us-east-1", "set one that is"),
+    "legacy": ("is a legacy model, which is refused to new customers", "set another model"),
+    "without_agreement": (
+        "has no Marketplace agreement with this account",
+        "aws bedrock create-foundation-model-agreement",
+    ),
+    "unauthorized": ("is not authorized for this account", "your organization's policies"),
+}
+
+
+@pytest.fixture
+def catalog(cloud: Cloud) -> Iterator[Catalog]:
+    """Bedrock's catalog, whose models are all there again afterwards."""
+    yield cloud.state(Catalog)
+    for lacking in LACKS:
+        getattr(cloud.state(Catalog), lacking).clear()
+
+
+@pytest.mark.parametrize("lacking", LACKS)
+def test_each_model_of_a_setting_that_the_account_cannot_call_stops(
+    catalog: Catalog, patient: Callable[..., Patient], lacking: str
+) -> None:
+    examined = patient(**NAMED)
+    named = list(settings.named(examined.settings, settings.ModelId))
+    assert {setting for setting, _ in named} == {
+        f"{section}.{setting}" for section, values in NAMED.items() for setting in values
+    }
+    assert [found.level for found in features.models(examined)] == ["ok"] * 8
+    what, remedy = LACKS[lacking]
+    for setting, model_id in named:
+        behind = model_id.partition(".")[2] if model_id.startswith(features.GEOGRAPHIES) else model_id
+        getattr(catalog, lacking).add(behind)
+        (stop,) = [found for found in features.models(examined) if found.level != "ok"]
+        getattr(catalog, lacking).clear()
+        assert (stop.level, stop.what.startswith(f"{setting}: {model_id} {what}")) == ("stop", True), stop
+        assert remedy in stop.remedy
+        assert ("put-use-case-for-model-access" in stop.remedy) == (
+            "anthropic" in model_id and lacking in ("without_agreement", "unauthorized")
+        )
+        if lacking == "without_agreement":
+            assert f"--region us-east-1 --model-id {behind} --offer-token" in stop.remedy
+
+
+def test_a_profile_that_is_not_in_the_region_stops(catalog: Catalog, patient: Callable[..., Patient]) -> None:
+    catalog.withdrawn.add("us.made.chat-v1:0")
+    assert [found.level for found in features.models(patient(**NAMED))].count("stop") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"agreementAvailability": {"status": "PENDING"}}, "waits for its Marketplace agreement"),
+        ({"agreementAvailability": {"status": "ERROR", "errorMessage": "No card."}}, "account: No card."),
+        ({"regionAvailability": "NOT_AVAILABLE"}, "is not offered to this account in us-east-1"),
+        ({"entitlementAvailability": "NOT_AVAILABLE"}, "is not entitled to it yet"),
+    ],
+)
+def test_what_bedrock_says_of_a_model_is_said(
+    cloud: Cloud, patient: Callable[..., Patient], changes: dict[str, Any], what: str
+) -> None:
+    bedrock = cloud.client("bedrock")
+    usual = bedrock.get_foundation_model_availability(modelId="made.chat-v1")
+    told = Answers(
+        get_inference_profile={"models": [{"modelArn": "arn:aws:bedrock:::foundation-model/made.chat-v1"}]},
+        get_foundation_model=bedrock.get_foundation_model(modelIdentifier="made.chat-v1"),
+        get_foundation_model_availability={**usual, **changes},
+    )
+    for found in features.models(patient({"bedrock": told})):
+        assert (found.level, what in found.what, bool(found.remedy)) == ("stop", True, True)
+
+
+def test_what_may_not_be_asked_of_models_is_a_warning(patient: Callable[..., Patient]) -> None:
+    denied = Answers(
+        get_foundation_model=error("AccessDeniedException"), get_inference_profile={"models": []}
+    )
+    changes = {"assistant": {"model_id": "made.chat-v1"}}
+    assert one(features.models(patient({"bedrock": denied}, **changes))).level == "warning"
+
+
+def test_a_model_without_an_agreement_does_not_answer(
+    cloud: Cloud, catalog: Catalog, patient: Callable[..., Patient]
+) -> None:
+    examined = patient(probe=True)
+    assert one(features.access(examined)).level == "ok"
+    catalog.without_agreement.add(examined.settings.assistant.model_id.partition(".")[2])
+    assert one(features.access(examined)).remedy == features.ACCESS
+    catalog.without_agreement.add("amazon.titan-embed-text-v2:0")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        cloud.client("bedrock-runtime").invoke_model(
+            modelId="amazon.titan-embed-text-v2:0", body=json.dumps({"inputText": "Hi"})
+        )
+
+
+PROCESSING = ("sagemaker", "L-LOCAL003")
+
+
+@pytest.mark.parametrize(("value", "level"), [(4.0, "ok"), (1.0, "ok"), (0.0, "stop")])
+def test_an_account_that_may_not_start_the_jobs_machines_stops(
+    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+) -> None:
+    limits[PROCESSING] = value
+    found = one(quotas.machines(patient()))
+    said = f"review.instance_type, analysis.instance_type: ml.m5.large for processing job usage is {value:g}"
+    assert (found.level, found.what.startswith(said)) == (level, True), found
+    assert (
+        "aws service-quotas request-service-quota-increase --region us-east-1 --service-code sagemaker"
+        " --quota-code L-LOCAL003 --desired-value 2" in found.remedy
+    ) == (level == "stop")
+
+
+def test_each_type_of_machine_has_its_own_quota(
+    patient: Callable[..., Patient], limits: dict[tuple[str, str], float]
+) -> None:
+    limits[PROCESSING] = 0
+    review, analysis = quotas.machines(patient(analysis={"instance_type": "ml.c5.xlarge"}))
+    assert (review.level, review.what.startswith("review.instance_type: ml.m5.large")) == ("stop", True)
+    assert (analysis.level, "ml.c5.xlarge" in analysis.what) == ("warning", True)
+
+
+@pytest.mark.parametrize(("value", "level"), [(64.0, "ok"), (16.0, "warning"), (0.0, "stop")])
+def test_spark_needs_its_vcpus(
+    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+) -> None:
+    limits["emr-serverless", "L-LOCAL004"] = value
+    found = one(quotas.spark(patient(analysis={"engine": "auto"})))
+    assert (found.level, f"vCPUs per account: {value:g}," in found.what) == (level, True)
+    assert ("--service-code emr-serverless" in found.remedy) == (level != "ok")
+    assert list(quotas.spark(patient())) == []
+
+
+@pytest.mark.parametrize(("value", "level"), [(1000.0, "ok"), (120.0, "ok"), (119.0, "stop"), (10.0, "stop")])
+def test_a_new_accounts_lambda_quota_is_too_small_to_reserve_from(
+    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+) -> None:
+    limits["lambda", "L-B99A9384"] = value
+    assistant = {
+        "compute": "lambda",
+        "memory_mib": 2048,
+        "ingress_cidrs": ["203.0.113.0/24"],
+        "concurrency": 20,
+    }
+    found = one(quotas.concurrency(patient(assistant=assistant, network={"mode": "none"})))
+    assert (found.level, "--desired-value 120" in found.remedy) == (level, level == "stop")
+    assert list(quotas.concurrency(patient())) == []
+
+
+def test_zones_where_fargate_does_not_start_the_tasks_stop(patient: Callable[..., Patient]) -> None:
+    def of(*ids: str) -> Answers:
+        zones = [
+            {"ZoneName": f"us-east-1{letter}", "ZoneId": id_} for letter, id_ in zip("abc", ids, strict=True)
+        ]
+        return Answers(describe_availability_zones={"AvailabilityZones": zones})
+
+    without = {"ec2": of("use1-az1", "use1-az3", "use1-az2")}
+    found = one(region.zones(patient(without)))
+    assert (found.level, "us-east-1b is use1-az3" in found.what) == ("stop", True)
+    assert found.remedy.startswith("set assistant.architecture to x86_64, or ")
+    assert list(region.zones(patient({"ec2": of("use1-az1", "use1-az2", "use1-az3")}))) == []
+    three = patient({"ec2": of("use1-az1", "use1-az2", "use1-az3")}, network={"zones": 3})
+    assert one(region.zones(three)).level == "stop"
+    assert list(region.zones(patient(without, assistant={"architecture": "x86_64"}))) == []
+    none_at_all = one(
+        region.zones(
+            patient({"ec2": of("usw1-az1", "usw1-az2", "usw1-az3")}, assistant={"architecture": "x86_64"})
+        )
+    )
+    assert none_at_all.remedy.startswith("import a VPC")
+    imported = {
+        "id": "vpc-0a1b2c3d",
+        "cidr": "10.0.0.0/16",
+        "zones": ["us-east-1a", "us-east-1c"],
+        "public_subnets": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"],
+    }
+    assert list(region.zones(patient(without, network={"mode": "import", "vpc": imported}))) == []
+    function = {"compute": "lambda", "memory_mib": 2048, "ingress_cidrs": ["203.0.113.0/24"]}
+    assert list(region.zones(patient(without, assistant=function, network={"mode": "none"}))) == []
 
 
 def test_a_region_that_is_not_there_or_not_enabled_stops_and_ends_it(
@@ -387,6 +565,29 @@ def test_another_architecture_needs_a_builder_that_emulates_it(
     assert one(machine.docker(patient(assistant={"architecture": "x86_64"}))).level == "ok"
 
 
+JOBS = {
+    "Job": {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"DefinitionString": "createProcessingJob"},
+    }
+}
+
+
+def test_the_jobs_architecture_counts_too(patient: Callable[..., Patient], programs: Path) -> None:
+    works = {"__version": "Docker version 27.1.1", "info": "up"}
+    examined = replace(patient(), templates=lambda: {"Analysis": {"Resources": JOBS}})
+    for platforms, levels in (
+        ("linux/arm64", ["ok", "stop"]),
+        ("linux/arm64, linux/amd64*, linux/amd64/v2", ["ok"]),
+        ("linux/arm64, linux/amd64p32", ["ok", "stop"]),
+    ):
+        program(programs, "docker", **works, buildx_inspect=f"Platforms: {platforms}")
+        found = list(machine.docker(examined))
+        assert [each.level for each in found] == levels
+    assert found[-1].what.startswith("images are built for linux/amd64, this machine is arm64")
+    assert "binfmt --install amd64" in found[-1].remedy
+
+
 def test_node_and_the_cli_are_those_that_are_locked(
     patient: Callable[..., Patient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -429,6 +630,48 @@ def test_the_whole_examination_of_the_local_aws(cloud: Cloud, patient: Callable[
     assert "CDK bootstrap of version 29" in [each.what for each in found]
     # Nothing that it asks is missing in the local AWS.
     assert [each.what for each in found if each.level == "warning"] == ["access to the model was not tried"]
+
+
+def test_a_new_accounts_refusals_have_a_line_each_with_the_remedy(
+    cloud: Cloud,
+    catalog: Catalog,
+    limits: dict[tuple[str, str], float],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    programs: Path,
+) -> None:
+    catalog.without_agreement.add("anthropic.claude-haiku-4-5-20251001-v1:0")
+    catalog.unauthorized.add("anthropic.claude-sonnet-4-5-20250929-v1:0")
+    catalog.legacy.add("amazon.nova-pro-v1:0")
+    limits[PROCESSING] = 0
+    program(
+        programs,
+        "docker",
+        __version="Docker version 27.1.1",
+        info="up",
+        buildx_inspect="Platforms: linux/arm64",
+    )
+    session = cloud.session()
+    monkeypatch.setattr("doctor.__main__.boto3.Session", lambda **_: session)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
+    assert main(["--profile", "dev"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    stops = {
+        line.removeprefix("stop").strip(): lines[number + 1].strip()
+        for number, line in enumerate(lines)
+        if line.startswith("stop")
+    }
+    for what, remedy in (
+        ("assistant.model_id: us.anthropic.claude-haiku", "create-foundation-model-agreement"),
+        ("evaluation.judge_model_id: us.anthropic.claude-sonnet", "put-use-case-for-model-access"),
+        ("review.judges: us.anthropic.claude-sonnet", "put-use-case-for-model-access"),
+        ("review.judges: us.amazon.nova-pro-v1:0 is a legacy model", "set another model"),
+        ("review.instance_type, analysis.instance_type: ml.m5.large", "request-service-quota-increase"),
+        ("images are built for linux/amd64", "binfmt --install amd64"),
+    ):
+        (found,) = (told for said, told in stops.items() if said.startswith(what))
+        assert remedy in found
+    assert len([what for what in stops if "bootstrapped" not in what]) == 6
 
 
 def test_the_command_ends_with_what_it_found(

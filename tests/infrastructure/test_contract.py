@@ -1,12 +1,17 @@
 """What the rest of the project relies on: environment, secrets, commands, ports, permissions, outputs."""
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from constructs import cedar
 
-from tests.infrastructure.conftest import Assembly
+import app
+from fmops.assistant.__main__ import GRACE_SECONDS
+from fmops.capture.sink import FirehoseSink
+from tests.infrastructure.conftest import Assembly, context
 
 ENVIRONMENT = {
     "AWS_REGION",
@@ -107,7 +112,33 @@ def test_telemetry_does_not_stop_the_assistant(on_ecs: Assembly) -> None:
     collector = _container(on_ecs, "collector")
     assert collector["Essential"] is False
     assert collector["RestartPolicy"] == {"Enabled": True}
-    assert collector["HealthCheck"]["Command"] == ["CMD", "/healthcheck"]
+    assert collector["HealthCheck"]["Command"] == ["CMD", "/healthcheck", "-port=13133"]
+
+
+@pytest.mark.parametrize("egress", ["public", "endpoints"])
+def test_the_collector_is_probed_where_it_answers(egress: str, tmp_path: Path) -> None:
+    given = context("dev", network={"egress": egress}) | {"collector_health_port": "14144"}
+    app.build({**given, "aws:cdk:bundling-stacks": []}, str(tmp_path)).synth()
+    templates = {"Assistant": json.loads((tmp_path / "Assistant.template.json").read_text())}
+    collector = _container(Assembly("dev", templates, []), "collector")
+    assert {"Name": "HEALTH_CHECK_ENDPOINT", "Value": "0.0.0.0:14144"} in collector["Environment"]
+    assert "14144" in collector["HealthCheck"]["Command"][-1]
+
+
+def test_requests_and_then_records_have_their_time_before_the_task_is_killed(on_ecs: Assembly) -> None:
+    records = inspect.signature(FirehoseSink.close).parameters["timeout"].default
+    assert GRACE_SECONDS + records < _container(on_ecs, "assistant")["StopTimeout"]
+
+
+@pytest.mark.parametrize("level", ["off", "enabled", "enhanced"])
+def test_container_insights_are_as_asked(level: str, tmp_path: Path) -> None:
+    given = context("dev", observability={"container_insights": level})
+    app.build({**given, "aws:cdk:bundling-stacks": []}, str(tmp_path)).synth()
+    resources = json.loads((tmp_path / "Assistant.template.json").read_text())["Resources"].values()
+    (cluster,) = (each for each in resources if each["Type"] == "AWS::ECS::Cluster")
+    (setting,) = cluster["Properties"]["ClusterSettings"]
+    assert setting == {"Name": "containerInsights", "Value": "disabled" if level == "off" else level}
+    assert ("containerinsights" in json.dumps(list(resources))) == (level != "off")
 
 
 def test_image_and_task_have_one_architecture(assemblies: dict[str, Assembly]) -> None:

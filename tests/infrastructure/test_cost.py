@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,9 +44,76 @@ def test_no_resource_of_any_profile_is_overlooked(assembly: Assembly) -> None:
     assert idle(assembly.templates, PRICES).unpriced == []
 
 
-def test_what_is_called_free_has_no_price() -> None:
-    assert not PRICES.free.keys() & PRICERS.keys()
-    assert all(PRICES.free.values())
+def test_no_resource_of_the_pipeline_is_overlooked() -> None:
+    file = Path("tests/infrastructure/__snapshots__/test_pipeline/test_template.json")
+    found = idle({"Pipeline": json.loads(file.read_text())}, PRICES)
+    assert found.unpriced == []
+    assert any(each.startswith("AWS::CodePipeline::Pipeline: ") for each in found.named)
+
+
+def test_a_type_is_priced_or_free_or_named_and_only_one_of_them() -> None:
+    kinds = [*PRICES.free, *PRICES.unpriced, *PRICERS]
+    assert len(kinds) == len(set(kinds))
+    assert all([*PRICES.free.values(), *PRICES.unpriced.values()])
+
+
+def test_what_is_billed_is_not_called_free() -> None:
+    """What is billed by use is counted with the requests, or is named."""
+    billed = {kind: why for kind, why in PRICES.free.items() if "billed" in why or "priced" in why}
+    assert {kind for kind, why in billed.items() if "below" not in why} == set()
+
+
+def test_what_is_not_priced_is_named_with_what_is_paid_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--profile", "dev"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not priced: AWS::EC2::FlowLog: bytes of its log" in printed
+
+
+def alarm(*periods: int, plain: int | None = None) -> dict[str, Any]:
+    properties: dict[str, Any] = {"Period": plain} if plain else {}
+    if periods:
+        stats = [{"Id": f"m{each}", "MetricStat": {"Period": each}} for each in periods]
+        properties["Metrics"] = [{"Id": "sum", "Expression": "m1 + m2"}, *stats]
+    return template(Alarm={"Type": "AWS::CloudWatch::Alarm", "Properties": properties})
+
+
+@pytest.mark.parametrize(
+    ("given", "usd"),
+    [
+        (alarm(plain=300), 0.10),
+        (alarm(plain=10), 0.30),
+        (alarm(3600, 3600, 3600), 0.30),
+        (alarm(60, 10), 0.40),
+        (alarm(), 0.10),
+    ],
+)
+def test_an_alarm_costs_each_metric_that_it_watches(given: dict[str, Any], usd: float) -> None:
+    assert sum(line.usd for line in idle(given, PRICES).lines) == pytest.approx(usd)
+
+
+def test_a_scaling_policy_costs_its_two_alarms() -> None:
+    policy = {
+        "Type": "AWS::ApplicationAutoScaling::ScalingPolicy",
+        "Properties": {"PolicyType": "TargetTrackingScaling"},
+    }
+    assert [line.usd for line in idle(template(Policy=policy), PRICES).lines] == [pytest.approx(0.2)]
+
+
+def test_container_insights_cost_by_the_metric() -> None:
+    def insights(level: str | None, tasks: int = 1) -> float:
+        given = service(tasks)
+        settings = [{"Name": "containerInsights", "Value": level}] if level else []
+        given["Stack"]["Resources"]["Cluster"] = {
+            "Type": "AWS::ECS::Cluster",
+            "Properties": {"ClusterSettings": settings},
+        }
+        lines = idle(given, PRICES).lines
+        return sum(line.usd for line in lines if line.what.startswith("Container Insights"))
+
+    assert insights(None) == insights("disabled") == 0
+    assert insights("enabled") == insights("enabled", 5) == pytest.approx(33 * 0.30)
+    assert insights("enhanced") == pytest.approx((36 + 14 + 13) * 0.07)
+    assert insights("enhanced", 3) - insights("enhanced") == pytest.approx(2 * 27 * 0.07)
 
 
 def test_a_service_costs_its_tasks_their_addresses_and_their_metrics() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
+import re
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
 
 import pytest
+from constructs.bedrock_access import PROFILE
 
 import app
 import settings
 from settings import _Section
-from tests.infrastructure.conftest import ENCLOSED, EVERYTHING, context
+from tests.infrastructure.conftest import ENCLOSED, EVERYTHING, Assembly, context
 
 Field = tuple[str, str]
 SECTIONS = [
@@ -79,6 +82,7 @@ def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp
         "elsewhere": {
             "identity": {"oidc": {"issuer": "https://login.example.com/acme", "audience": "claims-desk"}},
             "tracking": {"kind": "server"},
+            "images": "codebuild",
             "delivery": {"pipeline": PIPELINE},
         },
     }
@@ -99,3 +103,37 @@ def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp
             app.build({**context(profile, **changes), **no_assets}, str(tmp_path / profile))
     unused = {f"{section}.{name}" for section, name in all_fields() - read - READ_WHILE_LOADING}
     assert unused == set(), "remove these settings, or use them"
+
+
+def test_no_setting_that_names_a_model_or_a_machine_is_forgotten(assembly: Assembly) -> None:
+    """The templates say which models roles may call, and which machines jobs start."""
+    changes = {"everything": EVERYTHING, "enclosed": ENCLOSED}.get(assembly.profile, {})
+    loaded = settings.load(context(assembly.profile, **changes))
+    text = json.dumps(assembly.templates)
+    called = set(re.findall(r"foundation-model/([a-z0-9][a-z0-9.:-]+)", text))
+    models = {model_id for _, model_id in settings.named(loaded, settings.ModelId)}
+    assert called
+    assert called - {PROFILE.sub(r"\g<model>", model_id) for model_id in models} == set()
+    started = set(re.findall(r"ml\.[a-z0-9]+\.[a-z0-9]+", text))
+    assert started == {machine for _, machine in settings.named(loaded, settings.InstanceType)}
+
+
+def test_settings_whose_names_or_values_are_models_have_the_type_of_models() -> None:
+    loaded = settings.load(
+        context(
+            "dev",
+            assistant={"playground_models": ["playground.model"]},
+            analysis={"description_model_id": "description.model"},
+        )
+    )
+    found = {name for name, _ in settings.named(loaded, settings.ModelId)}
+    by_name = {
+        f"{part}.{name}"
+        for part, section in loaded
+        if isinstance(section, _Section)
+        for name, value in section
+        if name.endswith(("model_id", "models", "judges"))
+        or re.match(r"(\w+\.)?(amazon|anthropic|meta|mistral|cohere|qwen|openai|deepseek)\.", str(value))
+    }
+    assert found == by_name
+    assert len(found) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 
 import pytest
 from aws_cdk import App, Stage
+from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_s3_assets as s3_assets
 from aws_cdk import aws_ssm as ssm
+from constructs.delivery_pipeline import PlatformError
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -25,8 +28,10 @@ OPTIONS = {
     "connection_arn": "arn:aws:codeconnections:eu-west-1:111122223333:connection/0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
 }
 ASSISTANT = {**context("dev")["fmops"]["dev"]["assistant"], "ingress_cidrs": ["10.0.0.0/8"]}
-CONTEXT = context("dev", assistant=ASSISTANT, delivery={"pipeline": OPTIONS})
-CROSS = context("dev", assistant=ASSISTANT, delivery={"pipeline": OPTIONS}, account="111122223333")
+CONTEXT = context("dev", assistant=ASSISTANT, images="codebuild", delivery={"pipeline": OPTIONS})
+CONTEXT["fmops"]["prod"]["images"] = "codebuild"
+CROSS = copy.deepcopy(CONTEXT)
+CROSS["fmops"]["dev"]["account"] = "111122223333"
 CROSS["fmops"]["dev"]["region"] = CROSS["fmops"]["prod"]["region"] = "eu-west-1"
 CROSS["fmops"]["prod"]["account"] = "444455556666"
 
@@ -95,7 +100,79 @@ def test_the_steps_run_the_readmes_commands_with_the_cli_that_is_pinned(template
     assert "make smoke PROFILE=dev" in builds
     assert f"npm install -g aws-cdk@{CLI}" in builds
     machines = [project["Environment"] for project in only(template, "AWS::CodeBuild::Project")]
-    assert {machine["Type"] for machine in machines} == {"ARM_CONTAINER"}
+    assert {machine["Type"] for machine in machines} == {"LINUX_CONTAINER"}
+
+
+def test_the_connection_may_be_used_under_both_of_its_services_names(template: dict[str, Any]) -> None:
+    statements = [
+        statement
+        for policy in only(template, "AWS::IAM::Policy")
+        for statement in policy["PolicyDocument"]["Statement"]
+        if "UseConnection" in json.dumps(statement)
+    ]
+    assert {statement["Resource"] for statement in statements} == {OPTIONS["connection_arn"]}
+    actions = {action for each in statements for action in [each["Action"]] if isinstance(action, str)}
+    actions |= {
+        action for each in statements if isinstance(each["Action"], list) for action in each["Action"]
+    }
+    assert actions == {"codeconnections:UseConnection", "codestar-connections:UseConnection"}
+
+
+@pytest.mark.parametrize(
+    ("dev", "prod", "sentence"),
+    [
+        ({"images": "docker"}, {}, "fmops.dev: delivery.pipeline builds images on x86_64 machines"),
+        ({}, {"images": "docker"}, "fmops.prod: the pipeline of dev builds images on x86_64 machines"),
+        (
+            {"images": "docker", "architecture": "x86_64"},
+            {"images": "docker"},
+            "assistant.architecture is arm64 and images is docker: set images to codebuild",
+        ),
+        ({"images": "docker", "architecture": "x86_64"}, {}, None),
+        (
+            {"images": "docker", "architecture": "x86_64"},
+            {"images": "docker", "architecture": "x86_64"},
+            None,
+        ),
+    ],
+)
+def test_images_that_the_machines_cannot_build_are_refused(
+    dev: dict[str, str], prod: dict[str, str], sentence: str | None
+) -> None:
+    given = copy.deepcopy(CONTEXT)
+    for name, changes in (("dev", dev), ("prod", prod)):
+        profile = given["fmops"][name]
+        profile["images"] = changes.get("images", profile["images"])
+        profile["assistant"] = {
+            **profile["assistant"],
+            "architecture": changes.get("architecture", "arm64"),
+        }
+    if sentence is None:
+        settings.load_next(given, settings.load(given))
+        return
+    with pytest.raises(settings.SettingsError, match=re.escape(sentence)):
+        settings.load_next(given, settings.load(given))
+
+
+def test_an_image_of_another_architecture_is_refused_wherever_it_comes_from(tmp_path: Path) -> None:
+    profile = settings.load(CONTEXT)
+    assert profile.delivery.pipeline
+    pipeline = Pipeline(
+        App(outdir=str(tmp_path)), "Pipeline", settings=profile, options=profile.delivery.pipeline
+    )
+    stage = Stage(pipeline, "Dev")
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image" / "Dockerfile").write_text("FROM scratch\n")
+    ecr_assets.DockerImageAsset(
+        FmopsStack(stage, "Assistant", profile, description="Has an image"),
+        "Image",
+        directory=str(tmp_path / "image"),
+        platform=ecr_assets.Platform.LINUX_ARM64,
+    )
+    with pytest.raises(
+        PlatformError, match=r"linux/arm64, but the pipeline's machines build for linux/amd64"
+    ):
+        pipeline.deploy([stage])
 
 
 def test_the_smoke_test_reaches_nothing_of_another_environment(template: dict[str, Any]) -> None:
@@ -146,7 +223,7 @@ def test_within_one_account_there_is_no_key_to_pay_for(template: dict[str, Any])
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], sentence: str) -> None:
     with pytest.raises(settings.SettingsError, match=re.escape(sentence)):
-        settings.load(context("dev", **{"assistant": ASSISTANT, **changes}))
+        settings.load(context("dev", **{"assistant": ASSISTANT, "images": "codebuild", **changes}))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +235,8 @@ def test_what_cannot_be_is_refused(changes: dict[str, Any], sentence: str) -> No
 )
 def test_a_next_environment_that_cannot_be_is_refused(then: str, account: str | None, sentence: str) -> None:
     changes: dict[str, Any] = {"delivery": {"pipeline": {**OPTIONS, "then": then}}}
-    given = context("dev", assistant=ASSISTANT, **changes, **({"account": account} if account else {}))
+    given = copy.deepcopy(CONTEXT)
+    given["fmops"]["dev"] |= {**changes, **({"account": account} if account else {})}
     with pytest.raises(settings.SettingsError, match=re.escape(sentence)):
         settings.load_next(given, settings.load(given))
 
