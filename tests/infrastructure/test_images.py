@@ -29,7 +29,7 @@ def test_nothing_is_left_for_docker(assembly: Path) -> None:
 def test_the_doctor_knows_the_architectures_that_docker_builds(
     engine: str, architecture: str, compute: str, tmp_path: Path
 ) -> None:
-    assistant = {"architecture": architecture, "compute": compute, "ingress_cidrs": ["203.0.113.0/24"]}
+    assistant = {"architecture": architecture, "compute": compute, "ingress_cidrs": ["10.0.0.0/8"]}
     network = {"mode": "none" if compute == "lambda" else "new"}
     given = context("dev", analysis={"engine": engine}, assistant=assistant, network=network)
     app.build({**given, "aws:cdk:bundling-stacks": []}, str(tmp_path)).synth()
