@@ -36,11 +36,15 @@ def make_grants(
     """Grant single records to single users, as an administrator does: one policy each, linked to its template."""
     permissions, store = boto3.client("verifiedpermissions"), identity["PolicyStoreId"]
     pages = permissions.get_paginator("list_policy_templates").paginate(policyStoreId=store)
-    templates = {item["name"]: item["policyTemplateId"] for page in pages for item in page["policyTemplates"]}
+    templates = {
+        item["name"].removeprefix("name/").partition("/")[0]: item["policyTemplateId"]
+        for page in pages
+        for item in page["policyTemplates"]
+    }
     for grant in grants:
         user, kind, granted = grant["user"], grant["kind"], grant["id"]
         link = {
-            "policyTemplateId": templates[f"name/{grant['template']}"],
+            "policyTemplateId": templates[grant["template"]],
             "principal": {
                 "entityType": f"{NAMESPACE}::User",
                 "entityId": f"{identity['UserPoolId']}|{subjects[user]}",
