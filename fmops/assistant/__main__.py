@@ -40,7 +40,7 @@ def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
     """How the server serves."""
     return uvicorn.Config(
         app,
-        host="0.0.0.0",  # noqa: S104 - the container's only way in is its security group
+        host=settings.host,
         port=settings.port,
         log_level="warning",
         access_log=False,

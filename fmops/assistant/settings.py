@@ -19,6 +19,11 @@ class AssistantSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
 
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - the container's only way in is its security group
+        min_length=1,
+        description="address that is listened on",
+    )
     port: int = Field(default=8080, ge=1, le=65535)
     keep_alive_seconds: int = Field(
         default=125, ge=1, description="for an idle connection: longer than whatever stands in front keeps it"
