@@ -93,7 +93,7 @@ def converse(content: bool) -> list[Any]:
     )
     good.ask("You grumblefish!")
     # Its log is the client's, and names the whole address.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     caller = TestClient(good.app, client=(CALLER["address"], 50_000))
     headers = {
         "authorization": "Bearer good",
