@@ -185,10 +185,15 @@ bench: setup .venvs/bench/installed ## Measure everything beside its peers or it
 	@$(BIN)/python -m bench
 
 .PHONY: lint
-lint: setup ## Check format, lint and types
+lint: setup ## Check format, lint, types and licences
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m supply.licences
+
+.PHONY: sbom
+sbom: setup ## Write a bill of materials (CycloneDX) of every deployable into build/sbom
+	@$(BIN)/python -m supply.sbom
 
 .PHONY: format
 format: setup ## Format, and mend what the linter can
@@ -224,7 +229,8 @@ clean: ## Remove everything that was built or installed here
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -m1 -o '^uv==[0-9.]*' requirements-dev.txt)"
+	@mkdir -p build && sed -n '/^uv==/,/^    #/p' requirements-dev.txt | grep -v '^ *#' > build/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r build/uv.txt
 	@touch $@
 
 .venv/installed: requirements-dev.txt | .venv/uv

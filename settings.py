@@ -302,6 +302,10 @@ class Assistant(_Section):
     """Of one request on Lambda."""
     port: Port = 8080
     """Of the assistant in its container."""
+    max_body_kib: Annotated[int, Field(ge=64, le=10_240)] = 1024
+    """Of one request's body; a larger one is refused with 413 before it is read."""
+    issuer_keys_hours: Annotated[int, Field(ge=1, le=168)] = 24
+    """For how long the issuer's known keys serve while it cannot be reached; after that requests are refused with 503."""
     collector_port: Port = 4318
     """Of the collector, for OTLP over HTTP."""
     collector_health_port: Port = 13133

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -18,7 +19,7 @@ class ProcessError(Exception):
 
 
 class Process:
-    """A running command. `environment` is all it gets: nothing is inherited from ours."""
+    """A running command. `environment` is all it gets, with addresses on loopback: nothing is inherited from ours."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class Process:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
-                env=dict(environment),
+                env=on_loopback(environment),
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -111,6 +112,14 @@ def stop_all(processes: Sequence[Process]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """`environment` for a process: every address of a container is one of this whole machine, which others may reach."""
+    bound = {
+        name: re.sub(r"^0\.0\.0\.0(?=:\d+$|$)", "localhost", value) for name, value in environment.items()
+    }
+    return {"FMOPS_HOST": "localhost", **bound}
 
 
 def base_environment() -> dict[str, str]:

@@ -229,6 +229,8 @@ class Assistant(FmopsStack):
         return {
             "AWS_REGION": self.region,
             "FMOPS_PORT": str(options.port),
+            "FMOPS_MAX_BODY_BYTES": str(1024 * options.max_body_kib),
+            "FMOPS_KEY_MAX_AGE_SECONDS": str(3600 * options.issuer_keys_hours),
             "FMOPS_MODEL_ID": options.model_id,
             "FMOPS_MAX_OUTPUT_TOKENS": str(options.max_output_tokens),
             "FMOPS_EMBEDDING_MODEL_ID": options.embedding_model_id,

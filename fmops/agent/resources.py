@@ -19,6 +19,8 @@ APPROVALS = {"approve_payout": "request_payout_approval"}
 class Resolver(ToolResolver):
     """The claims desk's."""
 
+    counted = {"approve_payout": "amount"}
+
     def __init__(self, records: Records, prefix: str) -> None:
         super().__init__(records, prefix)
         self._records = records

@@ -11,6 +11,7 @@ from langchain_core.tools import BaseTool
 from fmops.agent.records import PayoutRefused, Records
 from fmops.assistant.authorization import Readable
 from fmops.assistant.knowledge import KnowledgeBase
+from fmops.assistant.record_table import run_of
 from fmops.assistant.retrieval import search
 from fmops.guardrails import GuardrailEngine, disclose
 
@@ -67,10 +68,9 @@ def build_tools(
             claim_id: The claim's id, such as C-1001.
             amount_minor: The amount in minor units: 400000 for 4,000.00.
         """
-        reference = f"{runtime.config['configurable']['thread_id']}/{runtime.tool_call_id}"
         approver = runtime.context.principal.username
         try:
-            open_amount = records.pay_out(claim_id, amount_minor, approver, reference)
+            open_amount = records.pay_out(claim_id, amount_minor, approver, run_of(runtime))
         except PayoutRefused:
             return f"Nothing was paid: {claim_id} has less open than that."
         return _json({"paid_minor": amount_minor, "claim_id": claim_id, "still_open_minor": open_amount})

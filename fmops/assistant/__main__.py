@@ -10,6 +10,7 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
+from fmops.assistant.server import BoundedConnection
 from fmops.assistant.settings import AssistantSettings
 
 GRACE_SECONDS = 20
@@ -39,13 +40,19 @@ def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
     """How the server serves."""
     return uvicorn.Config(
         app,
-        host="0.0.0.0",  # noqa: S104 - the container's only way in is its security group
+        host=settings.host,
         port=settings.port,
         log_level="warning",
         access_log=False,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=GRACE_SECONDS,
         server_header=False,
+        # The client's word about its address and scheme; nothing here reads them.
+        proxy_headers=False,
+        http=BoundedConnection,
+        ws="none",
+        h11_max_incomplete_event_size=settings.max_header_bytes,
+        limit_concurrency=settings.max_connections,
     )
 
 

@@ -109,6 +109,11 @@ class Approvals:
 
 def _approving(call: WaitingCall, principal: Principal, interaction: Interaction) -> RequestContext:
     approval = ApprovedCall(
-        call.approval_id, call.tool_call_id, call.requested_by, frozenset({call.tool_call_id})
+        call.approval_id,
+        call.interrupt_id,
+        call.requested_by,
+        frozenset({call.interrupt_id}),
+        tool=call.tool,
+        arguments=call.arguments,
     )
     return RequestContext(principal, interaction, approval=approval)

@@ -117,6 +117,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         audience=settings.oidc_audience,
         jwks_url=_user_pool_keys(session, settings.user_pool_id),
         group_claim=settings.oidc_group_claim,
+        key_max_age=settings.key_max_age_seconds,
     )
     review = (
         ReviewDesk(
@@ -158,7 +159,8 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         review=review,
         playground=playground,
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
-        warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh],
+        warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
+        max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
     )
     return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fmops.agent import NAMESPACE
@@ -25,6 +26,11 @@ class ToolResolver(ABC):
 
     ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one that
     the identity source of another issuer was given.
+    """
+
+    counted: Mapping[str, str] = {}
+    """Tools whose calls within a turn count together, and the fact that is added up. Policies read the sum of the calls
+    before, if there were any, as ``context.input.earlier``.
     """
 
     def __init__(self, records: RecordTable, prefix: str) -> None:
@@ -49,7 +55,12 @@ class ToolResolver(ABC):
         self, tool: str, arguments: Mapping[str, Any], context: RequestContext
     ) -> AuthorizationRequest:
         resource, inputs = self.on(tool, arguments, context)
-        return self._request(tool, resource, context, inputs)
+        amount = inputs.get(self.counted.get(tool, ""), 0)
+        if not isinstance(amount, int) or amount <= 0:
+            return self._request(tool, resource, context, inputs)
+        earlier = context.drawn.get(tool, 0)
+        inputs = {**inputs, "earlier": earlier} if earlier else inputs
+        return replace(self._request(tool, resource, context, inputs), amount=amount)
 
     def review(self, action: str, context: RequestContext) -> AuthorizationRequest:
         """For what people do on the review page."""

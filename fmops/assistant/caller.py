@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 
-from fmops.assistant.identity import Principal, TokenVerifier
+from fmops.assistant.identity import Principal, Verifier
 
 
-def caller(request: Request, authorization: Annotated[str | None, Header()] = None) -> Principal:
-    """The holder of the request's token; ``AuthenticationError`` without a good one."""
-    verifier: TokenVerifier = request.app.state.verifier
-    return verifier.verify(authorization)
+async def caller(request: Request) -> Principal:
+    """The holder of the request's token; ``AuthenticationError`` without a good one.
+
+    ``Admission`` has checked it before the body was read; routes in an application without it check here.
+    """
+    principal: Principal | None = getattr(request.state, "principal", None)
+    if principal is None:
+        verifier: Verifier = request.app.state.verifier
+        principal = await asyncio.to_thread(verifier.verify, request.headers.get("authorization"))
+    return principal
 
 
 Caller = Annotated[Principal, Depends(caller)]

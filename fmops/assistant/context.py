@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ class RequestContext:
     decisions: dict[str, Decision] = field(default_factory=dict)
     approval: ApprovedCall | None = None
     """Set while an approved call runs, for its approver."""
+    counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    drawn: dict[str, int] = field(default_factory=dict)
+    """By action, what the allowed calls of this turn have drawn on their shared limit so far."""
     model_calls: int = 0
     max_tokens: int | None = None
     """What each model call of this turn may write at most, where the caller asks for less than the deployment allows."""
@@ -61,6 +65,9 @@ class RequestContext:
                 return
 
     def record_decision(self, decision: Decision) -> None:
+        if decision.allowed and (amount := decision.request.amount):
+            action = decision.request.action.id
+            self.drawn[action] = self.drawn.get(action, 0) + amount
         self.interaction.authorization.append(
             AuthorizationDecision(
                 action=decision.request.action.id,

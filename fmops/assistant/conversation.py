@@ -229,8 +229,8 @@ class Conversation:
         state = await self._agent.aget_state(thread)
         if not state.next or context.approval is None:
             return
-        waiting = {interrupt.id: interrupt.value["tool_call_id"] for interrupt in state.interrupts}
-        context.approval = replace(context.approval, waiting=frozenset(waiting.values()))
+        waiting = {interrupt.id for interrupt in state.interrupts}
+        context.approval = replace(context.approval, waiting=context.approval.waiting | waiting)
         # A run that was cut off after the call goes on from where it was.
         decided: Any = Command(resume={interrupt_id: {"type": verdict}}) if interrupt_id in waiting else None
         async with aclosing(self._run(decided, context, thread_id, [], durability="sync")) as pieces:

@@ -57,9 +57,16 @@ _LONG = re.compile(
 )
 _NO_MODEL = re.compile(
     r"model identifier|on-demand throughput|end of its life|could not resolve the foundation model|inference profile"
-    r"|model.{0,40}(not supported|is not available|doesn'?t support)|modelId",
+    r"|model.{0,40}(is not supported|isn'?t supported|not supported in|is not available)|modelId"
+    r"|(action|operation|api|region) doesn'?t support the model|model.{0,40}doesn'?t support (this|the) (action|operation|api|region)",
     re.IGNORECASE | re.DOTALL,
 )
+_HISTORY = re.compile(
+    r"prefill|roles must alternate|must (start|begin|end) with|(consecutive|unexpected|invalid) (role|message|turn)s?"
+    r"|(order|sequence) of (the )?(messages|roles|turns)|tool_use.{0,80}tool_result|toolUse.{0,80}toolResult",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Refusals of the order in which a conversation's messages stand."""
 _OUTPUT_LIMIT = re.compile(
     r"max\w* tokens you requested|inferenceConfig\.maxTokens|max_?tokens: \d", re.IGNORECASE
 )
@@ -221,7 +228,8 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
         return _busy(service, operation, label, _retry_after(error))
     if plain in _SLOW:
         return _slow(service, operation, label)
-    if plain in _MISSING or (plain in _INVALID and service.code == MODEL.code and _NO_MODEL.search(message)):
+    no_model = _NO_MODEL.search(message) and not _HISTORY.search(message)
+    if plain in _MISSING or (plain in _INVALID and service.code == MODEL.code and no_model):
         text = f"{_sentence(service.name)} is not there{_at(operation)}: {service.if_missing}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=label)
     if plain in _DENIED:
@@ -267,7 +275,9 @@ def _refused(service: Service, operation: str, label: str, message: str) -> Fail
     """The service says that what it was asked is not valid: a fault of the deployment or of its code."""
     field, remedy = "", service.if_invalid
     if service.code == MODEL.code:
-        if found := _FIELD.search(message):
+        if _HISTORY.search(message):
+            field, remedy = " at messages", _FIELDS["messages"]
+        elif found := _FIELD.search(message):
             field, remedy = f" at {found[1]}{found[2]}", _FIELDS.get(found[1], remedy)
         elif _OUTPUT_LIMIT.search(message):
             field, remedy = " at inferenceConfig.maxTokens", _FIELDS["inferenceConfig"]

@@ -13,8 +13,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from fmops.assistant.failures import INTERNAL, AnswerFailedError, Failure, cause_of, explain
-from fmops.assistant.identity import AuthenticationError
+from fmops.assistant.failures import (
+    BUSY,
+    INTERNAL,
+    RETRY_SECONDS,
+    AnswerFailedError,
+    Failure,
+    cause_of,
+    explain,
+)
+from fmops.assistant.identity import AuthenticationError, IdentityUnavailableError
+from fmops.assistant.rates import TooManyError
 from fmops.assistant.refusals import BadRequestError, refusal
 from fmops.assistant.wire import error
 from fmops.interaction import Interaction
@@ -59,13 +68,26 @@ def failed(failure: Failure, interaction: Interaction | None = None) -> JSONResp
     return JSONResponse(body_of(failure, interaction), failure.status, headers=headers)
 
 
+def unauthenticated(failure: AuthenticationError) -> JSONResponse:
+    """The answer to a request whose token is no good, or cannot be checked."""
+    if isinstance(failure, IdentityUnavailableError):
+        return failed(Failure(503, "identity_unavailable", str(failure), retry_after=RETRY_SECONDS))
+    body = error(str(failure), "authentication_error", code="invalid_token")
+    return JSONResponse(body, 401, headers={"www-authenticate": "Bearer"})
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """For what every route may raise."""
 
     @app.exception_handler(AuthenticationError)
-    async def unauthenticated(_: Request, failure: AuthenticationError) -> JSONResponse:
-        body = error(str(failure), "authentication_error", code="invalid_token")
-        return JSONResponse(body, 401, headers={"www-authenticate": "Bearer"})
+    async def nobody(_: Request, failure: AuthenticationError) -> JSONResponse:
+        return unauthenticated(failure)
+
+    @app.exception_handler(TooManyError)
+    async def too_many(_: Request, failure: TooManyError) -> JSONResponse:
+        seconds = failure.seconds
+        message = f"That is too much at once: try again in {seconds} seconds."
+        return failed(Failure(429, "rate_limit_exceeded", message, kind=BUSY, retry_after=seconds))
 
     @app.exception_handler(BadRequestError)
     async def refused(_: Request, failure: BadRequestError) -> JSONResponse:

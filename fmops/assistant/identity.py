@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
-import json
-import logging
-import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 
 from fmops.assistant.border import mended
-
-_log = logging.getLogger(__name__)
+from fmops.assistant.issuer_keys import TIMEOUT, IssuerKeys, KeysUnavailableError, UnknownKeyError
 
 CLOCK_SKEW = 60
 """Seconds that the issuer's clock and ours may differ."""
@@ -38,11 +38,27 @@ class Principal:
     """Seconds since the epoch; a refreshed token keeps the time of its sign-in. 0 when the token does not say."""
 
 
+class IdentityUnavailableError(AuthenticationError):
+    """Nobody's token can be checked at the moment: the caller is to try again, and not to sign in again."""
+
+
+UNAVAILABLE = "The issuer's keys cannot be read at the moment: try again."
+INVALID = "The token is not valid: sign in again."
+
+
+class Verifier(Protocol):
+    """Says who the holder of a token is."""
+
+    def verify(self, authorization: str | None) -> Principal:
+        """The principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
+        ...
+
+
 class TokenVerifier:
     """Checks signature, issuer, audience, expiry and use of an ID token against the issuer's published keys.
 
-    Keys are cached for five minutes. A rotation needs no restart: an unknown key id is looked up, at most once in
-    ``key_cooldown`` seconds, so that forged ids cannot make us flood the issuer.
+    A rotation needs no restart: an unknown key id has the keys read again, at most once in ``key_cooldown`` seconds, so that
+    forged ids cannot make us flood the issuer. While the issuer is away the known keys serve for ``key_max_age`` seconds.
     """
 
     def __init__(
@@ -53,32 +69,50 @@ class TokenVerifier:
         jwks_url: str = "",
         group_claim: str = "cognito:groups",
         key_cooldown: float = 30,
+        key_max_age: float = 86_400,
     ) -> None:
         """Without a ``jwks_url`` the issuer's discovery document says where its keys are, and how the issuer is written."""
-        self._keys = _IssuerKeys(issuer, jwks_url, key_cooldown)
+        self.keys = IssuerKeys(issuer, jwks_url, cooldown=key_cooldown, max_age=key_max_age)
         self._audience = audience
         self._group_claim = group_claim
 
     def verify(self, authorization: str | None) -> Principal:
-        """The principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "bearer" or not token:
-            raise AuthenticationError(
-                "No token: sign in and send the ID token as `Authorization: Bearer <token>`."
-            )
+        """The principal of an ``Authorization`` header. Raises ``AuthenticationError``. May wait for the issuer."""
+        token, key_id = _parts(authorization)
+        with _told():
+            key = self.keys.known(key_id)
+            if key is None:
+                wait((self.keys.reading(),), TIMEOUT)
+                key = self.keys.read(key_id)
+        return self._principal(token, key)
+
+    async def admit(self, authorization: str | None) -> Principal:
+        """As ``verify``, without a thread that waits: a token whose key is known passes at once, whatever the others do."""
+        token, key_id = _parts(authorization)
+        with _told():
+            key = self.keys.known(key_id)
+            if key is None:
+                await asyncio.wait((asyncio.wrap_future(self.keys.reading()),), timeout=TIMEOUT)
+                key = self.keys.read(key_id)
+        return self._principal(token, key)
+
+    def _principal(self, token: str, key: Any) -> Principal:
         try:
-            key = self._keys.get_signing_key_from_jwt(token)
             claims = jwt.decode(
                 token,
                 key,
                 algorithms=["RS256"],
                 audience=self._audience,
-                issuer=self._keys.issuer,
+                issuer=self.keys.issuer,
                 leeway=CLOCK_SKEW,
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
         except jwt.ExpiredSignatureError as error:
             raise AuthenticationError("The token has expired: sign in again.") from error
+        except jwt.ImmatureSignatureError as error:
+            raise AuthenticationError(
+                "The token is dated in the future: the clock here or the issuer's is wrong; sign in again."
+            ) from error
         except jwt.InvalidIssuerError as error:
             raise AuthenticationError(
                 "The token is of another issuer: sign in to this deployment."
@@ -87,10 +121,8 @@ class TokenVerifier:
             raise AuthenticationError(
                 "The token was issued to another application: sign in to this one."
             ) from error
-        except jwt.PyJWKClientConnectionError as error:
-            raise AuthenticationError("The issuer's keys cannot be read at the moment: try again.") from error
-        except (jwt.PyJWTError, UnicodeError) as error:
-            raise AuthenticationError("The token is not valid: sign in again.") from error
+        except (jwt.PyJWTError, UnicodeError, TypeError, ValueError) as error:
+            raise AuthenticationError(INVALID) from error
         claims = mended(claims)
         if claims.get("token_use", "id") != "id":
             raise AuthenticationError("This is an access token: send the ID token.")
@@ -105,45 +137,30 @@ class TokenVerifier:
         )
 
 
-class _IssuerKeys(jwt.PyJWKClient):
-    """An issuer's published keys, found when they are first needed."""
-
-    def __init__(self, issuer: str, jwks_url: str, cooldown: float) -> None:
-        self.issuer = issuer
-        self._discovery_url = discovery_url(issuer)
-        where = jwks_url or self._discovery_url
-        super().__init__(where, lifespan=300, timeout=5, cooldown_duration=cooldown)
-
-    def fetch_data(self) -> Any:
-        if self.uri == self._discovery_url:
-            self.uri = self._discover()
-        return super().fetch_data()
-
-    def _discover(self) -> str:
-        try:
-            with urllib.request.urlopen(self._discovery_url, timeout=self.timeout) as answer:  # noqa: S310 - the issuer's, from settings
-                document = json.load(answer)
-                keys, written = str(document["jwks_uri"]), str(document["issuer"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise jwt.PyJWKClientConnectionError("the issuer's discovery document cannot be read") from error
-        if written.removesuffix("/") != self.issuer.removesuffix("/"):
-            # Whoever answers there for another issuer vouches for none of this one's tokens.
-            _log.error("the discovery document of the issuer in identity.oidc names another issuer")
-            raise jwt.PyJWKClientConnectionError("the discovery document names another issuer")
-        if not keys.startswith(("https://", "http://")):
-            raise jwt.PyJWKClientConnectionError("the discovery document's jwks_uri is no URL")
-        if written != self.issuer:
-            _log.warning(
-                "identity.oidc.issuer differs from its discovery document by the slash at its end: write it as it stands"
-                " there, since Verified Permissions compares it to the letter"
-            )
-        self.issuer = written
-        return keys
+def _parts(authorization: str | None) -> tuple[str, str]:
+    """The token of an ``Authorization`` header, and the id of the key that it says it was signed with."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise AuthenticationError(
+            "No token: sign in and send the ID token as `Authorization: Bearer <token>`."
+        )
+    try:
+        key_id = jwt.get_unverified_header(token).get("kid")
+    except (jwt.PyJWTError, UnicodeError, ValueError, RecursionError) as error:
+        raise AuthenticationError(INVALID) from error
+    if not isinstance(key_id, str):
+        raise AuthenticationError(INVALID)
+    return token, key_id
 
 
-def discovery_url(issuer: str) -> str:
-    """Where an issuer's metadata is, which one slash at the issuer's end does not change (OpenID Connect Discovery 1.0, 4.1)."""
-    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except UnknownKeyError as error:
+        raise AuthenticationError(INVALID) from error
+    except KeysUnavailableError as error:
+        raise IdentityUnavailableError(UNAVAILABLE) from error
 
 
 def _groups(claim: Any) -> frozenset[str]:

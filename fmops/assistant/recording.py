@@ -24,7 +24,7 @@ from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
 UNKNOWN_TOOL = "_OTHER"
-"""Instead of a name that the model made up."""
+"""In the place of a name that the model made up, which nobody but the model sees again."""
 
 
 class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
@@ -59,13 +59,12 @@ class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
         finally:
             seconds = time.perf_counter() - started
             context: Any = request.runtime.context
-            call = ToolCall(
-                name=request.tool_call["name"], status=status, duration_ms=round(seconds * 1000, 3)
-            )
+            name = request.tool_call["name"] if request.tool else UNKNOWN_TOOL
+            call = ToolCall(name=name, status=status, duration_ms=round(seconds * 1000, 3))
             context.interaction.tool_calls.append(call)
             labels = {
                 names.GEN_AI_OPERATION: "execute_tool",
-                names.GEN_AI_TOOL_NAME: call.name if request.tool else UNKNOWN_TOOL,
+                names.GEN_AI_TOOL_NAME: call.name,
                 names.TOOL_STATUS: status,
             }
             instruments().tool_duration.record(seconds, labels)

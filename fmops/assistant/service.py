@@ -18,6 +18,7 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fmops.agent import HINT, TITLE
+from fmops.assistant.admission import MAX_BODY_BYTES, RECEIVE_SECONDS, Admission, Admit, SecurityHeaders
 from fmops.assistant.approval_routes import add_approval_routes
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
@@ -26,9 +27,10 @@ from fmops.assistant.chat_routes import add_chat_routes
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.failures import INTERNAL
 from fmops.assistant.http_errors import add_error_handlers, failed
-from fmops.assistant.identity import Pseudonyms, TokenVerifier
+from fmops.assistant.identity import Pseudonyms, TokenVerifier, Verifier
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
+from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.wire import MODEL, FeedbackRequest
@@ -38,6 +40,8 @@ from fmops.interaction import Feedback
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
+FEEDBACK_PER_MINUTE = 30
+"""Of one person."""
 HEALTH = "/healthz"
 READY = "/readyz"
 
@@ -58,13 +62,15 @@ def create_app(
     conversation: Conversation,
     guardrails: GuardrailEngine,
     sink: FirehoseSink,
-    verifier: TokenVerifier,
+    verifier: Verifier,
     pseudonyms: Pseudonyms,
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
+    max_body_bytes: int = MAX_BODY_BYTES,
+    receive_seconds: float = RECEIVE_SECONDS,
 ) -> FastAPI:
     """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it."""
 
@@ -76,15 +82,28 @@ def create_app(
         for stop in on_stop:
             stop()
 
-    app = FastAPI(title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(LastResort)
+    # Another verifier than ours may wait, and gets a thread to do so.
+    admit: Admit = (
+        verifier.admit
+        if isinstance(verifier, TokenVerifier)
+        else lambda given: asyncio.to_thread(verifier.verify, given)
+    )
+    # No address is made of the host header, which is the client's word: no redirect to a path with or without its slash.
+    app = FastAPI(
+        title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    app.add_middleware(Admission, admit=admit, max_body_bytes=max_body_bytes, receive_seconds=receive_seconds)
     app.state.verifier = verifier
+    app.add_middleware(LastResort)
+    app.add_middleware(SecurityHeaders)
+    feedback_rate = Rate(FEEDBACK_PER_MINUTE)
     _add_error_handlers(app)
 
     add_chat_routes(app, conversation)
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(body: FeedbackRequest, principal: Caller) -> dict[str, str]:
+        feedback_rate.take(principal.subject)
         comment = await guardrails.check(body.comment, Direction.INPUT) if body.comment else None
         record = Feedback(
             interaction_id=body.interaction_id,
@@ -105,15 +124,15 @@ def create_app(
         add_playground_routes(app, playground)
 
     @app.get(HEALTH)
-    def health() -> dict[str, str]:
+    async def health() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get(READY)
-    def ready() -> dict[str, str]:
+    async def ready() -> dict[str, str]:
         return {"status": "ok"}
 
     @app.get("/", include_in_schema=False)
-    def page() -> HTMLResponse:
+    async def page() -> HTMLResponse:
         return HTMLResponse(chat_page())
 
     FastAPIInstrumentor.instrument_app(

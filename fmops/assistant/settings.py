@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fmops.assistant.admission import MAX_BODY_BYTES
 from fmops.assistant.limits import MAX_OUTPUT_TOKENS
 from fmops.guardrails import GuardrailSettings
 from fmops.telemetry.instrumentors import Instrumentor
@@ -18,9 +19,22 @@ class AssistantSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
 
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 - the container's only way in is its security group
+        min_length=1,
+        description="address that is listened on",
+    )
     port: int = Field(default=8080, ge=1, le=65535)
     keep_alive_seconds: int = Field(
         default=125, ge=1, description="for an idle connection: longer than whatever stands in front keeps it"
+    )
+    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024, description="of one request")
+    max_header_bytes: int = Field(
+        default=32_768, ge=4096, description="of one request, its first line included"
+    )
+    max_connections: int = Field(default=1000, ge=1, description="above which requests are refused with 503")
+    key_max_age_seconds: int = Field(
+        default=86_400, ge=300, description="for which the issuer's known keys serve while it is away"
     )
     model_id: str = Field(min_length=1, description="Bedrock model or inference profile")
     max_output_tokens: int = Field(default=MAX_OUTPUT_TOKENS, ge=1, description="of one model call")

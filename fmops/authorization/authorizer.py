@@ -40,6 +40,8 @@ class AuthorizationRequest:
     resource: Entity
     context: Mapping[str, Value] = field(default_factory=dict)
     entities: Sequence[Entity] = ()
+    amount: int = 0
+    """What the call draws on a limit that the calls of a turn share, such as money; they are decided in order."""
 
 
 @dataclass(frozen=True)

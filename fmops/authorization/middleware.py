@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 from langchain.agents.middleware import (
@@ -18,7 +19,7 @@ from langchain.agents.middleware import (
     ToolCallRequest,
 )
 from langchain_core.messages import AIMessage, ToolCall, ToolMessage
-from langgraph.types import Command
+from langgraph.types import Command, Interrupt
 
 from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision, count
 from fmops.authorization.entities import Entity, EntityUid
@@ -27,19 +28,33 @@ DENIED = "This is not permitted, or there is no such thing."
 """All that a model, and through it a user, learns of a denial: not even whether the resource exists."""
 
 UNRESOLVED = "_OTHER"
-"""The action, in metrics, of a call that could not be resolved: its tool's name may be made up by the model."""
+"""The action, in records, of a call of no tool of the agent's: its name is made up by the model."""
 
 
 @dataclass(frozen=True)
 class ApprovedCall:
-    """What a human approves: one call of a tool that waited for them. Nothing else runs on their behalf."""
+    """What a human approves: one run of one tool with these arguments. Nothing else runs on their behalf.
+
+    Runs are told apart by LangGraph's interrupt ids, which the server makes. The id of a tool call is the model's word:
+    it may use one again.
+    """
 
     approval_id: str
-    tool_call_id: str
+    interrupt_id: str
     requested_by: str
     """Subject of the person whose call it is."""
     waiting: frozenset[str]
-    """Ids of all calls of that turn that wait; the others go on waiting."""
+    """Interrupt ids of all calls of that turn that wait; the others go on waiting."""
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def is_for(self, request: ToolCallRequest) -> bool:
+        """Whether this run of a tool is the approved one."""
+        call = request.tool_call
+        return interrupt_id(request) == self.interrupt_id and (call["name"], call["args"]) == (
+            self.tool,
+            dict(self.arguments),
+        )
 
 
 class AuthorizationContext(Protocol):
@@ -48,6 +63,8 @@ class AuthorizationContext(Protocol):
     identity_token: str
     decisions: dict[str, Decision]
     approval: ApprovedCall | None
+    counting: threading.Lock
+    """Held while calls that draw on a shared limit are decided; used only if a resolver says that some do."""
 
     def record_decision(self, decision: Decision) -> None: ...
 
@@ -98,7 +115,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
             await asyncio.to_thread(self._authorizer.catalog.refresh)
         response = await handler(self._offering(request))
         if calls := _tool_calls(response):
-            await asyncio.to_thread(self._decide, calls, request.runtime.context)
+            await asyncio.to_thread(self._decide_all, calls, request)
         return response
 
     def wrap_model_call(
@@ -108,7 +125,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
             self._authorizer.catalog.refresh()
         response = handler(self._offering(request))
         if calls := _tool_calls(response):
-            self._decide(calls, request.runtime.context)
+            self._decide_all(calls, request)
         return response
 
     async def awrap_tool_call(
@@ -117,14 +134,17 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         context = cast(AuthorizationContext, request.runtime.context)
-        is_decided = call_key(request.tool_call) in context.decisions
-        denial = self._denial(request) if is_decided else await asyncio.to_thread(self._denial, request)
-        return denial or await handler(request)
+        decision = context.decisions.pop(call_key(request.tool_call), None)
+        if decision is None:
+            decision = await asyncio.to_thread(self._decide_one, request)
+        return _denial(request, decision) or await handler(request)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
-        return self._denial(request) or handler(request)
+        context = cast(AuthorizationContext, request.runtime.context)
+        decision = context.decisions.pop(call_key(request.tool_call), None)
+        return _denial(request, decision or self._decide_one(request)) or handler(request)
 
     def _offering(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
         """The request with the tools that this user could be permitted."""
@@ -139,36 +159,71 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         ]
         return request.override(tools=offered)
 
-    def _denial(self, request: ToolCallRequest) -> ToolMessage | None:
-        call, context = request.tool_call, cast(AuthorizationContext, request.runtime.context)
-        if call_key(call) not in context.decisions:
-            self._decide([call], context)
-        decision = context.decisions.pop(call_key(call))
-        if decision.allowed:
-            return None
-        return ToolMessage(DENIED, tool_call_id=str(call["id"]), name=call["name"], status="error")
+    def _decide_all(self, calls: Sequence[ToolCall], request: ModelRequest[Any]) -> None:
+        """Decide the calls of a model's answer, before they run. One that stands there twice is decided again as it runs."""
+        context = cast(AuthorizationContext, request.runtime.context)
+        known = {_name(tool) for tool in request.tools}
+        once = {call_key(call): call for call in calls}
+        lends_nothing = context.approval is not None
+        decisions = self._decide(list(once.values()), known, context, lends_nothing=lends_nothing)
+        context.decisions |= dict(zip(once, decisions, strict=True))
 
-    def _decide(self, calls: Sequence[ToolCall], context: AuthorizationContext) -> None:
-        requests: dict[str, AuthorizationRequest] = {}
-        for call in calls:
-            unresolved = AuthorizationRequest(
-                EntityUid("Action", call["name"]), Entity(EntityUid("Unresolved", ""))
-            )
-            if context.approval is not None and call["id"] != context.approval.tool_call_id:
-                # Who approves one call lends nobody their rights for another.
-                self._keep(call_key(call), Decision(unresolved, "DENY", "not_permitted"), context)
+    def _decide_one(self, request: ToolCallRequest) -> Decision:
+        """Decide a call that runs now and was not decided before with these arguments."""
+        context, call = cast(AuthorizationContext, request.runtime.context), request.tool_call
+        lends_nothing = context.approval is not None and not context.approval.is_for(request)
+        known = {call["name"]} if request.tool else set()
+        return self._decide([call], known, context, lends_nothing=lends_nothing)[0]
+
+    def _decide(
+        self,
+        calls: Sequence[ToolCall],
+        known: set[str],
+        context: AuthorizationContext,
+        *,
+        lends_nothing: bool,
+    ) -> list[Decision]:
+        """Decide calls in order, and record the decisions.
+
+        ``known`` are the names of the agent's tools. With ``lends_nothing`` all are denied: who approves one call lends
+        nobody their rights for another.
+        """
+        decisions: dict[int, Decision] = {}
+        requests: dict[int, AuthorizationRequest] = {}
+        for index, call in enumerate(calls):
+            unresolved = _unresolved(call["name"] if call["name"] in known else UNRESOLVED)
+            if lends_nothing:
+                decisions[index] = Decision(unresolved, "DENY", "not_permitted")
                 continue
             try:
-                requests[call_key(call)] = self._resolver(call["name"], call["args"], context)
+                requests[index] = self._resolver(call["name"], call["args"], context)
             except ValueError:
                 denial = Decision(unresolved, "DENY", "invalid_arguments", enforced=self._authorizer.enforce)
                 # The name is the model's word, and no label of a metric.
                 count(denial, action="unresolved")
-                self._keep(call_key(call), denial, context)
-        decisions = self._authorizer.decide(context.identity_token, list(requests.values()))
-        waiting = self._waiting(decisions, context)
-        for key, decision in zip(requests, decisions, strict=True):
-            self._keep(key, waiting.get(id(decision), decision), context)
+                decisions[index] = denial
+        counted = [index for index, request in requests.items() if request.amount]
+        together = {index: request for index, request in requests.items() if index not in counted}
+        decisions |= self._answers(together, context)
+        for index in sorted(decisions):
+            context.record_decision(decisions[index])
+        if counted:
+            with context.counting:
+                # One after another, each with what those before it were allowed.
+                for index in counted:
+                    request = self._resolver(calls[index]["name"], calls[index]["args"], context)
+                    decisions |= self._answers({index: request}, context)
+                    context.record_decision(decisions[index])
+        return [decisions[index] for index in range(len(calls))]
+
+    def _answers(
+        self, requests: Mapping[int, AuthorizationRequest], context: AuthorizationContext
+    ) -> dict[int, Decision]:
+        """The decisions of one batch by the indexes of their calls."""
+        decided = self._authorizer.decide(context.identity_token, list(requests.values()))
+        waiting = self._waiting(decided, context)
+        final = [waiting.get(id(decision), decision) for decision in decided]
+        return dict(zip(requests, final, strict=True))
 
     def _waiting(self, decisions: Sequence[Decision], context: AuthorizationContext) -> dict[int, Decision]:
         """The denied calls that may wait for a human, in one more batch; an approver's own denial is final."""
@@ -195,11 +250,6 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
             if answer.outcome == "ALLOW"
         }
 
-    @staticmethod
-    def _keep(key: str, decision: Decision, context: AuthorizationContext) -> None:
-        context.decisions[key] = decision
-        context.record_decision(decision)
-
 
 class ApprovalPerCall(HumanInTheLoopMiddleware[Any, Any, Any]):
     """LangChain's, without the step after each model call, which does nothing when calls interrupt one by one."""
@@ -221,9 +271,25 @@ def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any,
 def _waits(request: ToolCallRequest) -> bool:
     context = cast(AuthorizationContext, request.runtime.context)
     if context.approval is not None:
-        return request.tool_call["id"] in context.approval.waiting
+        return interrupt_id(request) in context.approval.waiting
     decision = context.decisions.get(call_key(request.tool_call))
     return decision is not None and decision.reason == "needs_approval" and not decision.allowed
+
+
+def interrupt_id(request: ToolCallRequest) -> str:
+    """The id of the interrupt that this run of a tool makes, before an approval and after it alike."""
+    return Interrupt.from_ns(None, str(request.runtime.config["configurable"]["checkpoint_ns"])).id
+
+
+def _denial(request: ToolCallRequest, decision: Decision) -> ToolMessage | None:
+    call = request.tool_call
+    if decision.allowed:
+        return None
+    return ToolMessage(DENIED, tool_call_id=str(call["id"]), name=call["name"], status="error")
+
+
+def _unresolved(action: str) -> AuthorizationRequest:
+    return AuthorizationRequest(EntityUid("Action", action), Entity(EntityUid("Unresolved", "")))
 
 
 def call_key(call: ToolCall) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import krippendorff
-import numpy as np
-
 from fmops.evaluation.cases import Criterion
+from fmops.review.alpha import nominal_alpha
 from fmops.review.model import Label, ReviewTask, Verdict
 
 
@@ -75,13 +73,4 @@ def agreement(reviewed: Iterable[Reviewed]) -> float | None:
     ``None`` when no two people labelled the same task, or all of them said the same of everything, since chance
     agreement cannot be told then.
     """
-    counts = np.array(
-        [
-            [sum(label.verdict == verdict for label in each.votes) for verdict in ("good", "bad")]
-            for each in reviewed
-            if len(each.votes) > 1
-        ]
-    )
-    if not counts.size or np.count_nonzero(counts.sum(axis=0)) < 2:
-        return None
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="nominal"))
+    return nominal_alpha([label.verdict for label in each.votes] for each in reviewed)

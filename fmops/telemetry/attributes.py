@@ -61,6 +61,13 @@ CONTENT: Final = re.compile(
 )
 """Span attributes that carry, or may carry, what people and models said."""
 
+PERSONAL: Final = re.compile(
+    r"^(client\.|user_agent|enduser\.|net\.(peer|sock|host)\.|network\.(peer|local)\."
+    r"|http\.(client_ip|user_agent|url|target|host|server_name|(request|response)\.header)"
+    r"|url\.(full|original|path|query|fragment))"
+)
+"""Span attributes that say who called, from where, and with what in the address. ``http.route`` says what was asked for."""
+
 METRIC_GUARDRAIL_DECISIONS: Final = "fmops.guardrail.decisions"
 METRIC_GUARDRAIL_INTERVENTIONS: Final = "fmops.guardrail.interventions"
 METRIC_GUARDRAIL_DURATION: Final = "fmops.guardrail.duration"

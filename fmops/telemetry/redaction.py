@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Status
 
-from fmops.telemetry.attributes import CONTENT, ERROR_TYPE
+from fmops.telemetry.attributes import CONTENT, ERROR_TYPE, PERSONAL
 
 
 class RedactingSpanExporter(SpanExporter):
-    """Exports copies of spans from which content attributes, exception text and status text are gone."""
+    """Exports copies of spans from which content, who called and from where, exception text and status text are gone."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -63,7 +63,7 @@ def _without_content(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _is_content(attribute: str) -> bool:
-    return CONTENT.match(attribute) is not None
+    return CONTENT.match(attribute) is not None or PERSONAL.match(attribute) is not None
 
 
 def _exception_type(event: Event) -> str | None:

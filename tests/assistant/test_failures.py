@@ -139,6 +139,20 @@ MODEL_ERRORS: list[tuple[Exception, int, str, str]] = [
         refused("ConverseStream", "ValidationException", "The maximum tokens you requested exceeds the model limit of 10000."),
         500, "model_request_refused", "assistant.max_output_tokens",
     ),
+    *((refused("ConverseStream", "ValidationException", order), 500, "model_request_refused", "start a new conversation") for order in (
+        "This model doesn't support assistant message prefill. The conversation must end with a user message.",
+        "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
+        "messages: roles must alternate between \"user\" and \"assistant\"",
+        "The model returned the following errors: unexpected role order; modelId x does not take consecutive turns",
+    )),
+    (
+        refused("ConverseStream", "ValidationException", "This model doesn't support tool use in streaming mode."),
+        500, "model_request_refused", "refused what the assistant asked",
+    ),
+    (
+        refused("ConverseStream", "ValidationException", "This action doesn't support the model that you provided."),
+        503, "model_unavailable", "set model_id",
+    ),
     (refused("ConverseStream", "ValidationException"), 500, "model_request_refused", "refused what the assistant asked"),
     (refused("ConverseStream", "AccessDeniedException"), 503, "model_unavailable", "grant it in Bedrock"),
     (refused("ConverseStream", "ThrottlingException"), 429, "rate_limit_exceeded", "try again in a moment"),

@@ -237,8 +237,8 @@ def test_a_prompt_is_tried_and_saved_on_the_page(
         expect(page.locator("#done")).to_contain_text("the action edit_prompts")
         expect(page.locator("#cases")).to_be_hidden()
 
+        page = browser.new_page()
         page.goto(f"{address}/#token={token('petra')}")
-        page.reload()
         page.locator("#playground").click()
         first, second = page.locator(".variant").nth(0), page.locator(".variant").nth(1)
         expect(first.locator("textarea")).to_have_value("Polite prompt.")
@@ -293,3 +293,29 @@ def test_the_playground_works_below_the_stage_of_an_api(
         page.get_by_role("link", name="Chat").click()
         expect(page).to_have_url(f"{address}/live/")
         expect(page.locator("#who")).to_contain_text("petra")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("path", ["/", "/playground"])
+def test_a_link_replaces_nobody_who_is_signed_in_unless_they_say_so(
+    browser: Any, app: FastAPI, path: str
+) -> None:
+    from playwright.sync_api import expect
+
+    with served(app) as address:
+        page = browser.new_page()
+        asked: list[str] = []
+
+        def decide(dialog: Any) -> None:
+            asked.append(dialog.message)
+            dialog.accept() if len(asked) > 1 else dialog.dismiss()
+
+        page.on("dialog", decide)
+        page.goto(f"{address}{path}#token={token('petra')}")
+        for name in ("petra", "petra", "carla"):
+            expect(page.locator("#who")).to_contain_text(name)
+            assert "#" not in page.url
+            page.goto("about:blank")
+            page.goto(f"{address}{path}#token={token('carla')}")
+    assert len(asked) == 2
+    assert all("petra" in each and "carla" in each for each in asked)

@@ -162,6 +162,7 @@ class Service:
         max_output_tokens: int | None = None,
         detector: type[Words] = Words,
         policy: Policy | None = None,
+        **limits: Any,
     ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
         pseudonyms = Pseudonyms("a key of sixteen characters")
@@ -202,8 +203,9 @@ class Service:
             conversation=conversation,
             guardrails=engine,
             sink=self.sink,  # type: ignore[arg-type]
-            verifier=Verifier(),  # type: ignore[arg-type]
+            verifier=Verifier(),
             pseudonyms=pseudonyms,
+            **limits,
         )
 
     def ask(self, text: str = "Hello", *, stream: bool = False, token: str = "good", **body: Any) -> Any:

@@ -102,7 +102,7 @@ class Assistant:
 
     app: FastAPI
     sink: Sink
-    model: Obedient
+    model: BaseChatModel
 
     def ask(self, token: str, *calls: tuple[str, dict[str, Any]], say: str = "Do this:") -> dict[str, Any]:
         text = f"{say} {json.dumps([{'name': name, 'args': arguments} for name, arguments in calls])}"
@@ -187,14 +187,14 @@ class Deployed:
         }
         seed.put_items(self.claims_table, data, users)
 
-    def assistant(self, *, enforce: bool = True) -> Assistant:
+    def assistant(self, *, enforce: bool = True, model: BaseChatModel | None = None) -> Assistant:
         """A fresh process."""
         resolver, authorizer = Resolver(self.desk, self.pool), self.authorizer(enforce=enforce)
         authorizer.catalog.refresh()
         engine = GuardrailEngine(
             [Cards("cards", Clients(self.session, timeout=1, connections=1))], observers=[record_outcome]
         )
-        embeddings, sink, model = DeterministicFakeEmbedding(size=8), Sink(), Obedient()
+        embeddings, sink, model = DeterministicFakeEmbedding(size=8), Sink(), model or Obedient()
         runs = WaitingRuns(self.approvals_table, self.session, Config(), keep_seconds=600)
         table = ApprovalTable(self.cloud.client("dynamodb"), self.approvals_table)
         base = knowledge.KnowledgeBase(knowledge.load(), embeddings)

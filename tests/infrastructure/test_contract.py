@@ -16,6 +16,8 @@ from tests.infrastructure.conftest import Assembly, context
 ENVIRONMENT = {
     "AWS_REGION",
     "FMOPS_PORT",
+    "FMOPS_MAX_BODY_BYTES",
+    "FMOPS_KEY_MAX_AGE_SECONDS",
     "FMOPS_MODEL_ID",
     "FMOPS_MAX_OUTPUT_TOKENS",
     "FMOPS_EMBEDDING_MODEL_ID",

@@ -244,7 +244,7 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
     resource = claim(choose((f"C-1{number:03}", GRANTED)), **attributes)
     if action in CLAIM_TOOLS:
         return Case(person, action, resource)
-    inputs: dict[str, Any] = {"amount": choose(AMOUNTS)}
+    inputs: dict[str, Any] = {"amount": choose(AMOUNTS), **choose(({}, {}, {"earlier": 400_000}))}
     if action == PAY:
         inputs |= choose(({}, {}, {"requestedBy": uid("User", ME)}, {"requestedBy": uid("User", "you")}))
     return Case(person, action, resource, inputs)

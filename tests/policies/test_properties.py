@@ -95,7 +95,8 @@ def test_who_may_pay_an_amount_may_pay_less(case: Case, less: int) -> None:
 @given(cases())
 def test_money_never_exceeds_a_supervisors_limit_nor_what_is_open(case: Case) -> None:
     if case.action in (PAY, REQUEST) and WHOLE.decide(case)[0].allowed:
-        assert 0 < case.inputs["amount"] <= min(5_000_000, case.resource["attrs"]["openAmount"])
+        assert 0 < case.inputs["amount"] <= case.resource["attrs"]["openAmount"]
+        assert case.inputs["amount"] + case.inputs.get("earlier", 0) <= 5_000_000
         assert case.person.mfa
         assert case.person.sign_in_age <= max(age for age in AGES if age <= 28_800)
         assert not case.resource["attrs"]["siuHold"]

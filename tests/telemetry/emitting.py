@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from fastapi.testclient import TestClient
 from langchain_core.messages import AIMessage
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -29,6 +30,14 @@ SECRETS = {
     "exception": "EXCEPTION-08aa",
 }
 """The tool's result repeats its argument."""
+CALLER = {
+    "agent": "AGENT-6c2e",
+    "query": "QUERY-31ab",
+    "path": "PATH-90de",
+    "host": "host-4d1f.example",
+    "address": "203.0.113.77",
+}
+"""What a request says of who sends it, and of where it goes."""
 
 
 USAGE: Any = {"input_tokens": 30, "output_tokens": 4, "total_tokens": 34}
@@ -83,6 +92,17 @@ def converse(content: bool) -> list[Any]:
         {"interaction_id": good.record.interaction_id, "rating": "up", "comment": SECRETS["comment"]},
     )
     good.ask("You grumblefish!")
+    # Its log is the client's, and names the whole address.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    caller = TestClient(good.app, client=(CALLER["address"], 50_000))
+    headers = {
+        "authorization": "Bearer good",
+        "host": CALLER["host"],
+        "user-agent": CALLER["agent"],
+        "x-forwarded-for": CALLER["address"],
+    }
+    for path in ("/v1/models", f"/v1/{CALLER['path']}"):
+        caller.get(f"{path}?q={CALLER['query']}", headers=headers)
     Service(failing()).ask("Hello")
     Service(failing()).ask("Hello", stream=True)
     return [json.loads(record.model_dump_json()) for record in good.sink.records]

@@ -22,7 +22,7 @@ from local.cloud import Cloud
 from local.processes import Process, base_environment
 from local.services.aps import Metrics
 from local.services.xray import Traces
-from tests.telemetry.emitting import SECRETS
+from tests.telemetry.emitting import CALLER, SECRETS
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS_PORT = 23591
@@ -146,5 +146,7 @@ def test_traces_and_metrics_have_arrived(arrived: Arrived) -> None:
 def test_no_secret_is_in(arrived: Arrived, place: str) -> None:
     text = getattr(arrived, place)
     assert INSTRUCTIONS
-    found = [each for each in (*SECRETS.values(), *INSTRUCTIONS, "grumblefish") if each in text]
+    found = [
+        each for each in (*SECRETS.values(), *CALLER.values(), *INSTRUCTIONS, "grumblefish") if each in text
+    ]
     assert found == []

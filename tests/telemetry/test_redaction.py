@@ -29,6 +29,25 @@ CONTENT = [
     "traceloop.association.properties.user_id",
     "exception.message",
 ]
+CALLER = [
+    "client.address",
+    "client.port",
+    "network.peer.address",
+    "net.peer.ip",
+    "net.sock.peer.addr",
+    "user_agent.original",
+    "user_agent.synthetic.type",
+    "http.user_agent",
+    "http.client_ip",
+    "http.url",
+    "http.target",
+    "http.host",
+    "http.server_name",
+    "http.request.header.authorization",
+    "url.full",
+    "url.path",
+    "url.query",
+]
 
 
 @pytest.fixture
@@ -39,7 +58,7 @@ def exported() -> tuple[trace.Tracer, InMemorySpanExporter]:
     return provider.get_tracer("test"), exporter
 
 
-@pytest.mark.parametrize("attribute", CONTENT)
+@pytest.mark.parametrize("attribute", CALLER + CONTENT)
 def test_content_attributes_are_removed(
     exported: tuple[trace.Tracer, InMemorySpanExporter], attribute: str
 ) -> None:

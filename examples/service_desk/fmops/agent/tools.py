@@ -11,6 +11,7 @@ from langchain_core.tools import BaseTool
 from fmops.agent.records import NoSuchSystem, Records
 from fmops.assistant.authorization import Readable
 from fmops.assistant.knowledge import KnowledgeBase
+from fmops.assistant.record_table import run_of
 from fmops.assistant.retrieval import search
 from fmops.guardrails import GuardrailEngine
 
@@ -68,9 +69,8 @@ def build_tools(
             person: Who gets access.
             days: For how many days.
         """
-        reference = f"{runtime.config['configurable']['thread_id']}/{runtime.tool_call_id}"
         try:
-            records.grant(system_id, person, days, runtime.context.principal.username, reference)
+            records.grant(system_id, person, days, runtime.context.principal.username, run_of(runtime))
         except NoSuchSystem:
             return f"There is no system {system_id}."
         return _json({"system_id": system_id, "person": person, "days": days})

@@ -1,0 +1,141 @@
+"""Who and what gets in: a token is checked before a body is read, and a body is read within limits of size and time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fmops.assistant.failures import Failure
+from fmops.assistant.http_errors import failed, unauthenticated
+from fmops.assistant.identity import AuthenticationError, Principal
+
+MAX_BODY_BYTES = 1 << 20
+RECEIVE_SECONDS = 20.0
+"""For the whole body; ``fmops.assistant.server`` gives the headers as much."""
+GUARDED = "/v1/"
+"""Every path below it needs a token; what is elsewhere reads no body."""
+
+Admit = Callable[[str | None], Awaitable[Principal]]
+"""The principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
+
+INVALID = "invalid_request_error"
+SECURITY_HEADERS = {
+    "cache-control": "no-store",
+    "content-security-policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+"""Of every response: answers are for their caller's eyes, in no other site's frame, and what they say they are."""
+
+
+class Admission:
+    """Lets requests in that have a good token, if their path needs one, and a body within the limits.
+
+    The application gets the whole body at once. The principal is in the request's state.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        admit: Admit,
+        max_body_bytes: int = MAX_BODY_BYTES,
+        receive_seconds: float = RECEIVE_SECONDS,
+    ) -> None:
+        self._app = app
+        self._admit = admit
+        self._most = max_body_bytes
+        self._seconds = receive_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "")
+        has_body = announced not in ("", "0") or "transfer-encoding" in headers
+        if not f"{scope['path']}/".startswith(GUARDED):
+            await self._app(scope, receive, _closing(send) if has_body else send)
+            return
+        try:
+            principal = await self._admit(headers.get("authorization"))
+        except AuthenticationError as failure:
+            await _last(unauthenticated(failure))(scope, receive, send)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        if announced.isdecimal() and int(announced) > self._most:
+            await self._too_large(scope, receive, send)
+            return
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._seconds):
+                more = has_body
+                while more:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        return
+                    body += message.get("body", b"")
+                    if len(body) > self._most:
+                        await self._too_large(scope, receive, send)
+                        return
+                    more = message.get("more_body", False)
+        except TimeoutError:
+            late = f"The request's body did not arrive within {self._seconds:g} seconds: send it again."
+            await _last(failed(Failure(408, "request_timeout", late, kind=INVALID)))(scope, receive, send)
+            return
+        await self._app(scope, _whole(bytes(body), receive) if has_body else receive, send)
+
+    async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = f"The request's body is larger than {self._most} bytes: send less."
+        await _last(failed(Failure(413, "request_too_large", message, kind=INVALID)))(scope, receive, send)
+
+
+class SecurityHeaders:
+    """Adds ``SECURITY_HEADERS`` to every response that does not say otherwise."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, secured if scope["type"] == "http" else send)
+
+
+def _whole(body: bytes, receive: Receive) -> Receive:
+    """Gives the body, then whatever comes after it."""
+    given = False
+
+    async def give() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return give
+
+
+def _last(response: JSONResponse) -> JSONResponse:
+    """The answer after which the connection closes: nobody reads the rest of the request."""
+    response.headers["connection"] = "close"
+    return response
+
+
+def _closing(send: Send) -> Send:
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message)["connection"] = "close"
+        await send(message)
+
+    return closing

@@ -1,0 +1,196 @@
+"""An issuer's published keys: read beside the requests, so that a slow issuer stalls nobody whose key is known."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+import urllib.request
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from http.client import HTTPException
+from typing import Any
+
+import jwt
+
+_log = logging.getLogger(__name__)
+
+LIFESPAN = 300.0
+"""Seconds after which the keys are read again, while those that are known serve on."""
+TIMEOUT = 5.0
+"""Seconds that a reading, and whoever waits for one, may take."""
+UNKNOWN_KEYS = 1024
+"""Key ids that are remembered as unknown, the oldest of which are forgotten first."""
+LONGEST_ID = 256
+LOG_SECONDS = 60.0
+
+
+class KeysUnavailableError(Exception):
+    """The issuer's keys cannot be read, and none that would do is known."""
+
+
+class UnknownKeyError(Exception):
+    """The issuer has no such key."""
+
+
+class IssuerKeys:
+    """Published keys by their ids, found when they are first needed.
+
+    One reading is under way at a time, in a thread of its own. A key that is known serves at once, for ``max_age`` seconds
+    after the last reading that succeeded. A key id that is not known has the keys read again, at most once in ``cooldown``
+    seconds, and is remembered for ten times as long if it is not among them.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        jwks_url: str = "",
+        *,
+        cooldown: float = 30,
+        max_age: float = 86_400,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.issuer = issuer
+        self._discovery_url = discovery_url(issuer)
+        self._url = jwks_url
+        self._cooldown = cooldown
+        self._max_age = max_age
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._keys: dict[str, Any] = {}
+        self._read_at: float | None = None
+        """Of the last reading that succeeded."""
+        self._tried_at: float | None = None
+        """Of the end of the last reading."""
+        self._failed = False
+        self._reading: Future[None] | None = None
+        self._began_at = 0.0
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._logged_at: float | None = None
+
+    def known(self, key_id: str) -> Any | None:
+        """The key, if it can be had without waiting; None when ``reading`` is worth waiting for.
+
+        Raises ``UnknownKeyError`` and ``KeysUnavailableError``.
+        """
+        now = self._clock()
+        with self._lock:
+            fresh = self._read_at is not None and now - self._read_at < self._max_age
+            if self._read_at is None or now - self._read_at >= LIFESPAN:
+                self._begin(now)
+            if fresh and key_id in self._keys:
+                return self._keys[key_id]
+            if len(key_id) > LONGEST_ID or (fresh and self._unknown.get(key_id, now) > now):
+                raise UnknownKeyError
+            if self._begin(now) is not None:
+                return None
+            if fresh and not self._failed:
+                raise UnknownKeyError
+            raise KeysUnavailableError
+
+    def reading(self) -> Future[None]:
+        """The reading under way; done when there is none."""
+        with self._lock:
+            if self._reading is not None:
+                return self._reading
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def read(self, key_id: str) -> Any:
+        """The key after a reading has ended. Raises ``UnknownKeyError`` and ``KeysUnavailableError``."""
+        now = self._clock()
+        with self._lock:
+            fresh = self._read_at is not None and now - self._read_at < self._max_age
+            if fresh and key_id in self._keys:
+                return self._keys[key_id]
+            if not fresh or self._failed or self._reading is not None:
+                raise KeysUnavailableError
+            self._remember(key_id, now)
+            raise UnknownKeyError
+
+    def refresh(self) -> None:
+        """Read the keys before the first request needs them, and wait for it."""
+        with self._lock:
+            reading = self._begin(self._clock())
+        if reading is not None:
+            reading.result(TIMEOUT)
+
+    def _begin(self, now: float) -> Future[None] | None:
+        """The reading under way, or one that begins now; None while it is too early for another."""
+        if self._reading is not None and now - self._began_at < 2 * TIMEOUT:
+            return self._reading
+        if self._reading is None and self._tried_at is not None and now - self._tried_at < self._cooldown:
+            return None
+        self._reading, self._began_at = Future(), now
+        # So that nobody who waits can cancel it.
+        self._reading.set_running_or_notify_cancel()
+        threading.Thread(target=self._run, args=(self._reading,), name="issuer-keys", daemon=True).start()
+        return self._reading
+
+    def _run(self, reading: Future[None]) -> None:
+        found: dict[str, Any] | None = None
+        problem = ""
+        try:
+            found = self._fetch()
+        except (OSError, ValueError, KeyError, TypeError, HTTPException, jwt.PyJWTError) as error:
+            problem = type(error).__name__
+        finally:
+            now = self._clock()
+            with self._lock:
+                self._tried_at, self._failed = now, found is None
+                if found is not None:
+                    self._keys, self._read_at = found, now
+                if self._reading is reading:
+                    self._reading = None
+                silent = self._logged_at is not None and now - self._logged_at < LOG_SECONDS
+                if problem and not silent:
+                    self._logged_at = now
+            if problem and not silent:
+                _log.error("the issuer's keys cannot be read: %s", problem)
+            reading.set_result(None)
+
+    def _fetch(self) -> dict[str, Any]:
+        if not self._url:
+            self._url = self._discover()
+        return {
+            str(key.key_id): key.key for key in jwt.PyJWKSet.from_dict(_json(self._url)).keys if key.key_id
+        }
+
+    def _discover(self) -> str:
+        document = _json(self._discovery_url)
+        keys, written = str(document["jwks_uri"]), str(document["issuer"])
+        if written.removesuffix("/") != self.issuer.removesuffix("/"):
+            # Whoever answers there for another issuer vouches for none of this one's tokens.
+            _log.error("the discovery document of the issuer in identity.oidc names another issuer")
+            raise ValueError("another issuer")
+        if not keys.startswith(("https://", "http://")):
+            raise ValueError("the discovery document's jwks_uri is no URL")
+        if written != self.issuer:
+            _log.warning(
+                "identity.oidc.issuer differs from its discovery document by the slash at its end: write it as it stands"
+                " there, since Verified Permissions compares it to the letter"
+            )
+        self.issuer = written
+        return keys
+
+    def _remember(self, key_id: str, now: float) -> None:
+        self._unknown[key_id] = now + 10 * self._cooldown
+        self._unknown.move_to_end(key_id)
+        while len(self._unknown) > UNKNOWN_KEYS:
+            self._unknown.popitem(last=False)
+
+
+def discovery_url(issuer: str) -> str:
+    """Where an issuer's metadata is, which one slash at the issuer's end does not change (OpenID Connect Discovery 1.0, 4.1)."""
+    return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
+
+
+def _json(url: str) -> dict[str, Any]:
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - the issuer's, from settings
+        document = json.loads(answer.read(1 << 20))
+    if not isinstance(document, dict):
+        raise ValueError("no object")
+    return document

@@ -1,0 +1,97 @@
+"""uvicorn's connections, with what it has no option for: a time to receive headers, and a most of open connections."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fmops.assistant.admission import RECEIVE_SECONDS, SECURITY_HEADERS
+from fmops.assistant.wire import error
+
+
+class BoundedConnection(H11Protocol):
+    """A connection that is closed when the headers of a request take too long, or when there are far too many.
+
+    ``limit_concurrency`` of uvicorn refuses requests above it with 503. Connections that send none are not refused by it.
+    """
+
+    receive_seconds = RECEIVE_SECONDS
+
+    def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.limit_concurrency is not None and len(self.connections) > 2 * self.limit_concurrency:
+            transport.abort()
+            return
+        self._expect_headers()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._expect_headers()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says more
+        """Answer what is not HTTP, or whose headers are too large, in our shape."""
+        self._refuse(
+            400, "invalid_http", "The request is not valid HTTP, or its headers are too large: send fewer."
+        )
+
+    def _expect_headers(self) -> None:
+        """Start the clock when the beginning of a request has come, or nothing at all; stop it when its headers have."""
+        idle = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
+        if not idle or (self.cycle is not None and not self.conn.trailing_data[0]):
+            # Between two requests it is the keep-alive time that counts.
+            self._stop_waiting()
+        elif self._late is None:
+            self._late = self.loop.call_later(self.receive_seconds, self._headers_are_late)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _headers_are_late(self) -> None:
+        self._late = None
+        if self.transport.is_closing():
+            return
+        if not self.conn.trailing_data[0]:
+            self.transport.close()
+            return
+        late = f"The request's headers did not arrive within {self.receive_seconds:g} seconds: send it again."
+        self._refuse(408, "request_timeout", late)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+            return
+        body = json.dumps(error(message, "invalid_request_error", code=code)).encode()
+        own: Mapping[str, str] = {
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "connection": "close",
+            **SECURITY_HEADERS,
+        }
+        headers = [(name.encode(), value.encode()) for name, value in own.items()]
+        for event in (
+            h11.Response(status_code=status, headers=headers),
+            h11.Data(data=body),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
