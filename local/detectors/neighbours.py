@@ -40,7 +40,9 @@ def scores(text: str, labels: tuple[str, ...], harmless: str, margin: float = _M
     exemplars = _exemplars()
     good = np.maximum(_nearness(vectors, exemplars[harmless]), _nearness(vectors, exemplars[_EVERYDAY]))
     good = np.maximum(good, np.float32(_RESEMBLANCE))
-    return {label: float(_logistic(_nearness(vectors, exemplars[label]) - good, margin).max()) for label in labels}
+    return {
+        label: float(_logistic(_nearness(vectors, exemplars[label]) - good, margin).max()) for label in labels
+    }
 
 
 def _pieces(text: str) -> list[str]:
