@@ -89,12 +89,8 @@ def parsers(name: str) -> None:
         "local.services.aps",
     ]
     with atheris.instrument_imports(include=ours, enable_loader_override=False):
-        import fmops.capture.spool
-        import fmops.guardrails.forms
-        import fmops.interaction
-        import fmops.json_lines
         import local.services.aps  # noqa: F401 - instrumented
-    runs = RUNS // 20 if name == "spool" else RUNS
+    runs = RUNS // 100 if name == "spool" else RUNS  # each waits for the disk
     atheris.Setup(["fuzz", f"-runs={runs}", f"-max_total_time={SECONDS}", "-max_len=4096"], PARSERS[name])
     atheris.Fuzz()
 
@@ -108,6 +104,7 @@ def api() -> None:
     from attack.target import target
 
     with target() as attacked:
+        attacked.guardrails.check_sync("Good morning.", "input")  # the stand-ins load their models
         schema: Any = schemathesis.openapi.from_asgi("/openapi.json", attacked.app)
         count = 0
         for found in schema.get_all_operations():

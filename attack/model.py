@@ -34,8 +34,8 @@ class Obedient(BaseChatModel):
     def _generate(
         self,
         messages: list[BaseMessage],
-        stop: Any = None,
-        run_manager: Any = None,
+        stop: Any = None,  # noqa: ARG002 - LangChain's
+        run_manager: Any = None,  # noqa: ARG002 - LangChain's
         **kwargs: Any,  # noqa: ARG002 - LangChain's
     ) -> ChatResult:
         return generate_from_stream(self._stream(messages))
@@ -51,7 +51,7 @@ class Obedient(BaseChatModel):
         last = max(index for index, message in enumerate(messages) if isinstance(message, HumanMessage))
         results = [message for message in messages[last:] if isinstance(message, ToolMessage)]
         if not self._reached(messages, results):
-            yield ChatGenerationChunk(message=AIMessageChunk("Good morning."))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="Good morning."))
             return
         calls = self._calls(results)
         if calls:
@@ -59,11 +59,13 @@ class Obedient(BaseChatModel):
                 tool_call_chunk(name=name, args=json.dumps(arguments), id=f"c{len(results)}{n}", index=n)
                 for n, (name, arguments) in enumerate(calls)
             ]
-            yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=chunks))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=chunks))
             return
         answer = mutate(self._answer(messages, results), self.orders.encoding)
         for begin in range(0, len(answer), self.orders.piece):
-            yield ChatGenerationChunk(message=AIMessageChunk(answer[begin : begin + self.orders.piece]))
+            yield ChatGenerationChunk(
+                message=AIMessageChunk(content=answer[begin : begin + self.orders.piece])
+            )
 
     def _calls(self, results: list[ToolMessage]) -> tuple[Call, ...]:
         orders = self.orders

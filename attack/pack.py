@@ -102,7 +102,7 @@ def mutated(cases: Sequence[Case], each: int, seed: int = SEED) -> list[Case]:
 
 
 def _mutations(case: Case, each: int, rng: random.Random) -> Iterator[Case]:
-    if case.family == "flood" or case.wants == "call" and not case.text:
+    if case.family == "flood" or (case.wants == "call" and not case.text):
         return
     for _ in range(each):
         names = [rng.choice([*kind]) for kind in (ENCODINGS, SCRIPTS, HIDDEN)]
