@@ -9,7 +9,7 @@ from rich.console import Console
 
 from attack.pack import attacks, mutated
 from attack.report import JSON, MARKDOWN, missed, show, write
-from attack.run import over_blocking, run
+from attack.run import MOST_SECONDS, over_blocking, run
 from attack.target import target
 
 
@@ -18,6 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m attack", description=__doc__)
     parser.add_argument("--each", type=int, default=2, help="mutations of every attack (default 2)")
     parser.add_argument("--seed", type=int, default=14, help="chooses the mutations (default 14)")
+    parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="begin no attack after this")
     options = parser.parse_args()
     console = Console()
     with target(telemetry=True) as attacked:
@@ -26,9 +27,9 @@ def main() -> int:
             f"{len(cases)} attacks against {attacked.cloud.endpoint} and the assistant in this process"
         )
         with console.status("starting") as status:
-            result = run(attacked, cases, lambda case: status.update(case.name))
-            status.update("harmless requests")
-            result.harmless = over_blocking(attacked)
+            harmless = over_blocking(attacked)
+            result = run(attacked, cases, lambda case: status.update(case.name), seconds=options.seconds)
+            result.harmless = harmless
     show(result, console)
     write(result)
     failed = list(missed(result))

@@ -14,7 +14,7 @@ from attack.mutations import ENCODINGS, HIDDEN, MUTATIONS, SCRIPTS, mutate
 
 CASES = Path(__file__).with_name("cases")
 SEED = 14
-LONGEST = 120_000
+LONGEST = 20_000
 """Characters of the longest request that the pack sends."""
 
 Way = Literal["user", "messages", "turns", "assistant", "client_tool", "file_name", "tool_result", "document"]
@@ -96,9 +96,9 @@ def attacks() -> list[Case]:
 
 
 def mutated(cases: Sequence[Case], each: int, seed: int = SEED) -> list[Case]:
-    """The cases, and up to ``each`` mutations of every one, the same ones for the same seed."""
+    """The cases, and then up to ``each`` mutations of every one, the same ones for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - a choice that repeats, no secret
-    return [one for case in cases for one in (case, *_mutations(case, each, rng))]
+    return [*cases, *(one for case in cases for one in _mutations(case, each, rng))]
 
 
 def _mutations(case: Case, each: int, rng: random.Random) -> Iterator[Case]:

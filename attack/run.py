@@ -77,7 +77,13 @@ def stopped(row: Counter[Layer]) -> Rate:
     return Rate(row.total() - row["nothing"], row.total())
 
 
-def run(target: Target, cases: Sequence[Case], tell: Callable[[Case], None] = lambda _: None) -> Result:
+def run(
+    target: Target,
+    cases: Sequence[Case],
+    tell: Callable[[Case], None] = lambda _: None,
+    *,
+    seconds: float = MOST_SECONDS,
+) -> Result:
     """Send every case to the application, within the bounds of number and time."""
     result, root = Result(), logging.getLogger()
     began, level = time.monotonic(), root.level
@@ -85,7 +91,7 @@ def run(target: Target, cases: Sequence[Case], tell: Callable[[Case], None] = la
     root.setLevel(logging.INFO)
     try:
         for case in cases:
-            if len(result.outcomes) >= MOST_CASES or time.monotonic() - began > MOST_SECONDS:
+            if len(result.outcomes) >= MOST_CASES or time.monotonic() - began > seconds:
                 result.left_out += 1
                 continue
             tell(case)

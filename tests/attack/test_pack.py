@@ -21,7 +21,9 @@ def test_the_pack_is_as_large_as_it_says() -> None:
     cases = attacks()
     assert len(cases) >= 200
     assert {case.family for case in cases} == FLOORS.keys()
-    assert len({(case.family, case.text, case.planted, case.orders) for case in cases}) == len(cases)
+    assert len(
+        {(case.family, case.user, case.text, case.planted, str(case.orders)) for case in cases}
+    ) == len(cases)
     sizes = {name: len(texts) for name, texts in harmless().items()}
     assert sizes["insurance"] + sizes["it"] >= 400 and sizes["identity"] >= 200 and sizes["numbers"] >= 200
     every = [text for texts in harmless().values() for text in texts]
