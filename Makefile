@@ -184,6 +184,10 @@ nightly: ## Rehearse every profile, and run every benchmark: what is too long fo
 bench: setup .venvs/bench/installed ## Measure everything beside its peers or its floor; writes build/bench.json
 	@$(BIN)/python -m bench
 
+.PHONY: attack
+attack: setup ## Attack the assistant in this process with the whole pack, and print what each layer stops; writes build/attack.json
+	@$(BIN)/python -W ignore -m attack $(if $(EACH),--each $(call quoted,EACH))
+
 .PHONY: lint
 lint: setup ## Check format, lint, types and licences
 	@$(BIN)/ruff format --check .

@@ -12,9 +12,11 @@ import yaml
 
 from local.detectors.embeddings import Array, embed
 
+_EVERYDAY = "everyday"
 _NEAREST = 3
 _STEEPNESS = 14.0
-_MARGIN = 0.06
+_MARGIN = 0.11
+"""By how much a text must be nearer to bad examples before its score passes one half."""
 _RESEMBLANCE = 0.3
 """Below this similarity a text resembles nothing: being nearer to a bad example then says nothing."""
 _SHORT = 8
@@ -29,12 +31,18 @@ def _exemplars() -> dict[str, Array]:
     return {label: embed(sentences) for label, sentences in raw.items()}
 
 
-def scores(text: str, labels: tuple[str, ...], harmless: str) -> dict[str, float]:
-    """For each label, 0 to 1: the most of the whole text and of each of its sentences."""
+def scores(text: str, labels: tuple[str, ...], harmless: str, margin: float = _MARGIN) -> dict[str, float]:
+    """For each label, 0 to 1: the most of the whole text and of each of its sentences.
+
+    Harmless are the examples of the label ``harmless``, and those of everyday requests.
+    """
     vectors = embed(_pieces(text))
     exemplars = _exemplars()
-    good = np.maximum(_nearness(vectors, exemplars[harmless]), np.float32(_RESEMBLANCE))
-    return {label: float(_logistic(_nearness(vectors, exemplars[label]) - good).max()) for label in labels}
+    good = np.maximum(_nearness(vectors, exemplars[harmless]), _nearness(vectors, exemplars[_EVERYDAY]))
+    good = np.maximum(good, np.float32(_RESEMBLANCE))
+    return {
+        label: float(_logistic(_nearness(vectors, exemplars[label]) - good, margin).max()) for label in labels
+    }
 
 
 def _pieces(text: str) -> list[str]:
@@ -51,6 +59,6 @@ def _nearness(vectors: Array, exemplars: Array) -> Array:
     return mean
 
 
-def _logistic(difference: Array) -> Array:
-    result: Array = 1 / (1 + np.exp(-_STEEPNESS * (difference - _MARGIN)))
+def _logistic(difference: Array, margin: float) -> Array:
+    result: Array = 1 / (1 + np.exp(-_STEEPNESS * (difference - margin)))
     return result

@@ -6,6 +6,7 @@ Names and addresses are found by cues ("my name is", "Mr", a house number with a
 from __future__ import annotations
 
 import logging
+import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -71,6 +72,32 @@ _DATE = [
     r"\b(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\s+\d{1,2}(?:st|nd|rd|th)?(?:,?\s+\d{4})?\b",
 ]
 _LEAST_SCORE = 0.4
+_THING = re.compile(
+    r"\b(?:order|invoice|receipt|quote|offer|ticket|case|claim|bug|job|batch|record|event|transaction|parcel|tracking"
+    r"|serial|article|product|part|model|sku|item|lot|form|policy|contract|delivery note|voucher|coupon|certificate|isbn"
+    r"(?:-1[03])?|ean|gtin|doi|barcode|build|commit|hash|checksum|seed|offset|id|code|ref(?:erence)?|version|row|line|port"
+    r"|asset|device|sensor|meter|request|patch|number is|coordinates(?: are)?|value|ratio|timestamp)s?\b"
+    r"[\s:#]*(?:(?:number|numbers|no|nr|num|id|code)\b\.?)?[\s:#]*(?:(?:is|was|are)\s+)?(?:[\d.,-]+(?:,|\s+and|\s+or|\s+to)\s*)?$",
+    re.IGNORECASE,
+)
+"""What a number belongs to that is nobody's, directly before it."""
+_SPEAKS = re.compile(
+    r"\b(?:phone|telephone|tel|mobile|cell(?:phone)?|handy|fax|call(?:ed|s|ing|back)?|ring|rang|dial|text(?:ed)?|sms"
+    r"|whatsapp|signal|reach(?:ed)?|contact|landline|hotline|voicemail|tel[e\xe9]fono|m[o\xf3]vil|ll[a\xe1]m\w+"
+    r"|(?:my|his|her|their|home|work|office|private) (?:number|no)\b)",
+    re.IGNORECASE,
+)
+"""What makes a row of digits a phone's, in the same sentence."""
+_GROUPED = re.compile(r"\+|00[1-9]|\(\d+\)|\d{3}[-. ]\d{3}[-. ]\d{4}|0\d{1,4}[-/ ]\d")
+"""Phone numbers by the way in which they are written."""
+_VERSIONED = re.compile(
+    r"\b(?:v|versions?|releases?|firmware|kernel|build|driver|library|upgrad\w+|downgrad\w+|updat\w+|roll(?:ed)? back"
+    r"|chapter|section|paragraph|clause|article|python|node|java|package|patch)\b[^.!?\n]{0,25}(?:[\d.]+\s+(?:to|and|or)\s+)?$",
+    re.IGNORECASE,
+)
+"""What stands before a version or a section's number, which may look like an address of four parts."""
+_BEFORE, _AFTER = 60, 30
+"""Characters around a number in which its meaning is looked for."""
 _CALIBRATED = {"PHONE_NUMBER": 0.75, "IP_ADDRESS": 0.9}
 """Presidio scores these low for want of context, although the number was validated."""
 
@@ -83,7 +110,7 @@ def find(text: str, language: str = "en") -> list[dict[str, Any]]:
     if language not in ("en", "es"):
         raise ValueError(f"language is {language!r}: it must be en or es")
     analyzer, patterns = _analyzer()
-    found = [
+    found: list[tuple[str, float, int, int]] = [
         (
             _TYPES.get(result.entity_type, result.entity_type),
             max(result.score, _CALIBRATED.get(result.entity_type, 0)),
@@ -91,8 +118,7 @@ def find(text: str, language: str = "en") -> list[dict[str, Any]]:
             result.end,
         )
         for result in analyzer.analyze(text, language="en", score_threshold=_LEAST_SCORE)
-        if result.entity_type != "UK_NHS"
-        or "nhs" in text.lower()  # every eleventh phone number passes its check
+        if _is_meant(result.entity_type, text, result.start, result.end)
     ]
     for kind, each in patterns:
         for match in each.finditer(text):
@@ -102,6 +128,28 @@ def find(text: str, language: str = "en") -> list[dict[str, Any]]:
         {"type": kind, "score": round(float(score), 3), "begin": begin, "end": end}
         for kind, score, begin, end in _without_overlaps(found)
     ]
+
+
+def _is_meant(kind: str, text: str, begin: int, end: int) -> bool:
+    """Whether what stands around a number that could be of this kind lets it be one."""
+    before = text[max(0, begin - _BEFORE) : begin]
+    match kind:
+        case "UK_NHS":  # every eleventh phone number passes its check
+            return "nhs" in text.lower()
+        case "IP_ADDRESS":
+            return not _VERSIONED.search(before)
+        case "PHONE_NUMBER":
+            number = text[begin:end]
+            if _THING.search(before) or re.fullmatch(r"\d+\.\d+", number):
+                return False
+            return bool(
+                _GROUPED.match(number)
+                or text[begin - 1 : begin] == "+"
+                or _SPEAKS.search(before)
+                or _SPEAKS.search(text[end : end + _AFTER])
+            )
+        case _:
+            return True
 
 
 def _without_overlaps(found: list[tuple[str, float, int, int]]) -> list[tuple[str, float, int, int]]:
@@ -116,8 +164,6 @@ def _without_overlaps(found: list[tuple[str, float, int, int]]) -> list[tuple[st
 @cache
 def _analyzer() -> tuple[AnalyzerEngine, list[tuple[str, Any]]]:
     """Loaded on first use: it takes seconds."""
-    import re
-
     import presidio_analyzer.predefined_recognizers as known
     import spacy
     import tldextract

@@ -138,8 +138,11 @@ def _install_data_plane(cloud: Cloud) -> None:
         if action == "RemoteWrite":
             import cramjam
 
-            body = bytes(cramjam.snappy.decompress_raw(environ["wsgi.input"].read()))
-            metrics.latest.update(decode_write_request(body))
+            try:
+                body = bytes(cramjam.snappy.decompress_raw(environ["wsgi.input"].read()))
+                metrics.latest.update(decode_write_request(body))
+            except (ValueError, cramjam.DecompressionError) as error:
+                return Response(400, f"the body is no remote write request in snappy: {error}")
             return Response(204, b"")
         return Response(
             501,
@@ -160,7 +163,10 @@ def _workspace_exists(cloud: Cloud, workspace_id: str) -> bool:
 
 
 def decode_write_request(body: bytes) -> dict[tuple[tuple[str, str], ...], float]:
-    """The last sample of each series of a remote write request (protobuf: timeseries=1 {labels=1, samples=2})."""
+    """The last sample of each series of a remote write request (protobuf: timeseries=1 {labels=1, samples=2}).
+
+    Raises ``ValueError`` for bytes that are none.
+    """
     latest = {}
     for number, series in _fields(body):
         if number != 1:
@@ -169,9 +175,12 @@ def decode_write_request(body: bytes) -> dict[tuple[tuple[str, str], ...], float
         for part, content in _fields(series):
             inner = dict(_fields(content)) if part in (1, 2) else {}
             if part == 1:
-                labels.append((inner[1].decode(), inner[2].decode()))
+                labels.append((inner.get(1, b"").decode(), inner.get(2, b"").decode()))
             elif part == 2:
-                (value,) = struct.unpack("<d", inner.get(1, bytes(8)))
+                double = inner.get(1, bytes(8))
+                if len(double) != 8:
+                    raise ValueError("a sample's value is no double")
+                (value,) = struct.unpack("<d", double)
         if value is not None:
             latest[tuple(sorted(labels))] = value
     return latest
@@ -195,12 +204,16 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             position += 4
         else:
             raise ValueError(f"protobuf wire type {kind}")
+        if position > len(message):
+            raise ValueError("the message ends within a field")
         yield key >> 3, message[start:position]
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:
     value = shift = 0
     while True:
+        if position >= len(message) or shift > 63:
+            raise ValueError("a varint has no end")
         byte = message[position]
         value |= (byte & 0x7F) << shift
         position, shift = position + 1, shift + 7

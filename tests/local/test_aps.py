@@ -66,3 +66,18 @@ def test_with_a_prometheus_it_answers_queries(tmp_path: Path) -> None:
         base = f"{cloud.endpoint}/workspaces/{workspace}/api/v1"
         answer = json.loads(call(cloud, "GET", f"{base}/query?query=1%2B1").data)
         assert answer["data"]["result"][1] == "2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\x0a", b"\x80" * 20, b"\x0a\x7f\x00", b"\x0a\x04\x12\x02\x09\x01", b"\x0a\x03\x12\x01\x09", b"\x07"],
+    ids=["no length", "endless varint", "too short", "half a double", "a key alone", "unknown wire type"],
+)
+def test_bytes_that_are_no_write_request_are_refused(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"varint|ends within|wire type|double"):
+        decode_write_request(body)
+
+
+def test_a_label_without_a_value_is_an_empty_one() -> None:
+    # protobuf leaves out what is empty: a series with one label of a name alone, and a sample of 0.0 without its value
+    assert decode_write_request(b"\x0a\x07\x0a\x03\x0a\x01a\x12\x00") == {(("a", ""),): 0.0}
