@@ -176,8 +176,9 @@ test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/insta
 	@$(BIN)/python -m pytest $(if $(REAL),-m "browser or prometheus")
 
 .PHONY: nightly
-nightly: ## Rehearse every profile, and run every benchmark: what is too long for each change
+nightly: ## Rehearse every profile, attack the assistant, and run every benchmark: what is too long for each change
 	@for profile in dev serverless everything enclosed; do $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
+	@$(MAKE) --no-print-directory attack
 	@$(MAKE) --no-print-directory bench
 
 .PHONY: bench
