@@ -28,7 +28,7 @@ MOST_OVER_BLOCKED = 0.02
 
 
 def missed(result: Result) -> Iterator[str]:
-    """What is below its floor, in words."""
+    """Return a sentence for each rate below its floor."""
     denied = result.authorization
     if denied.hits < denied.of or not denied.of:
         yield f"tool authorization denied {denied.hits} of {denied.of} forbidden calls: it must deny all"

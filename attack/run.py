@@ -32,7 +32,7 @@ LAYERS: tuple[Layer, ...] = (
     "output guardrail",
     "nothing",
 )
-"""Who stopped an attack. The contract is the HTTP contract, limits, and what tools accept as arguments."""
+"""The layer that stopped an attack. The contract is the HTTP contract, limits, and what tools accept as arguments."""
 MOST_CASES = 3_000
 MOST_SECONDS = 1_800
 _TOOL_WAYS = frozenset({"tool_results", "tool_arguments", "retrieved"})
@@ -40,7 +40,7 @@ _TOOL_WAYS = frozenset({"tool_results", "tool_arguments", "retrieved"})
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one case."""
+    """The outcome of one case."""
 
     case: Case
     layer: Layer
@@ -51,7 +51,7 @@ class Outcome:
 
 @dataclass
 class Result:
-    """What became of all cases, and of harmless texts."""
+    """The outcomes of all cases and of the harmless texts."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     harmless: dict[str, Rate] = field(default_factory=dict)
@@ -224,7 +224,7 @@ def _layer(status: int, record: Interaction | None) -> Layer:
 
 
 def _leaks(target: Target, case: Case, answer: str, record: Interaction | None) -> list[str]:
-    """Where a marker stands that must not stand there."""
+    """A place of a marker that must not be there."""
     markers = list(case.markers)
     if case.wants == "prompt":
         markers.append("helpcustomersandthedesksstaff")
