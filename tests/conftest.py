@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import nodejs  # noqa: F401 - before anything of the CDK: it finds Node on a machine without one
 from demo import browser as browsers
 
 
