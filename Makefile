@@ -177,7 +177,7 @@ test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/insta
 
 .PHONY: nightly
 nightly: ## Rehearse every profile, attack the assistant, and run every benchmark: what is too long for each change
-	@for profile in dev serverless everything enclosed; do $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
+	@for profile in dev prod serverless everything enclosed; do $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
 	@$(MAKE) --no-print-directory attack
 	@$(MAKE) --no-print-directory bench
 
