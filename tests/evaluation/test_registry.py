@@ -32,7 +32,7 @@ def test_versions_are_numbered_and_the_same_text_is_no_new_one(registry: PromptR
 
 
 def test_a_prompt_that_cannot_serve_is_not_registered(registry: PromptRegistry) -> None:
-    with pytest.raises(PromptError, match=r"unknown variable {{user}}"):
+    with pytest.raises(PromptError, match=r"{{user}}, which cannot be filled"):
         registry.register(NAME, "Hello {{user}}", message="bad")
     assert len(registry.versions(NAME)) == 3
 

@@ -6,6 +6,7 @@ Its own stack, templates and roles, enforced; the state machine starts the job, 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ def _fill(lake: DirectoryLake, cloud: Cloud, bucket: str) -> None:
         cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=lake.read(key) or b"")
 
 
+@pytest.mark.skipif(shutil.which("java") is None, reason="no java on PATH, which Spark needs")
 @pytest.mark.skipif(
     not (ROOT / ".venvs/spark/installed").exists(), reason="no .venvs/spark: make .venvs/spark/installed"
 )
