@@ -119,7 +119,8 @@ def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
     bound = {
         name: re.sub(r"^0\.0\.0\.0(?=:\d+$|$)", "localhost", value) for name, value in environment.items()
     }
-    return {"FMOPS_HOST": "localhost", **bound}
+    # Only what serves is told where: a job gets its variables and no other.
+    return {"FMOPS_HOST": "localhost", **bound} if "FMOPS_PORT" in bound else bound
 
 
 def base_environment() -> dict[str, str]:

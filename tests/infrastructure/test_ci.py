@@ -142,7 +142,7 @@ def test_the_environment_has_the_profiles_prefix(tmp_path: Path) -> None:
 def test_local_addresses_go_through_no_proxy(name: str) -> None:
     environment = {key: value for key, value in os.environ.items() if key.lower() != "no_proxy"}
     said = subprocess.run(
-        ["make", "--eval", "show:;@echo $$NO_PROXY $$no_proxy", "show"],
+        ["make", "--no-print-directory", "--eval", "show:;@echo $$NO_PROXY $$no_proxy", "show"],
         cwd=ROOT,
         env={**environment, name: "corp.example"},
         capture_output=True,

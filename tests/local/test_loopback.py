@@ -76,9 +76,8 @@ def test_a_process_that_listens_on_a_containers_address_listens_on_loopback(tmp_
 
 def test_every_process_is_told_to_listen_on_loopback() -> None:
     told = on_loopback({"A": "0.0.0.0:4318", "B": "0.0.0.0", "C": "10.0.0.0/8", "D": "x 0.0.0.0:1"})
-    assert told == {
-        "FMOPS_HOST": "localhost", "A": "localhost:4318", "B": "localhost", "C": "10.0.0.0/8", "D": "x 0.0.0.0:1"
-    }  # fmt: skip
+    assert told == {"A": "localhost:4318", "B": "localhost", "C": "10.0.0.0/8", "D": "x 0.0.0.0:1"}
+    assert on_loopback({"FMOPS_PORT": "8080"}) == {"FMOPS_PORT": "8080", "FMOPS_HOST": "localhost"}
 
 
 @pytest.mark.parametrize("file", sorted(Path("local").rglob("*.py")), ids=str)
