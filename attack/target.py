@@ -1,4 +1,4 @@
-"""What is attacked: the assistant's application with the default guardrails and the project's Cedar policies, over a local
+"""The target of the attacks: the assistant's application with the default guardrails and the project's Cedar policies, over a local
 AWS on a free port of the loopback. It starts everything that it attacks, and nothing else is reachable from here.
 """
 

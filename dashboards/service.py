@@ -17,7 +17,7 @@ from dashboards.parts import (
 
 FAILED = 'fmops_interaction_finish_reason="error", error_type!="context_length_exceeded"'
 STAYED = 'fmops_interaction_finish_reason!="client_disconnect"'
-"""Of clients that waited for the end: what the objective counts."""
+"""Interactions whose clients waited for the end, which the objective counts."""
 
 
 def build() -> Dashboard:

@@ -25,7 +25,7 @@ FARGATE = ("fargate", "L-3032A538", "Fargate vCPUs")
 TOKENS = "tokens per minute"
 LAMBDA = ("lambda", "L-B99A9384", "concurrent executions of Lambda")
 UNRESERVED = 100
-"""What Lambda leaves to functions without a reservation."""
+"""Concurrency that Lambda leaves to functions without a reservation."""
 SPARK = "Max concurrent vCPUs per account"
 SPARK_LEAST = 8
 """A driver and one executor."""

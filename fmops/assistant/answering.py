@@ -163,9 +163,7 @@ class Answer(AsyncIterator[str]):
 
 
 def cut_by(cancelled: asyncio.CancelledError) -> Cut:
-    """Who cancelled: uvicorn says so when it stops and waits no longer, everything else stands for the
-    client.
-    """
+    """Return who cancelled: the server when uvicorn says that it stops, else the client."""
     return Cut.SERVER if any("shutdown" in str(each) for each in cancelled.args) else Cut.CLIENT
 
 

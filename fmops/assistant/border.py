@@ -1,4 +1,4 @@
-"""Where text comes in: halves of surrogate pairs are mended in every request body, and in what a model says."""
+"""The border where text comes in: halves of surrogate pairs are mended in every request body, and in what a model says."""
 
 from __future__ import annotations
 
