@@ -238,9 +238,10 @@ def _load_detectors() -> None:
     """While synth and deployment run: the first request would otherwise wait for the models."""
     from local.detectors import embeddings, misconduct, pii, prompt_attack, toxicity
 
+    text = "Call +1 212 555 0123 or 030 1234567 on 1 March, and write to jane@example.com about account 12345678."
     for detect in (pii.find, toxicity.score, misconduct.score, prompt_attack.score):
-        detect("warm up")
-    embeddings.embed(["warm up"])
+        detect(text)
+    embeddings.embed([text])
 
 
 def use_as_environment(cloud: Cloud) -> None:

