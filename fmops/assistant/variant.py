@@ -32,13 +32,22 @@ from fmops.assistant import knowledge
 from fmops.assistant.agent import build_agent
 from fmops.assistant.context import RequestContext, record_outcome
 from fmops.assistant.conversation import Conversation
+from fmops.assistant.failures import AnswerFailedError
 from fmops.assistant.identity import Pseudonyms
 from fmops.assistant.limits import MAX_OUTPUT_TOKENS
 from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.sandbox import SandboxAuthorizer, people, records
 from fmops.assistant.wire import ChatMessage
 from fmops.authorization import AuthorizationMiddleware
-from fmops.guardrails import Direction, GuardrailEngine, GuardrailSettings, build_engine, language
+from fmops.guardrails import (
+    DETECTOR_UNAVAILABLE,
+    Action,
+    Direction,
+    GuardrailEngine,
+    GuardrailSettings,
+    build_engine,
+    language,
+)
 from fmops.interaction import Interaction
 from fmops.prompts import Prompt, PromptSource
 from fmops.telemetry.prices import prices
@@ -155,8 +164,8 @@ class Workbench:
             return made
 
     def assistant(self, variant: Variant, guardrails: GuardrailEngine | None = None) -> RehearsedAssistant:
-        """``guardrails`` are those of another assistant with the same settings, which it may share."""
-        return RehearsedAssistant(self, variant, guardrails or self.guardrails(variant.guardrails))
+        """Return the assistant of a variant, with guardrails of its own that wait for slow detectors, or with ``guardrails``."""
+        return RehearsedAssistant(self, variant, guardrails or self.guardrails(variant.guardrails.patient()))
 
     def guardrails(self, settings: GuardrailSettings) -> GuardrailEngine:
         return build_engine(settings, self.session, observers=[record_outcome])
@@ -206,7 +215,11 @@ class RehearsedAssistant:
         self._guardrails.check_sync("Good morning.", Direction.INPUT)
 
     async def answer(self, caller: str, question: str) -> Answer:
-        """Raises ``LookupError`` for a caller that is not in the sandbox, ``AnswerFailedError`` when the model is away."""
+        """Answer a question as one of the sandbox's people, over records of its own.
+
+        Raises ``LookupError`` for a caller that is not in the sandbox, and ``AnswerFailedError`` when the model is away,
+        or when an answer was withheld because a detector did not answer: that says nothing about the variant.
+        """
         known = people()
         if caller not in known:
             raise LookupError(f"{caller!r} is not one of the sandbox's people: {', '.join(known)}")
@@ -218,6 +231,9 @@ class RehearsedAssistant:
         began = time.perf_counter()
         text = "".join([piece async for piece in conversation.answer(principal, [message], interaction)])
         seconds = time.perf_counter() - began
+        for each in interaction.guardrails:
+            if each.action == Action.BLOCK and each.reason == DETECTOR_UNAVAILABLE:
+                raise AnswerFailedError(f"the guardrail detector {each.detector} did not answer")
         return self._observed(text, interaction, witness, seconds)
 
     def _observed(self, text: str, interaction: Interaction, witness: Witness, seconds: float) -> Answer:

@@ -10,6 +10,7 @@ from fmops.guardrails.policy import Policy, Rule
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.guardrails.turn import begin_turn, current_turn, disclose
 from fmops.guardrails.types import (
+    DETECTOR_UNAVAILABLE,
     Action,
     Decision,
     DetectorCall,
@@ -22,6 +23,7 @@ from fmops.guardrails.types import (
 )
 
 __all__ = [
+    "DETECTOR_UNAVAILABLE",
     "Action",
     "Category",
     "Decision",

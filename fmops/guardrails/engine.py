@@ -28,6 +28,7 @@ from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
 from fmops.guardrails.text import Folded, fold, mend, merge, redact
 from fmops.guardrails.turn import current_turn
 from fmops.guardrails.types import (
+    DETECTOR_UNAVAILABLE,
     Action,
     Decision,
     DetectorCall,
@@ -290,7 +291,7 @@ class GuardrailEngine:
         severest = self.policy.severest(check.direction, call.detector, categories)
         blocks = answer == "closed" and severest is not Action.FLAG
         action = Action.BLOCK if blocks else Action.FLAG
-        check.decisions.append(Decision(action, "detector_unavailable", detector=call.detector))
+        check.decisions.append(Decision(action, DETECTOR_UNAVAILABLE, detector=call.detector))
 
     def _recall(self, check: _Check, known: Known) -> None:
         check.language = known.language

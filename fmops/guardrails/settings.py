@@ -14,6 +14,7 @@ from fmops.guardrails.policy import DEFAULT_RULES, Policy, Rule
 from fmops.guardrails.types import Direction
 
 _STRICT = ConfigDict(frozen=True, extra="forbid")
+LONGEST_TIMEOUT_MS = 60_000
 
 KINDS = {
     "bedrock_checks": "fmops.guardrails.detectors.bedrock:BedrockChecks",
@@ -39,7 +40,7 @@ class DetectorSettings(BaseModel):
 
     kind: str = Field(min_length=1, json_schema_extra={"pattern": rf"^({'|'.join(KINDS)}|[\w.]+:\w+)$"})
     options: dict[str, Any] = {}
-    timeout_ms: int = Field(default=1500, ge=1, le=60_000)
+    timeout_ms: int = Field(default=1500, ge=1, le=LONGEST_TIMEOUT_MS)
     on_error: str | dict[Direction, str] = "closed"
     on_language: str = "ask"
     standby: bool = False
@@ -94,7 +95,9 @@ class GuardrailSettings(BaseModel):
     speculative: bool = Field(
         default=False, description="input checks overlap the model call, which a block cancels"
     )
-    deadline_ms: int = Field(default=3000, ge=1, le=60_000, description="for one check, fallbacks included")
+    deadline_ms: int = Field(
+        default=3000, ge=1, le=LONGEST_TIMEOUT_MS, description="for one check, fallbacks included"
+    )
     concurrency: int = Field(
         default=64, ge=1, le=512, description="requests to detectors at once, and connections"
     )
@@ -131,6 +134,14 @@ class GuardrailSettings(BaseModel):
             if unknown := rule.detectors - set(self.detectors):
                 raise ValueError(f"rules.{index}.detectors names {sorted(unknown)}: there are {known}")
         return self
+
+    def patient(self) -> GuardrailSettings:
+        """Return the same settings with the longest time-outs, for work that nobody waits for."""
+        detectors = {
+            name: each.model_copy(update={"timeout_ms": LONGEST_TIMEOUT_MS})
+            for name, each in self.detectors.items()
+        }
+        return self.model_copy(update={"detectors": detectors, "deadline_ms": LONGEST_TIMEOUT_MS})
 
     def policy(self) -> Policy:
         """The rules in the order in which they are tried."""

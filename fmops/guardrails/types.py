@@ -166,7 +166,9 @@ class GuardrailBlocked(Exception):  # noqa: N818 - a verdict, not an error
 
 WITHHELD = "Withheld by a guardrail"
 _NOTICE = re.compile(rf"{WITHHELD} \((\w+)\)\. Do not try again\.")
-_REASONS = frozenset({*Category, "blocked", "detector_unavailable", "language_not_known", "text_too_long"})
+DETECTOR_UNAVAILABLE = "detector_unavailable"
+"""The reason of a decision about a text that a detector did not look at in time."""
+_REASONS = frozenset({*Category, "blocked", DETECTOR_UNAVAILABLE, "language_not_known", "text_too_long"})
 
 
 def notice(outcome: Outcome) -> str:
