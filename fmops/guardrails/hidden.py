@@ -64,8 +64,9 @@ _ALLOWED = (
 _NEAR_RTL = re.compile(f"[{_RTL}]")
 _NEVER = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u202d\u202e\u2060-\u2065\u206a-\u206f\ufeff\U000e0000-\U000e001f\U000e0110-\U000e0fff"
 _EACH = re.compile(
-    rf"(?P<gone>(?:[{_NEVER}]|(?<![\U0001f3f4])[\U000e0020-\U000e007f])+)"
-    rf"|(?P<bidi>(?<![{_BIDI}])[{_BIDI}]{{1,3}}(?![{_BIDI}]))|(?P<allowed>{_ALLOWED})|(?P<left>[{INVISIBLE}])"
+    # Every alternative begins with such a character: to ask for it first is faster than to try them all.
+    rf"(?=[{INVISIBLE}])(?:(?P<gone>(?:[{_NEVER}]|(?<![\U0001f3f4])[\U000e0020-\U000e007f])+)"
+    rf"|(?P<bidi>(?<![{_BIDI}])[{_BIDI}]{{1,3}}(?![{_BIDI}]))|(?P<allowed>{_ALLOWED})|(?P<left>[{INVISIBLE}]))"
 )
 _SUSPECT = re.compile(f"[{INVISIBLE}]")
 _SPELLS = re.compile("[\U000e0020-\U000e007e\U000e0110-\U000e01ef]")
@@ -83,14 +84,14 @@ def _ranges(codes: Iterable[int]) -> str:
 
 
 _MARKS = _ranges(code for code in range(0x300, 0x1F000) if unicodedata.category(chr(code)).startswith("M"))
-_PILE = re.compile(f"(?<=[{_MARKS}]{{{LONGEST_CLUSTER}}})[{_MARKS}]+")
+_PILE = re.compile(f"[{_MARKS}]{{{LONGEST_CLUSTER}}}([{_MARKS}]+)")
 _OVERRIDDEN = re.compile("[\u202d\u202e]([^\u202c-\u202e\n\r\u2029]{3,})")
 
 
 def removals(text: str) -> list[tuple[int, int]]:
     """The spans of ``text`` that must not be released, sorted."""
     spans = _invisible(text) if _SUSPECT.search(text) else []
-    if piles := [match.span() for match in _PILE.finditer(text)]:
+    if piles := [match.span(1) for match in _PILE.finditer(text)]:
         spans = joined([*spans, *piles])
     return spans
 
