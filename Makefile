@@ -189,6 +189,10 @@ bench: setup .venvs/bench/installed ## Measure everything beside its peers or it
 attack: setup ## Attack the assistant in this process with the whole pack, and print what each layer stops; writes build/attack.json
 	@$(BIN)/python -W ignore -m attack $(if $(EACH),--each $(call quoted,EACH))
 
+.PHONY: load
+load: setup .venvs/load/installed ## Ask one assistant task as 1 to 400 signed-in users, with a slow model too, and print what it holds; writes build/load.json and load.png (SOAK=600: and so many seconds at 70 %)
+	@$(BIN)/python -m load $(if $(SOAK),--soak $(call quoted,SOAK))
+
 .PHONY: lint
 lint: setup ## Check format, lint, types and licences
 	@$(BIN)/ruff format --check .
@@ -220,7 +224,7 @@ lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.
 	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
 	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
 	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
-	@cd requirements && for set in drift-peers gateway spark-image spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
+	@cd requirements && for set in drift-peers gateway load spark-image spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 

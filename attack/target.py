@@ -48,8 +48,6 @@ from local.up import use_as_environment
 
 POLICIES = Path(__file__).parents[1] / "policies"
 RECORDS, WAITING = "attack-records", "attack-approvals"
-PATIENCE = 20_000
-"""Milliseconds for a detector: a busy machine is no attack, and a detector that is late would block everything."""
 
 
 class Sink:
@@ -161,13 +159,8 @@ def target(*, telemetry: bool = False) -> Iterator[Target]:
 
 
 def guardrails(session: boto3.Session) -> GuardrailEngine:
-    """The default guardrails on the local stand-ins, with more time to answer."""
-    settings = GuardrailSettings()
-    detectors = {
-        name: each.model_copy(update={"timeout_ms": PATIENCE}) for name, each in settings.detectors.items()
-    }
-    patient = settings.model_copy(update={"detectors": detectors, "deadline_ms": PATIENCE})
-    return build_engine(patient, session, observers=[record_outcome])
+    """Return the default guardrails, with time to answer: a late detector would block everything, and show nothing."""
+    return build_engine(GuardrailSettings().patient(), session, observers=[record_outcome])
 
 
 def _assistant(cloud: Cloud, spans: InMemorySpanExporter | None) -> Target:

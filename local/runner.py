@@ -33,11 +33,18 @@ class Runner:
     """The processes of all ECS services of a cloud, and of the functions behind its APIs."""
 
     def __init__(
-        self, cloud: Cloud, *, api_port: int = 8081, progress: Callable[[str], None] | None = None
+        self,
+        cloud: Cloud,
+        *,
+        api_port: int = 8081,
+        environment: Mapping[str, str] | None = None,
+        progress: Callable[[str], None] | None = None,
     ) -> None:
+        """``environment`` is added to what the task definitions give, such as the endpoint of another service."""
         self._cloud = cloud
         self._api_port = api_port
         self._apis: list[Api] = []
+        self._added = dict(environment or {})
         self._progress = progress or (lambda _: None)
         self.running: list[Running] = []
 
@@ -107,6 +114,7 @@ class Runner:
             "AWS_ENDPOINT_URL": self._cloud.endpoint,
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self._cloud.endpoint}/_local/credentials/{container.credentials_token}",
             "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": self._cloud.endpoint,
+            **self._added,
         }
         environment.setdefault("AWS_REGION", self._cloud.region)
         return Process(

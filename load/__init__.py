@@ -1,0 +1,1 @@
+"""Load on the deployed assistant: many signed-in users over HTTP, and what one task holds."""
