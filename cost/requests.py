@@ -15,6 +15,8 @@ THOUSAND = 1000
 MEBIBYTES_OF_GB = 1024
 CHECK_GROUPS = 2
 """Kinds of checks that one `InvokeGuardrailChecks` of ours asks for, unless its options say: content and prompt attack."""
+COUNTERS = 2
+"""Of a model call, as the settings have it by default: the user's and the deployment's."""
 FIREHOSE_STEP_KB = 5
 
 
@@ -159,6 +161,19 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
     if stack := present.get("AWS::DynamoDB::Table"):
         reads = THOUSAND * usage.tool_calls / 1e6 * prices.of("dynamodb", "million_reads")
         yield Line(stack, "tables", reads)
+    if stack := _counts_budgets(templates):
+        writes = THOUSAND * usage.model_calls * COUNTERS * 2 / 1e6 * prices.of("dynamodb", "million_writes")
+        yield Line(stack, "budgets, counted before and after each model call", writes)
     if stack := present.get("AWS::ECS::Service") or present.get("AWS::ApiGateway::RestApi"):
         yield Line(stack, "traces", THOUSAND / 1e6 * prices.of("xray", "million_traces"))
         yield Line(stack, "logs", THOUSAND * usage.log_kb / 1e6 * prices.of("cloudwatch", "log_gb"))
+
+
+def _counts_budgets(templates: Mapping[str, Template]) -> str | None:
+    """The stack with the table of counters, which is known by its key."""
+    for stack, template in templates.items():
+        for resource in template["Resources"].values():
+            keys = resource.get("Properties", {}).get("KeySchema", [])
+            if resource["Type"] == "AWS::DynamoDB::Table" and keys[0]["AttributeName"] == "account":
+                return stack
+    return None

@@ -135,6 +135,14 @@ class Budgets:
         self._settling.add(future)
         future.add_done_callback(self._settling.discard)
 
+    async def settled(self, reservation: Reservation) -> None:
+        """Wait until a reservation is settled, if that is under way."""
+        if reservation.settled is not None:
+            await asyncio.wait((asyncio.wrap_future(reservation.settled),))
+
+    def now(self) -> float:
+        return self._clock()
+
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """Wait for the settlements under way."""
         if under_way := list(self._settling):
