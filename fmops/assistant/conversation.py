@@ -234,10 +234,14 @@ class Conversation:
     async def flush(self) -> None:
         """Wait until what was captured so far is delivered, or in the spool."""
         await asyncio.gather(*self._captures, return_exceptions=True)
-        if self._purse is not None:
-            await self._purse.budgets.drain()
+        await self.flush_budgets()
         sinks = [self._sink, *([self._raw_sink] if self._raw_sink else [])]
         await asyncio.gather(*(asyncio.to_thread(sink.flush) for sink in sinks))
+
+    async def flush_budgets(self) -> None:
+        """Wait until what was spent so far is counted."""
+        if self._purse is not None:
+            await self._purse.budgets.drain()
 
     async def close(self) -> None:
         """End the answers under way, wait for the captures, then deliver or spool what is left."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 from collections import Counter as Tally
+from functools import cache
 from typing import Any
 
 import boto3
@@ -15,6 +17,15 @@ from fmops.budgets import Unit
 NAME = "budgets"
 NOON = 1_795_867_200.0
 """2026-11-28T12:00:00Z"""
+
+
+_numbers = itertools.count()
+
+
+@cache
+def _client() -> Any:
+    """One for all tables: to make it takes longer than most tests."""
+    return boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 
 
 class Clock:
@@ -31,11 +42,9 @@ class Table:
     """A client of DynamoDB, as far as the budgets use it. Call it within ``moto.mock_aws``."""
 
     def __init__(self, *, loses: float = 0.0, seed: int = 0, away: bool = False) -> None:
-        self.client = boto3.client(
-            "dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
-        )
+        self.client, self.name = _client(), f"{NAME}-{next(_numbers)}"
         self.client.create_table(
-            TableName=NAME,
+            TableName=self.name,
             KeySchema=[
                 {"AttributeName": "account", "KeyType": "HASH"},
                 {"AttributeName": "period", "KeyType": "RANGE"},
@@ -53,6 +62,7 @@ class Table:
 
     def update_item(self, **request: Any) -> Any:
         """Apply it once, and again when the answer is lost, as botocore's retries do."""
+        request["TableName"] = self.name
         with self._lock:
             self.calls["asked"] += 1
             if self.away:
@@ -73,7 +83,7 @@ class Table:
 
     def items(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Every item by its key."""
-        found = self.client.scan(TableName=NAME)["Items"]
+        found = self.client.scan(TableName=self.name)["Items"]
         return {(item["account"]["S"], item["period"]["S"]): item for item in found}
 
     def used(self, account: str, period: str) -> dict[Unit, int]:
