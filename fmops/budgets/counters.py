@@ -231,7 +231,8 @@ class CounterTable:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
-            raise _Unmet(error.response.get("Item") or {}) from None
+            found: Any = error.response.get("Item")
+            raise _Unmet(found or {}) from None
         attributes: Item = answer["Attributes"]
         return attributes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -22,9 +23,10 @@ from fmops.assistant.spending import Purse
 from fmops.assistant.wire import ChatMessage
 from fmops.budgets import Budgets, BudgetSettings, CounterTable, Unit
 from fmops.telemetry.model import MeasuredChatBedrock, metered
-from tests.assistant.test_service import BAD, Model, Service, call, events
+from tests.assistant.test_service import BAD, Model, Service, Verifier, call, events
 from tests.budgets.table import NAME as TABLE
 from tests.budgets.table import Clock, Table
+from tests.review.page import served
 
 DAY, MONTH, MINUTE = "2026-11-28", "2026-11", "2026-11-28T12:00"
 KEY = "a key of sixteen characters"
@@ -382,3 +384,40 @@ def test_a_measured_model_call_reports_its_usage_whatever_becomes_of_its_answer(
         list(model.stream("Hello"))
     list(model.stream("Hello"))
     assert [each["total_tokens"] for each in reported] == [7]
+
+
+def token(name: str) -> str:
+    """As the page reads it: claims in the middle."""
+    claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
+    return f"x.{claims}.{name}"
+
+
+@pytest.mark.browser
+def test_the_page_says_what_is_left_and_that_a_budget_is_spent(
+    browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from playwright.sync_api import expect
+
+    carla = Principal("subject-1", "carla", frozenset(), False, "good", {})
+    monkeypatch.setattr(Verifier, "verify", lambda *_: carla)
+    it = Metered(
+        {"user": {"tokens_per_day": 600, "requests_per_minute": 2}},
+        asks("look_up"),
+        said("It is fine."),
+        asks("look_up"),
+    )
+    with served(it.app) as address:
+        page = browser.new_page()
+        page.goto(f"{address}/#token={token('carla')}")
+        for answer, left in (
+            ("It is fine.", "81 % of your budget for today is left · 1 of 2 requests are left this minute"),
+            ("Your budget for today is used up", "% of your budget for today is left · 0 of 2 requests"),
+            ("Your limit of 2 requests a minute is used up", "0 of 2 requests are left this minute"),
+        ):
+            page.locator("#question").fill("Is it fine?")
+            page.keyboard.press("Enter")
+            expect(page.locator(".assistant").last.locator("p")).to_contain_text(answer)
+            expect(page.locator("#budget")).to_contain_text(left)
+        expect(page.locator(".assistant").nth(1)).to_have_class("turn assistant blocked")
+        expect(page.locator(".assistant").nth(1)).to_contain_text("ended: the budget is used up")
+        expect(page.locator(".assistant").nth(2)).to_have_class("turn assistant blocked")
