@@ -190,9 +190,11 @@ class Budgets:
             raise CountersUnavailable
         try:
             answer = ask(*arguments)
-        except _AWAY:
-            self._failures += 1
-            self._ask_again = time.monotonic() + PAUSE_SECONDS
+        except _AWAY as error:
+            # What is refused is refused at once, and may be about one counter, as when that is throttled.
+            if not _is_refused(error):
+                self._failures += 1
+                self._ask_again = time.monotonic() + PAUSE_SECONDS
             raise
         except NoRoomError:
             self._failures = 0
@@ -229,3 +231,10 @@ class Budgets:
         action = "allow" if self._allow else "refuse"
         instruments().budget_unavailable.add(1, {names.BUDGET_ACTION: action})
         _log.warning("budgets are not counted (%s): %s", action, type(error).__name__)
+
+
+def _is_refused(error: Exception) -> bool:
+    if not isinstance(error, ClientError):
+        return False
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500)
+    return status < 500

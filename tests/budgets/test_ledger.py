@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from fmops.budgets import (
@@ -261,6 +262,25 @@ async def test_counters_that_do_not_answer_are_not_asked_each_time() -> None:
             await it.reserve(deployment(tokens_per_day=1_000), CALL)
     await it.drain()
     assert table.calls["asked"] <= 2 * FAILURES
+
+
+@pytest.mark.parametrize(("status", "asked"), [(400, 50), (500, FAILURES)])
+async def test_a_counter_that_is_throttled_does_not_stop_the_others(status: int, asked: int) -> None:
+    class Throttled:
+        calls = 0
+
+        def update_item(self, **_: Any) -> Any:
+            self.calls += 1
+            details = {"Error": {"Code": "X"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+            raise ClientError(details, "UpdateItem")
+
+    table = Throttled()
+    it = Budgets(CounterTable(table, NAME), clock=Clock())
+    it.settle = lambda *_: None  # type: ignore[method-assign] # what it asks is not counted here
+    for _ in range(50):
+        with pytest.raises(CountersUnavailable):
+            await it.reserve(deployment(tokens_per_day=1_000), CALL)
+    assert table.calls == asked
 
 
 class Book:
