@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_certificatemanager as acm
@@ -24,6 +25,7 @@ from constructs.own_domain import OwnDomain
 from constructs.records_table import RecordsTable
 from constructs.streaming_api import StreamingApi
 from constructs.web_firewall import WebFirewall
+from pydantic import BaseModel
 
 from collector import config as collector_config
 from collector.template import Option, compose
@@ -274,7 +276,7 @@ class Assistant(FmopsStack):
     def _budget_environment(self) -> dict[str, str]:
         if self.budgets is None:
             return {}
-        limits = self._settings.assistant.budgets.model_dump_json(exclude_none=True)
+        limits = json.dumps(_without_unset(self._settings.assistant.budgets))
         return {"FMOPS_BUDGETS_TABLE": self.budgets.table.table_name, "FMOPS_BUDGETS": limits}
 
     def _balanced_environment(self) -> dict[str, str]:
@@ -405,3 +407,14 @@ class Assistant(FmopsStack):
         app.scale_on_requests(front_door.target_group)
         self._build_firewall(front_door.load_balancer.load_balancer_arn)
         CfnOutput(self, "AssistantUrl", value=front_door.url)
+
+
+def _without_unset(value: Any) -> Any:
+    """A section of the settings as plain values, as short as it can be: Lambda's environment holds 4 KB."""
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: each for name, inner in value.items() if (each := _without_unset(inner)) not in (None, "", {})
+    }

@@ -81,14 +81,14 @@ def refused(refusal: Refusal, now: float) -> Failure:
     return Failure(
         429,
         RATE if rate else QUOTA,
-        message(refusal),
+        message(refusal, now),
         kind=refusal.unit.value if rate else QUOTA,
         retry_after=max(1, math.ceil(counter.ends - now)),
         headers=told if rate and not refusal.fits_never else {**told, **NO_RETRY},
     )
 
 
-def message(refusal: Refusal) -> str:
+def message(refusal: Refusal, now: float) -> str:
     """Which budget is spent, and when it starts anew."""
     counter, unit = refusal.counter, refusal.unit
     if refusal.fits_never:
@@ -99,16 +99,22 @@ def message(refusal: Refusal) -> str:
         )
     if counter.window is Window.MINUTE:
         what = _amount(unit, refusal.limit)
-        return f"{_sentence(_whose(counter))} of {what} a minute is used up. It starts anew at {_clock(counter.ends)}."
+        return f"{_sentence(_whose(counter))} of {what} a minute is used up: try again in {seconds(counter.ends - now)}."
     spent = f"{_sentence(_whose(counter))} {_when(counter)} is used up"
     return (
         f"{spent}: what is left is not enough for another answer. It starts anew at {_clock(counter.ends)}."
     )
 
 
-def duration(seconds: float) -> str:
+def seconds(wait: float) -> str:
+    """A short time, in words."""
+    whole = max(1, math.ceil(wait))
+    return f"{whole} second{'s' if whole > 1 else ''}"
+
+
+def duration(wait: float) -> str:
     """Seconds as OpenAI's headers have them: ``1s``, ``6m0s``, ``5h12m3s``."""
-    whole = max(0, math.ceil(seconds))
+    whole = max(0, math.ceil(wait))
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
 

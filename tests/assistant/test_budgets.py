@@ -118,9 +118,7 @@ def test_requests_above_the_limit_of_a_minute_are_refused_before_the_first_byte(
     assert response.headers["content-type"] == "application/json"
     body = response.json()["error"]
     assert (body["type"], body["code"], body["param"]) == ("requests", "rate_limit_exceeded", None)
-    assert body["message"] == (
-        "Your limit of 1 request a minute is used up. It starts anew at 12:01 UTC on 28 November 2026."
-    )
+    assert body["message"] == ("Your limit of 1 request a minute is used up: try again in 48 seconds.")
     assert response.headers["retry-after"] == "48"
     assert response.headers["x-ratelimit-reset-requests"] == "48s"
     assert "x-should-retry" not in response.headers

@@ -17,6 +17,7 @@ from fmops.budgets import BudgetSettings, Limits, Unit, Window, accounts, estima
 from fmops.budgets.amounts import at_most, dearest
 from fmops.telemetry.metrics import instruments
 from fmops.telemetry.prices import prices
+from stacks.assistant import _without_unset
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
@@ -109,7 +110,7 @@ def test_the_settings_of_a_deployment_are_those_of_the_runtime() -> None:
         "when_unavailable": "allow",
     }
     deployed = settings.Budgets.model_validate(given)
-    parsed = BudgetSettings.model_validate_json(deployed.model_dump_json(exclude_none=True))
+    parsed = BudgetSettings.model_validate(_without_unset(deployed))
     assert parsed.model_dump() == deployed.model_dump()
     assert parsed.limited and deployed.limited
     nothing: dict[str, Any] = {"user": {}, "deployment": {}}
