@@ -69,13 +69,8 @@ class Purse:
         if not self._settings.team_claim:
             return sorted(principal.groups)
         claim = principal.claims.get(self._settings.team_claim)
-        return (
-            sorted({str(name) for name in claim})
-            if isinstance(claim, list)
-            else [claim]
-            if isinstance(claim, str)
-            else []
-        )
+        named = claim if isinstance(claim, list) else [claim]
+        return sorted({str(name) for name in named if isinstance(name, str | int) and name != ""})
 
 
 class Spending:

@@ -22,6 +22,8 @@ from fmops.budgets.windows import Window
 
 HOLD_SECONDS = 900
 """For which a reservation stands: longer than any model call, and as long as a request may take on Lambda."""
+MARK_SECONDS = 3_600
+"""For which a mark tells that a late settlement was applied."""
 SKEW_SECONDS = 60
 """By which the clocks of two tasks may differ."""
 KEEP_SECONDS = 2 * 86_400
@@ -150,7 +152,7 @@ class CounterTable:
 
         A mark takes its place for a while: it tells both from an attempt that was applied.
         """
-        mark = _text(Amount(), int(now) + HOLD_SECONDS)
+        mark = _text(Amount(), int(now) + MARK_SECONDS)
         try:
             item = self._change(
                 hold.counter,

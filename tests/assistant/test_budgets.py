@@ -326,6 +326,8 @@ def test_counters_that_go_away_within_a_turn_end_it_with_an_error() -> None:
         ({"teams": {"others": {"tokens_per_day": 1_000}}}, {}, []),
         ({"team": {"tokens_per_day": 1_000}, "team_claim": "cost_centre"}, {"cost_centre": "4711"}, ["4711"]),
         ({"team": {"tokens_per_day": 1_000}, "team_claim": "units"}, {"units": ["a", "b", "a"]}, ["a", "b"]),
+        ({"team": {"tokens_per_day": 1_000}, "team_claim": "units"}, {"units": 4711}, ["4711"]),
+        ({"team": {"tokens_per_day": 1_000}, "team_claim": "units"}, {"units": ["", None, 7]}, ["7"]),
         ({"team": {"tokens_per_day": 1_000}, "team_claim": "units"}, {}, []),
     ],
 )
