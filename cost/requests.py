@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,8 +16,6 @@ THOUSAND = 1000
 MEBIBYTES_OF_GB = 1024
 CHECK_GROUPS = 2
 """Kinds of checks that one `InvokeGuardrailChecks` of ours asks for, unless its options say: content and prompt attack."""
-COUNTERS = 2
-"""Of a model call, as the settings have it by default: the user's and the deployment's."""
 FIREHOSE_STEP_KB = 5
 
 
@@ -33,6 +32,7 @@ def requests(templates: Mapping[str, Template], prices: Prices) -> tuple[list[Li
         *_guardrails(stack, environment, prices, unpriced),
         *_compute(templates, prices),
         *_platform(templates, prices),
+        *_budgets(stack, environment, prices),
     ]
     return lines, unpriced
 
@@ -161,19 +161,19 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
     if stack := present.get("AWS::DynamoDB::Table"):
         reads = THOUSAND * usage.tool_calls / 1e6 * prices.of("dynamodb", "million_reads")
         yield Line(stack, "tables", reads)
-    if stack := _counts_budgets(templates):
-        writes = THOUSAND * usage.model_calls * COUNTERS * 2 / 1e6 * prices.of("dynamodb", "million_writes")
-        yield Line(stack, "budgets, counted before and after each model call", writes)
     if stack := present.get("AWS::ECS::Service") or present.get("AWS::ApiGateway::RestApi"):
         yield Line(stack, "traces", THOUSAND / 1e6 * prices.of("xray", "million_traces"))
         yield Line(stack, "logs", THOUSAND * usage.log_kb / 1e6 * prices.of("cloudwatch", "log_gb"))
 
 
-def _counts_budgets(templates: Mapping[str, Template]) -> str | None:
-    """The stack with the table of counters, which is known by its key."""
-    for stack, template in templates.items():
-        for resource in template["Resources"].values():
-            keys = resource.get("Properties", {}).get("KeySchema", [])
-            if resource["Type"] == "AWS::DynamoDB::Table" and keys[0]["AttributeName"] == "account":
-                return stack
-    return None
+def _budgets(stack: str, environment: Mapping[str, Any], prices: Prices) -> Iterator[Line]:
+    """One counter for each window that a user, their team and the deployment have limits in."""
+    limits = json.loads(environment.get("FMOPS_BUDGETS", "{}"))
+    counters = sum(
+        len({limit.rpartition("_")[2] for limit in limits.get(scope, ())})
+        for scope in ("user", "team", "deployment")
+    )
+    if counters:
+        changes = THOUSAND * prices.request.model_calls * 2 * counters
+        usd = changes / 1e6 * prices.of("dynamodb", "million_writes")
+        yield Line(stack, "budgets, counted before and after each model call", usd)

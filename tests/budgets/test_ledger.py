@@ -364,3 +364,59 @@ async def test_lost_requests_and_answers_count_nothing_twice(seed: int) -> None:
         it._try_again()
         await it.drain()
     assert table.used("deployment", DAY) == {Unit.REQUESTS: 60, Unit.TOKENS: sum(spent), Unit.MONEY: 180}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_with_time_and_deaths_the_arithmetic_agrees_with_a_simulation(seed: int) -> None:
+    """Time passes, calls outlive their reservations, and some processes never settle: the same are refused at every step."""
+    chance = random.Random(seed)
+    table, clock = Table(), Clock()
+    it = budgets(table, clock)
+    mine = deployment(tokens_per_minute=2_000, tokens_per_day=9_000)
+    open_: dict[int, tuple[int, float]] = {}
+    """Tokens and time of each reservation that nobody has settled."""
+    spent: list[tuple[int, float]] = []
+    """Tokens, and the time of the reservation that they were settled for."""
+    under_way: dict[int, Reservation] = {}
+    outcomes = {"reserved": 0, "refused": 0, "settled": 0, "settled late": 0, "died": 0}
+
+    def counted(seconds: int) -> int:
+        held = [
+            (tokens, at)
+            for tokens, at in open_.values()
+            if clock.now <= int(at) + HOLD_SECONDS + SKEW_SECONDS
+        ]
+        return sum(tokens for tokens, at in [*held, *spent] if at // seconds == clock.now // seconds)
+
+    for number in range(150):
+        clock.now += chance.choice([0.5, 3, 20, 70, 400, 1_200])
+        step = chance.random()
+        if under_way and step < 0.4:
+            chosen = chance.choice(list(under_way))
+            reservation, (_, at) = under_way.pop(chosen), open_.pop(chosen)
+            outcomes["settled late" if clock.now > at + HOLD_SECONDS else "settled"] += 1
+            actual = chance.randrange(0, 300)
+            it.settle(reservation, Amount(tokens=actual))
+            await it.drain()
+            spent.append((actual, at))
+        elif under_way and step < 0.5:
+            under_way.pop(chance.choice(list(under_way)))
+            outcomes["died"] += 1
+        else:
+            tokens = chance.randrange(1, 1_200)
+            fits = counted(60) + tokens <= 2_000 and counted(86_400) + tokens <= 9_000
+            try:
+                under_way[number] = await it.reserve(mine, Amount(tokens=tokens))
+            except BudgetExceeded:
+                outcomes["refused"] += 1
+                await it.drain()
+                assert not fits, number
+            else:
+                outcomes["reserved"] += 1
+                assert fits, number
+                open_[number] = (tokens, clock.now)
+    assert all(outcomes.values()), outcomes
+    while (await it.reserve(deployment(tokens_per_day=10**9), Amount())).holds[0].used[
+        Unit.TOKENS
+    ] != counted(86_400):
+        assert table.holds() > len(under_way)
