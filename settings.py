@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -274,6 +274,45 @@ class Firewall(_Section):
     """From one address; the requests above it are answered 429 until its rate has fallen."""
 
 
+class Limits(_Section):
+    """What may be spent in a window of time, which begins in UTC. A limit that is not set does not bind."""
+
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Questions, whatever number of model calls each takes."""
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """Of all model calls, in and out. While a call runs, what it may take at most counts: its input and `max_output_tokens`."""
+    tokens_per_day: Annotated[int, Field(ge=1)] | None = None
+    """From midnight."""
+    tokens_per_month: Annotated[int, Field(ge=1)] | None = None
+    """From the first of the month."""
+    usd_per_day: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """List price of the tokens (`fmops/telemetry/prices.toml`), from midnight."""
+    usd_per_month: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    """List price of the tokens, from the first of the month."""
+
+
+class Budgets(_Section):
+    """What users, teams and the whole deployment may spend on model calls (docs/budgets.md)."""
+
+    user: Limits = Limits(usd_per_day=20)
+    """Of each user."""
+    team: Limits = Limits()
+    """Of each team that `teams` does not name. Somebody in several teams spends from the budget of each."""
+    teams: dict[str, Limits] = {}
+    """Of single teams, by name."""
+    deployment: Limits = Limits(usd_per_month=1000)
+    """Of all together."""
+    team_claim: Annotated[str, Pattern(pattern=r"^\S*$")] = ""
+    """The claim of the ID token that names a user's team, or a list of them; when empty, the groups are the teams."""
+    when_unavailable: Literal["refuse", "allow"] = "refuse"
+    """While the counters do not answer: `refuse` answers 503; `allow` answers, and counts later what it can."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether any limit is set."""
+        return any(each != Limits() for each in (self.user, self.team, self.deployment, *self.teams.values()))
+
+
 class Assistant(_Section):
     """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says when which)."""
 
@@ -327,6 +366,8 @@ class Assistant(_Section):
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
     authorization: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     """`LOG_ONLY` decides and records every tool call and stops none: for trying policies, never for untrusted users."""
+    budgets: Budgets = Budgets()
+    """Limits of spending. Without any there is no table of counters."""
     playground_models: tuple[ModelId, ...] = ()
     """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
@@ -777,8 +818,13 @@ def _sentence(profile: str, detail: ErrorDetails) -> str:
 
 def _known_settings(location: Sequence[int | str]) -> list[str]:
     section: type[BaseModel] = Settings
-    for part in location:
+    parts = iter(location)
+    for part in parts:
         annotation = section.model_fields[str(part)].annotation
+        if get_origin(annotation) is dict:
+            # The next part is a key.
+            next(parts, None)
+            annotation = get_args(annotation)[1]
         assert isinstance(annotation, type) and issubclass(annotation, BaseModel)  # noqa: S101
         section = annotation
     return sorted(section.model_fields)

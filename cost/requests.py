@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -31,6 +32,7 @@ def requests(templates: Mapping[str, Template], prices: Prices) -> tuple[list[Li
         *_guardrails(stack, environment, prices, unpriced),
         *_compute(templates, prices),
         *_platform(templates, prices),
+        *_budgets(stack, environment, prices),
     ]
     return lines, unpriced
 
@@ -162,3 +164,16 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
     if stack := present.get("AWS::ECS::Service") or present.get("AWS::ApiGateway::RestApi"):
         yield Line(stack, "traces", THOUSAND / 1e6 * prices.of("xray", "million_traces"))
         yield Line(stack, "logs", THOUSAND * usage.log_kb / 1e6 * prices.of("cloudwatch", "log_gb"))
+
+
+def _budgets(stack: str, environment: Mapping[str, Any], prices: Prices) -> Iterator[Line]:
+    """One counter for each window that a user, their team and the deployment have limits in."""
+    limits = json.loads(environment.get("FMOPS_BUDGETS", "{}"))
+    counters = sum(
+        len({limit.rpartition("_")[2] for limit in limits.get(scope, ())})
+        for scope in ("user", "team", "deployment")
+    )
+    if counters:
+        changes = THOUSAND * prices.request.model_calls * 2 * counters
+        usd = changes / 1e6 * prices.of("dynamodb", "million_writes")
+        yield Line(stack, "budgets, counted before and after each model call", usd)

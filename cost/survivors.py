@@ -17,7 +17,7 @@ from cost.idle import Template
 WHY = {
     "AWS::APS::Workspace": "the metrics of the past months",
     "AWS::Cognito::UserPool": "people's accounts",
-    "AWS::DynamoDB::Table": "the desk's system of record, and approvals that wait",
+    "AWS::DynamoDB::Table": "the desk's system of record, approvals that wait, and what was spent of budgets",
     "AWS::ECR::Repository": "images that are deployed",
     "AWS::KMS::Key": "without it, nothing that it encrypted can be read",
     "AWS::Logs::LogGroup": "logs, as long as their retention says",

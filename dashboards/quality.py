@@ -15,6 +15,7 @@ def build() -> Dashboard:
     _quality(board)
     _review(board)
     _cost(board)
+    _budgets(board)
     return board
 
 
@@ -112,6 +113,52 @@ def _cost(board: Dashboard) -> None:
             "Model calls",
             [rate("gen_ai_client_operation_duration_seconds_count", "gen_ai_request_model")],
             unit="reqps",
+        ),
+    ):
+        board.with_panel(panel)
+
+
+def _budgets(board: Dashboard) -> None:
+    limit = "fmops_budget_scope, fmops_budget_window, fmops_budget_unit"
+    legend = "{{fmops_budget_scope}}, {{fmops_budget_unit}} a {{fmops_budget_window}}"
+    money = f'fmops_budget_spent_ratio{{{SERVICE}, fmops_budget_scope="deployment", fmops_budget_unit="usd"}}'
+    board.with_row(row("Budgets"))
+    for panel in (
+        number(
+            "Deployment's money spent",
+            f"max({money})",
+            unit="percentunit",
+            bad_above=0.8,
+            description="Of its limit, with what is reserved. At 100 % nothing is answered until the window ends.",
+            span=6,
+        ),
+        lines(
+            "Budgets spent",
+            [(f"max by ({limit}) (fmops_budget_spent_ratio{{{SERVICE}}})", legend)],
+            unit="percentunit",
+            description="Share of each limit. Of users and teams, the one that is nearest to its limit.",
+            span=6,
+        ),
+        lines(
+            "Refused, by budget",
+            [rate("fmops_budget_refusals_total", limit, legend=legend)],
+            unit="reqps",
+            stacked=True,
+            span=6,
+        ),
+        lines(
+            "Counters",
+            [
+                rate(
+                    "fmops_budget_unavailable_total",
+                    "fmops_budget_action",
+                    legend="away: {{fmops_budget_action}}",
+                ),
+                rate("fmops_budget_settlements_total", "fmops_budget_result"),
+            ],
+            unit="cps",
+            description="Model calls settled, and those for which DynamoDB did not answer.",
+            span=6,
         ),
     ):
         board.with_panel(panel)

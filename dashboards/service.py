@@ -16,8 +16,8 @@ from dashboards.parts import (
 )
 
 FAILED = 'fmops_interaction_finish_reason="error", error_type!="context_length_exceeded"'
-STAYED = 'fmops_interaction_finish_reason!="client_disconnect"'
-"""Interactions whose clients waited for the end, which the objective counts."""
+STAYED = 'fmops_interaction_finish_reason!~"client_disconnect|budget_exceeded"'
+"""Interactions whose clients waited for the end, and had a budget for it, which the objective counts."""
 
 
 def build() -> Dashboard:

@@ -20,8 +20,12 @@ from pydantic_core import PydanticSerializationError
 
 SCHEMA_VERSION = 1
 
-FinishReason = Literal["stop", "length", "content_filter", "client_disconnect", "error", ""]
-"""OpenAI's, and two of ours for what is no answer: the client left before the end, or something failed."""
+FinishReason = Literal[
+    "stop", "length", "content_filter", "budget_exceeded", "client_disconnect", "error", ""
+]
+"""OpenAI's, and three of ours for what is no whole answer: a budget was spent, the client left before the end, or
+something failed.
+"""
 
 
 class Record(BaseModel):

@@ -13,6 +13,7 @@ import io
 import json
 import logging
 import re
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -110,12 +111,17 @@ def _moto_backend(host: str) -> str | None:
     )
 
 
+ATOMIC = frozenset({"dynamodb"})
+"""Services that check a condition and write in one step: moto does it in two, between which another thread may write."""
+
+
 class Front:
     """The WSGI application."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
         self._moto = Moto(create_backend_app)
+        self._one_at_a_time = threading.Lock()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         _buffer_body(environ)
@@ -208,8 +214,9 @@ class Front:
             captured.update(status=int(status.split()[0]), headers=headers)
 
         try:
-            iterable = self._moto(environ, capture)
-            body = b"".join(iterable)
+            with self._one_at_a_time if service in ATOMIC else contextlib.nullcontext():
+                iterable = self._moto(environ, capture)
+                body = b"".join(iterable)
             with contextlib.suppress(AttributeError):
                 iterable.close()
         except NotImplementedError:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_certificatemanager as acm
@@ -15,6 +16,7 @@ from constructs.agent_function import AgentFunction
 from constructs.agent_service import AgentService
 from constructs.approvals_table import ApprovalsTable
 from constructs.bedrock_access import grant_invoke
+from constructs.budgets_table import BudgetsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
 from constructs.layered_guardrails import LayeredGuardrails
@@ -23,6 +25,7 @@ from constructs.own_domain import OwnDomain
 from constructs.records_table import RecordsTable
 from constructs.streaming_api import StreamingApi
 from constructs.web_firewall import WebFirewall
+from pydantic import BaseModel
 
 from collector import config as collector_config
 from collector.template import Option, compose
@@ -69,6 +72,11 @@ class Assistant(FmopsStack):
         self._observability, self._capture, self._tracking = observability, capture, tracking
         self.records = RecordsTable(self, "Records", key=foundation.lake.key, lifetime=self.lifetime)
         self.approvals = ApprovalsTable(self, "Approvals", key=foundation.lake.key, lifetime=self.lifetime)
+        self.budgets = (
+            BudgetsTable(self, "Budgets", key=foundation.lake.key, lifetime=self.lifetime)
+            if settings.assistant.budgets.limited
+            else None
+        )
         self.guardrails = self._build_guardrails()
         self.pseudonym_key = self._build_pseudonym_key()
         build = self._build_on_ecs if settings.assistant.compute == "ecs" else self._build_on_lambda
@@ -240,6 +248,7 @@ class Assistant(FmopsStack):
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
             "FMOPS_RECORDS_TABLE": self.records.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
+            **self._budget_environment(),
             "FMOPS_PSEUDONYM_KEY_SECRET": self.pseudonym_key.secret_arn,
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
@@ -263,6 +272,12 @@ class Assistant(FmopsStack):
                 else {}
             ),
         }
+
+    def _budget_environment(self) -> dict[str, str]:
+        if self.budgets is None:
+            return {}
+        limits = json.dumps(_without_unset(self._settings.assistant.budgets))
+        return {"FMOPS_BUDGETS_TABLE": self.budgets.table.table_name, "FMOPS_BUDGETS": limits}
 
     def _balanced_environment(self) -> dict[str, str]:
         """What differs behind the load balancer, which reuses connections for as long as its idle timeout."""
@@ -369,6 +384,8 @@ class Assistant(FmopsStack):
         self._tracking.mlflow.grant_read_artifacts(role)
         self.records.grant_use(role)
         self.approvals.grant_use(role)
+        if self.budgets is not None:
+            self.budgets.grant_use(role)
 
     def _build_front_door(self, app: AgentService) -> None:
         options, network = self._settings.assistant, self._foundation.network
@@ -390,3 +407,14 @@ class Assistant(FmopsStack):
         app.scale_on_requests(front_door.target_group)
         self._build_firewall(front_door.load_balancer.load_balancer_arn)
         CfnOutput(self, "AssistantUrl", value=front_door.url)
+
+
+def _without_unset(value: Any) -> Any:
+    """A section of the settings as plain values, as short as it can be: Lambda's environment holds 4 KB."""
+    if isinstance(value, BaseModel):
+        value = {name: getattr(value, name) for name in type(value).model_fields}
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: each for name, inner in value.items() if (each := _without_unset(inner)) not in (None, "", {})
+    }

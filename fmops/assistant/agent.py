@@ -13,6 +13,7 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from fmops.agent import NAME, PROMPT
+from fmops.assistant.budget_middleware import BudgetMiddleware
 from fmops.assistant.calls import CallsMiddleware
 from fmops.assistant.context import RequestContext
 from fmops.assistant.limits import ModelCallLimit
@@ -53,6 +54,7 @@ def build_agent(
             GuardrailMiddleware(guardrails),
             *([human_approval(waiting)] if waiting else []),
             authorization,
+            BudgetMiddleware(),
             CallsMiddleware(),
         ],
         context_schema=RequestContext,

@@ -15,6 +15,7 @@ from fmops.agent.tools import build_tools
 from fmops.assistant import knowledge
 from fmops.assistant.agent import build_agent
 from fmops.assistant.approvals import Approvals
+from fmops.assistant.budget_middleware import tool_tokens
 from fmops.assistant.checkpoints import WaitingRuns
 from fmops.assistant.context import record_outcome
 from fmops.assistant.conversation import Conversation
@@ -25,9 +26,11 @@ from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
+from fmops.assistant.spending import Purse
 from fmops.assistant.variant import Workbench
 from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
+from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.prompts import PromptSource, from_mlflow, packaged
@@ -39,6 +42,13 @@ from fmops.telemetry.setup import start
 
 FAST = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
 """For calls on the request path that decide or read: a slow answer there is a denial or an error."""
+COUNTERS = Config(
+    connect_timeout=0.5,
+    read_timeout=1,
+    max_pool_connections=16,
+    retries={"total_max_attempts": 2, "mode": "standard"},
+)
+"""For budgets, which every turn waits for: who has no answer by then is told so. Each call may be repeated."""
 MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 2, "mode": "standard"})
 
 
@@ -78,6 +88,8 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         seconds=settings.prompt_refresh_seconds,
     )
     prompts.start()
+    tools = build_tools(records, base, resolver.readable(authorizer), guardrails)
+    purse = _purse(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
         model=MeasuredChatBedrock(
             client=bedrock,
@@ -86,7 +98,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
             temperature=0,
             region_name=settings.region,
         ),
-        tools=build_tools(records, base, resolver.readable(authorizer), guardrails),
+        tools=tools,
         guardrails=guardrails,
         authorization=AuthorizationMiddleware(
             authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
@@ -111,6 +123,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         raw_sink=raw_sink,
         trace_content=bool(settings.content_traces_endpoint),
         max_output_tokens=settings.max_output_tokens,
+        purse=purse,
     )
     verifier = TokenVerifier(
         issuer=settings.oidc_issuer,
@@ -146,6 +159,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
             guardrails=settings.guardrails,
             models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
             packaged=packaged(NAME, PROMPT),
+            purse=purse,
         )
         if settings.tracking_uri
         else None
@@ -164,6 +178,27 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         on_stop=[prompts.stop, stop_telemetry],
     )
     return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app
+
+
+def _purse(
+    settings: AssistantSettings,
+    session: boto3.Session,
+    pseudonyms: Pseudonyms,
+    prompts: PromptSource,
+    tools: int,
+) -> Purse | None:
+    """``tools`` is how many tokens their descriptions take."""
+    if not settings.budgets_table:
+        return None
+    table = CounterTable(session.client("dynamodb", config=COUNTERS), settings.budgets_table)
+    return Purse(
+        Budgets(table, when_unavailable=settings.budgets.when_unavailable),
+        settings.budgets,
+        pseudonyms,
+        model_id=settings.model_id,
+        max_output_tokens=settings.max_output_tokens,
+        overhead=lambda: estimated_tokens([prompts.current.template]) + tools,
+    )
 
 
 def _secret(session: boto3.Session, arn: str) -> str:

@@ -39,8 +39,15 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
                 error(message, "invalid_request_error", code="model_not_found", param="model"), 404
             )
         interaction = conversation.begin(principal, body.session, streamed=body.stream)
-        answer = conversation.answer(principal, body.messages, interaction, max_tokens=body.max_tokens)
         headers = {INTERACTION_HEADER: interaction.interaction_id, "cache-control": "no-store"}
+        limit = body.max_tokens
+        # Before the first byte of an answer: a stream that has begun has no status any more.
+        spending = await conversation.admit(principal, body.messages, interaction, max_tokens=limit)
+        if spending is not None:
+            headers |= spending.headers()
+        answer = conversation.answer(
+            principal, body.messages, interaction, max_tokens=limit, spending=spending
+        )
         if body.stream:
             events = _events(interaction, answer, include_usage=body.include_usage)
             return AnswerStream(answer, events, headers)

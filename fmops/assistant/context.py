@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fmops.assistant.identity import Principal
 from fmops.authorization import ApprovedCall, Decision
@@ -20,6 +20,9 @@ from fmops.interaction import (
     Interaction,
 )
 from fmops.prompts import Prompt
+
+if TYPE_CHECKING:
+    from fmops.assistant.spending import Spending
 
 CHANNEL = "chat"
 
@@ -44,6 +47,8 @@ class RequestContext:
     """What each model call of this turn may write at most, where the caller asks for less than the deployment allows."""
     finish: FinishReason = ""
     """How the last model call ended."""
+    spending: Spending | None = None
+    """On the budgets; nothing is counted without one."""
     prompt: Prompt | None = None
     """Of this turn, from its first model call on."""
 

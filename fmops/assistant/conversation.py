@@ -25,10 +25,12 @@ from fmops.assistant.context import RequestContext, current_interaction
 from fmops.assistant.ending import conclude, tell
 from fmops.assistant.failures import (
     MALFORMED,
+    AnswerFailedError,
     ModelUnavailableError,
     answer_error,
 )
 from fmops.assistant.identity import Principal, Pseudonyms
+from fmops.assistant.spending import BudgetExceededError, Purse, Spending
 from fmops.assistant.waiting import WaitingRoom
 from fmops.assistant.wire import ChatMessage
 from fmops.capture import FirehoseSink
@@ -87,7 +89,9 @@ class Conversation:
         raw_sink: FirehoseSink | None = None,
         trace_content: bool = False,
         max_output_tokens: int | None = None,
+        purse: Purse | None = None,
     ) -> None:
+        self._purse = purse
         self._max_output_tokens = max_output_tokens
         self._runs: set[Run] = set()
         self._raw_sink = raw_sink
@@ -127,6 +131,33 @@ class Conversation:
         span.set_attribute(names.USER_HASH, interaction.user)
         return interaction
 
+    async def admit(
+        self,
+        principal: Principal,
+        messages: Sequence[ChatMessage],
+        interaction: Interaction,
+        *,
+        max_tokens: int | None = None,
+    ) -> Spending | None:
+        """Reserve what the turn's first model call may cost; None without budgets.
+
+        Raises ``AnswerFailedError``, after the interaction was captured: without its text, which nothing has vetted.
+        """
+        if self._purse is None:
+            return None
+        spending = self._purse.open(principal)
+        try:
+            await spending.admit([message.text for message in messages], max_tokens)
+        except AnswerFailedError as refused:
+            if isinstance(refused, BudgetExceededError):
+                interaction.finish_reason = "budget_exceeded"
+            else:
+                conclude(interaction, refused, "")
+            self.record(interaction)
+            refused.interaction = interaction
+            raise
+        return spending
+
     def answer(
         self,
         principal: Principal,
@@ -134,13 +165,14 @@ class Conversation:
         interaction: Interaction,
         *,
         max_tokens: int | None = None,
+        spending: Spending | None = None,
     ) -> Answer:
         """The vetted pieces of the answer, which begins now. A block is an answer, not an error.
 
         Reading it raises ``AnswerFailedError``. ``max_tokens`` is what the caller wants at most, if that is less than
         the deployment allows.
         """
-        context = RequestContext(principal, interaction)
+        context = RequestContext(principal, interaction, spending=spending)
         if max_tokens and (self._max_output_tokens is None or max_tokens < self._max_output_tokens):
             context.max_tokens = max_tokens
         return self._begun(context, self._turn(messages, context), typed=messages[-1].text)
@@ -152,7 +184,11 @@ class Conversation:
         context: RequestContext,
         verdict: Literal["approve", "reject"],
     ) -> Answer:
-        """What the agent says after a waiting call was decided: it runs as the approver's, and nothing else does."""
+        """What the agent says after a waiting call was decided: it runs as the approver's, and nothing else does.
+
+        It is the approver's budget too; one that is spent stops what the model says of the call, and not the call.
+        """
+        context.spending = self._purse.open(context.principal) if self._purse else None
         return self._begun(context, self._rest_of_turn(thread_id, interrupt_id, context, verdict))
 
     def _begun(self, context: RequestContext, pieces: Pieces, *, typed: str = "") -> Answer:
@@ -174,6 +210,8 @@ class Conversation:
 
         def ended(how: BaseException | Cut | None) -> None:
             self._runs.discard(run)
+            if context.spending is not None:
+                context.spending.close()
             interaction.output = "".join(said)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             conclude(interaction, how, context.finish)
@@ -196,12 +234,20 @@ class Conversation:
     async def flush(self) -> None:
         """Wait until what was captured so far is delivered, or in the spool."""
         await asyncio.gather(*self._captures, return_exceptions=True)
+        await self.flush_budgets()
         sinks = [self._sink, *([self._raw_sink] if self._raw_sink else [])]
         await asyncio.gather(*(asyncio.to_thread(sink.flush) for sink in sinks))
+
+    async def flush_budgets(self) -> None:
+        """Wait until what was spent so far is counted."""
+        if self._purse is not None:
+            await self._purse.budgets.drain()
 
     async def close(self) -> None:
         """End the answers under way, wait for the captures, then deliver or spool what is left."""
         await stop(self._runs)
+        if self._purse is not None:
+            await self._purse.budgets.close()
         await asyncio.gather(*self._captures, return_exceptions=True)
         await asyncio.to_thread(self._sink.close)
         if self._raw_sink is not None:

@@ -8,8 +8,8 @@ Told by who raised an error, the layer around it and the operation, never by its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from botocore.eventstream import ParserError
@@ -96,6 +96,7 @@ class Failure:
     param: str | None = None
     retry_after: int | None = None
     error_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 INTERNAL = Failure(500, "internal_error", "The assistant failed: try again.")
@@ -119,7 +120,7 @@ class ModelUnavailableError(AnswerFailedError):
 
 def explain(error: BaseException, model_id: str = "") -> Failure | None:
     """What to tell of ``error``; None for a fault of our own, of which a caller learns no more than that."""
-    chain = list(_chain(error))
+    chain = list(causes(error))
     call = next((each for each in chain if isinstance(each, CallFailedError)), None)
     within = chain[chain.index(call) + 1 :] if call else chain
     if call and call.tool:
@@ -137,7 +138,7 @@ def cause_of(error: BaseException) -> str:
     """The name of the type of what failed at first hand."""
     return next(
         type(each).__name__
-        for each in _chain(error)
+        for each in causes(error)
         if not isinstance(each, CallFailedError) or not each.__cause__
     )
 
@@ -153,7 +154,7 @@ def answer_error(error: BaseException, model_id: str) -> AnswerFailedError | Non
     return kind(failure.message, failure)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException) -> Iterator[BaseException]:
     """An error, and what led to it; of a group, its first."""
     seen: set[int] = set()
     at: BaseException | None = error

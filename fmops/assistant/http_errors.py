@@ -60,7 +60,7 @@ def body_of(failure: Failure, interaction: Interaction | None = None) -> dict[st
 
 def failed(failure: Failure, interaction: Interaction | None = None) -> JSONResponse:
     """The answer to a request that failed."""
-    headers = {"cache-control": "no-store"}
+    headers = {"cache-control": "no-store", **failure.headers}
     if failure.retry_after is not None:
         headers["retry-after"] = str(failure.retry_after)
     if interaction is not None:

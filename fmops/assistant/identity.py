@@ -192,6 +192,9 @@ class Pseudonyms:
         """A session belongs to its user: the same session id of two users is two sessions."""
         return self._hash("session", f"{subject}\0{session}")
 
+    def team(self, name: str) -> str:
+        return self._hash("team", name)
+
     def _hash(self, kind: str, value: str) -> str:
         digest = hmac.new(self._key, f"{kind}\0{value}".encode(), hashlib.sha256)
         return digest.hexdigest()[:32]

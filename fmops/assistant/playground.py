@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol
 
+from langchain_core.messages.ai import UsageMetadata
+
 from fmops.agent import CASES, NAME
 from fmops.assistant.authorization import ToolResolver
 from fmops.assistant.context import RequestContext
+from fmops.assistant.failures import AnswerFailedError
 from fmops.assistant.identity import Principal
+from fmops.assistant.spending import Purse, Spending
 from fmops.assistant.variant import Answer, Variant, Workbench
 from fmops.authorization import Authorizer
 from fmops.evaluation.cases import Case, load
@@ -74,7 +78,9 @@ class Playground:
         guardrails: GuardrailSettings,
         models: Sequence[str],
         packaged: Prompt,
+        purse: Purse | None = None,
     ) -> None:
+        self._purse = purse
         self._make_bench, self._make_registry = bench, registry
         self._authorizer, self._resolver = authorizer, resolver
         self._settings, self.models, self._packaged = guardrails, tuple(models), packaged
@@ -119,8 +125,10 @@ class Playground:
             ],
         }
 
-    async def answers(self, case_id: str, tries: Sequence[Try]) -> list[Answer]:
-        """What each variant answers to a case, asked at once.
+    async def answers(
+        self, case_id: str, tries: Sequence[Try], principal: Principal | None = None
+    ) -> list[Answer]:
+        """What each variant answers to a case, asked at once, on the budgets of ``principal``.
 
         Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and ``AnswerFailedError``.
         """
@@ -143,7 +151,37 @@ class Playground:
         ]
         bench, engine = await asyncio.to_thread(self._the_parts)
         assistants = [await asyncio.to_thread(bench.assistant, each, engine) for each in variants]
-        return list(await asyncio.gather(*(each.answer(case.caller, case.question) for each in assistants)))
+        spendings = await self._admit(principal, case, tries)
+        try:
+            answers = list(
+                await asyncio.gather(*(each.answer(case.caller, case.question) for each in assistants))
+            )
+            for spending, answer in zip(spendings, answers, strict=False):
+                usage = UsageMetadata(
+                    input_tokens=answer.input_tokens,
+                    output_tokens=answer.output_tokens,
+                    total_tokens=answer.input_tokens + answer.output_tokens,
+                )
+                spending.settle(await spending.call(0), usage)
+        except BaseException:
+            for spending in spendings:
+                spending.keep()
+            raise
+        return answers
+
+    async def _admit(self, principal: Principal | None, case: Case, tries: Sequence[Try]) -> list[Spending]:
+        """Reserve a model call for each; what further calls of its turn cost is counted when it is over."""
+        if self._purse is None or principal is None:
+            return []
+        spendings = [self._purse.open(principal, each.model_id) for each in tries]
+        try:
+            for spending, each in zip(spendings, tries, strict=True):
+                await spending.admit([each.template, case.question])
+        except AnswerFailedError:
+            for spending in spendings:
+                spending.close()
+            raise
+        return spendings
 
     def save(self, template: str, message: str, by: str) -> Prompt:
         """A new version, or the newest one when it says the same. Raises ``PromptError`` for what cannot serve."""

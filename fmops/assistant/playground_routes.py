@@ -79,9 +79,9 @@ def add_playground_routes(app: FastAPI, playground: Playground) -> None:
             return _away(away)
 
     @app.post("/v1/playground/tries")
-    async def tried(body: TriesRequest, _: Admitted) -> dict[str, Any]:
+    async def tried(body: TriesRequest, _: Admitted, principal: Caller) -> dict[str, Any]:
         variants = [Try(each.template, each.model_id, each.version) for each in body.variants]
-        answers = await playground.answers(body.case_id, variants)
+        answers = await playground.answers(body.case_id, variants, principal)
         return {"answers": [each.model_dump(mode="json") for each in answers]}
 
     @app.post("/v1/playground/versions", status_code=201, response_model=None)

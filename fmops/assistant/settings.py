@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.assistant.admission import MAX_BODY_BYTES
 from fmops.assistant.limits import MAX_OUTPUT_TOKENS
+from fmops.budgets import BudgetSettings
 from fmops.guardrails import GuardrailSettings
 from fmops.telemetry.instrumentors import Instrumentor
 
@@ -53,6 +54,8 @@ class AssistantSettings(BaseSettings):
     approvals_table: str = Field(
         min_length=1, description="calls that wait for a human, and their checkpoints"
     )
+    budgets_table: str = Field(default="", description="of what was spent; budgets are off when empty")
+    budgets: BudgetSettings = BudgetSettings()
     authorization_mode: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     spool_directory: Path
     flush_each_request: bool = Field(

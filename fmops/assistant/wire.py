@@ -46,7 +46,7 @@ def completion(interaction: Interaction, text: str) -> dict[str, Any]:
             {
                 "index": 0,
                 "message": {"role": "assistant", "content": text},
-                "finish_reason": interaction.finish_reason,
+                "finish_reason": _finish(interaction.finish_reason),
                 "logprobs": None,
             }
         ],
@@ -71,7 +71,7 @@ def chunk(
         "object": "chat.completion.chunk",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish_reason, "logprobs": None}],
+        "choices": [{"index": 0, "delta": delta, "finish_reason": _finish(finish_reason), "logprobs": None}],
     }
     if usage_follows:
         event |= {"usage": None}
@@ -101,6 +101,7 @@ def details(interaction: Interaction) -> dict[str, Any]:
             if decision.reason == "needs_approval" and decision.approval_id
         ],
         "tools": [call.model_dump(include={"name", "status"}) for call in interaction.tool_calls],
+        "budget_exceeded": interaction.finish_reason == "budget_exceeded",
         "prompt": f"{interaction.prompt_name} {interaction.prompt_version}",
         "trace_id": interaction.trace_id,
     }
@@ -114,6 +115,11 @@ def error(
     if interaction is not None:
         body |= {"interaction_id": interaction.interaction_id, "trace_id": interaction.trace_id}
     return {"error": body}
+
+
+def _finish(reason: str | None) -> str | None:
+    """As OpenAI's clients know it, some of which refuse what they do not: a spent budget is a limit of the answer."""
+    return "length" if reason == "budget_exceeded" else reason
 
 
 def _usage(interaction: Interaction) -> dict[str, int]:

@@ -165,6 +165,6 @@ _ANSWERED = """
 SELECT interaction_id FROM (SELECT DISTINCT interaction_id, md5('judges' || $day || interaction_id) AS place
 FROM interactions
 WHERE record_type = 'interaction' AND starts_with(started_at, $day)
-  AND input <> '' AND output <> '' AND finish_reason NOT IN ('error', 'client_disconnect'))
+  AND input <> '' AND output <> '' AND finish_reason NOT IN ('error', 'client_disconnect', 'budget_exceeded'))
 ORDER BY place
 """

@@ -204,7 +204,7 @@ _READ_ONCE = """
 CREATE OR REPLACE TEMP TABLE read_once AS
 SELECT
   record_type, interaction_id, "user", started_at, rating, guardrails,
-  input <> '' AND output <> '' AND finish_reason NOT IN ('error', 'client_disconnect') AS answered
+  input <> '' AND output <> '' AND finish_reason NOT IN ('error', 'client_disconnect', 'budget_exceeded') AS answered
 FROM interactions
 """
 _CANDIDATES = Path(__file__).with_name("candidates.sql").read_text()

@@ -31,6 +31,14 @@ class Prompts(Protocol):
         ...
 
 
+class Budgets(Protocol):
+    """Something that says how much of each budget is spent."""
+
+    def spent(self) -> Iterable[tuple[str, str, str, float]]:
+        """Scope, window, unit, and the share of the limit."""
+        ...
+
+
 class Instruments:
     """All instruments, made once per process from the global meter provider."""
 
@@ -48,6 +56,7 @@ class Instruments:
         self._make_capture()
         self._make_models()
         self._make_prompts()
+        self._make_budgets()
         self._begin_at_zero()
 
     def watch(self, place: Waiting) -> None:
@@ -57,6 +66,10 @@ class Instruments:
     def watch_prompts(self, prompts: Prompts) -> None:
         """Observe which prompt serves, for as long as it lives."""
         self._prompts.add(prompts)
+
+    def watch_budgets(self, budgets: Budgets) -> None:
+        """Observe how much of them is spent, for as long as they live."""
+        self._budgets.add(budgets)
 
     def _make_guardrails(self) -> None:
         self.guardrail_decisions = self._counter(
@@ -133,9 +146,27 @@ class Instruments:
             names.METRIC_PROMPT_REFRESHES, "{refresh}", "Looks at the prompt registry by what came of them"
         )
 
+    def _make_budgets(self) -> None:
+        self._budgets: WeakSet[Budgets] = WeakSet()
+        self._meter.create_observable_gauge(
+            names.METRIC_BUDGET_SPENT,
+            callbacks=[self._observe_budgets],
+            unit="1",
+            description="Share of a limit that is spent or reserved; of users and teams, the largest",
+        )
+        self.budget_refusals = self._counter(
+            names.METRIC_BUDGET_REFUSALS, "{refusal}", "Model calls that a budget left no room for"
+        )
+        self.budget_unavailable = self._counter(
+            names.METRIC_BUDGET_UNAVAILABLE, "{call}", "Model calls for which the counters did not answer"
+        )
+        self.budget_settlements = self._counter(
+            names.METRIC_BUDGET_SETTLEMENTS, "{settlement}", "Settlements of reservations by result"
+        )
+
     def _begin_at_zero(self) -> None:
         """A counter that first appears at one has never increased: what alerts watch is there from the start."""
-        for reason in ("stop", "length", "content_filter", "client_disconnect", "error"):
+        for reason in ("stop", "length", "content_filter", "budget_exceeded", "client_disconnect", "error"):
             self.interactions.add(0, {names.INTERACTION_FINISH_REASON: reason})
         for rating in ("up", "down"):
             self.feedback.add(0, {names.FEEDBACK_RATING: rating})
@@ -147,6 +178,19 @@ class Instruments:
                 self.guardrail_decisions.add(0, decided)
         for result in ("loaded", "unchanged", "not_found", "invalid", "unavailable"):
             self.prompt_refreshes.add(0, {names.PROMPT_RESULT: result})
+        for scope in ("user", "team", "deployment"):
+            for window, unit in (
+                ("minute", "requests"),
+                ("minute", "tokens"),
+                ("day", "usd"),
+                ("month", "usd"),
+            ):
+                limit = {names.BUDGET_SCOPE: scope, names.BUDGET_WINDOW: window, names.BUDGET_UNIT: unit}
+                self.budget_refusals.add(0, limit)
+        for action in ("allow", "refuse"):
+            self.budget_unavailable.add(0, {names.BUDGET_ACTION: action})
+        for result in ("settled", "postponed", "failed"):
+            self.budget_settlements.add(0, {names.BUDGET_RESULT: result})
         for reason in ("policy_error", "unavailable"):
             self.authorization_errors.add(0, {names.AUTHORIZATION_REASON: reason})
 
@@ -157,6 +201,18 @@ class Instruments:
     def _observe_version(self, _: CallbackOptions) -> Iterable[Observation]:
         serving = [prompts.serving() for prompts in list(self._prompts)]
         return [Observation(version, {names.PROMPT_NAME: name}) for name, _, version in serving]
+
+    def _observe_budgets(self, _: CallbackOptions) -> Iterable[Observation]:
+        largest: dict[tuple[str, str, str], float] = {}
+        for budgets in list(self._budgets):
+            for scope, window, unit, share in budgets.spent():
+                largest[scope, window, unit] = max(share, largest.get((scope, window, unit), 0.0))
+        return [
+            Observation(
+                share, {names.BUDGET_SCOPE: scope, names.BUDGET_WINDOW: window, names.BUDGET_UNIT: unit}
+            )
+            for (scope, window, unit), share in largest.items()
+        ]
 
     def _observe_waiting(self, _: CallbackOptions) -> Iterable[Observation]:
         total: dict[str, int] = {}

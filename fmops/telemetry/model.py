@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,6 +22,20 @@ from fmops.telemetry.prices import prices
 
 CANCELLED = "cancelled"
 """``error.type`` of a call that nobody waited for until its end: its tokens are paid, but not known."""
+
+
+_meter: ContextVar[list[UsageMetadata] | None] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[list[UsageMetadata]]:
+    """The usage of each measured model call made within it that reported one, whatever became of the answer."""
+    reported: list[UsageMetadata] = []
+    before = _meter.set(reported)
+    try:
+        yield reported
+    finally:
+        _meter.reset(before)
 
 
 class MeasuredChatBedrock(ChatBedrockConverse):
@@ -111,6 +127,7 @@ class ModelCall:
 
     def __enter__(self) -> ModelCall:
         self._began = time.perf_counter()
+        self._reported = _meter.get()
         return self
 
     def first_chunk(self) -> None:
@@ -129,6 +146,8 @@ class ModelCall:
         instruments().operation_duration.record(time.perf_counter() - self._began, self._labels | failure)
         if self._usage:
             self._record_usage(self._usage)
+            if self._reported is not None:
+                self._reported.append(self._usage)
 
     def _record_usage(self, usage: UsageMetadata) -> None:
         for kind, tokens in (("input", usage["input_tokens"]), ("output", usage["output_tokens"])):

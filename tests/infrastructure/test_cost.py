@@ -155,6 +155,8 @@ def test_a_request_pays_for_its_model_its_detectors_and_its_way(assemblies: dict
     # 200, 600 and 1,200 characters: at least three units each.
     assert usd["detector pii"] == pytest.approx(1000 * (3 + 6 + 12) * 0.0001)
     assert {"Firehose", "traces", "tables"} <= usd.keys()
+    # Two model calls, each counted twice for the user and twice for the deployment.
+    assert usd["budgets, counted"] == pytest.approx(1000 * 2 * 2 * 2 * 0.625 / 1e6)
 
 
 def test_a_model_or_detector_without_a_price_is_named(assemblies: dict[str, Assembly]) -> None:

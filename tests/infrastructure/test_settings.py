@@ -112,6 +112,14 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             "(Expected 4 octets in 'home').",
         ),
         (
+            {"assistant": {"budgets": {"teams": {"desk": {"usd_per_months": 1}}}}},
+            "fmops.dev.assistant.budgets.teams.desk.usd_per_months is not a setting: use usd_per_month instead.",
+        ),
+        (
+            {"assistant": {"budgets": {"deployment": {"usd_per_month": 0}}}},
+            "fmops.dev.assistant.budgets.deployment.usd_per_month is 0, but it should be greater than 0.",
+        ),
+        (
             {"identity": {"mfa": True}},
             "fmops.dev.identity.mfa is true, but it should be 'optional' or 'required'.",
         ),

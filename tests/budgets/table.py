@@ -1,0 +1,96 @@
+"""A budgets table in moto, whose updates of an item line up as DynamoDB's do, and which can fail on the way there or back."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections import Counter as Tally
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+from fmops.budgets import Unit
+
+NAME = "budgets"
+NOON = 1_795_867_200.0
+"""2026-11-28T12:00:00Z"""
+
+
+_numbers = itertools.count()
+
+
+@cache
+def _client() -> Any:
+    """One for all tables: to make it takes longer than most tests."""
+    return boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+
+
+class Clock:
+    """A time that is set."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Table:
+    """A client of DynamoDB, as far as the budgets use it. Call it within ``moto.mock_aws``."""
+
+    def __init__(self, *, loses: float = 0.0, seed: int = 0, away: bool = False) -> None:
+        self.client, self.name = _client(), f"{NAME}-{next(_numbers)}"
+        self.client.create_table(
+            TableName=self.name,
+            KeySchema=[
+                {"AttributeName": "account", "KeyType": "HASH"},
+                {"AttributeName": "period", "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": "account", "AttributeType": "S"},
+                {"AttributeName": "period", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self.loses, self.away = loses, away
+        self.calls: Tally[str] = Tally()
+        self._random = random.Random(seed)
+        self._lock = threading.Lock()
+
+    def update_item(self, **request: Any) -> Any:
+        """Apply it once, and again when the answer is lost, as botocore's retries do."""
+        request["TableName"] = self.name
+        with self._lock:
+            self.calls["asked"] += 1
+            if self.away:
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            lost = self._random.random()
+            if lost < self.loses / 2:
+                self.calls["never arrived"] += 1
+                raise EndpointConnectionError(endpoint_url="https://dynamodb")
+            if lost < self.loses:
+                self.calls["answer lost"] += 1
+                try:
+                    self.client.update_item(**request)
+                except self.client.exceptions.ConditionalCheckFailedException:
+                    pass
+                if self._random.random() < 0.5:
+                    raise ReadTimeoutError(endpoint_url="https://dynamodb")
+            return self.client.update_item(**request)
+
+    def items(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """Every item by its key."""
+        found = self.client.scan(TableName=self.name)["Items"]
+        return {(item["account"]["S"], item["period"]["S"]): item for item in found}
+
+    def used(self, account: str, period: str) -> dict[Unit, int]:
+        """What a counter stands at."""
+        item = self.items().get((account, period), {})
+        return {unit: int(item.get(unit.value, {}).get("N", 0)) for unit in Unit}
+
+    def holds(self) -> int:
+        """How many reservations stand."""
+        return sum(name.startswith("hold#") for item in self.items().values() for name in item)
