@@ -55,9 +55,9 @@ run: setup $(CHROMIUM) $(if $(GATEWAY),.venvs/gateway/installed) ## Deploy the s
 	  $(if $(THEN),--then $(call quoted,THEN)) $(if $(PORT),--context port=$(call quoted,PORT))
 
 .PHONY: forget
-forget: setup ## Delete the records of USER=name everywhere in the deployment's lake, and prove it; AGAIN=1: what arrived after earlier requests (LOCAL=1: in a running `make run`)
-	@$(if $(AGAIN)$(filter command line,$(origin USER)),,$(error Say whose records: make forget USER=name))
-	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user $(call quoted,USER)) --environment $(ENVIRONMENT_WORD)
+forget: setup ## Delete the records of PERSON=name everywhere in the deployment's lake, and prove it; AGAIN=1: what arrived after earlier requests (LOCAL=1: in a running `make run`)
+	@$(if $(AGAIN)$(PERSON),,$(error PERSON is required: make forget PERSON=name))
+	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user $(call quoted,PERSON)) --environment $(ENVIRONMENT_WORD)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page, a preview (LOCAL=1: of the one that is serving)
