@@ -154,6 +154,7 @@ def _saturation(board: Dashboard) -> None:
             ],
         ),
         lines("Captured records", [rate("fmops_capture_records_total", "fmops_capture_result")], unit="cps"),
+        lines("Faults of capture", [rate("fmops_capture_faults_total", "error_type")], unit="cps"),
         lines(
             "Prompt version that serves",
             [

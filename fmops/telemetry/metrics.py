@@ -22,6 +22,10 @@ class Waiting(Protocol):
         """Records that wait, by place."""
         ...
 
+    def stalled(self) -> float:
+        """Return for how many seconds none of them has moved."""
+        ...
+
 
 class Prompts(Protocol):
     """Something that says which prompt serves."""
@@ -101,6 +105,15 @@ class Instruments:
             unit="{record}",
             description="Captured records that wait in memory or in the spool",
         )
+        self._meter.create_observable_gauge(
+            names.METRIC_CAPTURE_STALLED,
+            callbacks=[self._observe_stalled],
+            unit="s",
+            description="For how long records wait in memory while none of them leaves it",
+        )
+        self.capture_faults = self._counter(
+            names.METRIC_CAPTURE_FAULTS, "{fault}", "Faults of the delivery stream and the spool by type"
+        )
 
     def _make_models(self) -> None:
         self.operation_duration = self._duration(names.METRIC_OPERATION_DURATION, "Duration of a model call")
@@ -141,6 +154,8 @@ class Instruments:
             self.feedback.add(0, {names.FEEDBACK_RATING: rating})
         for result in ("delivered", "retried", "spooled", "lost"):
             self.capture_records.add(0, {names.CAPTURE_RESULT: result})
+        for kind in ("ClientError", "OSError"):
+            self.capture_faults.add(0, {names.ERROR_TYPE: kind})
         for direction in ("input", "output", "tool_arguments", "tool_results", "retrieved"):
             for action in ("allow", "flag", "redact", "block"):
                 decided = {names.GUARDRAIL_DIRECTION: direction, names.GUARDRAIL_ACTION: action}
@@ -164,6 +179,9 @@ class Instruments:
             for name, records in place.waiting().items():
                 total[name] = total.get(name, 0) + records
         return [Observation(records, {names.CAPTURE_PLACE: name}) for name, records in total.items()]
+
+    def _observe_stalled(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(max((place.stalled() for place in list(self._places)), default=0.0))]
 
     def _counter(self, name: str, unit: str, description: str) -> Counter:
         return self._meter.create_counter(name, unit=unit, description=description)
