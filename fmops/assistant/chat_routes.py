@@ -28,7 +28,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
     """Ask, and see which model there is to ask."""
 
     @app.get("/v1/models")
-    def models(_: Caller) -> dict[str, Any]:
+    async def models(_: Caller) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "fmops"}]}
 
     @app.post("/v1/chat/completions", response_model=None)

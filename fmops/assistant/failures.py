@@ -104,6 +104,21 @@ MALFORMED = Failure(
 )
 
 
+STOPPED = Failure(
+    503,
+    "server_stopping",
+    "The assistant is being replaced, and this answer was cut: ask again.",
+    retry_after=RETRY_SECONDS,
+    error_type="ServerStopped",
+)
+OUT_OF_TIME = Failure(
+    504,
+    "turn_timeout",
+    "The answer took longer than assistant.turn_seconds allows: ask for less, or try again.",
+    error_type="TurnTimeout",
+)
+
+
 class AnswerFailedError(Exception):
     """An answer failed; the message is for the caller."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from socket import socket
 from typing import Any
 
 import h11
@@ -12,7 +13,21 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fmops.assistant.admission import RECEIVE_SECONDS, SECURITY_HEADERS
+from fmops.assistant.stopping import Stop
 from fmops.assistant.wire import error
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, whose stop is under one deadline."""
+
+    def __init__(self, config: uvicorn.Config, stop: Stop, *, or_else: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._or_else = or_else
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._stop.begin(or_else=self._or_else)
+        await super().shutdown(sockets)
 
 
 class BoundedConnection(H11Protocol):

@@ -33,15 +33,21 @@ from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
+from fmops.assistant.stopping import Stop
 from fmops.assistant.wire import MODEL, FeedbackRequest
 from fmops.capture import FirehoseSink
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.interaction import Feedback
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
+from fmops.threads import Threads
 
 FEEDBACK_PER_MINUTE = 30
 """Of one person."""
+THREADS = 96
+"""For what waits for services other than the model, its checks and the captures."""
+LAST_SECONDS = 3.0
+"""Of a stop, for the last spans and metrics."""
 HEALTH = "/healthz"
 READY = "/readyz"
 
@@ -71,16 +77,23 @@ def create_app(
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
     receive_seconds: float = RECEIVE_SECONDS,
+    stop: Stop | None = None,
+    threads: int = THREADS,
 ) -> FastAPI:
     """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it."""
 
+    stopping = stop or Stop()
+    stopping.at_end_of_answers(conversation.end_answers)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # The loop's own are six on two CPUs; tools, decisions and checkpoints wait for services in them.
+        asyncio.get_running_loop().set_default_executor(Threads(threads, "waiting"))
         await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
         yield
-        await conversation.close()
-        for stop in on_stop:
-            stop()
+        await conversation.close(max(0.0, stopping.left() - LAST_SECONDS))
+        for last in on_stop:
+            last()
 
     # Another verifier than ours may wait, and gets a thread to do so.
     admit: Admit = (

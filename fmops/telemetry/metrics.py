@@ -35,6 +35,20 @@ class Prompts(Protocol):
         ...
 
 
+class UnderWay(Protocol):
+    """Something that counts the turns under way."""
+
+    under_way: int
+
+
+class Keys(Protocol):
+    """Something that knows an issuer's keys."""
+
+    def stale(self) -> float:
+        """Return for how many seconds readings have failed; 0 after one that succeeded."""
+        ...
+
+
 class Instruments:
     """All instruments, made once per process from the global meter provider."""
 
@@ -47,6 +61,7 @@ class Instruments:
             names.METRIC_FIRST_TEXT, "Time from the request to the first vetted text of its answer"
         )
         self.feedback = self._counter(names.METRIC_FEEDBACK, "{rating}", "Feedback by rating")
+        self._make_turns()
         self._make_guardrails()
         self._make_authorization()
         self._make_capture()
@@ -61,6 +76,33 @@ class Instruments:
     def watch_prompts(self, prompts: Prompts) -> None:
         """Observe which prompt serves, for as long as it lives."""
         self._prompts.add(prompts)
+
+    def watch_turns(self, turns: UnderWay) -> None:
+        """Observe how many turns are under way, for as long as it lives."""
+        self._turns.add(turns)
+
+    def watch_keys(self, keys: Keys) -> None:
+        """Observe for how long the issuer's keys could not be read, for as long as it lives."""
+        self._keys.add(keys)
+
+    def _make_turns(self) -> None:
+        self._turns: WeakSet[UnderWay] = WeakSet()
+        self._meter.create_observable_gauge(
+            names.METRIC_TURNS,
+            callbacks=[self._observe_turns],
+            unit="{turn}",
+            description="Turns under way",
+        )
+        self.turns_refused = self._counter(
+            names.METRIC_TURNS_REFUSED, "{turn}", "Turns refused, by whose limit was reached"
+        )
+        self._keys: WeakSet[Keys] = WeakSet()
+        self._meter.create_observable_gauge(
+            names.METRIC_KEYS_STALE,
+            callbacks=[self._observe_keys],
+            unit="s",
+            description="For how long readings of the issuer's keys have failed",
+        )
 
     def _make_guardrails(self) -> None:
         self.guardrail_decisions = self._counter(
@@ -150,6 +192,8 @@ class Instruments:
         """A counter that first appears at one has never increased: what alerts watch is there from the start."""
         for reason in ("stop", "length", "content_filter", "client_disconnect", "error"):
             self.interactions.add(0, {names.INTERACTION_FINISH_REASON: reason})
+        for limit in ("task", "user"):
+            self.turns_refused.add(0, {names.TURN_LIMIT: limit})
         for rating in ("up", "down"):
             self.feedback.add(0, {names.FEEDBACK_RATING: rating})
         for result in ("delivered", "retried", "spooled", "lost"):
@@ -179,6 +223,12 @@ class Instruments:
             for name, records in place.waiting().items():
                 total[name] = total.get(name, 0) + records
         return [Observation(records, {names.CAPTURE_PLACE: name}) for name, records in total.items()]
+
+    def _observe_turns(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(sum(turns.under_way for turns in list(self._turns)))]
+
+    def _observe_keys(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(max((keys.stale() for keys in list(self._keys)), default=0.0))]
 
     def _observe_stalled(self, _: CallbackOptions) -> Iterable[Observation]:
         return [Observation(max((place.stalled() for place in list(self._places)), default=0.0))]

@@ -1,0 +1,88 @@
+"""Turns under way: how many there may be at once, of a task and of a person, and how many there are."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from fmops.assistant.failures import BUSY, AnswerFailedError, Failure
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+TURNS = 48
+"""Under way at once in one process, where the deployment does not say otherwise."""
+TURNS_PER_USER = 6
+TURN_SECONDS = 90.0
+"""The budget of one turn, less than the 120 seconds for which a load balancer waits for an answer."""
+
+_FULL = "The assistant is at its limit of conversations at once: try again in {} seconds."
+_ENOUGH = "You have {} answers under way, the most at once: wait for one, then try again."
+
+
+class Turns:
+    """Counts turns, and refuses those above the limits at once. For the event loop's thread alone.
+
+    Whoever is refused is told when to try again: not all at the same moment.
+    """
+
+    def __init__(
+        self,
+        most: int = TURNS,
+        per_user: int = TURNS_PER_USER,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most = most
+        self._per_user = per_user
+        self._clock = clock
+        self._by_person: Counter[str] = Counter()
+        self.under_way = 0
+        self._counted_at = self._looked_at = clock()
+        self._turn_seconds = 0.0
+        instruments().watch_turns(self)
+
+    def enter(self, person: str, *, refuse: bool = True) -> Callable[[], None]:
+        """Count a turn; the answer ends it, once. Raises ``AnswerFailedError`` above a limit, unless told not to."""
+        if refuse and self._by_person[person] >= self._per_user:
+            self._refuse("user", 429, "rate_limit_exceeded", _ENOUGH.format(self._per_user), 1, BUSY)
+        if refuse and self.under_way >= self._most:
+            seconds = random.randint(1, 4)  # noqa: S311 - spreads the next attempts
+            self._refuse("task", 503, "overloaded", _FULL.format(seconds), seconds)
+        self._advance(1)
+        self._by_person[person] += 1
+        ended = False
+
+        def leave() -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                self._advance(-1)
+                self._by_person[person] -= 1
+                if not self._by_person[person]:
+                    del self._by_person[person]
+
+        return leave
+
+    def mean(self) -> float:
+        """Return how many turns were under way on average since this was last asked."""
+        self._advance(0)
+        seconds = self._counted_at - self._looked_at
+        mean = self._turn_seconds / seconds if seconds > 0 else float(self.under_way)
+        self._turn_seconds, self._looked_at = 0.0, self._counted_at
+        return mean
+
+    def _advance(self, turns: int) -> None:
+        now = self._clock()
+        self._turn_seconds += self.under_way * (now - self._counted_at)
+        self._counted_at = now
+        self.under_way += turns
+
+    def _refuse(
+        self, limit: str, status: int, code: str, message: str, seconds: int, kind: str = "server_error"
+    ) -> None:
+        instruments().turns_refused.add(1, {names.TURN_LIMIT: limit})
+        raise AnswerFailedError(
+            message, Failure(status, code, message, kind=kind, retry_after=seconds, error_type=code)
+        )
