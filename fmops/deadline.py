@@ -56,7 +56,8 @@ class _Inherited(Timeout):
     """What urllib3 copies for each request."""
 
     def clone(self) -> Timeout:
-        connect, read = (
-            max(_SHORTEST, at_most(float(each))) for each in (self.connect_timeout, self.read_timeout) if each
-        )
-        return Timeout(connect=connect, read=read)
+        return Timeout(connect=_within(self.connect_timeout), read=_within(self.read_timeout))
+
+
+def _within(seconds: object) -> float:
+    return max(_SHORTEST, at_most(seconds if isinstance(seconds, int | float) else left()))

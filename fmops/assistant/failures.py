@@ -7,6 +7,7 @@ Told by who raised an error, the layer around it and the operation, never by its
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -119,6 +120,9 @@ OUT_OF_TIME = Failure(
 )
 
 
+FULL = "The assistant has no room for more connections at the moment: try again."
+
+
 class AnswerFailedError(Exception):
     """An answer failed; the message is for the caller."""
 
@@ -194,6 +198,8 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
     ):
         return _no_credentials(type(error).__name__)
     name = type(error).__name__
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return Failure(503, "overloaded", FULL, retry_after=RETRY_SECONDS, error_type="NoDescriptors")
     if isinstance(error, ParamValidationError):
         return _refused(service, "", name, "")
     if isinstance(error, ReadTimeoutError | ConnectTimeoutError):

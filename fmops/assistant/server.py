@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import logging
+import time
 from collections.abc import Callable, Mapping
 from socket import socket
 from typing import Any
@@ -16,6 +19,36 @@ from fmops.assistant.admission import RECEIVE_SECONDS, SECURITY_HEADERS
 from fmops.assistant.stopping import Stop
 from fmops.assistant.wire import error
 
+LOG_SECONDS = 60.0
+"""Between two log lines about connections that could not be accepted."""
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
+
+
+class Accepting:
+    """Handles a loop's errors: a connection that finds no descriptor is logged once a minute, not once for each attempt."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged_at = float("-inf")
+        self._silent = 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
+            loop.default_exception_handler(context)
+            return
+        now = self._clock()
+        self._silent += 1
+        if now - self._logged_at >= LOG_SECONDS:
+            _log.error(
+                "connections wait, since there is no descriptor or memory left (%s): %d times",
+                errno.errorcode[error.errno],
+                self._silent,
+            )
+            self._logged_at, self._silent = now, 0
+
 
 class Server(uvicorn.Server):
     """uvicorn's, whose stop is under one deadline."""
@@ -24,6 +57,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._stop = stop
         self._or_else = or_else
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(Accepting())
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         self._stop.begin(or_else=self._or_else)

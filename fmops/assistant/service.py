@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -79,8 +79,12 @@ def create_app(
     receive_seconds: float = RECEIVE_SECONDS,
     stop: Stop | None = None,
     threads: int = THREADS,
+    beside: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> FastAPI:
-    """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it."""
+    """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it.
+
+    ``beside`` runs as long as it serves.
+    """
 
     stopping = stop or Stop()
     stopping.at_end_of_answers(conversation.end_answers)
@@ -90,7 +94,10 @@ def create_app(
         # The loop's own are six on two CPUs; tools, decisions and checkpoints wait for services in them.
         asyncio.get_running_loop().set_default_executor(Threads(threads, "waiting"))
         await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
+        running = [asyncio.ensure_future(each()) for each in beside]
         yield
+        for each in running:
+            each.cancel()
         await conversation.close(max(0.0, stopping.left() - LAST_SECONDS))
         for last in on_stop:
             last()

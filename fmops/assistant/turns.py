@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,6 +20,10 @@ TURNS_PER_USER = 6
 TURN_SECONDS = 90.0
 """The budget of one turn, less than the 120 seconds for which a load balancer waits for an answer."""
 
+METRIC = "TurnsUnderWay"
+SERVICE = "Service"
+"""The metric's dimension: it is of a service, whose tasks each report their own number."""
+MINUTE = 60.0
 _FULL = "The assistant is at its limit of conversations at once: try again in {} seconds."
 _ENOUGH = "You have {} answers under way, the most at once: wait for one, then try again."
 
@@ -86,3 +93,34 @@ class Turns:
         raise AnswerFailedError(
             message, Failure(status, code, message, kind=kind, retry_after=seconds, error_type=code)
         )
+
+
+class EmbeddedMetric:
+    """Prints the turns under way in CloudWatch's embedded metric format, which the log group makes a metric of.
+
+    Autoscaling follows it: a task that waits for a slow model is full while its CPU is idle. It needs no call and no
+    permission; metrics of OpenTelemetry go to Prometheus, where autoscaling does not look.
+    """
+
+    def __init__(self, namespace: str, service: str, turns: Turns) -> None:
+        self._namespace = namespace
+        self._service = service
+        self._turns = turns
+
+    def line(self) -> str:
+        """Return the mean since the last line."""
+        metric = {"Name": METRIC, "Unit": "Count"}
+        directive = {"Namespace": self._namespace, "Dimensions": [[SERVICE]], "Metrics": [metric]}
+        return json.dumps(
+            {
+                "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+                SERVICE: self._service,
+                METRIC: round(self._turns.mean(), 3),
+            }
+        )
+
+    async def each_minute(self) -> None:
+        """Print a line a minute."""
+        while True:
+            await asyncio.sleep(MINUTE)
+            print(self.line(), file=sys.stdout, flush=True)  # noqa: T201 - the format's way
