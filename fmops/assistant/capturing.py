@@ -70,8 +70,10 @@ class Captures:
 
     def take(self, interaction: Interaction) -> None:
         """Have the record captured, off the request path."""
-        if not self._aside(self._capture(interaction)):
-            self._put_unredacted(interaction)
+        turn = current_turn()
+        disclosed = bool(turn and turn.disclosed)
+        if not self._aside(self._capture(interaction, disclosed=disclosed)):
+            self._put_unredacted(interaction, disclosed=disclosed)
 
     def take_raw(self, record: Any) -> None:
         """Have the record of texts before redaction captured."""
@@ -111,13 +113,14 @@ class Captures:
         task.add_done_callback(self._under_way.discard)
         return True
 
-    async def _capture(self, interaction: Interaction) -> None:
+    async def _capture(self, interaction: Interaction, *, disclosed: bool) -> None:
         # The turn's budget is not the record's.
         deadline.begin(None)
         with _tracer.start_as_current_span("capture") as span:
             redacted = False
             try:
-                await self._redact_disclosed(interaction)
+                if disclosed and interaction.output:
+                    await self._redact(interaction)
                 redacted = True
                 if interaction.input:
                     await self._embed(interaction, span)
@@ -125,17 +128,16 @@ class Captures:
                 if redacted:
                     self._sink.put(interaction)
                 else:
-                    self._put_unredacted(interaction)
+                    self._put_unredacted(interaction, disclosed=disclosed)
                 raise
             await run(self._threads, self._sink.put, interaction)
 
-    async def _redact_disclosed(self, interaction: Interaction) -> None:
+    async def _redact(self, interaction: Interaction) -> None:
         """Redact what a tool disclosed for the caller's eyes: the record is for others'."""
-        turn = current_turn()
-        if turn and turn.disclosed and interaction.output:
-            begin_turn()
-            outcome = await self._guardrails.check(interaction.output, Direction.OUTPUT, observe=False)
-            interaction.output = outcome.text
+        # In a turn of its own, in which nothing was disclosed.
+        begin_turn()
+        outcome = await self._guardrails.check(interaction.output, Direction.OUTPUT, observe=False)
+        interaction.output = outcome.text
 
     async def _embed(self, interaction: Interaction, span: trace.Span) -> None:
         """Embed the question, or say in the record why not: a record without its embedding beats no record."""
@@ -157,9 +159,9 @@ class Captures:
             "interaction %s has no embedding: %s", interaction.interaction_id, interaction.embedding_error
         )
 
-    def _put_unredacted(self, interaction: Interaction) -> None:
-        """Without the time to redact it, what was disclosed to the caller alone is left out."""
-        if (turn := current_turn()) and turn.disclosed:
+    def _put_unredacted(self, interaction: Interaction, *, disclosed: bool) -> None:
+        """Put the record; without the time to redact what was disclosed to the caller alone, leave it out."""
+        if disclosed:
             interaction.output = ""
         if interaction.input and interaction.embedding is None:
             interaction.embedding_error = "ServerStopped"
