@@ -18,6 +18,9 @@ ENVIRONMENT = {
     "AWS_REGION",
     "FMOPS_PORT",
     "FMOPS_MAX_BODY_BYTES",
+    "FMOPS_MAX_TURNS",
+    "FMOPS_MAX_TURNS_PER_USER",
+    "FMOPS_TURN_SECONDS",
     "FMOPS_KEY_MAX_AGE_SECONDS",
     "FMOPS_MODEL_ID",
     "FMOPS_MAX_OUTPUT_TOKENS",
@@ -63,6 +66,9 @@ def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> No
     assistant = _container(on_ecs, "assistant")
     options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT"}
     on = {"FMOPS_KEEP_ALIVE_SECONDS"} | (options if on_ecs.profile == "everything" else set())
+    on |= (
+        {"FMOPS_TURNS_NAMESPACE"} if on_ecs.resources("AWS::ApplicationAutoScaling::ScalingPolicy") else set()
+    )
     assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | on
     assert "Secrets" not in assistant
     assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
