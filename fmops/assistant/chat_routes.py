@@ -20,6 +20,7 @@ from fmops.assistant.http_errors import INTERACTION_HEADER, body_of, failed, fai
 from fmops.assistant.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
 from fmops.interaction import Interaction
 
+CHAT = "/v1/chat/completions"
 CLIENT_LEFT = 499
 """Of an answer that nobody receives, as proxies log it."""
 
@@ -31,7 +32,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
     async def models(_: Caller) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "fmops"}]}
 
-    @app.post("/v1/chat/completions", response_model=None)
+    @app.post(CHAT, response_model=None)
     async def chat(request: Request, body: ChatRequest, principal: Caller) -> Response:
         if body.model != MODEL:
             message = f"There is no such model here; the assistant's model is {MODEL!r}."

@@ -88,7 +88,7 @@ class Conversation:
     ) -> None:
         """Any number of ``turns``, each of any length, where nobody says otherwise."""
         self._max_output_tokens = max_output_tokens
-        self._turns = turns or Turns(sys.maxsize, sys.maxsize)
+        self.turns = turns or Turns(sys.maxsize, sys.maxsize)
         self._turn_seconds = turn_seconds
         self._runs: set[Run] = set()
         self.captures = Captures(
@@ -143,7 +143,7 @@ class Conversation:
         Reading it raises ``AnswerFailedError``; so does this, when there are too many turns under way. ``max_tokens`` is
         what the caller wants at most, if that is less than the deployment allows.
         """
-        leave = self._turns.enter(principal.subject)
+        leave = self.turns.enter(principal.subject)
         context = RequestContext(principal, interaction)
         if max_tokens and (self._max_output_tokens is None or max_tokens < self._max_output_tokens):
             context.max_tokens = max_tokens
@@ -157,7 +157,7 @@ class Conversation:
         verdict: Literal["approve", "reject"],
     ) -> Answer:
         """What the agent says after a waiting call was decided: it runs as the approver's, and nothing else does."""
-        leave = self._turns.enter(context.principal.subject, refuse=False)
+        leave = self.turns.enter(context.principal.subject, refuse=False)
         return self._begun(context, self._rest_of_turn(thread_id, interrupt_id, context, verdict), leave)
 
     def _begun(

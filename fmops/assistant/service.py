@@ -23,7 +23,7 @@ from fmops.assistant.approval_routes import add_approval_routes
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
-from fmops.assistant.chat_routes import add_chat_routes
+from fmops.assistant.chat_routes import CHAT, add_chat_routes
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.failures import INTERNAL
 from fmops.assistant.http_errors import add_error_handlers, failed
@@ -112,7 +112,13 @@ def create_app(
     app = FastAPI(
         title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.add_middleware(Admission, admit=admit, max_body_bytes=max_body_bytes, receive_seconds=receive_seconds)
+    app.add_middleware(
+        Admission,
+        admit=admit,
+        max_body_bytes=max_body_bytes,
+        receive_seconds=receive_seconds,
+        full=lambda scope: conversation.turns.full() if scope["path"] == CHAT else None,
+    )
     app.state.verifier = verifier
     app.add_middleware(LastResort)
     app.add_middleware(SecurityHeaders)

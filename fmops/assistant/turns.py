@@ -52,11 +52,8 @@ class Turns:
 
     def enter(self, person: str, *, refuse: bool = True) -> Callable[[], None]:
         """Count a turn; the answer ends it, once. Raises ``AnswerFailedError`` above a limit, unless told not to."""
-        if refuse and self._by_person[person] >= self._per_user:
-            self._refuse("user", 429, "rate_limit_exceeded", _ENOUGH.format(self._per_user), 1, BUSY)
-        if refuse and self.under_way >= self._most:
-            seconds = random.randint(1, 4)  # noqa: S311 - spreads the next attempts
-            self._refuse("task", 503, "overloaded", _FULL.format(seconds), seconds)
+        if refuse and (failure := self.full() or self._enough(person)):
+            raise AnswerFailedError(failure.message, failure)
         self._advance(1)
         self._by_person[person] += 1
         ended = False
@@ -72,6 +69,22 @@ class Turns:
 
         return leave
 
+    def full(self) -> Failure | None:
+        """Return how to refuse a turn of anybody's, and count it as refused; None while there is room."""
+        if self.under_way < self._most:
+            return None
+        instruments().turns_refused.add(1, {names.TURN_LIMIT: "task"})
+        seconds = random.randint(1, 4)  # noqa: S311 - spreads the next attempts
+        message = _FULL.format(seconds)
+        return Failure(503, "overloaded", message, retry_after=seconds, error_type="overloaded")
+
+    def _enough(self, person: str) -> Failure | None:
+        if self._by_person[person] < self._per_user:
+            return None
+        instruments().turns_refused.add(1, {names.TURN_LIMIT: "user"})
+        message, code = _ENOUGH.format(self._per_user), "rate_limit_exceeded"
+        return Failure(429, code, message, kind=BUSY, retry_after=1, error_type=code)
+
     def mean(self) -> float:
         """Return how many turns were under way on average since this was last asked."""
         self._advance(0)
@@ -85,14 +98,6 @@ class Turns:
         self._turn_seconds += self.under_way * (now - self._counted_at)
         self._counted_at = now
         self.under_way += turns
-
-    def _refuse(
-        self, limit: str, status: int, code: str, message: str, seconds: int, kind: str = "server_error"
-    ) -> None:
-        instruments().turns_refused.add(1, {names.TURN_LIMIT: limit})
-        raise AnswerFailedError(
-            message, Failure(status, code, message, kind=kind, retry_after=seconds, error_type=code)
-        )
 
 
 class EmbeddedMetric:

@@ -322,7 +322,7 @@ def test_a_full_task_is_healthy_and_takes_turns_again() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_leaves_gives_its_turn_back(stream: bool) -> None:
     it, _ = endless()
-    turns = it.conversation._turns = Turns(1, 1)
+    turns = it.conversation.turns = Turns(1, 1)
     with served(it.app) as (port, _):
         with asked(port, stream=stream):
             while not turns.under_way:
