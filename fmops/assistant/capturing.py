@@ -77,7 +77,7 @@ class Captures:
 
     def take_raw(self, record: Any) -> None:
         """Have the record of texts before redaction captured."""
-        if self._raw_sink is not None and not self._aside(run(self._threads, self._raw_sink.put, record)):
+        if self._raw_sink is not None and not self._aside(self._put(self._raw_sink, record)):
             self._raw_sink.put(record)
 
     async def flush(self) -> None:
@@ -130,7 +130,11 @@ class Captures:
                 else:
                     self._put_unredacted(interaction, disclosed=disclosed)
                 raise
-            await run(self._threads, self._sink.put, interaction)
+            await self._put(self._sink, interaction)
+
+    async def _put(self, sink: Sink, record: Any) -> None:
+        """Put the record, in a thread, since the disk may be slow; whoever cancels the wait does not cancel the record."""
+        await asyncio.shield(asyncio.wrap_future(self._threads.submit(sink.put, record)))
 
     async def _redact(self, interaction: Interaction) -> None:
         """Redact what a tool disclosed for the caller's eyes: the record is for others'."""

@@ -259,6 +259,26 @@ def test_a_stop_while_a_record_is_redacted_leaves_out_what_was_disclosed() -> No
     assert it.record.output == ""
 
 
+def test_a_stop_while_the_disk_is_slow_forgets_no_record() -> None:
+    slow = threading.Event()
+    it = Service(iter([AIMessage("Hello.")] * 12), raw=True)
+    for sink in (it.sink, it.raw_sink):
+        put = sink.put
+        sink.put = lambda record, put=put: (slow.wait(WAIT), put(record))[1]  # type: ignore[method-assign,misc]
+
+    async def use(client: AsyncClient) -> None:
+        await asyncio.gather(*(ask(client) for _ in range(12)))
+        await it.conversation.close(0.2)
+        slow.set()
+
+    using(it, use)
+    for _ in range(WAIT * 100):
+        if len(it.sink.records) == len(it.raw_sink.records) == 12:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError((len(it.sink.records), len(it.raw_sink.records)))
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_stop_ends_answers_with_an_error_that_says_so(stream: bool) -> None:
     it, closed = endless()
