@@ -65,8 +65,8 @@ class Admission:
         if not f"{scope['path']}/".startswith(GUARDED):
             await self._app(scope, receive, _closing(send) if has_body else send)
             return
-        if failure := self._full(scope):
-            await _last(failed(failure))(scope, receive, send)
+        if refusal := self._full(scope):
+            await _last(failed(refusal))(scope, receive, send)
             return
         try:
             principal = await self._admit(headers.get("authorization"))
