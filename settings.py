@@ -332,9 +332,15 @@ class Assistant(_Section):
     memory_mib: int = 1024
     """Of the task or the function."""
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """That ECS keeps running; above it, autoscaling follows requests and CPU."""
+    """That ECS keeps running; above it, autoscaling follows turns under way, requests and CPU."""
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """The service on ECS scales on requests and CPU when this is above `min_tasks`."""
+    """The service on ECS scales on turns under way, requests and CPU when this is above `min_tasks`."""
+    turns_per_task: Annotated[int, Field(ge=1, le=1000)] = 48
+    """Turns under way at once in one task, above which new ones are refused with 503; with autoscaling, tasks are added from 60 % of it on."""
+    turns_per_user: Annotated[int, Field(ge=1, le=1000)] = 6
+    """Turns of one user under way at once in one task, above which new ones are refused with 429."""
+    turn_seconds: Annotated[int, Field(ge=10, le=870)] = 90
+    """That one turn may take, all of its calls together; then it ends with 504. On ECS 110 at most, since the load balancer waits for 120."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Requests at once on Lambda, reserved from the account's quota and the most that will run; no limit but the quota by default."""
     timeout_seconds: Annotated[int, Field(ge=30, le=900)] = 300
@@ -411,6 +417,10 @@ class Assistant(_Section):
             raise ValueError(
                 f"max_tasks is {self.max_tasks}, but must be at least min_tasks ({self.min_tasks})"
             )
+        if self.turn_seconds > 110:
+            raise ValueError(
+                f"turn_seconds is {self.turn_seconds}, but with compute ecs it is 110 at most: the load balancer waits for 120 seconds"
+            )
         if self.concurrency is not None:
             raise ValueError(
                 "concurrency is of compute lambda, but compute is ecs: set min_tasks and max_tasks instead"
@@ -419,6 +429,11 @@ class Assistant(_Section):
     def _check_function(self) -> None:
         if not 512 <= self.memory_mib <= 10240:
             raise ValueError(f"memory_mib is {self.memory_mib}, but with compute lambda it is 512 to 10240")
+        if self.turn_seconds > self.timeout_seconds - 10:
+            raise ValueError(
+                f"turn_seconds is {self.turn_seconds}, but must be at least 10 less than timeout_seconds ({self.timeout_seconds}),"
+                " so that a turn ends before its function is stopped"
+            )
         if (self.min_tasks, self.max_tasks) != (1, 1):
             raise ValueError(
                 "min_tasks and max_tasks are of compute ecs, but compute is lambda: set concurrency instead"

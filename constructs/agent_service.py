@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from aws_cdk import Duration, Size, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elbv2
@@ -44,7 +45,7 @@ class AgentService(Construct):
         secrets: of the container, by the variable that each is put into.
         volumes: directories that the application may write to, by volume name; nowhere else can it write, and they live as long as the task.
         min_tasks: always running.
-        max_tasks: when above `min_tasks`, the service scales on CPU, and on requests when behind a load balancer.
+        max_tasks: when above `min_tasks`, the service scales on CPU, on requests when behind a load balancer, and on a metric of yours.
         container_insights: CloudWatch's metrics of the cluster and its service; `enhanced`: of tasks and containers too. Billed by the metric.
         lifetime: of the log groups.
         log_retention: of the log groups.
@@ -107,6 +108,11 @@ class AgentService(Construct):
             self._scaling.scale_on_request_count(
                 "Requests", requests_per_target=self.REQUESTS_PER_TASK_AND_MINUTE, target_group=target_group
             )
+
+    def scale_on(self, metric: cloudwatch.IMetric, *, target: float) -> None:
+        """Adds tasks when the metric, which must fall as tasks are added, is above its target. No effect on a service that does not scale."""
+        if self._scaling is not None:
+            self._scaling.scale_to_track_custom_metric("Load", metric=metric, target_value=target)
 
     def _build_cluster(self, vpc: ec2.IVpc) -> ecs.Cluster:
         cluster = ecs.Cluster(self, "Cluster", vpc=vpc, container_insights_v2=INSIGHTS[self._insights])

@@ -145,6 +145,12 @@ def _saturation(board: Dashboard) -> None:
             [(f"sum by (instance) (http_server_active_requests{{{SERVICE}}})", "{{instance}}")],
         ),
         lines(
+            "Turns under way",
+            [(f"sum by (instance) (fmops_turns_under_way{{{SERVICE}}})", "{{instance}}")],
+            description="Autoscaling adds tasks from 60 % of assistant.turns_per_task on; above it turns are refused.",
+        ),
+        lines("Turns refused", [rate("fmops_turns_refused_total", "fmops_turn_limit")], unit="cps"),
+        lines(
             "Captured records that wait",
             [
                 (
@@ -154,6 +160,7 @@ def _saturation(board: Dashboard) -> None:
             ],
         ),
         lines("Captured records", [rate("fmops_capture_records_total", "fmops_capture_result")], unit="cps"),
+        lines("Faults of capture", [rate("fmops_capture_faults_total", "error_type")], unit="cps"),
         lines(
             "Prompt version that serves",
             [

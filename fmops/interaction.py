@@ -148,6 +148,9 @@ class Interaction(Record):
     usage: TokenUsage = Field(default_factory=TokenUsage)
     retrieved: list[RetrievedDocument] = []
     embedding: Embedding | None = None
+    embedding_error: str = Field(
+        default="", description="why there is no embedding: Timeout, or an error's type"
+    )
     guardrails: list[GuardrailOutcome] = []
     authorization: list[AuthorizationDecision] = []
     tool_calls: list[ToolCall] = []

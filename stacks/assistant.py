@@ -7,6 +7,7 @@ from typing import Any
 
 from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
@@ -43,6 +44,9 @@ ROOT = Path(__file__).parents[1]
 COMMAND = ("python", "-m", "fmops.assistant")
 KEEP_ALIVE_MARGIN = 5
 """Seconds by which the assistant keeps an idle connection longer than the load balancer, which otherwise sends into closed ones."""
+TURNS_NAMESPACE = "FMOps/Assistant"
+TURNS_TARGET = 0.6
+"""Of the most turns of a task, from which on others are added: they take minutes to come."""
 COLLECTOR = "/opt/aws-otel-collector/awscollector"
 """In the assistant's image."""
 
@@ -238,6 +242,9 @@ class Assistant(FmopsStack):
             "AWS_REGION": self.region,
             "FMOPS_PORT": str(options.port),
             "FMOPS_MAX_BODY_BYTES": str(1024 * options.max_body_kib),
+            "FMOPS_MAX_TURNS": str(options.turns_per_task),
+            "FMOPS_MAX_TURNS_PER_USER": str(options.turns_per_user),
+            "FMOPS_TURN_SECONDS": str(options.turn_seconds),
             "FMOPS_KEY_MAX_AGE_SECONDS": str(3600 * options.issuer_keys_hours),
             "FMOPS_MODEL_ID": options.model_id,
             "FMOPS_MAX_OUTPUT_TOKENS": str(options.max_output_tokens),
@@ -282,7 +289,12 @@ class Assistant(FmopsStack):
     def _balanced_environment(self) -> dict[str, str]:
         """What differs behind the load balancer, which reuses connections for as long as its idle timeout."""
         seconds = FrontDoor.IDLE_TIMEOUT.to_seconds() + KEEP_ALIVE_MARGIN
-        return {"FMOPS_KEEP_ALIVE_SECONDS": str(int(seconds))}
+        options = self._settings.assistant
+        scales = options.max_tasks > options.min_tasks
+        return {
+            "FMOPS_KEEP_ALIVE_SECONDS": str(int(seconds)),
+            **({"FMOPS_TURNS_NAMESPACE": TURNS_NAMESPACE} if scales else {}),
+        }
 
     def _sandbox_environment(self) -> dict[str, str]:
         """What differs where the process is frozen between requests and the collector is in the same image."""
@@ -295,6 +307,16 @@ class Assistant(FmopsStack):
             "HEALTH_CHECK_ENDPOINT": f"localhost:{options.collector_health_port}",
             **self._collector_environment(),
         }
+
+    def _turns_under_way(self) -> cloudwatch.Metric:
+        """Of a task on average. A task that waits for a slow model is full while its CPU is idle."""
+        return cloudwatch.Metric(
+            namespace=TURNS_NAMESPACE,
+            metric_name="TurnsUnderWay",
+            dimensions_map={"Service": self._service_name},
+            statistic="Average",
+            period=Duration.minutes(1),
+        )
 
     def _collector_options(self) -> list[Option]:
         observability, options = self._settings.observability, list[Option]()
@@ -405,6 +427,7 @@ class Assistant(FmopsStack):
             deletion_protection=self.lifetime.protected,
         )
         app.scale_on_requests(front_door.target_group)
+        app.scale_on(self._turns_under_way(), target=TURNS_TARGET * options.turns_per_task)
         self._build_firewall(front_door.load_balancer.load_balancer_arn)
         CfnOutput(self, "AssistantUrl", value=front_door.url)
 

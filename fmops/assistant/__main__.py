@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import resource
 import sys
 from contextlib import suppress
 
@@ -10,11 +12,16 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.types import ASGIApp
 
-from fmops.assistant.server import BoundedConnection
+from fmops.assistant.server import BoundedConnection, Server
 from fmops.assistant.settings import AssistantSettings
+from fmops.assistant.stopping import ANSWERS_SECONDS, Stop
 
-GRACE_SECONDS = 20
-"""For requests under way after SIGTERM; records then have 20 more, and ECS stops the container after 60."""
+READERS_SECONDS = 1
+"""For readers to take the ends of their answers, at a stop."""
+DESCRIPTORS = 65_536
+"""More than any task needs."""
+RESERVED = 128
+"""Descriptors for what is no connection of a client: services, files, the loop."""
 
 
 def main() -> int:
@@ -30,10 +37,32 @@ def main() -> int:
         return 2
     from fmops.assistant.assembly import assemble
 
-    server = uvicorn.Server(configuration(assemble(settings), settings))
+    stop = Stop()
+    config = configuration(assemble(settings, stop), settings)
+    server = Server(config, stop, or_else=_leave)
     with suppress(KeyboardInterrupt):
         server.run()
-    return 0 if server.started else 3
+    if server.started:
+        # Threads that still wait for a service would be waited for.
+        _leave(0)
+    return 3
+
+
+def _leave(code: int = 1) -> None:
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def raise_descriptors() -> int:
+    """Take as many file descriptors as the container grants; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
@@ -45,14 +74,15 @@ def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
         log_level="warning",
         access_log=False,
         timeout_keep_alive=settings.keep_alive_seconds,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=int(ANSWERS_SECONDS) + READERS_SECONDS,
         server_header=False,
         # The client's word about its address and scheme; nothing here reads them.
         proxy_headers=False,
         http=BoundedConnection,
         ws="none",
         h11_max_incomplete_event_size=settings.max_header_bytes,
-        limit_concurrency=settings.max_connections,
+        # Twice as many connections are open at most; without a descriptor nobody could be told anything.
+        limit_concurrency=max(1, min(settings.max_connections, (raise_descriptors() - RESERVED) // 2)),
     )
 
 

@@ -40,11 +40,22 @@ Ended = Callable[[BaseException | Cut | None], None]
 class Run:
     """The task that makes the pieces. It refers to no reader, so that a reader who is forgotten is noticed."""
 
-    def __init__(self, pieces: Pieces, begin: Callable[[], object], ended: Ended) -> None:
+    def __init__(
+        self,
+        pieces: Pieces,
+        begin: Callable[[], object],
+        ended: Ended,
+        *,
+        seconds: float | None = None,
+        late: Callable[[], Exception] = TimeoutError,
+        stopped: Callable[[], Exception] | None = None,
+    ) -> None:
         """Call ``begin`` first and ``ended`` last, once, both in the context that the pieces are made in.
 
-        It starts now, or where no event loop runs yet, when it is first read.
+        It starts now, or where no event loop runs yet, when it is first read; it fails with
+        ``late`` if it takes longer than ``seconds``, and with ``stopped`` if it is cut since the server stops.
         """
+        self._seconds, self._late, self._stopped = seconds, late, stopped
         self._pieces = pieces
         self._tell = ended
         self._context = copy_context()
@@ -103,13 +114,18 @@ class Run:
         return piece
 
     async def _make(self) -> None:
-        async with aclosing(self._pieces) as pieces:
-            async for piece in pieces:
-                self.waiting.append(piece)
-                self._arrived.set()
-                while len(self.waiting) >= BUFFERED:
-                    self._room.clear()
-                    await self._room.wait()
+        try:
+            async with asyncio.timeout(self._seconds) as budget, aclosing(self._pieces) as pieces:
+                async for piece in pieces:
+                    self.waiting.append(piece)
+                    self._arrived.set()
+                    while len(self.waiting) >= BUFFERED:
+                        self._room.clear()
+                        await self._room.wait()
+        except TimeoutError:
+            if not budget.expired():
+                raise
+            raise self._late() from None
 
     def _done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -121,7 +137,10 @@ class Run:
         if self._told:
             return
         self._told = True
-        self.failure = how if isinstance(how, BaseException) else None
+        if isinstance(how, BaseException):
+            self.failure = how
+        elif how is Cut.SERVER and self._stopped:
+            self.failure = self._stopped()
         try:
             self._tell(how)
         except Exception as error:  # noqa: BLE001 - a reader must not wait for ever
@@ -167,10 +186,12 @@ def cut_by(cancelled: asyncio.CancelledError) -> Cut:
     return Cut.SERVER if any("shutdown" in str(each) for each in cancelled.args) else Cut.CLIENT
 
 
-async def stop(runs: set[Run]) -> None:
-    """Cut the answers under way, since the server stops, and wait for their ends."""
+async def stop(runs: set[Run], seconds: float) -> None:
+    """Cut the answers under way, since the server stops, and wait ``seconds`` at most for their ends."""
     under_way = list(runs)
     for run in under_way:
         run.cut(Cut.SERVER)
-    for run in under_way:
-        await run.over.wait()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            for run in under_way:
+                await run.over.wait()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import boto3
 from botocore.config import Config
 from langchain_aws import BedrockEmbeddings
 from opentelemetry import trace
 from starlette.types import ASGIApp
 
+from fmops import deadline
 from fmops.agent import NAME, PROMPT
 from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
@@ -27,6 +30,8 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.spending import Purse
+from fmops.assistant.stopping import Stop
+from fmops.assistant.turns import EmbeddedMetric, Turns
 from fmops.assistant.variant import Workbench
 from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
@@ -39,33 +44,38 @@ from fmops.telemetry.content import content_traces
 from fmops.telemetry.guardrails import observe_guardrails
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
+from fmops.threads import Threads
 
-FAST = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2, "mode": "standard"})
+ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
+FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
 """For calls on the request path that decide or read: a slow answer there is a denial or an error."""
-COUNTERS = Config(
-    connect_timeout=0.5,
-    read_timeout=1,
-    max_pool_connections=16,
-    retries={"total_max_attempts": 2, "mode": "standard"},
-)
+COUNTERS = Config(connect_timeout=0.5, read_timeout=1, max_pool_connections=16, retries=ONCE_MORE)
 """For budgets, which every turn waits for: who has no answer by then is told so. Each call may be repeated."""
-MODEL = Config(connect_timeout=2, read_timeout=60, retries={"total_max_attempts": 2, "mode": "standard"})
+EMBEDDING = Config(connect_timeout=1, read_timeout=5, max_pool_connections=64, retries=ONCE_MORE)
+MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
+"""For calls that a turn's budget ends: none of these outlives it."""
 
 
-def assemble(settings: AssistantSettings) -> ASGIApp:
-    """The whole application."""
+def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
+    """The whole application, which ends with ``stop``."""
     stop_telemetry = start(
         instrumentor=settings.instrumentor,
         content_exporter=content_traces(settings.content_traces_endpoint),
     )
     session = boto3.Session(region_name=settings.region)
-    bedrock = session.client("bedrock-runtime", config=MODEL)
-    records = Records(session.client("dynamodb", config=FAST), settings.records_table)
+    # One call of each turn waits for the model, and one that was left may not have noticed yet.
+    calls = 2 * settings.max_turns
+    model = deadline.inheriting(
+        session.client("bedrock-runtime", config=MODEL.merge(Config(max_pool_connections=calls)))
+    )
+    records = Records(deadline.inheriting(session.client("dynamodb", config=FAST)), settings.records_table)
     embeddings = BedrockEmbeddings(
-        client=bedrock, model_id=settings.embedding_model_id, region_name=settings.region
+        client=deadline.inheriting(session.client("bedrock-runtime", config=EMBEDDING)),
+        model_id=settings.embedding_model_id,
+        region_name=settings.region,
     )
     guardrails = build_engine(settings.guardrails, session, observers=[record_outcome, observe_guardrails])
-    permissions = session.client("verifiedpermissions", config=FAST)
+    permissions = deadline.inheriting(session.client("verifiedpermissions", config=FAST))
     authorizer = Authorizer(
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
@@ -73,9 +83,12 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
     base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     firehose = session.client("firehose", config=FAST)
-    sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory))
+    durable = settings.spool_is_durable
+    sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory, durable=durable))
     raw_sink = (
-        FirehoseSink(firehose, settings.raw_delivery_stream, Spool(settings.spool_directory / "raw"))
+        FirehoseSink(
+            firehose, settings.raw_delivery_stream, Spool(settings.spool_directory / "raw", durable=durable)
+        )
         if settings.raw_delivery_stream
         else None
     )
@@ -92,7 +105,8 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
     purse = _purse(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
         model=MeasuredChatBedrock(
-            client=bedrock,
+            client=model,
+            threads=Threads(calls, "model"),
             model_id=settings.model_id,
             max_tokens=settings.max_output_tokens,
             temperature=0,
@@ -108,6 +122,7 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         waiting=APPROVALS,
         checkpointer=runs,
     )
+    turns = Turns(settings.max_turns, settings.max_turns_per_user)
     conversation = Conversation(
         agent=agent,
         guardrails=guardrails,
@@ -124,6 +139,8 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         trace_content=bool(settings.content_traces_endpoint),
         max_output_tokens=settings.max_output_tokens,
         purse=purse,
+        turns=turns,
+        turn_seconds=settings.turn_seconds,
     )
     verifier = TokenVerifier(
         issuer=settings.oidc_issuer,
@@ -176,6 +193,11 @@ def assemble(settings: AssistantSettings) -> ASGIApp:
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
+        stop=stop,
+        threads=2 * settings.max_turns,
+        beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
+        if settings.turns_namespace
+        else [],
     )
     return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app
 

@@ -20,6 +20,7 @@ from fmops.assistant.http_errors import INTERACTION_HEADER, body_of, failed, fai
 from fmops.assistant.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
 from fmops.interaction import Interaction
 
+CHAT = "/v1/chat/completions"
 CLIENT_LEFT = 499
 """Of an answer that nobody receives, as proxies log it."""
 
@@ -28,10 +29,10 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
     """Ask, and see which model there is to ask."""
 
     @app.get("/v1/models")
-    def models(_: Caller) -> dict[str, Any]:
+    async def models(_: Caller) -> dict[str, Any]:
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "fmops"}]}
 
-    @app.post("/v1/chat/completions", response_model=None)
+    @app.post(CHAT, response_model=None)
     async def chat(request: Request, body: ChatRequest, principal: Caller) -> Response:
         if body.model != MODEL:
             message = f"There is no such model here; the assistant's model is {MODEL!r}."
@@ -42,11 +43,11 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
         headers = {INTERACTION_HEADER: interaction.interaction_id, "cache-control": "no-store"}
         limit = body.max_tokens
         # Before the first byte of an answer: a stream that has begun has no status any more.
-        spending = await conversation.admit(principal, body.messages, interaction, max_tokens=limit)
-        if spending is not None:
-            headers |= spending.headers()
+        admitted = await conversation.admit(principal, body.messages, interaction, max_tokens=limit)
+        if admitted.spending is not None:
+            headers |= admitted.spending.headers()
         answer = conversation.answer(
-            principal, body.messages, interaction, max_tokens=limit, spending=spending
+            principal, body.messages, interaction, max_tokens=limit, admitted=admitted
         )
         if body.stream:
             events = _events(interaction, answer, include_usage=body.include_usage)

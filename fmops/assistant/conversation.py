@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, nullcontext
-from dataclasses import replace
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -17,32 +18,36 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Durability, Interrupt
 from opentelemetry import trace
 
+from fmops import deadline
 from fmops.assistant.agent import packaged_prompts
 from fmops.assistant.answering import Answer, Cut, Pieces, Run, stop
 from fmops.assistant.border import joined
+from fmops.assistant.capturing import STOP_SECONDS, Captures, Sink
 from fmops.assistant.checkpoints import INTERRUPT
 from fmops.assistant.context import RequestContext, current_interaction
 from fmops.assistant.ending import conclude, tell
 from fmops.assistant.failures import (
     MALFORMED,
+    OUT_OF_TIME,
+    STOPPED,
     AnswerFailedError,
+    Failure,
     ModelUnavailableError,
     answer_error,
 )
 from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.spending import BudgetExceededError, Purse, Spending
+from fmops.assistant.turns import Turns
 from fmops.assistant.waiting import WaitingRoom
 from fmops.assistant.wire import ChatMessage
-from fmops.capture import FirehoseSink
 from fmops.guardrails import (
     Direction,
     GuardrailBlocked,
     GuardrailEngine,
     begin_turn,
-    current_turn,
     from_client,
 )
-from fmops.interaction import Embedding, Interaction, RawText
+from fmops.interaction import Interaction, RawText
 from fmops.prompts import PromptSource
 from fmops.telemetry import attributes as names
 from fmops.telemetry import content
@@ -59,14 +64,12 @@ _log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 
 
-class Sink(Protocol):
-    """Takes captured records; ``put`` never waits for their delivery."""
+@dataclass(frozen=True)
+class Admitted:
+    """A turn that may begin: how to end its count, and what it may spend."""
 
-    def put(self, record: Interaction) -> object: ...
-
-    def flush(self) -> object: ...
-
-    def close(self) -> object: ...
+    leave: Callable[[], None]
+    spending: Spending | None = None
 
 
 class Conversation:
@@ -86,28 +89,35 @@ class Conversation:
         environment: str,
         prompts: PromptSource | None = None,
         waiting: WaitingRoom | None = None,
-        raw_sink: FirehoseSink | None = None,
+        raw_sink: Sink | None = None,
         trace_content: bool = False,
         max_output_tokens: int | None = None,
         purse: Purse | None = None,
+        turns: Turns | None = None,
+        turn_seconds: float | None = None,
     ) -> None:
+        """Any number of ``turns``, each of any length, where nobody says otherwise."""
         self._purse = purse
         self._max_output_tokens = max_output_tokens
+        self.turns = turns or Turns(sys.maxsize, sys.maxsize)
+        self._turn_seconds = turn_seconds
         self._runs: set[Run] = set()
-        self._raw_sink = raw_sink
+        self.captures = Captures(
+            sink,
+            raw_sink=raw_sink,
+            guardrails=guardrails,
+            embeddings=embeddings,
+            embedding_model_id=embedding_model_id,
+        )
         self._trace_content = trace_content
         self._waiting = waiting
         self._agent = agent
         self._guardrails = guardrails
-        self._embeddings = embeddings
-        self._embedding_model_id = embedding_model_id
-        self._sink = sink
         self._pseudonyms = pseudonyms
         self._model_id = model_id
         self._service = service
         self._environment = environment
         self._prompts = prompts or packaged_prompts()
-        self._captures: set[asyncio.Task[object]] = set()
 
     def begin(self, principal: Principal, session: str, *, streamed: bool) -> Interaction:
         """A new interaction of this caller, bound to the current trace."""
@@ -138,25 +148,29 @@ class Conversation:
         interaction: Interaction,
         *,
         max_tokens: int | None = None,
-    ) -> Spending | None:
-        """Reserve what the turn's first model call may cost; None without budgets.
+    ) -> Admitted:
+        """Count the turn, and reserve what its first model call may cost.
 
-        Raises ``AnswerFailedError``, after the interaction was captured: without its text, which nothing has vetted.
+        Raises ``AnswerFailedError``: at once when too many turns are under way, and when a budget is spent, after the
+        interaction was captured: without its text, which nothing has vetted.
         """
+        leave = self.turns.enter(principal.subject)
         if self._purse is None:
-            return None
+            return Admitted(leave)
         spending = self._purse.open(principal)
         try:
             await spending.admit([message.text for message in messages], max_tokens)
-        except AnswerFailedError as refused:
-            if isinstance(refused, BudgetExceededError):
-                interaction.finish_reason = "budget_exceeded"
-            else:
-                conclude(interaction, refused, "")
-            self.record(interaction)
-            refused.interaction = interaction
+        except BaseException as refused:
+            leave()
+            if isinstance(refused, AnswerFailedError):
+                if isinstance(refused, BudgetExceededError):
+                    interaction.finish_reason = "budget_exceeded"
+                else:
+                    conclude(interaction, refused, "")
+                self.record(interaction)
+                refused.interaction = interaction
             raise
-        return spending
+        return Admitted(leave, spending)
 
     def answer(
         self,
@@ -165,17 +179,18 @@ class Conversation:
         interaction: Interaction,
         *,
         max_tokens: int | None = None,
-        spending: Spending | None = None,
+        admitted: Admitted | None = None,
     ) -> Answer:
         """The vetted pieces of the answer, which begins now. A block is an answer, not an error.
 
-        Reading it raises ``AnswerFailedError``. ``max_tokens`` is what the caller wants at most, if that is less than
-        the deployment allows.
+        Reading it raises ``AnswerFailedError``; so does this, when the turn was not admitted and too many are under way.
+        ``max_tokens`` is what the caller wants at most, if that is less than the deployment allows.
         """
-        context = RequestContext(principal, interaction, spending=spending)
+        admitted = admitted or Admitted(self.turns.enter(principal.subject))
+        context = RequestContext(principal, interaction, spending=admitted.spending)
         if max_tokens and (self._max_output_tokens is None or max_tokens < self._max_output_tokens):
             context.max_tokens = max_tokens
-        return self._begun(context, self._turn(messages, context), typed=messages[-1].text)
+        return self._begun(context, self._turn(messages, context), admitted.leave, typed=messages[-1].text)
 
     def resume(
         self,
@@ -188,10 +203,13 @@ class Conversation:
 
         It is the approver's budget too; one that is spent stops what the model says of the call, and not the call.
         """
+        leave = self.turns.enter(context.principal.subject, refuse=False)
         context.spending = self._purse.open(context.principal) if self._purse else None
-        return self._begun(context, self._rest_of_turn(thread_id, interrupt_id, context, verdict))
+        return self._begun(context, self._rest_of_turn(thread_id, interrupt_id, context, verdict), leave)
 
-    def _begun(self, context: RequestContext, pieces: Pieces, *, typed: str = "") -> Answer:
+    def _begun(
+        self, context: RequestContext, pieces: Pieces, leave: Callable[[], None], *, typed: str = ""
+    ) -> Answer:
         """An answer whose interaction is captured once, however it ends."""
         interaction, started, span = context.interaction, time.perf_counter(), trace.get_current_span()
         said: list[str] = []
@@ -199,6 +217,7 @@ class Conversation:
         def begin() -> None:
             current_interaction.set(interaction)
             begin_turn()
+            deadline.begin(self._turn_seconds)
 
         async def heard() -> AsyncGenerator[str, None]:
             async with aclosing(joined(self._guarded(pieces, context))) as vetted:
@@ -210,16 +229,24 @@ class Conversation:
 
         def ended(how: BaseException | Cut | None) -> None:
             self._runs.discard(run)
+            leave()
             if context.spending is not None:
                 context.spending.close()
             interaction.output = "".join(said)
             interaction.duration_ms = round((time.perf_counter() - started) * 1000, 3)
             conclude(interaction, how, context.finish)
-            if self._raw_sink is not None:
-                self._capture_raw(self._raw_sink, interaction, typed)
+            if self.captures.raw:
+                self.captures.take_raw(_raw(interaction, typed))
             self.record(interaction, span)
 
-        run = Run(heard(), begin, ended)
+        run = Run(
+            heard(),
+            begin,
+            ended,
+            seconds=self._turn_seconds,
+            late=lambda: _told(OUT_OF_TIME, interaction),
+            stopped=lambda: _told(STOPPED, interaction),
+        )
         self._runs.add(run)
         return Answer(run)
 
@@ -229,29 +256,30 @@ class Conversation:
         tell(span, interaction)
         if self._trace_content:
             span.set_attributes(content.messages(interaction.input, interaction.output))
-        self._capture(interaction)
+        self.captures.take(interaction)
 
     async def flush(self) -> None:
         """Wait until what was captured so far is delivered, or in the spool."""
-        await asyncio.gather(*self._captures, return_exceptions=True)
+        await self.captures.flush()
         await self.flush_budgets()
-        sinks = [self._sink, *([self._raw_sink] if self._raw_sink else [])]
-        await asyncio.gather(*(asyncio.to_thread(sink.flush) for sink in sinks))
 
     async def flush_budgets(self) -> None:
         """Wait until what was spent so far is counted."""
         if self._purse is not None:
             await self._purse.budgets.drain()
 
-    async def close(self) -> None:
-        """End the answers under way, wait for the captures, then deliver or spool what is left."""
-        await stop(self._runs)
+    def end_answers(self) -> None:
+        """End the answers under way, since the server stops; their readers get an error."""
+        for run in list(self._runs):
+            run.cut(Cut.SERVER)
+
+    async def close(self, seconds: float = STOP_SECONDS) -> None:
+        """End the answers under way, settle what they spent and deliver their records, within ``seconds``."""
+        ends_at = time.monotonic() + seconds
+        await stop(self._runs, seconds / 4)
         if self._purse is not None:
             await self._purse.budgets.close()
-        await asyncio.gather(*self._captures, return_exceptions=True)
-        await asyncio.to_thread(self._sink.close)
-        if self._raw_sink is not None:
-            await asyncio.to_thread(self._raw_sink.close)
+        await self.captures.close(max(0.0, ends_at - time.monotonic()))
 
     async def _turn(
         self, messages: Sequence[ChatMessage], context: RequestContext
@@ -351,64 +379,19 @@ class Conversation:
                 elif isinstance(part[0], AIMessageChunk | AIMessage) and (text := part[0].text):
                     yield text
 
-    def _capture(self, interaction: Interaction) -> None:
-        """Off the request path: embed the question, then hand the record over."""
-        self._aside(self._embed_and_put, interaction, without_loop=self._put_last)
 
-    def _put_last(self, interaction: Interaction) -> None:
-        """Without the services that embed and redact: what was disclosed to the caller alone is left out."""
-        if (turn := current_turn()) and turn.disclosed:
-            interaction.output = ""
-        self._sink.put(interaction)
+def _told(failure: Failure, interaction: Interaction) -> AnswerFailedError:
+    error = AnswerFailedError(failure.message, failure)
+    error.interaction = interaction
+    return error
 
-    def _capture_raw(self, sink: FirehoseSink, interaction: Interaction, typed: str) -> None:
-        """What was said before anything was redacted, where a deployer wants it kept."""
-        record = RawText(
-            interaction_id=interaction.interaction_id,
-            user=interaction.user,
-            started_at=interaction.started_at,
-            input=typed,
-            output=interaction.output,
-        )
-        self._aside(sink.put, record)
 
-    def _aside(
-        self,
-        work: Callable[[Any], object],
-        record: Any,
-        *,
-        without_loop: Callable[[Any], object] | None = None,
-    ) -> None:
-        """In a thread; but when the event loop has ended nobody would wait for one."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            (without_loop or work)(record)
-            return
-        task = loop.create_task(asyncio.to_thread(work, record))
-        self._captures.add(task)
-        task.add_done_callback(self._captures.discard)
-
-    def _embed_and_put(self, interaction: Interaction) -> None:
-        with _tracer.start_as_current_span("capture") as span:
-            self._redact_disclosed(interaction)
-            if interaction.input:
-                try:
-                    vector = self._embeddings.embed_query(interaction.input)
-                    interaction.embedding = Embedding.encode(self._embedding_model_id, vector)
-                except Exception as error:  # noqa: BLE001 - a record without its embedding beats no record
-                    span.set_attribute(names.ERROR_TYPE, type(error).__name__)
-                    _log.warning(
-                        "interaction %s has no embedding: %s",
-                        interaction.interaction_id,
-                        type(error).__name__,
-                    )
-            self._sink.put(interaction)
-
-    def _redact_disclosed(self, interaction: Interaction) -> None:
-        """What a tool disclosed was for the caller's eyes; the record is for others'."""
-        turn = current_turn()
-        if turn and turn.disclosed and interaction.output:
-            begin_turn()
-            outcome = self._guardrails.check_sync(interaction.output, Direction.OUTPUT, observe=False)
-            interaction.output = outcome.text
+def _raw(interaction: Interaction, typed: str) -> RawText:
+    """Return what was said before anything was redacted, where a deployer wants it kept."""
+    return RawText(
+        interaction_id=interaction.interaction_id,
+        user=interaction.user,
+        started_at=interaction.started_at,
+        input=typed,
+        output=interaction.output,
+    )

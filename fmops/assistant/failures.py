@@ -7,6 +7,7 @@ Told by who raised an error, the layer around it and the operation, never by its
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -105,6 +106,24 @@ MALFORMED = Failure(
 )
 
 
+STOPPED = Failure(
+    503,
+    "server_stopping",
+    "The assistant is being replaced, and this answer was cut: ask again.",
+    retry_after=RETRY_SECONDS,
+    error_type="ServerStopped",
+)
+OUT_OF_TIME = Failure(
+    504,
+    "turn_timeout",
+    "The answer took longer than assistant.turn_seconds allows: ask for less, or try again.",
+    error_type="TurnTimeout",
+)
+
+
+FULL = "The assistant has no room for more connections at the moment: try again."
+
+
 class AnswerFailedError(Exception):
     """An answer failed; the message is for the caller."""
 
@@ -180,6 +199,8 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
     ):
         return _no_credentials(type(error).__name__)
     name = type(error).__name__
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return Failure(503, "overloaded", FULL, retry_after=RETRY_SECONDS, error_type="NoDescriptors")
     if isinstance(error, ParamValidationError):
         return _refused(service, "", name, "")
     if isinstance(error, ReadTimeoutError | ConnectTimeoutError):

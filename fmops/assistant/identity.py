@@ -43,6 +43,7 @@ class IdentityUnavailableError(AuthenticationError):
 
 
 UNAVAILABLE = "The issuer's keys cannot be read at the moment: try again."
+EXPIRED = "The token has expired: sign in again. If you just have, the clock here or the issuer's is wrong."
 INVALID = "The token is not valid: sign in again."
 
 
@@ -108,7 +109,7 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "iss", "aud"]},
             )
         except jwt.ExpiredSignatureError as error:
-            raise AuthenticationError("The token has expired: sign in again.") from error
+            raise AuthenticationError(EXPIRED) from error
         except jwt.ImmatureSignatureError as error:
             raise AuthenticationError(
                 "The token is dated in the future: the clock here or the issuer's is wrong; sign in again."

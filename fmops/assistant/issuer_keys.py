@@ -15,6 +15,8 @@ from typing import Any
 
 import jwt
 
+from fmops.telemetry.metrics import instruments
+
 _log = logging.getLogger(__name__)
 
 LIFESPAN = 300.0
@@ -69,6 +71,14 @@ class IssuerKeys:
         self._began_at = 0.0
         self._unknown: OrderedDict[str, float] = OrderedDict()
         self._logged_at: float | None = None
+        self._began = clock()
+        instruments().watch_keys(self)
+
+    def stale(self) -> float:
+        """Return for how many seconds readings have failed; 0 after one that succeeded."""
+        with self._lock:
+            good_at = self._began if self._read_at is None else self._read_at
+            return self._clock() - good_at if self._failed else 0.0
 
     def known(self, key_id: str) -> Any | None:
         """The key, if it can be had without waiting; None when ``reading`` is worth waiting for.
@@ -127,7 +137,13 @@ class IssuerKeys:
         self._reading, self._began_at = Future(), now
         # So that nobody who waits can cancel it.
         self._reading.set_running_or_notify_cancel()
-        threading.Thread(target=self._run, args=(self._reading,), name="issuer-keys", daemon=True).start()
+        reader = threading.Thread(target=self._run, args=(self._reading,), name="issuer-keys", daemon=True)
+        try:
+            reader.start()
+        except RuntimeError:
+            # Without a thread to read in, whoever waits must not wait for one.
+            self._reading, self._tried_at, self._failed = None, now, True
+            return None
         return self._reading
 
     def _run(self, reading: Future[None]) -> None:

@@ -3,22 +3,80 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
-from collections.abc import Mapping
+import logging
+import time
+from collections.abc import Callable, Mapping
+from socket import socket
 from typing import Any
 
 import h11
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fmops.assistant.admission import RECEIVE_SECONDS, SECURITY_HEADERS
+from fmops.assistant.admission import RECEIVE_SECONDS, SECURITY_HEADERS, SecurityHeaders
+from fmops.assistant.failures import FULL, INVALID, RETRY_SECONDS, SERVER, Failure
+from fmops.assistant.http_errors import failed
+from fmops.assistant.service import HEALTH, READY
+from fmops.assistant.stopping import Stop
 from fmops.assistant.wire import error
+
+LOG_SECONDS = 60.0
+"""Between two log lines about connections that could not be accepted."""
+NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_log = logging.getLogger(__name__)
+
+
+class Accepting:
+    """Handles a loop's errors: a connection that finds no descriptor is logged once a minute, not once for each attempt."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged_at = float("-inf")
+        self._silent = 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in NO_ROOM):
+            loop.default_exception_handler(context)
+            return
+        now = self._clock()
+        self._silent += 1
+        if now - self._logged_at >= LOG_SECONDS:
+            _log.error(
+                "connections wait, since there is no descriptor or memory left (%s): %d times",
+                errno.errorcode[error.errno],
+                self._silent,
+            )
+            self._logged_at, self._silent = now, 0
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, whose stop is under one deadline."""
+
+    def __init__(self, config: uvicorn.Config, stop: Stop, *, or_else: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._or_else = or_else
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        asyncio.get_running_loop().set_exception_handler(Accepting())
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._stop.begin(or_else=self._or_else)
+        await super().shutdown(sockets)
 
 
 class BoundedConnection(H11Protocol):
     """A connection that is closed when the headers of a request take too long, or when there are far too many.
 
-    ``limit_concurrency`` of uvicorn refuses requests above it with 503. Connections that send none are not refused by it.
+    ``limit_concurrency`` is the most requests at once: those above it are refused, but for health checks, whose refusal would
+    have the task replaced by another that is as full. Twice as many connections may be open. uvicorn's own limit counts
+    idle connections, refuses health checks, and logs each refusal.
     """
 
     receive_seconds = RECEIVE_SECONDS
@@ -26,11 +84,14 @@ class BoundedConnection(H11Protocol):
     def __init__(self, config: uvicorn.Config, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         self._late: asyncio.TimerHandle | None = None
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+        if self._most is not None:
+            self.app = self._limited(self.app, self._most)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > 2 * self.limit_concurrency:
-            transport.abort()
+        if self._most is not None and len(self.connections) > 2 * self._most:
+            self._refuse(503, "overloaded", FULL)
             return
         self._expect_headers()
 
@@ -51,6 +112,15 @@ class BoundedConnection(H11Protocol):
         self._refuse(
             400, "invalid_http", "The request is not valid HTTP, or its headers are too large: send fewer."
         )
+
+    def _limited(self, app: Any, most: int) -> ASGIApp:
+        refused = SecurityHeaders(failed(Failure(503, "overloaded", FULL, retry_after=RETRY_SECONDS)))
+
+        async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+            full = len(self.tasks) > most and scope["path"] not in (HEALTH, READY)
+            await (refused if full else app)(scope, receive, send)
+
+        return limited
 
     def _expect_headers(self) -> None:
         """Start the clock when the beginning of a request has come, or nothing at all; stop it when its headers have."""
@@ -80,11 +150,13 @@ class BoundedConnection(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.close()
             return
-        body = json.dumps(error(message, "invalid_request_error", code=code)).encode()
+        kind = SERVER if status >= 500 else INVALID
+        body = json.dumps(error(message, kind, code=code)).encode()
         own: Mapping[str, str] = {
             "content-type": "application/json",
             "content-length": str(len(body)),
             "connection": "close",
+            **({"retry-after": str(RETRY_SECONDS)} if status == 503 else {}),
             **SECURITY_HEADERS,
         }
         headers = [(name.encode(), value.encode()) for name, value in own.items()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from fmops.assistant.approval_routes import add_approval_routes
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
-from fmops.assistant.chat_routes import add_chat_routes
+from fmops.assistant.chat_routes import CHAT, add_chat_routes
 from fmops.assistant.conversation import Conversation
 from fmops.assistant.failures import INTERNAL
 from fmops.assistant.http_errors import add_error_handlers, failed
@@ -33,15 +33,21 @@ from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
+from fmops.assistant.stopping import Stop
 from fmops.assistant.wire import MODEL, FeedbackRequest
 from fmops.capture import FirehoseSink
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.interaction import Feedback
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
+from fmops.threads import Threads
 
 FEEDBACK_PER_MINUTE = 30
 """Of one person."""
+THREADS = 96
+"""For what waits for services other than the model, its checks and the captures."""
+LAST_SECONDS = 3.0
+"""Of a stop, for the last spans and metrics."""
 HEALTH = "/healthz"
 READY = "/readyz"
 
@@ -71,16 +77,30 @@ def create_app(
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
     receive_seconds: float = RECEIVE_SECONDS,
+    stop: Stop | None = None,
+    threads: int = THREADS,
+    beside: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> FastAPI:
-    """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it."""
+    """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it.
+
+    ``beside`` runs as long as it serves.
+    """
+
+    stopping = stop or Stop()
+    stopping.at_end_of_answers(conversation.end_answers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # The loop's own are six on two CPUs; tools, decisions and checkpoints wait for services in them.
+        asyncio.get_running_loop().set_default_executor(Threads(threads, "waiting"))
         await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
+        running = [asyncio.ensure_future(each()) for each in beside]
         yield
-        await conversation.close()
-        for stop in on_stop:
-            stop()
+        for each in running:
+            each.cancel()
+        await conversation.close(max(0.0, stopping.left() - LAST_SECONDS))
+        for last in on_stop:
+            last()
 
     # Another verifier than ours may wait, and gets a thread to do so.
     admit: Admit = (
@@ -92,7 +112,13 @@ def create_app(
     app = FastAPI(
         title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    app.add_middleware(Admission, admit=admit, max_body_bytes=max_body_bytes, receive_seconds=receive_seconds)
+    app.add_middleware(
+        Admission,
+        admit=admit,
+        max_body_bytes=max_body_bytes,
+        receive_seconds=receive_seconds,
+        full=lambda scope: conversation.turns.full() if scope["path"] == CHAT else None,
+    )
     app.state.verifier = verifier
     app.add_middleware(LastResort)
     app.add_middleware(SecurityHeaders)

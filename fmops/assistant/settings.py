@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.assistant.admission import MAX_BODY_BYTES
 from fmops.assistant.limits import MAX_OUTPUT_TOKENS
+from fmops.assistant.turns import TURN_SECONDS, TURNS, TURNS_PER_USER
 from fmops.budgets import BudgetSettings
 from fmops.guardrails import GuardrailSettings
 from fmops.telemetry.instrumentors import Instrumentor
@@ -34,6 +35,25 @@ class AssistantSettings(BaseSettings):
         default=32_768, ge=4096, description="of one request, its first line included"
     )
     max_connections: int = Field(default=1000, ge=1, description="above which requests are refused with 503")
+    max_turns: int = Field(
+        default=TURNS, ge=1, description="under way at once, above which new ones are refused with 503"
+    )
+    max_turns_per_user: int = Field(
+        default=TURNS_PER_USER,
+        ge=1,
+        description="under way at once, above which new ones are refused with 429",
+    )
+    turn_seconds: float = Field(
+        default=TURN_SECONDS, gt=0, description="that a turn may take, all of its calls together"
+    )
+    turns_namespace: str = Field(
+        default="",
+        description="of the CloudWatch metric TurnsUnderWay, printed each minute in the embedded metric format; none when empty",
+    )
+    spool_is_durable: bool = Field(
+        default=False,
+        description="whether the spool's directory outlives the task: what waits there is then not lost",
+    )
     key_max_age_seconds: int = Field(
         default=86_400, ge=300, description="for which the issuer's known keys serve while it is away"
     )

@@ -312,7 +312,7 @@ class Kept:
     def flush(self) -> None:
         """Nothing waits."""
 
-    def close(self) -> None:
+    def close(self, timeout: float = 0.0) -> None:
         """Nothing waits."""
 
 

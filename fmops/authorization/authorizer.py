@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from opentelemetry import trace
 
 from fmops.authorization.catalog import PolicyCatalog
 from fmops.authorization.entities import Entity, EntityUid, Value, wire_value
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
+from fmops.threads import Threads
 
+FAULTS = (BotoCoreError, ClientError, ResponseParserError, KeyError, TypeError, ValueError, OSError)
+"""What a call of the service may raise, its time-out and an answer that cannot be read included."""
 BATCH_LIMIT = 30
 """Requests of one BatchIsAuthorizedWithToken call (quota of Verified Permissions)."""
 
@@ -75,15 +79,18 @@ class Authorizer:
         self._policy_store_id = policy_store_id
         self.enforce = enforce
         self.catalog = PolicyCatalog(client, policy_store_id)
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="authorization")
+        self._executor = Threads(workers, "authorization")
 
     def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
         """One decision per request, in order; as few calls as the service's batch limit permits."""
         batches = [requests[start : start + BATCH_LIMIT] for start in range(0, len(requests), BATCH_LIMIT)]
         if len(batches) <= 1:
             return [decision for batch in batches for decision in self._decide_batch(identity_token, batch)]
-        parts = self._executor.map(lambda batch: self._decide_batch(identity_token, batch), batches)
-        return [decision for part in parts for decision in part]
+        parts = [
+            self._executor.submit(copy_context().run, self._decide_batch, identity_token, batch)
+            for batch in batches
+        ]
+        return [decision for part in parts for decision in part.result()]
 
     def _decide_batch(self, identity_token: str, batch: Sequence[AuthorizationRequest]) -> list[Decision]:
         started = time.perf_counter()
@@ -93,7 +100,7 @@ class Authorizer:
                 decisions = [
                     self._decision(request, answer) for request, answer in zip(batch, answers, strict=True)
                 ]
-            except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
+            except FAULTS as error:
                 span.set_attribute(names.ERROR_TYPE, type(error).__name__)
                 span.set_status(trace.StatusCode.ERROR)
                 decisions = [Decision(request, "DENY", "unavailable", errors=1) for request in batch]

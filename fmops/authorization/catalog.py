@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 MAX_AGE = 60.0
 """Seconds until policies are listed again. A store is eventually consistent within seconds anyway."""
@@ -88,7 +89,15 @@ class PolicyCatalog:
             self._groups = _action_groups(json.loads(schema))
             self._permitted = _permitted(policies.values())
             self._policies = policies
-        except (BotoCoreError, ClientError, KeyError, TypeError, ValueError) as error:
+        except (
+            BotoCoreError,
+            ClientError,
+            ResponseParserError,
+            KeyError,
+            TypeError,
+            ValueError,
+            OSError,
+        ) as error:
             _log.warning("policies could not be listed: %s", type(error).__name__)
         finally:
             self._listed_at = time.monotonic()

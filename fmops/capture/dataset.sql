@@ -38,6 +38,7 @@ SELECT
   captured.usage,
   captured.retrieved,
   captured.embedding,
+  captured.embedding_error,
   captured.guardrails,
   captured."authorization",
   captured.tool_calls,

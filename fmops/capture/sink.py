@@ -2,8 +2,10 @@
 
 A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again record
 by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost is only what
-finds neither memory nor spool, each counted, and what a SIGKILL catches in memory, which nobody can count: at most
-``memory_limit`` records or ``memory_bytes``, and the one batch that is under way.
+finds neither memory nor spool, or waits when a task stops whose disk goes with it, each counted; and what a SIGKILL catches
+in memory, which nobody can count: at most ``memory_limit`` records or ``memory_bytes``, and the one batch that is under way.
+
+No answer of the stream and no fault of the disk ends the thread that delivers: records then wait, and are sent again.
 """
 
 from __future__ import annotations
@@ -13,13 +15,11 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from fmops.capture.record import encode
-from fmops.capture.spool import Spool, SpoolFullError
+from fmops.capture.spool import Spool
 from fmops.interaction import Captured
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
@@ -27,6 +27,11 @@ from fmops.telemetry.metrics import instruments
 BATCH_RECORDS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 """Quotas of one PutRecordBatch call."""
+STOP_SECONDS = 20.0
+"""For the last deliveries, where nobody says otherwise."""
+GONE = "they wait on a disk that goes with the task"
+LOG_SECONDS = 60.0
+"""Between two log lines about the same kind of fault."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,22 +70,32 @@ class FirehoseSink:
         lock = threading.Lock()
         self._ready = threading.Condition(lock)
         self._idle = threading.Condition(lock)
-        self._in_flight = 0
+        self._batch: list[bytes] = []
+        """The one under way."""
         self._hurried = 0
         self._closing = threading.Event()
+        self._closed = False
+        self._stop_at = float("inf")
         self._available_at = 0.0
+        self._readable_at = 0.0
+        self._moved_at = time.monotonic()
+        """When records last left memory, or began to wait there."""
+        self._logged_at: dict[str, float] = {}
         instruments().watch(self)
-        self._worker = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._worker.start()
+        self._worker = self._start()
 
     def put(self, record: Captured) -> None:
         """Take a record. Never waits for the network; never raises: what cannot be kept is counted as lost."""
         try:
             line = encode(record)
-        except ValueError as error:
-            self._lost(1, error)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its answer was given
+            self._lost(1, type(error).__name__)
             return
         with self._ready:
+            if not self._worker.is_alive() and not self._closing.is_set():
+                self._worker = self._start()
+            if not self._queue and not self._batch:
+                self._moved_at = time.monotonic()
             room = (
                 len(self._queue) < self._memory_limit and self._queued_bytes + len(line) <= self._memory_bytes
             )
@@ -90,45 +105,85 @@ class FirehoseSink:
                 self._ready.notify()
                 return
         self._keep([line])
+        if self._closed and not self._spool.durable:
+            self._lost(1, GONE)
 
     def waiting(self) -> dict[str, int]:
-        """Records that are not delivered yet, by where they wait."""
-        return {"memory": len(self._queue) + self._in_flight, "spool": self._spool.waiting()}
+        """Return how many records are not delivered yet, by where they wait."""
+        return {"memory": len(self._queue) + len(self._batch), "spool": self._spool.waiting()}
 
-    def close(self, timeout: float = 20.0) -> None:
-        """Deliver or spool everything, within ``timeout`` seconds, of the 60 that ECS grants between SIGTERM and SIGKILL."""
+    def stalled(self) -> float:
+        """Return for how many seconds records have waited in memory without any of them leaving it."""
+        return time.monotonic() - self._moved_at if self._queue or self._batch else 0.0
+
+    def close(self, timeout: float = STOP_SECONDS) -> None:
+        """Deliver everything, the spool too, within ``timeout`` seconds.
+
+        The rest is kept on the disk; if that goes with the task, it is counted as lost.
+        """
+        self._stop_at = time.monotonic() + timeout
         self._closing.set()
         with self._ready:
             self._ready.notify_all()
         self._worker.join(timeout)
         with self._ready:
-            rest = list(self._queue)
+            rest = [*self._batch, *self._queue]
             self._queue.clear()
             self._queued_bytes = 0
-        if rest:
-            self._keep(rest)
+        self._keep(rest)
+        self._closed = True
+        if self._goes_with_the_task() and (left := self._spool.waiting()):
+            self._lost(left, GONE)
+        if not self._worker.is_alive():
+            self._spool.disown()
 
-    def flush(self, timeout: float = 20.0) -> bool:
-        """Send what waits at once, and wait until memory is empty; answers whether it became so within ``timeout`` seconds."""
+    def _goes_with_the_task(self) -> bool:
+        """Return whether nobody delivers what the spool holds once this process has ended."""
+        try:
+            return not self._spool.durable and self._spool.own()
+        except OSError:
+            return True
+
+    def flush(self, timeout: float = STOP_SECONDS) -> bool:
+        """Send what waits at once, and wait until memory is empty; return whether it became so within ``timeout`` seconds."""
         with self._idle:
             self._hurried += 1
             self._ready.notify_all()
             try:
-                return self._idle.wait_for(lambda: not self._queue and not self._in_flight, timeout)
+                return self._idle.wait_for(lambda: not self._queue and not self._batch, timeout)
             finally:
                 self._hurried -= 1
 
+    def _start(self) -> threading.Thread:
+        worker = threading.Thread(target=self._run, name="capture", daemon=True)
+        worker.start()
+        return worker
+
     def _run(self) -> None:
         while True:
-            batch = self._next_batch()
+            try:
+                if not self._step():
+                    return
+            except Exception as error:  # noqa: BLE001 - nothing may end this thread
+                self._faulted("capture", error)
+                self._pause(self._retry_after)
+
+    def _step(self) -> bool:
+        """Deliver a batch and what waits on the disk; return whether to go on."""
+        batch = self._next_batch()
+        try:
             if batch:
                 self._deliver(batch)
-                with self._idle:
-                    self._in_flight = 0
-                    self._idle.notify_all()
-            elif self._closing.is_set():
-                return
-            self._drain()
+        except BaseException:
+            self._keep(batch)
+            raise
+        finally:
+            with self._idle:
+                self._batch = []
+                self._idle.notify_all()
+        last = self._closing.is_set() and not batch
+        self._drain(last=last)
+        return not last
 
     def _next_batch(self) -> list[bytes]:
         with self._ready:
@@ -142,94 +197,135 @@ class FirehoseSink:
             for line in batch:
                 self._queue.popleft()
                 self._queued_bytes -= len(line)
-            self._in_flight = len(batch)
+            self._batch = batch
             return batch
 
     def _deliver(self, batch: list[bytes]) -> None:
-        if time.monotonic() >= self._available_at:
+        if self._may_send():
             batch = self._send(batch)
-            if batch:
-                self._available_at = time.monotonic() + self._retry_after
         if batch and not self._spooled(batch):
             self._put_back(batch)
+        else:
+            self._moved_at = time.monotonic()
 
     def _put_back(self, batch: list[bytes]) -> None:
         """With the stream away and the disk refusing, memory is the last place; it is as bounded as ever."""
         if not self._closing.is_set():
             with self._ready:
-                room = max(0, self._memory_limit - len(self._queue))
-                kept, batch = batch[:room], batch[room:]
-                self._queue.extendleft(reversed(kept))
-                self._queued_bytes += sum(map(len, kept))
+                kept = 0
+                room = self._memory_limit - len(self._queue)
+                while kept < min(room, len(batch)) and (
+                    self._queued_bytes + len(batch[kept]) <= self._memory_bytes
+                ):
+                    self._queued_bytes += len(batch[kept])
+                    kept += 1
+                self._queue.extendleft(reversed(batch[:kept]))
+                self._batch = batch = batch[kept:]
             self._closing.wait(max(0.0, self._available_at - time.monotonic()))
         if batch:
-            self._lost(len(batch), SpoolFullError("neither memory nor the spool has room"))
+            self._lost(len(batch), "neither memory nor the spool has room")
 
     def _send(self, batch: Sequence[bytes]) -> list[bytes]:
-        """Send a batch; answers what was still refused after the last attempt."""
+        """Send a batch; return what was still refused after the last attempt."""
         pending = list(batch)
         for attempt in range(self._attempts):
             if attempt:
-                self._closing.wait(random.uniform(0, self._backoff * 2**attempt))  # noqa: S311 - jitter
+                self._pause(random.uniform(0, self._backoff * 2**attempt))  # noqa: S311 - jitter
                 _count("retried", len(pending))
+            if time.monotonic() >= self._stop_at:
+                break
             try:
                 answer = self._client.put_record_batch(
                     DeliveryStreamName=self._delivery_stream, Records=[{"Data": line} for line in pending]
                 )
-            except (BotoCoreError, ClientError) as error:
-                _log.warning("delivery stream %s: %s", self._delivery_stream, type(error).__name__)
+                failed = _refused(pending, answer)
+            except Exception as error:  # noqa: BLE001 - without an answer that can be read, nothing is known to be delivered
+                self._faulted(f"delivery stream {self._delivery_stream}", error)
                 continue
-            failed = [
-                line
-                for line, result in zip(pending, answer["RequestResponses"], strict=True)
-                if result.get("ErrorCode")
-            ]
             _count("delivered", len(pending) - len(failed))
             if not failed:
                 return []
             pending = failed
+        retry_after = float("inf") if self._closing.is_set() else self._retry_after
+        self._available_at = time.monotonic() + retry_after
         return pending
+
+    def _may_send(self) -> bool:
+        """Return whether the stream may have come back; at a stop it is asked once more, since the disk may not last."""
+        if self._closing.is_set():
+            return self._available_at < float("inf") and time.monotonic() < self._stop_at
+        return time.monotonic() >= self._available_at
 
     def _keep(self, lines: list[bytes]) -> None:
         for batch in _batches(lines):
             if not self._spooled(batch):
-                self._lost(len(batch), SpoolFullError("the spool has no room"))
+                self._lost(len(batch), "the spool has no room")
 
     def _spooled(self, batch: Sequence[bytes]) -> bool:
         try:
             self._spool.write(batch)
-        except (SpoolFullError, OSError) as error:
-            _log.error("spool: %s", error)
+        except Exception as error:  # noqa: BLE001 - whatever the disk says, the records are to go elsewhere
+            self._faulted("spool", error)
             return False
         _count("spooled", len(batch))
         return True
 
-    def _drain(self) -> None:
-        """Deliver waiting segments, oldest first, until one is refused."""
-        if time.monotonic() < self._available_at:
+    def _drain(self, *, last: bool) -> None:
+        """Deliver waiting segments, oldest first, until one is refused. One that cannot be read holds up no other."""
+        try:
+            if time.monotonic() < self._readable_at or not self._spool.own() or not self._may_send():
+                return
+            segments = self._spool.segments()
+        except OSError as error:
+            self._unreadable("spool", error)
             return
-        for segment in self._spool.segments():
-            if self._closing.is_set() or len(self._queue) >= BATCH_RECORDS:
+        for segment in segments:
+            if not last and (self._closing.is_set() or len(self._queue) >= BATCH_RECORDS):
                 return
             try:
                 lines, broken = self._spool.read(segment)
-                if broken:
-                    self._lost(
-                        broken, ValueError(f"{segment.name}: not a JSON line; kept beside it as .corrupt")
-                    )
                 if lines and self._send(lines):
-                    self._available_at = time.monotonic() + self._retry_after
                     return
-                self._spool.remove(segment)
+                if broken:
+                    self._lost(len(broken), f"{segment.name}: not JSON lines; kept beside it as .corrupt")
+                self._spool.remove(segment, broken)
             except OSError as error:
-                # A disk that fails must not end the thread that delivers what is in memory.
-                _log.error("spool segment %s: %s", segment.name, type(error).__name__)
-                self._available_at = time.monotonic() + self._retry_after
-                return
+                self._unreadable(f"spool segment {segment.name}", error)
 
-    def _lost(self, lines: int, error: Exception) -> None:
-        _log.error("lost %d captured records: %s", lines, error)
+    def _unreadable(self, what: str, error: OSError) -> None:
+        self._faulted(what, error)
+        self._readable_at = time.monotonic() + self._retry_after
+
+    def _pause(self, seconds: float) -> None:
+        if self._closing.is_set():
+            time.sleep(min(seconds, max(0.0, self._stop_at - time.monotonic())))
+        else:
+            self._closing.wait(seconds)
+
+    def _faulted(self, what: str, error: Exception) -> None:
+        """Count a fault, and log it if its kind was not logged in the last minute."""
+        kind, now = type(error).__name__, time.monotonic()
+        instruments().capture_faults.add(1, {names.ERROR_TYPE: kind})
+        key = f"{what.partition(' ')[0]} {kind}"
+        if now - self._logged_at.get(key, float("-inf")) >= LOG_SECONDS:
+            self._logged_at[key] = now
+            _log.error("%s: %s", what, kind)
+
+    def _lost(self, lines: int, why: str) -> None:
+        _log.error("lost %d captured records: %s", lines, why)
         _count("lost", lines)
+
+
+def _refused(sent: Sequence[bytes], answer: Any) -> list[bytes]:
+    """Return the records that the stream did not take. Raises ``ValueError`` for what is no answer to them."""
+    results = answer.get("RequestResponses") if isinstance(answer, Mapping) else None
+    if not isinstance(results, Sequence) or len(results) != len(sent):
+        raise ValueError("not one result for each record")
+    return [
+        line
+        for line, result in zip(sent, results, strict=True)
+        if not isinstance(result, Mapping) or result.get("ErrorCode") or not result.get("RecordId")
+    ]
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:

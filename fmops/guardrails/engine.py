@@ -8,13 +8,14 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 
+from fmops import deadline
 from fmops.guardrails.asking import Ask
 from fmops.guardrails.cache import Cache, Known
 from fmops.guardrails.categories import Category
@@ -38,6 +39,7 @@ from fmops.guardrails.types import (
     Role,
     is_notice,
 )
+from fmops.threads import Threads
 
 _log = logging.getLogger(__name__)
 
@@ -82,8 +84,15 @@ class GuardrailEngine:
             name: self.settings.detectors.get(name) or DetectorSettings(kind=name) for name in self._detectors
         }
         self._observers = tuple(observers)
-        self._executor = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrails")
-        self.waiters = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="guardrail-windows")
+        self._executor = Threads(self.settings.concurrency, "guardrails")
+        self._executors = {
+            name: self._executor
+            if detector.in_process
+            else Threads(self.settings.concurrency, f"guardrail-{name}")
+            for name, detector in self._detectors.items()
+        }
+        """Each service has its own threads, so that one that hangs takes none from the others."""
+        self.waiters = Threads(self.settings.concurrency, "guardrail-windows")
         """Threads in which code without an event loop waits for checks: never the ones that answer them."""
         self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
         self.seals = Seals()
@@ -131,7 +140,7 @@ class GuardrailEngine:
 
     def close(self) -> None:
         """Let no new check begin, and do not wait for those under way."""
-        for executor in (self._executor, self.waiters):
+        for executor in (self._executor, *self._executors.values(), self.waiters):
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _told(self, outcome: Outcome, text: str, role: Role | None, *, observe: bool) -> Outcome:
@@ -211,7 +220,7 @@ class GuardrailEngine:
         self, check: _Check, folded: Folded, due: list[str], key: bytes
     ) -> Generator[_Waiting, None, None]:
         """Ask the detectors at once, then the fallbacks of those that did not answer, until the deadline."""
-        deadline = check.began + self.settings.deadline_ms / 1000
+        ends_at = check.began + deadline.at_most(self.settings.deadline_ms / 1000)
         asked: set[str] = set()
         while due:
             joined = {}
@@ -224,9 +233,9 @@ class GuardrailEngine:
                     if name in shared and shared[name].expires > time.perf_counter():
                         joined[name] = shared[name]
                     elif not self._refused_for_language(check, name, fallbacks):
-                        mine[name] = shared[name] = self._ask(check, folded, name, deadline)
+                        mine[name] = shared[name] = self._ask(check, folded, name, ends_at)
             try:
-                yield from _until(deadline, [*joined.values(), *mine.values()])
+                yield from _until(ends_at, [*joined.values(), *mine.values()])
             finally:
                 self._land(key, mine)
             for name, ask in {**joined, **mine}.items():
@@ -237,7 +246,7 @@ class GuardrailEngine:
                     self._not_answered(check, call, fallbacks)
             due = [name for name in dict.fromkeys(fallbacks) if name not in asked]
 
-    def _ask(self, check: _Check, folded: Folded, name: str, deadline: float) -> Ask:
+    def _ask(self, check: _Check, folded: Folded, name: str, ends_at: float) -> Ask:
         detector = self._detectors[name]
         language = (
             check.language
@@ -250,8 +259,8 @@ class GuardrailEngine:
             language,
             self.policy.wanted(check.direction, name, detector.categories) or detector.categories,
         )
-        seconds = min(self._settings[name].timeout_ms / 1000, deadline - time.perf_counter())
-        return Ask(detector, folded, context, seconds=seconds, executor=self._executor)
+        seconds = min(self._settings[name].timeout_ms / 1000, ends_at - time.perf_counter())
+        return Ask(detector, folded, context, seconds=seconds, executor=self._executors[name])
 
     def _land(self, key: bytes, asks: Mapping[str, Ask]) -> None:
         with self._lock:
@@ -380,15 +389,15 @@ def _left(findings: Iterable[Finding], outcome: Outcome) -> Iterator[Finding]:
             yield replace(finding, begin=finding.begin + shift, end=finding.end + shift)
 
 
-def _until(deadline: float, asks: Iterable[Ask]) -> Generator[_Waiting, None, None]:
+def _until(ends_at: float, asks: Iterable[Ask]) -> Generator[_Waiting, None, None]:
     """Wait for every question until it is answered, or its own time or the deadline is over."""
     waiting = list(asks)
     while waiting := [ask for ask in waiting if not ask.done]:
         now = time.perf_counter()
-        waiting = [ask for ask in waiting if min(ask.expires, deadline) > now]
+        waiting = [ask for ask in waiting if min(ask.expires, ends_at) > now]
         if not waiting:
             return
-        seconds = min(min(ask.expires, deadline) for ask in waiting) - now
+        seconds = min(min(ask.expires, ends_at) for ask in waiting) - now
         yield [future for ask in waiting for future in ask.futures if not future.done()], seconds
 
 

@@ -99,7 +99,10 @@ class GuardrailSettings(BaseModel):
         default=3000, ge=1, le=LONGEST_TIMEOUT_MS, description="for one check, fallbacks included"
     )
     concurrency: int = Field(
-        default=64, ge=1, le=512, description="requests to detectors at once, and connections"
+        default=64,
+        ge=1,
+        le=512,
+        description="requests to one detector at once, and connections to its service",
     )
     attempts: int = Field(default=2, ge=1, le=5, description="of a request to a service, the first included")
     cache_entries: int = Field(default=4096, ge=0)

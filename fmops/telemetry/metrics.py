@@ -22,6 +22,10 @@ class Waiting(Protocol):
         """Records that wait, by place."""
         ...
 
+    def stalled(self) -> float:
+        """Return for how many seconds none of them has moved."""
+        ...
+
 
 class Prompts(Protocol):
     """Something that says which prompt serves."""
@@ -39,6 +43,20 @@ class Budgets(Protocol):
         ...
 
 
+class UnderWay(Protocol):
+    """Something that counts the turns under way."""
+
+    under_way: int
+
+
+class Keys(Protocol):
+    """Something that knows an issuer's keys."""
+
+    def stale(self) -> float:
+        """Return for how many seconds readings have failed; 0 after one that succeeded."""
+        ...
+
+
 class Instruments:
     """All instruments, made once per process from the global meter provider."""
 
@@ -51,6 +69,7 @@ class Instruments:
             names.METRIC_FIRST_TEXT, "Time from the request to the first vetted text of its answer"
         )
         self.feedback = self._counter(names.METRIC_FEEDBACK, "{rating}", "Feedback by rating")
+        self._make_turns()
         self._make_guardrails()
         self._make_authorization()
         self._make_capture()
@@ -70,6 +89,33 @@ class Instruments:
     def watch_budgets(self, budgets: Budgets) -> None:
         """Observe how much of them is spent, for as long as they live."""
         self._budgets.add(budgets)
+
+    def watch_turns(self, turns: UnderWay) -> None:
+        """Observe how many turns are under way, for as long as it lives."""
+        self._turns.add(turns)
+
+    def watch_keys(self, keys: Keys) -> None:
+        """Observe for how long the issuer's keys could not be read, for as long as it lives."""
+        self._keys.add(keys)
+
+    def _make_turns(self) -> None:
+        self._turns: WeakSet[UnderWay] = WeakSet()
+        self._meter.create_observable_gauge(
+            names.METRIC_TURNS,
+            callbacks=[self._observe_turns],
+            unit="{turn}",
+            description="Turns under way",
+        )
+        self.turns_refused = self._counter(
+            names.METRIC_TURNS_REFUSED, "{turn}", "Turns refused, by whose limit was reached"
+        )
+        self._keys: WeakSet[Keys] = WeakSet()
+        self._meter.create_observable_gauge(
+            names.METRIC_KEYS_STALE,
+            callbacks=[self._observe_keys],
+            unit="s",
+            description="For how long readings of the issuer's keys have failed",
+        )
 
     def _make_guardrails(self) -> None:
         self.guardrail_decisions = self._counter(
@@ -113,6 +159,15 @@ class Instruments:
             callbacks=[self._observe_waiting],
             unit="{record}",
             description="Captured records that wait in memory or in the spool",
+        )
+        self._meter.create_observable_gauge(
+            names.METRIC_CAPTURE_STALLED,
+            callbacks=[self._observe_stalled],
+            unit="s",
+            description="For how long records wait in memory while none of them leaves it",
+        )
+        self.capture_faults = self._counter(
+            names.METRIC_CAPTURE_FAULTS, "{fault}", "Faults of the delivery stream and the spool by type"
         )
 
     def _make_models(self) -> None:
@@ -168,10 +223,14 @@ class Instruments:
         """A counter that first appears at one has never increased: what alerts watch is there from the start."""
         for reason in ("stop", "length", "content_filter", "budget_exceeded", "client_disconnect", "error"):
             self.interactions.add(0, {names.INTERACTION_FINISH_REASON: reason})
+        for whose in ("task", "user"):
+            self.turns_refused.add(0, {names.TURN_LIMIT: whose})
         for rating in ("up", "down"):
             self.feedback.add(0, {names.FEEDBACK_RATING: rating})
         for result in ("delivered", "retried", "spooled", "lost"):
             self.capture_records.add(0, {names.CAPTURE_RESULT: result})
+        for kind in ("ClientError", "OSError"):
+            self.capture_faults.add(0, {names.ERROR_TYPE: kind})
         for direction in ("input", "output", "tool_arguments", "tool_results", "retrieved"):
             for action in ("allow", "flag", "redact", "block"):
                 decided = {names.GUARDRAIL_DIRECTION: direction, names.GUARDRAIL_ACTION: action}
@@ -220,6 +279,15 @@ class Instruments:
             for name, records in place.waiting().items():
                 total[name] = total.get(name, 0) + records
         return [Observation(records, {names.CAPTURE_PLACE: name}) for name, records in total.items()]
+
+    def _observe_turns(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(sum(turns.under_way for turns in list(self._turns)))]
+
+    def _observe_keys(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(max((keys.stale() for keys in list(self._keys)), default=0.0))]
+
+    def _observe_stalled(self, _: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(max((place.stalled() for place in list(self._places)), default=0.0))]
 
     def _counter(self, name: str, unit: str, description: str) -> Counter:
         return self._meter.create_counter(name, unit=unit, description=description)

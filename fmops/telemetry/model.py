@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -14,12 +15,15 @@ from langchain_aws import ChatBedrockConverse
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.runnables.config import run_in_executor
+from pydantic import Field
 
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 from fmops.telemetry.prices import prices
+from fmops.threads import Threads, run
 
+CALLS = 64
+"""At once, where nobody says otherwise."""
 CANCELLED = "cancelled"
 """``error.type`` of a call that nobody waited for until its end: its tokens are paid, but not known."""
 
@@ -41,8 +45,12 @@ def metered() -> Iterator[list[UsageMetadata]]:
 class MeasuredChatBedrock(ChatBedrockConverse):
     """Records the GenAI client metrics of the conventions, and the cost, for each call to Bedrock.
 
-    Its asynchronous methods run these in threads, as LangChain's do; but a stream that nobody reads on is closed at once.
+    Its asynchronous methods run these in threads, as LangChain's do, but in threads of their own: a model takes seconds, and
+    with the event loop's few threads the others would wait for it. A stream that nobody reads on is closed at once.
     """
+
+    threads: Any = Field(default=None, exclude=True, repr=False)
+    """For the calls; one for each that may be under way."""
 
     def _generate(
         self,
@@ -56,6 +64,16 @@ class MeasuredChatBedrock(ChatBedrockConverse):
             for generation in result.generations:
                 call.add(generation.message)
             return result
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: Any = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        manager = run_manager.get_sync() if run_manager else None
+        return await run(self.threads or _threads(), self._generate, messages, stop, manager, **kwargs)
 
     def _stream(
         self,
@@ -80,10 +98,15 @@ class MeasuredChatBedrock(ChatBedrockConverse):
         manager = run_manager.get_sync() if run_manager else None
         stream = _Stream(self._stream(messages, stop, manager, **kwargs))
         try:
-            while (chunk := await run_in_executor(None, stream.step)) is not None:
+            while (chunk := await run(self.threads or _threads(), stream.step)) is not None:
                 yield chunk
         finally:
             stream.leave()
+
+
+@cache
+def _threads() -> Threads:
+    return Threads(CALLS, "model")
 
 
 class _Stream:

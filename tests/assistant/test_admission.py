@@ -42,6 +42,7 @@ class Server:
 
     port: int
     it: Service
+    running: uvicorn.Server
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
@@ -86,7 +87,7 @@ def server() -> Iterator[Server]:
     while not running.started:
         time.sleep(0.01)
     Hasty.received = 0
-    yield Server(listening.getsockname()[1], it)
+    yield Server(listening.getsockname()[1], it, running)
     running.should_exit = True
     thread.join(20)
 
@@ -188,9 +189,25 @@ def test_health_answers_while_half_sent_requests_wait(server: Server) -> None:
         client.close()
 
 
-def test_connections_are_bounded(server: Server) -> None:
-    held = [server.connect() for _ in range(25)]
-    assert server.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")[0] == 503
+def test_connections_are_bounded_and_health_is_answered_until_then(server: Server) -> None:
+    held = [server.connect() for _ in range(30)]
+    assert server.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")[0] == 200
+    held += [server.connect() for _ in range(30)]
+    assert told(answer(held[-1])) == (503, "overloaded")
+    for client in held:
+        client.close()
+
+
+def test_requests_above_the_most_are_refused_but_for_health_checks(server: Server) -> None:
+    held = [server.connect() for _ in range(20)]
+    for client in held:
+        client.sendall(post(**{"content-length": "100"}))
+    while len(server.running.server_state.tasks) < 20:
+        time.sleep(0.01)
+    status, headers, body = server.send(post(question(), connection="close"))
+    assert (status, json.loads(body)["error"]["code"]) == (503, "overloaded")
+    assert int(headers["retry-after"]) >= 1
+    assert server.send(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")[0] == 200
     for client in held:
         client.close()
 

@@ -21,11 +21,13 @@ from fmops.agent import NAME
 from fmops.agent.resources import Resolver
 from fmops.assistant.budget_answers import duration
 from fmops.assistant.context import RequestContext
+from fmops.assistant.failures import AnswerFailedError
 from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.service import _add_error_handlers
 from fmops.assistant.spending import Purse
+from fmops.assistant.turns import Turns
 from fmops.assistant.wire import ChatMessage
 from fmops.budgets import Budgets, BudgetSettings, CounterTable, Unit
 from fmops.guardrails import GuardrailSettings
@@ -267,11 +269,11 @@ async def test_a_client_who_leaves_pays_what_was_reserved_since_nobody_knows_wha
     carla = Principal("subject-1", "carla", frozenset(), False, "good", {})
     question = [ChatMessage(role="user", content="Hello")]
     interaction = it.conversation.begin(carla, "", streamed=True)
-    spending = await it.conversation.admit(carla, question, interaction)
-    answer = it.conversation.answer(carla, question, interaction, spending=spending)
+    admitted = await it.conversation.admit(carla, question, interaction)
+    answer = it.conversation.answer(carla, question, interaction, admitted=admitted)
     await anext(answer)
     await answer.aclose()
-    await asyncio.gather(it.conversation.flush_budgets(), *it.conversation._captures)
+    await asyncio.gather(it.conversation.flush_budgets(), *it.conversation.captures._under_way)
     assert it.record.finish_reason == "client_disconnect"
     assert it.used()[Unit.TOKENS] == 110
     assert it.table.holds() == 0
@@ -282,8 +284,8 @@ async def test_a_client_who_leaves_before_the_model_is_asked_pays_no_tokens() ->
     carla = Principal("subject-1", "carla", frozenset(), False, "good", {})
     question = [ChatMessage(role="user", content="Hello")]
     interaction = it.conversation.begin(carla, "", streamed=True)
-    spending = await it.conversation.admit(carla, question, interaction)
-    await it.conversation.answer(carla, question, interaction, spending=spending).aclose()
+    admitted = await it.conversation.admit(carla, question, interaction)
+    await it.conversation.answer(carla, question, interaction, admitted=admitted).aclose()
     await it.conversation.flush_budgets()
     assert it.used() == {Unit.REQUESTS: 1, Unit.TOKENS: 0, Unit.MONEY: 0}
 
@@ -487,3 +489,29 @@ def test_the_page_says_what_is_left_and_that_a_budget_is_spent(
         expect(page.locator(".assistant").nth(1)).to_have_class("turn assistant blocked")
         expect(page.locator(".assistant").nth(1)).to_contain_text("ended: the budget is used up")
         expect(page.locator(".assistant").nth(2)).to_have_class("turn assistant blocked")
+
+
+async def test_a_turn_beyond_the_limit_of_turns_reserves_nothing() -> None:
+    it = Metered({"user": {"tokens_per_day": 1_000}})
+    it.conversation.turns = Turns(most=8, per_user=1)
+    carla = Principal("subject-1", "carla", frozenset(), False, "good", {})
+    question = [ChatMessage(role="user", content="Hello")]
+    leave = it.conversation.turns.enter(carla.subject)
+    with pytest.raises(AnswerFailedError) as refused:
+        await it.conversation.admit(carla, question, it.conversation.begin(carla, "", streamed=False))
+    assert refused.value.failure.status == 429
+    assert it.table.holds() == 0
+    leave()
+    admitted = await it.conversation.admit(carla, question, it.conversation.begin(carla, "", streamed=False))
+    assert it.table.holds() == 1
+    admitted.leave()
+
+
+async def test_a_turn_that_a_budget_refuses_is_under_way_no_more() -> None:
+    it = Metered({"user": {"requests_per_minute": 1}})
+    carla = Principal("subject-1", "carla", frozenset(), False, "good", {})
+    question = [ChatMessage(role="user", content="Hello")]
+    (await it.conversation.admit(carla, question, it.conversation.begin(carla, "", streamed=False))).leave()
+    with pytest.raises(AnswerFailedError):
+        await it.conversation.admit(carla, question, it.conversation.begin(carla, "", streamed=False))
+    assert it.conversation.turns.under_way == 0

@@ -15,7 +15,7 @@ from fmops.assistant.identity import (
     IdentityUnavailableError,
     TokenVerifier,
 )
-from fmops.assistant.issuer_keys import UNKNOWN_KEYS, IssuerKeys, UnknownKeyError
+from fmops.assistant.issuer_keys import UNKNOWN_KEYS, IssuerKeys, KeysUnavailableError, UnknownKeyError
 from tests.assistant.test_identity import AUDIENCE, ISSUER, Issuer
 from tests.assistant.test_service import service
 
@@ -149,3 +149,31 @@ def test_without_keys_callers_are_told_to_try_again_and_health_answers() -> None
     assert int(response.headers["retry-after"]) >= 1
     assert response.json()["error"]["code"] == "identity_unavailable"
     assert client.get("/healthz").status_code == 200
+
+
+def test_for_how_long_keys_are_away_is_told_until_they_are_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    keys = IssuerKeys("https://login.example.com", "http://127.0.0.1:1/keys", clock=lambda: now)
+    assert keys.stale() == 0
+    keys.refresh()
+    now = 700.0
+    assert keys.stale() == 700
+    monkeypatch.setattr(keys, "_fetch", lambda: {"k": "key"})
+    keys.refresh()
+    assert keys.stale() == 0
+    now = 9_000.0
+    assert keys.stale() == 0
+
+
+def test_without_a_thread_to_read_in_keys_are_unavailable_and_nobody_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    keys = IssuerKeys("https://login.example.com", "http://127.0.0.1:1/keys")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(KeysUnavailableError):
+            keys.known("k")
+        assert keys.reading().done()

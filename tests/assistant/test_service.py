@@ -13,7 +13,7 @@ import openai
 import pytest
 from botocore.exceptions import ClientError
 from fastapi.testclient import TestClient
-from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
@@ -28,6 +28,7 @@ from fmops.assistant.conversation import Conversation
 from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms
 from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.service import create_app
+from fmops.assistant.turns import Turns
 from fmops.authorization import (
     AuthorizationMiddleware,
     AuthorizationRequest,
@@ -107,7 +108,7 @@ class Sink:
     def put(self, record: Captured) -> None:
         self.records.append(record)
 
-    def close(self) -> None:
+    def close(self, timeout: float) -> None:
         pass
 
 
@@ -162,6 +163,9 @@ class Service:
         max_output_tokens: int | None = None,
         detector: type[Words] = Words,
         policy: Policy | None = None,
+        turns: Turns | None = None,
+        turn_seconds: float | None = None,
+        embeddings: Embeddings | None = None,
         **limits: Any,
     ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
@@ -187,7 +191,7 @@ class Service:
         self.conversation = conversation = Conversation(
             agent=agent,
             guardrails=engine,
-            embeddings=DeterministicFakeEmbedding(size=8),
+            embeddings=embeddings or DeterministicFakeEmbedding(size=8),
             embedding_model_id="fake",
             sink=self.sink,  # type: ignore[arg-type]
             pseudonyms=pseudonyms,
@@ -198,6 +202,8 @@ class Service:
             prompts=prompts,
             trace_content=trace_content,
             max_output_tokens=max_output_tokens,
+            turns=turns,
+            turn_seconds=turn_seconds,
         )
         self.app = create_app(
             conversation=conversation,

@@ -1,6 +1,5 @@
 """What the rest of the project relies on: environment, secrets, commands, ports, permissions, outputs."""
 
-import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,19 @@ import pytest
 from constructs import cedar
 
 import app
-from fmops.assistant.__main__ import GRACE_SECONDS
-from fmops.capture.sink import FirehoseSink
+from fmops.assistant.__main__ import READERS_SECONDS
+from fmops.assistant.service import LAST_SECONDS
+from fmops.assistant.stopping import ANSWERS_SECONDS, STOP_SECONDS
+from fmops.assistant.turns import EmbeddedMetric, Turns
 from tests.infrastructure.conftest import Assembly, context
 
 ENVIRONMENT = {
     "AWS_REGION",
     "FMOPS_PORT",
     "FMOPS_MAX_BODY_BYTES",
+    "FMOPS_MAX_TURNS",
+    "FMOPS_MAX_TURNS_PER_USER",
+    "FMOPS_TURN_SECONDS",
     "FMOPS_KEY_MAX_AGE_SECONDS",
     "FMOPS_MODEL_ID",
     "FMOPS_MAX_OUTPUT_TOKENS",
@@ -64,6 +68,9 @@ def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> No
     assistant = _container(on_ecs, "assistant")
     options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT"}
     on = {"FMOPS_KEEP_ALIVE_SECONDS"} | (options if on_ecs.profile == "everything" else set())
+    on |= (
+        {"FMOPS_TURNS_NAMESPACE"} if on_ecs.resources("AWS::ApplicationAutoScaling::ScalingPolicy") else set()
+    )
     assert {variable["Name"] for variable in assistant["Environment"]} == ENVIRONMENT | on
     assert "Secrets" not in assistant
     assert assistant["Command"] == ["python", "-m", "fmops.assistant"]
@@ -129,9 +136,43 @@ def test_the_collector_is_probed_where_it_answers(egress: str, tmp_path: Path) -
     assert "14144" in collector["HealthCheck"]["Command"][-1]
 
 
-def test_requests_and_then_records_have_their_time_before_the_task_is_killed(on_ecs: Assembly) -> None:
-    records = inspect.signature(FirehoseSink.close).parameters["timeout"].default
-    assert GRACE_SECONDS + records < _container(on_ecs, "assistant")["StopTimeout"]
+def test_a_stop_ends_before_the_task_is_killed(on_ecs: Assembly) -> None:
+    assert ANSWERS_SECONDS + READERS_SECONDS + LAST_SECONDS < STOP_SECONDS
+    assert _container(on_ecs, "assistant")["StopTimeout"] > STOP_SECONDS
+
+
+def test_a_turn_ends_before_the_load_balancer_gives_up(on_ecs: Assembly) -> None:
+    (balancer,) = on_ecs.resources("AWS::ElasticLoadBalancingV2::LoadBalancer").values()
+    attributes = {each["Key"]: each["Value"] for each in balancer["Properties"]["LoadBalancerAttributes"]}
+    environment = {each["Name"]: each["Value"] for each in _container(on_ecs, "assistant")["Environment"]}
+    assert float(environment["FMOPS_TURN_SECONDS"]) < int(attributes["idle_timeout.timeout_seconds"])
+
+
+def test_autoscaling_follows_the_metric_that_tasks_print(on_ecs: Assembly) -> None:
+    environment = {each["Name"]: each["Value"] for each in _container(on_ecs, "assistant")["Environment"]}
+    policies = on_ecs.resources("AWS::ApplicationAutoScaling::ScalingPolicy").values()
+    if "FMOPS_TURNS_NAMESPACE" not in environment:
+        assert not policies
+        return
+    turns = Turns(int(environment["FMOPS_MAX_TURNS"]))
+    printed = json.loads(
+        EmbeddedMetric(environment["FMOPS_TURNS_NAMESPACE"], environment["OTEL_SERVICE_NAME"], turns).line()
+    )
+    (directive,) = printed["_aws"]["CloudWatchMetrics"]
+    ((dimension,),) = directive["Dimensions"]
+    targets = [
+        each["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+        for each in policies
+        if "CustomizedMetricSpecification" in each["Properties"]["TargetTrackingScalingPolicyConfiguration"]
+    ]
+    (target,) = targets
+    assert target["CustomizedMetricSpecification"] == {
+        "Dimensions": [{"Name": dimension, "Value": printed[dimension]}],
+        "MetricName": directive["Metrics"][0]["Name"],
+        "Namespace": directive["Namespace"],
+        "Statistic": "Average",
+    }
+    assert 0 < target["TargetValue"] < int(environment["FMOPS_MAX_TURNS"])
 
 
 @pytest.mark.parametrize("level", ["off", "enabled", "enhanced"])

@@ -1,0 +1,45 @@
+"""A stop: one deadline for everything that ends with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+STOP_SECONDS = 20.0
+"""From SIGTERM to the process's end, of the 60 that ECS grants; less than most users wait for a page."""
+ANSWERS_SECONDS = 10.0
+"""Of them, for the answers under way."""
+
+
+class Stop:
+    """First answers may end by themselves; then they are ended, each with its error; then records are delivered."""
+
+    def __init__(self, seconds: float = STOP_SECONDS, answers: float = ANSWERS_SECONDS) -> None:
+        self._seconds = seconds
+        self.answers = answers
+        self._ends_at: float | None = None
+        self._end_answers: list[Callable[[], None]] = []
+
+    def at_end_of_answers(self, end: Callable[[], None]) -> None:
+        """Have ``end`` called when the answers under way have had their time."""
+        self._end_answers.append(end)
+
+    def begin(self, *, or_else: Callable[[], None] | None = None) -> None:
+        """Begin the stop, once; call ``or_else`` if the process is still there when it should have ended."""
+        if self._ends_at is not None:
+            return
+        self._ends_at = time.monotonic() + self._seconds
+        for end in self._end_answers:
+            asyncio.get_running_loop().call_later(self.answers, end)
+        if or_else is not None:
+            last = threading.Timer(self._seconds, or_else)
+            last.daemon = True
+            last.start()
+
+    def left(self) -> float:
+        """Return how many seconds are left; the time for records, if nobody began a stop."""
+        if self._ends_at is None:
+            return self._seconds - self.answers
+        return max(0.0, self._ends_at - time.monotonic())
