@@ -43,6 +43,8 @@ _LONGEST_WORD = 1024
 
 _CONTEXT = 160
 _TRIED = 64
+_PREFIX = 32
+_SIGNS = re.compile(r"[!-~]+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +180,15 @@ class Lane:
         spans = joined((begin + offset, end + offset) for begin, end in opened(self.text[offset:]))
         for each in reversed(ends[-_TRIED:]):
             index = bisect_left(spans, (each, 0)) - 1
-            end = spans[index][0] if index >= 0 and each < spans[index][1] else each
+            end = self._word(spans[index][0]) if index >= 0 and each < spans[index][1] else each
             if end > self._cut and not _is_fastened(self.text, end):
                 return end
         return 0
+
+    def _word(self, begin: int) -> int:
+        """Where the word begins that goes on at ``begin``: a sign before a number, such as a plus, belongs to it."""
+        before = self.text[max(self._cut, begin - _PREFIX) : begin]
+        return begin - len(before) + match.start() if (match := _SIGNS.search(before)) else begin
 
     def _window(self, end: int, checked_to: int) -> Window:
         begin, offset = self._cut, self._offset()

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessageChunk
@@ -110,6 +111,15 @@ def test_words_are_never_cut(text: str, lengths: list[int]) -> None:
     cuts = [window.end for piece in pieces(text, lengths) if (window := lane.append(piece))]
     for cut in cuts:
         assert text[cut - 1].isspace() or text[cut - 1] in "\u3002\uff01\uff1f"
+
+
+@pytest.mark.parametrize("number", ["+44 (0)7700 900123 742", "(+49) 30 901820 12", "#4111 1111 1111 1111"])
+def test_the_sign_before_a_number_stays_with_it(number: str) -> None:
+    text = f"No! No! {number} St. James Ave. is what they said when I asked them about it yesterday afternoon"
+    lane = Lane("", StreamSettings(first=20, largest=40))
+    cuts = [window.end for character in text if (window := lane.append(character))]
+    assert cuts
+    assert all(text[cut - 1].isspace() for cut in cuts)
 
 
 def _engine() -> GuardrailEngine:
