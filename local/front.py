@@ -320,8 +320,8 @@ def _encode(events: Iterable[Any]) -> Iterator[bytes]:
 def error_response(model: Any, protocol: str, error: ServiceError) -> Response:
     serializer = get_serializer_class(model.service_model.service_name, protocol)(model)
     answer = serializer.serialize(error)
-    body = answer["body"]
-    response = Response(answer["status_code"], body)
+    status = getattr(error, "http_status", answer["status_code"])  # what botocore's model does not know
+    response = Response(status, answer["body"])
     response.headers.update(answer["headers"])
     return response
 

@@ -20,7 +20,7 @@ VECTOR = [0.5, -0.25, 1.0, 0.125]
 
 def read(lake: DirectoryLake, key: str) -> tuple[Reader, list[str]]:
     reader = Reader(day(0))
-    ids = [identifier for batch in reader.read(lake, key) for identifier in batch.ids]
+    ids = [identifier for batch in reader.read(lake.read(key), key) for identifier in batch.ids]
     return reader, ids
 
 
@@ -39,7 +39,7 @@ def test_a_record_is_read_as_it_was_captured(tmp_path: Path) -> None:
             )
         ],
     )
-    (batch,) = Reader(day(0)).read(lake, key)
+    (batch,) = Reader(day(0)).read(lake.read(key), key)
     np.testing.assert_array_equal(batch.vectors, [VECTOR])
     assert (batch.texts, batch.sessions, batch.similarities.tolist()) == (
         ["What is covered?"],
@@ -95,7 +95,7 @@ def test_a_corrupt_object_in_the_middle_is_left_out_counted_and_named(tmp_path: 
     assert named.startswith(cut)
     with pytest.raises(CorruptObjectError, match="is gone"):
         read(lake, "interactions/none")
-    assert profile_object(lake, cut, window, reference).count == 0
+    assert profile_object(cut, lake.read(cut), window, reference).count == 0
 
 
 def test_an_empty_object_has_no_rows(tmp_path: Path) -> None:
@@ -117,7 +117,8 @@ def test_parquet_is_read_like_json_lines(tmp_path: Path) -> None:
     )
     reference = fit(rows, version="b", model_id=MODEL)
     states = [
-        profile_object(lake, name, window, reference) for name in (key, str(target.relative_to(tmp_path)))
+        profile_object(name, lake.read(name), window, reference)
+        for name in (key, str(target.relative_to(tmp_path)))
     ]
     np.testing.assert_array_equal(states[0].vectors, states[1].vectors)
     assert states[0].texts() == states[1].texts()
@@ -178,4 +179,4 @@ def test_an_object_is_read_below_a_folder_of_any_name(
     rows = np.random.default_rng(1).standard_normal((5, 8)).astype(np.float32)
     ((key, _),) = fill(lake, window, rows)
     reference = fit(rows, version="b", model_id=MODEL)
-    assert int(profile_object(lake, key, window, reference).rows.sum()) == 5
+    assert int(profile_object(key, lake.read(key), window, reference).rows.sum()) == 5
