@@ -27,6 +27,8 @@ ALONE_BYTES = 16 * 2**20
 """Less than this is read in this process: to start others takes longer."""
 SMALL_BYTES = 2**20
 """Of an object, up to which it is the waiting that takes the time, and others are read meanwhile."""
+OBJECT_BYTES = 64 * 2**10
+"""What an object takes beside its own bytes, so that many small ones are work for several processes too."""
 TASK_BYTES = 32 * 2**20
 FIT_SHARE = 3
 """One session in so many is for fitting a baseline, and not in the states of its windows."""
@@ -48,6 +50,7 @@ def profile(
     it was fitted to.
     """
     total = sum(size for _, size in keys)
+    effort = total + OBJECT_BYTES * len(keys)
     work = list(tasks(keys, TASK_BYTES))
     count = min(workers or os.cpu_count() or 1, len(work))
     arguments = [(lake, task, window, reference, without_fitted) for task in work]
@@ -61,7 +64,7 @@ def profile(
                 progress(done, total)
         return state
 
-    if count <= 1 or total < ALONE_BYTES:
+    if count <= 1 or effort < ALONE_BYTES:
         return collect(map(profile_task, arguments))
     # One BLAS thread in each process: more would fight for the cores (drift study, trap 10).
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -75,7 +78,7 @@ def tasks(keys: Sequence[tuple[str, int]], at_least: int) -> Iterator[list[tuple
     total = 0
     for key, size in keys:
         task.append((key, size))
-        total += size
+        total += size + OBJECT_BYTES
         if total >= at_least:
             yield task
             task, total = [], 0

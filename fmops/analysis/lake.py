@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -200,7 +201,7 @@ class Reader:
             f" compression='{packed}', hive_partitioning=false)"
         )
         seen: set[str] = set()
-        with duckdb.connect(config={"threads": 1}) as connection:
+        with _database().cursor() as connection:
             try:
                 for record_batch in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
                     yield self.batch(pa.Table.from_batches([record_batch]), seen)
@@ -257,6 +258,14 @@ class Reader:
             self.checks["repeated"] += len(ids) - sum(first)
             table = table.filter(pa.array(first))
         return table
+
+
+@cache
+def _database() -> Any:
+    """One in-memory database for the process: to make one takes longer than to read a small object."""
+    import duckdb
+
+    return duckdb.connect(config={"threads": 1})
 
 
 def _vectors(column: pa.ChunkedArray, dimension: int) -> Array:
