@@ -106,6 +106,10 @@ class Cloud:
         class Handler(MotoRequestHandler):
             protocol_version = "HTTP/1.1"  # keep-alive, and chunks for event streams
 
+            def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+                self.close_connection = True  # also where nothing was answered
+                super().connection_dropped(error, environ)
+
             def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002 - werkzeug's
                 log.debug(message, *args)
 
@@ -223,6 +227,7 @@ def install_routes(installer: Callable[[Cloud], None]) -> Callable[[Cloud], None
 def _load_services() -> None:
     import local.services
 
+    importlib.import_module("local.faults")
     for module in pkgutil.iter_modules(local.services.__path__):
         importlib.import_module(f"local.services.{module.name}")
 
