@@ -38,6 +38,7 @@ from local.iam.permissions import AccessDenied
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
+    from local.faults import Faults
 
 log = logging.getLogger("local.front")
 
@@ -275,7 +276,7 @@ class Front:
 
 
 @functools.cache
-def _faults() -> Any:
+def _faults() -> type[Faults]:
     """Imported when it is used: what it is made of is here."""
     from local.faults import Faults
 
