@@ -189,6 +189,10 @@ bench: setup .venvs/bench/installed ## Measure everything beside its peers or it
 attack: setup ## Attack the assistant in this process with the whole pack, and print what each layer stops; writes build/attack.json
 	@$(BIN)/python -W ignore -m attack $(if $(EACH),--each $(call quoted,EACH))
 
+.PHONY: faults
+faults: setup ## Deploy locally, let services fail in every way of faults/scenarios.yaml, and show what users saw and what was lost (ONLY="firehose-*"); writes build/faults.json
+	@$(BIN)/python -W ignore -m faults $(if $(ONLY),$(call quoted,ONLY))
+
 .PHONY: lint
 lint: setup ## Check format, lint, types and licences
 	@$(BIN)/ruff format --check .

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
+import signal
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("scenario", nargs="*", help="names or patterns of them; all by default")
     parser.add_argument("--port-base", type=int, default=PORT_BASE, metavar="N")
     options = parser.parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 170)
     try:
         chosen = _chosen(load(), options.scenario)
@@ -36,9 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     from local.up import EXPECTED_FAILURES
 
     bypass(os.environ)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
     try:
         rows = _run(chosen, options.port_base, console)
+    except KeyboardInterrupt:
+        console.print("stopped")
+        return 130
     except EXPECTED_FAILURES as error:
         console.print("[red]✗[/]", escape(str(error)))
         return 2
@@ -75,6 +84,8 @@ def _run(scenarios: list[Scenario], port_base: int, console: Console) -> list[di
             for problem in result.problems:
                 console.print(f"    [red]{escape(problem)}[/]", highlight=False)
             rows.append(result.row())
+            if not result.green:
+                running.renew()  # so that the next one is not judged by what this one left behind
     return rows
 
 

@@ -115,6 +115,12 @@ class Deployed:
         )
         return before
 
+    def renew(self) -> None:
+        """Start the assistant's processes anew."""
+        for each in self.runner.running:
+            self.runner.restart(each.container.name)
+        self.runner.wait_ready()
+
     def open_files(self) -> int:
         """Descriptors of the assistant's process."""
         return len(list(Path(f"/proc/{self.runner.process('assistant').pid}/fd").iterdir()))

@@ -23,6 +23,7 @@ HELLO = Ask.model_validate({"say": "Hello, who are you?", "count": 1})
 KILLED_AFTER = 2
 """Answers, after which the process is killed: others are under way."""
 LOOK_SECONDS = 0.25
+HIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Result:
 def run(deployed: Deployed, scenario: Scenario) -> Result:
     """Let it happen, look, clear it away, and wait until all is well and on record."""
     began, expect = time.monotonic(), scenario.expect
+    _recovery(deployed, expect.recovers)  # from the start, and from the scenario before
     deployed.record()
     records = deployed.records()
     observed = Observed()
@@ -62,6 +64,10 @@ def run(deployed: Deployed, scenario: Scenario) -> Result:
         observed.outcomes = send(deployed.url, scenario.ask, deployed.token, within=expect.within, told=kill)
         if scenario.job:
             observed.job = _run_job(scenario.job)
+        if scenario.faults:
+            # What the assistant does after its answers, such as capture, meets the fault later.
+            _until(lambda: deployed.hits() > 0, HIT_SECONDS)
+        time.sleep(scenario.hold)
         observed.cleared, observed.calls = time.time(), deployed.journal()
         observed.hits = deployed.hits() if scenario.faults else 0
         deployed.install([])

@@ -76,6 +76,7 @@ class Scenario(_Part):
     kill: Literal["", "assistant", "collector"] = ""
     stop: bool = Field(default=False, description="kill by SIGTERM, which grants time")
     limit: Limit | None = None
+    hold: float = Field(default=0, ge=0, description="seconds that the fault lasts after the last answer")
     job: Job | None = None
     ask: list[Ask] = [Ask.model_validate({"say": "What is the deductible for water damage?"})]
     expect: Expect = Expect()
