@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from faults.report import write
 from faults.scenario import Scenario, ScenarioError, load
 
 REPORT = Path("build/faults.json")
@@ -27,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("scenario", nargs="*", help="names or patterns of them; all by default")
     parser.add_argument("--port-base", type=int, default=PORT_BASE, metavar="N")
+    parser.add_argument("--docs", action="store_true", help="write the results into docs/faults.md too")
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
@@ -52,11 +54,21 @@ def main(arguments: list[str] | None = None) -> int:
         console.print("[red]✗[/]", escape(str(error)))
         return 2
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(json.dumps(rows, indent=1) + "\n")
+    known = _merged(rows) if options.scenario else rows
+    REPORT.write_text(json.dumps(known, indent=1) + "\n")
+    if options.docs:
+        write(known)
     console.print(_table(rows))
     red = [row["name"] for row in rows if not row["green"]]
     console.print(f"{len(rows) - len(red)} of {len(rows)} scenarios green; {REPORT} has every figure")
     return 1 if red else 0
+
+
+def _merged(rows: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows of the last reports too, where only some scenarios were run; in the table's order."""
+    before = json.loads(REPORT.read_text()) if REPORT.exists() else []
+    by_name = {row["name"]: row for row in [*before, *rows]}
+    return [by_name[each.name] for each in load() if each.name in by_name]
 
 
 def _chosen(scenarios: list[Scenario], patterns: list[str]) -> list[Scenario]:

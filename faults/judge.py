@@ -12,6 +12,8 @@ from faults.traffic import Outcome
 
 GRACE = 2.0
 """Seconds for which a call may still be ending when its user's deadline is over."""
+LINGER = 1.0
+"""Seconds after an answer in which its record is on its way (`FirehoseSink` collects for half of one)."""
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Observed:
     hits: int = 0
     changed: bool = False
     recovered_after: float | None = None
+    killed: float | None = None
     job: str = ""
     job_again: str = ""
     published: float | None = None
@@ -37,7 +40,16 @@ class Observed:
     def missing(self, expect: Expect) -> list[str]:
         """Interactions that should be in the lake and are not."""
         whole = [each for each in self.wanted if expect.records == "all" or not each.problem]
+        whole = [each for each in whole if not self._in_memory(each)]
         return [each.interaction_id for each in whole if each.interaction_id not in self.captured]
+
+    def lost_in_memory(self) -> int:
+        """Answers whose records a SIGKILL caught in memory."""
+        return sum(self._in_memory(each) and each.interaction_id not in self.captured for each in self.wanted)
+
+    def _in_memory(self, outcome: Outcome) -> bool:
+        """Whether a process that was killed without warning may not have delivered the record."""
+        return self.killed is not None and self.killed - LINGER < outcome.ended
 
     def per_request(self) -> dict[str, float]:
         """Calls of each operation for each request."""
@@ -57,6 +69,7 @@ class Observed:
             "captured": sum(each.interaction_id in self.captured for each in self.wanted),
             "twice": sum(self.captured[each.interaction_id] > 1 for each in self.wanted),
             "missing": len(self.missing(expect)),
+            **({"lost_in_memory": self.lost_in_memory()} if self.killed is not None else {}),
             "statuses": dict(sorted(Counter(str(each.status) for each in self.outcomes).items())),
             "codes": dict(Counter(each.code or each.finish or each.problem for each in self.outcomes)),
             "slowest_s": round(max(seconds, default=0), 2),

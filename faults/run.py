@@ -20,8 +20,6 @@ from faults.traffic import Outcome, send
 from fmops.jobs.__main__ import JobError, follow, start
 
 HELLO = Ask.model_validate({"say": "Hello, who are you?", "count": 1})
-KILLED_AFTER = 2
-"""Answers, after which the process is killed: others are under way."""
 LOOK_SECONDS = 0.25
 HIT_SECONDS = 10.0
 
@@ -72,6 +70,8 @@ def run(deployed: Deployed, scenario: Scenario) -> Result:
         observed.hits = deployed.hits() if scenario.faults else 0
         deployed.install([])
     kill.mend()
+    if scenario.kill == "assistant" and not scenario.stop:
+        observed.killed = kill.at
     observed.changed = deployed.records() != records
     observed.recovered_after = _recovery(deployed, expect.recovers)
     if scenario.job:
@@ -114,16 +114,18 @@ class _Kill:
     def __init__(self, deployed: Deployed, scenario: Scenario) -> None:
         self._deployed, self._scenario = deployed, scenario
         self._answers, self._lock = 0, threading.Lock()
-        self._killed = False
+        # Others are under way then, and the records of the first have been delivered.
+        self._killed_after = sum(ask.count for ask in scenario.ask) // 2
+        self.at: float | None = None
 
     def __call__(self) -> None:
         if not self._scenario.kill:
             return
         with self._lock:
             self._answers += 1
-            if self._answers < KILLED_AFTER or self._killed:
+            if self._answers < self._killed_after or self.at is not None:
                 return
-            self._killed = True
+            self.at = time.time()
         process = self._deployed.runner.process(self._scenario.kill)
         if self._scenario.stop:
             process.stop()
@@ -134,7 +136,7 @@ class _Kill:
 
     def mend(self) -> None:
         """Wait until what was killed is ready again."""
-        if self._killed:
+        if self.at is not None:
             self._deployed.runner.wait_ready()
 
 

@@ -23,7 +23,10 @@ class _Part(BaseModel):
 
 
 class Ask(_Part):
-    """What is asked during the fault: so many requests of one user, every second one streamed."""
+    """What is asked during the fault: so many requests of one user, every second one streamed.
+
+    ``{n}`` in the text is a new number each time: guardrails remember texts that they have seen.
+    """
 
     say: str
     user: str = Field(default="carla", alias="as")
@@ -78,7 +81,7 @@ class Scenario(_Part):
     limit: Limit | None = None
     hold: float = Field(default=0, ge=0, description="seconds that the fault lasts after the last answer")
     job: Job | None = None
-    ask: list[Ask] = [Ask.model_validate({"say": "What is the deductible for water damage?"})]
+    ask: list[Ask] = [Ask.model_validate({"say": "Question {n}: what is the deductible for water damage?"})]
     expect: Expect = Expect()
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 
 import httpx
 
@@ -16,6 +17,8 @@ from fmops.agent import NAME
 AT_ONCE = 6
 PATIENCE = 5.0
 """Seconds beyond the deadline after which a user is taken to have left."""
+
+_numbers = count(1)
 
 
 @dataclass
@@ -29,6 +32,7 @@ class Outcome:
     code: str = ""
     released: int = 0
     seconds: float = 0.0
+    ended: float = 0.0
     problem: str = ""
     retry_after: bool = False
 
@@ -57,7 +61,8 @@ def send(
 
     def one(item: tuple[Ask, bool]) -> Outcome:
         ask, streamed = item
-        outcome = _send(base_url, ask.say, tokens[ask.user], streamed, within)
+        say = ask.say.replace("{n}", str(next(_numbers)))
+        outcome = _send(base_url, say, tokens[ask.user], streamed, within)
         told()
         return outcome
 
@@ -84,7 +89,7 @@ def _send(base_url: str, say: str, token: str, streamed: bool, within: float) ->
                 _read_whole(answer.read(), outcome)
     except (httpx.HTTPError, OSError) as error:
         outcome.problem = type(error).__name__
-    outcome.seconds = time.monotonic() - began
+    outcome.seconds, outcome.ended = time.monotonic() - began, time.time()
     return outcome
 
 

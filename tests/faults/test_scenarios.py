@@ -123,6 +123,16 @@ def test_an_answer_that_a_kill_cut_off_need_not_be_recorded_where_the_row_says_s
     assert "int-1" in "\n".join(problems(scenario(expect=expect | {"records": "all"}), cut))
 
 
+def test_only_what_was_answered_at_the_kill_may_be_lost_with_the_memory() -> None:
+    late, early = outcome(1, ended=99.5), outcome(2, ended=90.0)
+    expect = {"records": "answered"}
+    found = observed(late, early, killed=100.0, captured=Counter(["int-2"]))
+    assert problems(scenario(expect=expect), found) == []
+    assert found.figures(scenario().expect)["lost_in_memory"] == 1
+    found = observed(late, early, killed=100.0, captured=Counter(["int-1"]))
+    assert "int-2" in "\n".join(problems(scenario(expect=expect), found))
+
+
 @pytest.mark.parametrize(
     ("job", "changes", "said"),
     [
