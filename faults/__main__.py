@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s %(message)s")
+    logging.getLogger("moto").setLevel(logging.CRITICAL)  # of jobs that are meant to fail
     try:
         rows = _run(chosen, options.port_base, console)
     except KeyboardInterrupt:

@@ -121,6 +121,10 @@ class Deployed:
             self.runner.restart(each.container.name)
         self.runner.wait_ready()
 
+    def log_lines(self) -> int:
+        """Lines that the assistant's process has logged."""
+        return self.runner.process("assistant").log.read_bytes().count(b"\n")
+
     def open_files(self) -> int:
         """Descriptors of the assistant's process."""
         return len(list(Path(f"/proc/{self.runner.process('assistant').pid}/fd").iterdir()))

@@ -25,6 +25,7 @@ class Observed:
     calls: Sequence[dict[str, Any]] = ()
     cleared: float = 0.0
     hits: int = 0
+    log_lines: int = 0
     changed: bool = False
     recovered_after: float | None = None
     killed: float | None = None
@@ -75,6 +76,7 @@ class Observed:
             "slowest_s": round(max(seconds, default=0), 2),
             "longest_call_s": round(self.longest_call(), 2),
             "faults_met": self.hits,
+            "log_lines": self.log_lines,
             "calls_per_request": {name: round(value, 2) for name, value in self.per_request().items()},
             "recovered_s": None if self.recovered_after is None else round(self.recovered_after, 2),
             **({"job": self.job, "job_again": self.job_again} if self.job else {}),
@@ -110,6 +112,7 @@ def _of_answers(expect: Expect, observed: Observed) -> Iterator[str]:
         "all": answered < len(observed.outcomes),
         "some": not answered,
         "none": answered > 0,
+        "any": False,
     }
     if wrong[expect.answered]:
         yield f"{answered} of {len(observed.outcomes)} were answered, and {expect.answered} should be"
@@ -131,6 +134,9 @@ def _of_calls(scenario: Scenario, observed: Observed) -> Iterator[str]:
     for name, most in scenario.expect.calls.items():
         if found.get(name, 0) > most:
             yield f"{found[name]:.1f} calls of {name} for each request, and {most:g} are the most"
+    lines, most_lines = observed.log_lines / max(1, len(observed.outcomes)), scenario.expect.log_lines
+    if most_lines is not None and lines > most_lines:
+        yield f"{lines:.0f} lines of log for each request, and {most_lines:g} are the most"
     longest = observed.longest_call()
     if observed.outcomes and longest > scenario.expect.within + GRACE:
         yield f"a call lasted {longest:.1f} s, and its user's deadline is {scenario.expect.within:g} s"

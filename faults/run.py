@@ -55,6 +55,7 @@ def run(deployed: Deployed, scenario: Scenario) -> Result:
     deployed.record()
     records = deployed.records()
     observed = Observed()
+    lines = deployed.log_lines()
     published = _samples(deployed, scenario.job)
     with _limited(deployed, scenario):
         deployed.install(scenario.faults)
@@ -68,6 +69,7 @@ def run(deployed: Deployed, scenario: Scenario) -> Result:
         time.sleep(scenario.hold)
         observed.cleared, observed.calls = time.time(), deployed.journal()
         observed.hits = deployed.hits() if scenario.faults else 0
+        observed.log_lines = deployed.log_lines() - lines
         deployed.install([])
     kill.mend()
     if scenario.kill == "assistant" and not scenario.stop:
@@ -160,8 +162,8 @@ def _limited(deployed: Deployed, scenario: Scenario) -> Iterator[None]:
 
 
 def _run_job(job: Job) -> str:
-    day = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
-    arguments = {"analyse": ["--from", day], "review": ["--day", f"{datetime.now(UTC):%Y-%m-%d}"]}[job.name]
+    day = f"{datetime.now(UTC) - timedelta(days=job.days_ago):%Y-%m-%d}"
+    arguments = {"analyse": ["--from", day], "review": ["--day", day]}[job.name]
     try:
         follow(start(job.name, "fmops-dev", arguments))
     except JobError:

@@ -44,6 +44,7 @@ class Job(_Part):
     """A deployed job that runs under the faults, and once more when they are gone."""
 
     name: Literal["analyse", "review"]
+    days_ago: int = Field(default=1, ge=0, description="the day that it is about")
     ends: Literal["done", "failed"] = Field(default="done", description="how the run under the faults ends")
     publishes: str = Field(
         default="", description="a metric, namespace and name, that CloudWatch has once in the end"
@@ -57,11 +58,14 @@ class Expect(_Part):
     codes: list[str] = Field(
         default=[], description="of errors, in an answer or at the end of a stream; any when empty"
     )
-    answered: Literal["all", "some", "none"] = Field(
+    answered: Literal["all", "some", "none", "any"] = Field(
         default="all", description="answers with a text of the model"
     )
     within: float = Field(default=20, gt=0, description="seconds, the deadline of a user")
     calls: dict[str, float] = Field(default={}, description="most calls of an operation for each request")
+    log_lines: float | None = Field(
+        default=None, description="most lines of the assistant's log for each request"
+    )
     executed: bool = Field(default=True, description="whether tools may change records")
     records: Literal["all", "answered"] = Field(
         default="all",

@@ -16,11 +16,10 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from botocore.config import Config
 
 from fmops.analysis.kernel import Batch
 from fmops.analysis.reference import Array
-from fmops.parallel import WORKERS
+from fmops.parallel import PATIENT
 from fmops.sql import files
 
 ROWS = 8192
@@ -75,7 +74,7 @@ class S3Lake:
             if self._client is None:
                 import boto3
 
-                self._client = boto3.client("s3", config=Config(max_pool_connections=WORKERS))
+                self._client = boto3.client("s3", config=PATIENT)
             return self._client
 
     def list(self, prefix: str) -> list[tuple[str, int]]:

@@ -28,7 +28,7 @@ from fmops.capture.forget import requests
 from fmops.evaluation.cases import ReviewedCase, dump, parse
 from fmops.evaluation.datasets import REVIEWED_KEY
 from fmops.guardrails.settings import GuardrailSettings
-from fmops.parallel import WORKERS, in_order
+from fmops.parallel import PATIENT, in_order
 from fmops.review.backend import ReviewBackend, ReviewUnavailableError
 from fmops.review.judging import Grader, judge
 from fmops.review.labels import Reviewed
@@ -46,7 +46,6 @@ JUDGES, DRIFT = "review/judges", "analysis/content/review"
 """``JudgeScore`` lines of this job, and ``DriftSignal`` lines of the analysis, in objects whose names begin with the day."""
 WAITS = Config(connect_timeout=2, read_timeout=120, retries={"total_max_attempts": 5, "mode": "standard"})
 """Nobody waits for a judge: a throttled call is tried again, with back-off."""
-READS = Config(max_pool_connections=WORKERS)
 
 log = logging.getLogger("fmops.review")
 
@@ -121,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # SageMaker stops a job by this: what was paid for is kept on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = ReviewSettings()
-    objects = Lake(boto3.client("s3", config=READS), settings.lake_bucket)
+    objects = Lake(boto3.client("s3", config=PATIENT), settings.lake_bucket)
     backend = _backend(objects, settings)
     try:
         with turn(objects.s3, objects.bucket, TURN):

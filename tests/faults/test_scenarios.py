@@ -95,6 +95,7 @@ def test_what_is_as_expected_has_no_problem() -> None:
         ({}, observed(outcome(status=0, problem="ReadTimeout")), "got no answer at all"),
         ({}, observed(outcome(problem="the stream has no end")), "did not come to their end: the stream"),
         ({}, observed(outcome(seconds=21)), "took longer than 20 s, up to 21.0 s"),
+        ({"log_lines": 20}, observed(outcome(), log_lines=21), "21 lines of log for each request"),
         ({}, observed(outcome(), hits=0), "the scenario shows nothing"),
         ({}, observed(outcome(), recovered_after=None), "did not recover in 20 s"),
         ({}, observed(outcome(), calls=[call(began=70.0)]), "a call lasted 29.5 s"),

@@ -198,7 +198,7 @@ def test_what_was_deleted_while_it_was_read_is_named(
     put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", interaction(1).line())
     put(cloud, bucket, f"interactions/dt={DAY}/hour=09/b", interaction(2).line())
     cloud.client("s3").put_object(Bucket=bucket, Key=f"analysis/content/review/{DAY}.jsonl", Body=b"{}")
-    client = cloud.client("s3", config=job.READS)
+    client = cloud.client("s3", config=job.PATIENT)
     paginator = client.get_paginator("list_objects_v2")
 
     class Listing:
