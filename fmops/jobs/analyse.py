@@ -21,10 +21,12 @@ from fmops.analysis.reference import Array, BaselineError
 from fmops.analysis.report import render
 from fmops.analysis.result import Place, WindowResult
 from fmops.analysis.run import Analysis
+from fmops.turn import TurnTakenError, turn
 
 if TYPE_CHECKING:
     from fmops.analysis.baseline import Baseline
 
+TURN = "analysis/turn.json"
 log = logging.getLogger("fmops.analysis")
 
 
@@ -65,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     log.setLevel(logging.INFO)
     settings = AnalyseSettings()
+    lake = S3Lake(settings.lake_bucket)
     analysis = Analysis(
-        S3Lake(settings.lake_bucket),
+        lake,
         interactions=settings.interactions_prefix,
         hours=settings.window_hours,
         baseline_windows=settings.baseline_windows,
@@ -77,17 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         describe=Describer(bedrock(model)) if (model := settings.description_model_id) else None,
     )
     try:
-        start, end = _range(options, analysis)
-        if options.fit:
-            fit(analysis, settings, start, end)
-            return 0
-        for number, window in enumerate(spans := windows(start, end, hours=settings.window_hours), 1):
-            log.info("window %s (%d of %d)", window.id, number, len(spans))
-            run(analysis, settings, window, again=options.again)
-    except (BaselineError, EngineError, ValueError) as error:
+        # Of two runs at once both would publish a window's metrics and its MLflow run.
+        with turn(lake.client, settings.lake_bucket, TURN):
+            _work(options, analysis, settings)
+    except (BaselineError, EngineError, TurnTakenError, ValueError) as error:
         log.error("%s", error)
         return 2
     return 0
+
+
+def _work(options: argparse.Namespace, analysis: Analysis, settings: AnalyseSettings) -> None:
+    start, end = _range(options, analysis)
+    if options.fit:
+        fit(analysis, settings, start, end)
+        return
+    for number, window in enumerate(spans := windows(start, end, hours=settings.window_hours), 1):
+        log.info("window %s (%d of %d)", window.id, number, len(spans))
+        run(analysis, settings, window, again=options.again)
 
 
 def run(

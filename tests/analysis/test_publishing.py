@@ -19,6 +19,7 @@ from fmops.analysis.lake import Window
 from fmops.analysis.publish import NAMESPACE, Experiment
 from fmops.analysis.run import Analysis
 from fmops.jobs import analyse as job
+from fmops.turn import turn
 from local.cloud import Cloud
 from tests.analysis.traffic import fill, usual_days
 
@@ -156,3 +157,15 @@ def test_results_of_before_places_were_remembered_count_as_published(flaky: Job)
     flaky.analysis.lake.write(key, old)
     flaky.run()
     assert flaky.points() == 1
+
+
+def test_of_two_runs_at_once_the_second_does_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="turns")
+    monkeypatch.setenv("FMOPS_ENVIRONMENT", "test")
+    monkeypatch.setenv("FMOPS_LAKE_BUCKET", "turns")
+    monkeypatch.setattr(boto3, "client", cloud.client)
+    with turn(s3, "turns", job.TURN):
+        assert job.main(["--from", "2026-11-12"]) == 2
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket="turns")["Contents"]] == [job.TURN]
+    assert job.main(["--from", "2026-11-12"]) == 0
