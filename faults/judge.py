@@ -45,12 +45,15 @@ class Observed:
         return [each.interaction_id for each in whole if each.interaction_id not in self.captured]
 
     def lost_in_memory(self) -> int:
-        """Answers whose records a SIGKILL caught in memory."""
-        return sum(self._in_memory(each) and each.interaction_id not in self.captured for each in self.wanted)
+        """Answers, given to their end, whose records a SIGKILL caught in memory."""
+        return sum(
+            self._in_memory(each) and not each.problem and each.interaction_id not in self.captured
+            for each in self.wanted
+        )
 
     def _in_memory(self, outcome: Outcome) -> bool:
         """Whether a process that was killed without warning may not have delivered the record."""
-        return self.killed is not None and self.killed - LINGER < outcome.ended
+        return self.killed is not None and self.killed - LINGER < outcome.ended < self.killed + LINGER
 
     def per_request(self) -> dict[str, float]:
         """Calls of each operation for each request."""

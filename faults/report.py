@@ -19,8 +19,10 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         recovered = "-" if row["recovered_s"] is None else f"{row['recovered_s']:.1f} s"
         twice = f" ({row['twice']} twice)" if row["twice"] else ""
+        caught = row.get("lost_in_memory")
+        killed = f", and {caught} that the kill caught in memory" if caught else ""
         lines.append(
-            f"| `{row['name']}` | {row['what']} | {_seen(row)} | {row['with_id']}, {row['captured']}{twice}, {row['missing']} "
+            f"| `{row['name']}` | {row['what']} | {_seen(row)} | {row['with_id']}, {row['captured']}{twice}, {row['missing']}{killed} "
             f"| {row['slowest_s']:.1f} s | {recovered} | {'yes' if row['green'] else '**no**'} |"
         )
     return "\n".join(lines)

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from faults.judge import Observed, problems
 from faults.scenario import Ask, Job, Scenario
 from faults.traffic import Outcome, send
 from fmops.jobs.__main__ import JobError, follow, start
+from local.processes import ProcessError
 
 HELLO = Ask.model_validate({"say": "Hello, who are you?", "count": 1})
 LOOK_SECONDS = 0.25
@@ -123,18 +124,21 @@ class _Kill:
     def __call__(self) -> None:
         if not self._scenario.kill:
             return
+        # Whoever has an answer meanwhile waits here: a load balancer sends nobody to a task that is not ready.
         with self._lock:
             self._answers += 1
-            if self._answers < self._killed_after or self.at is not None:
+            if self._answers != self._killed_after:
                 return
             self.at = time.time()
-        process = self._deployed.runner.process(self._scenario.kill)
-        if self._scenario.stop:
-            process.stop()
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        self._deployed.runner.restart(self._scenario.kill)
+            process = self._deployed.runner.process(self._scenario.kill)
+            if self._scenario.stop:
+                process.stop()
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            self._deployed.runner.restart(self._scenario.kill)
+            with suppress(ProcessError):  # it may not become so until the fault is gone
+                self._deployed.runner.wait_ready()
 
     def mend(self) -> None:
         """Wait until what was killed is ready again."""
