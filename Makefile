@@ -193,6 +193,10 @@ attack: setup ## Attack the assistant in this process with the whole pack, and p
 load: setup .venvs/load/installed ## Ask one assistant task as 1 to 400 signed-in users, with a slow model too, and print what it holds; writes build/load.json and load.png (SOAK=600: and so many seconds at 70 %)
 	@$(BIN)/python -m load $(if $(SOAK),--soak $(call quoted,SOAK))
 
+.PHONY: faults
+faults: setup ## Deploy locally, let services fail in every way of faults/scenarios.yaml, and show what users saw and what was lost (ONLY="firehose-*"); writes build/faults.json
+	@$(BIN)/python -W ignore -m faults $(if $(ONLY),$(call quoted,ONLY))
+
 .PHONY: lint
 lint: setup ## Check format, lint, types and licences
 	@$(BIN)/ruff format --check .

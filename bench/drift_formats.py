@@ -67,7 +67,7 @@ def _measure(name: str, lake: DirectoryLake, reference: Reference) -> list[Note]
     reading = measuring = 0.0
     for key, _ in keys:
         began = time.perf_counter()
-        batches = list(Reader(WINDOW, "m", reference.dimension).read(lake, key))
+        batches = list(Reader(WINDOW, "m", reference.dimension).read(lake.read(key), key))
         reading += time.perf_counter() - began
         began = time.perf_counter()
         kernel = Kernel(reference)

@@ -76,7 +76,7 @@ def _reading_share(lake: DirectoryLake, key: str, known: Reference) -> float:
     """Of the time that one core takes for one object."""
     reading, measuring, kernel = 0.0, 0.0, Kernel(known)
     began = time.perf_counter()
-    for batch in Reader(WINDOW, "m", known.dimension).read(lake, key):
+    for batch in Reader(WINDOW, "m", known.dimension).read(lake.read(key), key):
         read = time.perf_counter()
         kernel.add(batch)
         ended = time.perf_counter()

@@ -1,8 +1,10 @@
 """The one answer of the load's model, in the pieces in which it comes: whatever differs from it was corrupted."""
 
 WORDS = [
-    *"The deductible for water damage is 250.00 for each claim in a year , and it is paid once ".split(" "),
-    *"for all that one event has damaged in the insured home .".split(" "),
+    word + " "
+    for word in (
+        "The deductible for water damage is 250.00 for each claim. It is paid once for all that one event has damaged."
+        " Report the damage within one week, and keep what broke."
+    ).split()
 ]
-WORDS = [word + " " for word in WORDS if word]
 TEXT = "".join(WORDS)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
+from pathlib import Path
 
 from local.proxies import bypass
+
+if __name__ == "__main__":
+    # Until there is something to stop, Ctrl-C just ends this, without a traceback of whatever is being imported.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         "instead of 4566, 8080, 4318, 13133, 5000, 9090, 7000",
     )
     up.add_argument(
+        "--directory",
+        type=Path,
+        default=Path("build/local"),
+        help="where databases, logs and spools of the run are; one run at a time (default: build/local)",
+    )
+    up.add_argument(
         "--gateway",
         action="store_true",
         help="also start MLflow's AI gateway on the assistant's models, so that MLflow's own prompt page works",
@@ -71,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
             context=dict(options.context),
             then=options.then,
             gateway=options.gateway,
+            directory=options.directory,
         )
     )
 

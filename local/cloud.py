@@ -9,7 +9,7 @@ import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -105,6 +105,10 @@ class Cloud:
 
         class Handler(MotoRequestHandler):
             protocol_version = "HTTP/1.1"  # keep-alive, and chunks for event streams
+
+            def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+                self.close_connection = True  # also where nothing was answered
+                super().connection_dropped(error, environ)
 
             def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002 - werkzeug's
                 log.debug(message, *args)
@@ -223,6 +227,7 @@ def install_routes(installer: Callable[[Cloud], None]) -> Callable[[Cloud], None
 def _load_services() -> None:
     import local.services
 
+    importlib.import_module("local.faults")
     for module in pkgutil.iter_modules(local.services.__path__):
         importlib.import_module(f"local.services.{module.name}")
 
@@ -236,21 +241,35 @@ def _reset_moto() -> None:
 
 def check_port(port: int, user: str, option: str) -> None:
     """Raise PortInUseError with the remedy if something listens on the port."""
-    if port == 0:
+    check_ports({user: port}, option)
+
+
+def check_ports(needed: Mapping[str, int], option: str) -> None:
+    """Raise PortInUseError that names every port that is taken, by whom, and the remedy. Ports by who needs them."""
+    taken = {user: port for user, port in needed.items() if port and _is_taken(port)}
+    if not taken:
         return
+    holders = {port: _listener(port) for port in taken.values()}
+    lines = [
+        f"port {port}, which {user} needs, is in use"
+        + (f" by `{holder[1]}` (pid {holder[0]})" if (holder := holders[port]) else "")
+        for user, port in taken.items()
+    ]
+    pids = sorted({holder[0] for holder in holders.values() if holder})
+    stop = f"stop {'it' if len(lines) == 1 else 'them'}" + (
+        f" (kill {' '.join(map(str, pids))})" if pids else ""
+    )
+    raise PortInUseError("\n".join(lines) + f": {stop} or choose other ports with {option}")
+
+
+def _is_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        if probe.connect_ex(("127.0.0.1", port)) != 0:
-            return
-    holder = _listener(port)
-    raise PortInUseError(
-        f"port {port}, which {user} needs, is in use{f' by {holder}' if holder else ''}: "
-        f"stop that process or choose other ports with {option}"
-    )
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _listener(port: int) -> str:
-    """'name (pid N)' of who listens, where /proc tells; empty where it does not."""
+def _listener(port: int) -> tuple[int, str] | None:
+    """Process and command of who listens, where /proc tells."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         path = Path(table)
@@ -265,7 +284,7 @@ def _listener(port: int) -> str:
             if str(descriptor.readlink()) in inodes:
                 process = descriptor.parent.parent
                 command = (process / "cmdline").read_text().replace("\0", " ").strip()
-                return f"`{command[:80]}` (pid {process.name})"
+                return int(process.name), command[:80]
         except OSError:
             continue
-    return ""
+    return None

@@ -34,15 +34,17 @@ from moto.core.utils import get_service_model
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.exceptions import HTTPException, NotFound
 
-from local.api import FALL_THROUGH, OPERATIONS, Context, NotImplementedHere, ServiceError
+from local.api import FALL_THROUGH, OPERATIONS, Context, Handler, NotImplementedHere, ServiceError
 from local.iam.permissions import AccessDenied
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
+    from local.faults import Faults
 
 log = logging.getLogger("local.front")
 
 Environ = dict[str, Any]
+Change = Callable[[Handler], Handler]
 StartResponse = Callable[..., Any]
 
 # SigV4 signing name -> botocore services; every other name is the service's own.
@@ -58,6 +60,10 @@ SERVICES_BY_SIGNING_NAME = {
 UNSIGNED_TARGETS = {"AWSCognitoIdentityProviderService": "cognito-idp"}
 UNSIGNED_PATHS = re.compile(r"^/[\w-]+_\w+/\.well-known/(jwks\.json|openid-configuration)$")
 CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request")
+
+
+class Dropped(ConnectionResetError):  # noqa: N818 - an answer, not a fault of ours
+    """The caller gets no answer, or no more of it: its connection ends."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,8 @@ class Front:
         _buffer_body(environ)
         try:
             answer = self._answer(environ)
+        except Dropped:
+            raise
         except Exception:
             log.exception("%s %s failed", environ["REQUEST_METHOD"], environ["PATH_INFO"])
             message = (
@@ -144,7 +152,7 @@ class Front:
         signature = read_signature(environ)
         if signature is None:
             if UNSIGNED_PATHS.match(path):
-                return self._moto_answer(environ, "cognito-idp", "GetSigningKeys", "json")
+                return self._signing_keys(environ)
             return plain_error(403, "MissingAuthenticationToken", f"{path} is not signed", "rest-xml", "s3")
         return self._call(environ, signature)
 
@@ -170,7 +178,6 @@ class Front:
             caller=caller,
             headers=dict(request.headers),
         )
-        handler = OPERATIONS.get((service, model.name))
 
         def parsed() -> Any:
             return PROTOCOL_PARSERS[protocol](model).parse(
@@ -184,13 +191,51 @@ class Front:
                 }
             )
 
-        try:
+        def authorized() -> None:
             # Objects may be large, and what IAM asks about them stands in the address.
             in_address = service == "s3" and model.name in ("PutObject", "UploadPart")
             self.cloud.authorize(context, lambda: uri_params if in_address else parsed())
+
+        def answer(change: Change) -> Response:
+            return self._handle(environ, context, model, protocol, authorized, parsed, change)
+
+        return self.cloud.state(_faults()).around(environ, context, protocol, answer)
+
+    def _signing_keys(self, environ: Environ) -> Response:
+        """What anybody may read of a user pool."""
+        context = Context(
+            cloud=self.cloud,
+            service="cognito-idp",
+            operation="GetSigningKeys",
+            region=self.cloud.region,
+            account=self.cloud.account,
+            caller=self.cloud.credentials.anonymous,
+            headers={},
+        )
+        return self.cloud.state(_faults()).around(
+            environ,
+            context,
+            "json",
+            lambda _: self._moto_answer(environ, "cognito-idp", "GetSigningKeys", "json"),
+        )
+
+    def _handle(
+        self,
+        environ: Environ,
+        context: Context,
+        model: Any,
+        protocol: str,
+        authorized: Callable[[], None],
+        parsed: Callable[[], Any],
+        change: Change,
+    ) -> Response:
+        service = context.service
+        handler = OPERATIONS.get((service, model.name))
+        try:
+            authorized()
             if handler is None:
                 return self._moto_answer(environ, service, model.name, protocol)
-            result = handler(parsed(), context)
+            result = change(handler)(parsed(), context)
         except AccessDenied as error:
             return plain_error(403, error.code, str(error), protocol, service)
         except ServiceError as error:
@@ -235,6 +280,14 @@ class Front:
             answer.headers["Content-Length"] = dict(captured["headers"]).get("Content-Length", "0")
             return _head(answer)
         return answer
+
+
+@functools.cache
+def _faults() -> type[Faults]:
+    """Imported when it is used: what it is made of is here."""
+    from local.faults import Faults
+
+    return Faults
 
 
 def _head(answer: Response) -> Response:
@@ -327,8 +380,8 @@ def _encode(events: Iterable[Any]) -> Iterator[bytes]:
 def error_response(model: Any, protocol: str, error: ServiceError) -> Response:
     serializer = get_serializer_class(model.service_model.service_name, protocol)(model)
     answer = serializer.serialize(error)
-    body = answer["body"]
-    response = Response(answer["status_code"], body)
+    status = getattr(error, "http_status", answer["status_code"])  # what botocore's model does not know
+    response = Response(status, answer["body"])
     response.headers.update(answer["headers"])
     return response
 

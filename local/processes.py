@@ -1,4 +1,7 @@
-"""Child processes with a log each, in a process group of their own, so that stopping one leaves nothing behind."""
+"""Child processes with a log each, in a process group of their own, so that stopping one leaves nothing behind.
+
+They end with this process too, however it ends (`local.warden`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from local.warden import warden
 
 TAIL_LINES = 25
 
@@ -46,14 +51,20 @@ class Process:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        warden().watch(self.pid)
 
     @property
     def exit_code(self) -> int | None:
-        return self._process.poll()
+        code = self._process.poll()
+        if code is not None:
+            self._signal(signal.SIGKILL)  # what is left of the group
+            warden().forget(self.pid)
+        return code
 
     def wait(self) -> int:
-        """The exit code, when it has ended."""
-        return self._process.wait()
+        """Return the exit code when it has ended, with what is left of its group."""
+        self._process.wait()
+        return self.exit_code or 0
 
     def tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()
@@ -89,6 +100,7 @@ class Process:
         self._signal(signal.SIGKILL)
         self._process.wait()
         self._wait_for_group()
+        warden().forget(self.pid)
 
     def _wait_for_group(self) -> None:
         """A killed process is not gone at once, and until then its port is in use."""

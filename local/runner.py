@@ -91,6 +91,20 @@ class Runner:
                 return f"http://localhost:{running.container.ports[0]}"
         raise LookupError("no ECS service is behind a load balancer, and no function behind an API")
 
+    def process(self, name: str) -> Process:
+        """The process of a container."""
+        return self._running(name).process
+
+    def restart(self, name: str) -> None:
+        """Start a container's process again, as ECS replaces one that ended; what its volumes hold stays."""
+        running = self._running(name)
+        if running.process.exit_code is None:
+            running.process.stop()
+        running.process = self._process(running.container)
+
+    def _running(self, name: str) -> Running:
+        return next(each for each in self.running if each.container.name == name)
+
     def check_alive(self) -> None:
         """ProcessError when a container has ended."""
         for running in self.running:

@@ -22,10 +22,11 @@ from rich.markup import escape
 from rich.text import Text
 
 from local import gateway
-from local.cloud import Cloud, PortInUseError, check_port
+from local.cloud import Cloud, PortInUseError, check_ports
 from local.containers import UnresolvedError
 from local.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
 from local.deploy import DeployError, Deployment, deploy, synthesize
+from local.folder import FolderError, explained, held
 from local.iam.permissions import Permissions, compare, reviewed
 from local.processes import ProcessError
 from local.runner import Runner
@@ -44,7 +45,7 @@ NO_PROMETHEUS = (
 )
 LOG_WIDTH = 140
 """Columns of the report where the output is a file or a CI log."""
-EXPECTED_FAILURES = (PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
+EXPECTED_FAILURES = (FolderError, PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Options:
     context: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
     """A command to run against what is deployed, before it stops."""
+    directory: Path = DIRECTORY
+    """Where databases, logs and spools of the run are."""
     gateway: bool = False
     """Whether MLflow's prompt page gets its AI gateway."""
 
@@ -105,8 +108,9 @@ class Options:
 class Steps:
     """Prints each step as it ends, with its time and the time since the start."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, directory: Path = DIRECTORY) -> None:
         self.console = console
+        self.directory = directory
         self.seconds: dict[str, float] = {}
         self._began = time.monotonic()
 
@@ -130,11 +134,29 @@ def up(options: Options, console: Console) -> int:
     """Run until Ctrl-C, or with `once` until the report. The exit code is 0 only if the tour held."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    steps = Steps(console)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with held(options.directory):
+            return _held(options, console)
+    except KeyboardInterrupt:
+        console.print("\nstopping")
+        return 130 if options.once else 0
+    except EXPECTED_FAILURES as error:
+        console.print("[red]✗[/]", Text(explained(error, options.directory) or str(error)), soft_wrap=True)
+        return 1
+    except OSError as error:
+        if sentence := explained(error, options.directory):
+            console.print("[red]✗[/]", Text(sentence), soft_wrap=True)
+            return 1
+        raise
+
+
+def _held(options: Options, console: Console) -> int:
+    """The run, when its folder is held: whatever ends it, its processes end."""
     cloud = Cloud(
         port=options.port(4566, 0),
         region=options.region,
-        directory=DIRECTORY,
+        directory=options.directory,
         run_servers=True,
         deliver_within=FIREHOSE_SECONDS,
         mlflow_port=options.port(5000, 4),
@@ -143,13 +165,7 @@ def up(options: Options, console: Console) -> int:
     )
     runner = Runner(cloud, api_port=options.port(8081, 7))
     try:
-        return _run(options, steps, cloud, runner)
-    except KeyboardInterrupt:
-        console.print("\nstopping")
-        return 130 if options.once else 0
-    except EXPECTED_FAILURES as error:
-        console.print("[red]✗[/]", Text(str(error)), soft_wrap=True)
-        return 1
+        return _run(options, Steps(console, options.directory), cloud, runner)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
         with console.status("stopping everything"):
@@ -167,8 +183,7 @@ def _run(options: Options, steps: Steps, cloud: Cloud, runner: Runner) -> int:
 
     if options.gateway:
         gateway.check_installed()
-    for user, port in options.needed_ports().items():
-        check_port(port, user, "--port-base")
+    check_ports(options.needed_ports(), "--port-base")
     assembly = cloud.directory / "cdk.out"
     pool = ThreadPoolExecutor(2)
     synth = pool.submit(synthesize, assembly, context=options.synth_context())
@@ -272,7 +287,7 @@ def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any,
     except (KeyboardInterrupt, *EXPECTED_FAILURES):
         raise
     except Exception as error:
-        path = DIRECTORY / "logs" / f"{module}.log"
+        path = steps.directory / "logs" / f"{module}.log"
         path.write_text(traceback.format_exc())
         raise ProcessError(f"{label} failed: {type(error).__name__}: {error}\n    log: {path}") from error
     steps.done(label, time.monotonic() - began)

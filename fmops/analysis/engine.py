@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain, groupby
 from multiprocessing import get_context
 
 import numpy as np
@@ -14,12 +16,19 @@ from fmops.analysis.kernel import Batch, Kernel, session_hash
 from fmops.analysis.lake import CorruptObjectError, Lake, Reader, Window
 from fmops.analysis.reference import Array, Reference
 from fmops.analysis.state import State, empty, merge
+from fmops.parallel import in_order
+
+log = logging.getLogger("fmops.analysis")
 
 Progress = Callable[[int, int], None]
 """Told how many of how many bytes have been read."""
 
 ALONE_BYTES = 16 * 2**20
 """Less than this is read in this process: to start others takes longer."""
+SMALL_BYTES = 2**20
+"""Of an object, up to which it is the waiting that takes the time, and others are read meanwhile."""
+OBJECT_BYTES = 64 * 2**10
+"""What an object takes beside its own bytes, so that many small ones are work for several processes too."""
 TASK_BYTES = 32 * 2**20
 FIT_SHARE = 3
 """One session in so many is for fitting a baseline, and not in the states of its windows."""
@@ -41,6 +50,7 @@ def profile(
     it was fitted to.
     """
     total = sum(size for _, size in keys)
+    effort = total + OBJECT_BYTES * len(keys)
     work = list(tasks(keys, TASK_BYTES))
     count = min(workers or os.cpu_count() or 1, len(work))
     arguments = [(lake, task, window, reference, without_fitted) for task in work]
@@ -54,7 +64,7 @@ def profile(
                 progress(done, total)
         return state
 
-    if count <= 1 or total < ALONE_BYTES:
+    if count <= 1 or effort < ALONE_BYTES:
         return collect(map(profile_task, arguments))
     # One BLAS thread in each process: more would fight for the cores (drift study, trap 10).
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -65,13 +75,23 @@ def profile(
 def tasks(keys: Sequence[tuple[str, int]], at_least: int) -> Iterator[list[tuple[str, int]]]:
     """Objects and their sizes, in groups that one worker reads at a time."""
     task: list[tuple[str, int]] = []
-    for key in keys:
-        task.append(key)
-        if sum(size for _, size in task) >= at_least:
+    total = 0
+    for key, size in keys:
+        task.append((key, size))
+        total += size + OBJECT_BYTES
+        if total >= at_least:
             yield task
-            task = []
+            task, total = [], 0
     if task:
         yield task
+
+
+def ahead(lake: Lake, keys: Sequence[tuple[str, int]]) -> Generator[tuple[str, bytes | None]]:
+    """Objects in the keys' order, None for one that is gone: small ones are read some at a time, a large one alone."""
+    for small, group in groupby(keys, lambda item: item[1] <= SMALL_BYTES):
+        names = [key for key, _ in group]
+        read = in_order(lake.read, names) if small else map(lake.read, names)
+        yield from zip(names, read, strict=True)
 
 
 def profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, bool]) -> State:
@@ -80,22 +100,20 @@ def profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, boo
 
     lake, keys, window, reference, without_fitted = task
     with threadpool_limits(1):
-        return merge(
-            [
-                empty(reference),
-                *(profile_object(lake, key, window, reference, without_fitted) for key, _ in keys),
-            ]
+        states = (
+            profile_object(key, data, window, reference, without_fitted) for key, data in ahead(lake, keys)
         )
+        return merge(chain([empty(reference)], states))
 
 
 def profile_object(
-    lake: Lake, key: str, window: Window, reference: Reference, without_fitted: bool = False
+    key: str, data: bytes | None, window: Window, reference: Reference, without_fitted: bool = False
 ) -> State:
     """The state of one object's rows of the window; of none, with the object's name, when it cannot be read."""
     reader = Reader(window, reference.model_id, reference.dimension)
     kernel = Kernel(reference)
     try:
-        for batch in reader.read(lake, key):
+        for batch in reader.read(data, key):
             kernel.add(not_fitted(batch) if without_fitted else batch)
     except CorruptObjectError as error:
         state = empty(reference)
@@ -117,9 +135,10 @@ def fitting_rows(
     """
     reader = Reader(window, model_id)
     vectors, similarities, count = [], [], 0
-    for key, _ in keys:
+    objects = ahead(lake, keys)
+    for key, data in objects:
         try:
-            for batch in reader.read(lake, key):
+            for batch in reader.read(data, key):
                 chosen = _is_for_fit(batch)
                 rows = batch.vectors[chosen]
                 sums = np.einsum("ij,ij->i", rows, rows)
@@ -127,9 +146,11 @@ def fitting_rows(
                 vectors.append(rows[usable])
                 similarities.append(batch.similarities[chosen][usable])
                 count += int(usable.sum())
-        except CorruptObjectError:
+        except CorruptObjectError as error:
+            log.warning("no baseline is fitted on %s", error)
             continue
         if count >= limit:
+            objects.close()
             break
     if not vectors:
         return np.zeros((0, 0), np.float32), np.zeros(0, np.float32), reader.model_id, reader.models

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +19,7 @@ import pyarrow.compute as pc
 
 from fmops.analysis.kernel import Batch
 from fmops.analysis.reference import Array
+from fmops.parallel import PATIENT
 from fmops.sql import files
 
 ROWS = 8192
@@ -51,6 +54,9 @@ class Lake(Protocol):
         """Replaces the object."""
 
 
+_making = threading.Lock()
+
+
 @dataclass
 class S3Lake:
     """A bucket. Picklable: each process makes a client of its own."""
@@ -63,11 +69,13 @@ class S3Lake:
 
     @property
     def client(self) -> Any:
-        if self._client is None:
-            import boto3
+        # To make a client is nothing that threads may do at once.
+        with _making:
+            if self._client is None:
+                import boto3
 
-            self._client = boto3.client("s3")
-        return self._client
+                self._client = boto3.client("s3", config=PATIENT)
+            return self._client
 
     def list(self, prefix: str) -> list[tuple[str, int]]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -169,9 +177,8 @@ class Reader:
     checks: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
 
-    def read(self, lake: Lake, key: str) -> Iterator[Batch]:
+    def read(self, data: bytes | None, key: str) -> Iterator[Batch]:
         """The object's rows of the reader's model. CorruptObjectError when it ends early or is not what its name says."""
-        data = lake.read(key)
         if data is None:
             raise CorruptObjectError(f"{key} is gone")
         suffix = ".parquet" if data[:4] == b"PAR1" else ".jsonl.gz" if data[:2] == b"\x1f\x8b" else ".jsonl"
@@ -193,7 +200,7 @@ class Reader:
             f" compression='{packed}', hive_partitioning=false)"
         )
         seen: set[str] = set()
-        with duckdb.connect(config={"threads": 1}) as connection:
+        with _database().cursor() as connection:
             try:
                 for record_batch in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
                     yield self.batch(pa.Table.from_batches([record_batch]), seen)
@@ -250,6 +257,14 @@ class Reader:
             self.checks["repeated"] += len(ids) - sum(first)
             table = table.filter(pa.array(first))
         return table
+
+
+@cache
+def _database() -> Any:
+    """One in-memory database for the process: to make one takes longer than to read a small object."""
+    import duckdb
+
+    return duckdb.connect(config={"threads": 1})
 
 
 def _vectors(column: pa.ChunkedArray, dimension: int) -> Array:

@@ -66,6 +66,16 @@ class Experiment:
             self._mlflow.log_text(html, "report.html")
         return str(run.info.run_id)
 
+    def has_baseline(self, version: str) -> bool:
+        """Whether a run says what the baseline was fitted to."""
+        runs = self._mlflow.search_runs(
+            experiment_names=[self.NAME],
+            filter_string=f"attributes.run_name = 'baseline {version}' and attributes.status = 'FINISHED'",
+            max_results=1,
+            output_format="list",
+        )
+        return bool(runs)
+
     def log_baseline(self, baseline: Baseline) -> str:
         """A run that says what a baseline was fitted to: its id."""
         with self._mlflow.start_run(run_name=f"baseline {baseline.version}") as run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,9 @@ from fmops.analysis.trend import Trend
 
 SCHEMA_VERSION = 1
 Engine = Literal["embedded", "spark"]
+Place = Literal["report", "cloudwatch", "mlflow"]
+PLACES: tuple[Place, ...] = get_args(Place)
+"""Where a result is published, in this order."""
 Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
 
 
@@ -73,6 +76,9 @@ class WindowResult(_Part):
     bytes: int = 0
     seconds: float = 0.0
     for_review: list[ReviewSignal] = []
+    unpublished: tuple[Place, ...] = Field(
+        default=(), description="where the result is still to be published"
+    )
 
     def metrics(self) -> dict[str, float]:
         """Numbers by the names that CloudWatch and MLflow have them under."""

@@ -17,7 +17,7 @@ from fmops.analysis.engine import fitting_rows, profile
 from fmops.analysis.findings import Findings, find
 from fmops.analysis.lake import Lake, Window, windows
 from fmops.analysis.reference import FIT_ROWS, Array, BaselineError, Reference, fit
-from fmops.analysis.result import Engine, PartResult, ReviewSignal, Verdict, WindowResult
+from fmops.analysis.result import PLACES, Engine, PartResult, Place, ReviewSignal, Verdict, WindowResult
 from fmops.analysis.state import State, StateError
 from fmops.analysis.statistics import MIN_WINDOWS, Comparison
 from fmops.analysis.store import Store
@@ -140,7 +140,10 @@ class Analysis:
         return self.fit(start, before)
 
     def analyse(self, window: Window, *, again: bool = False) -> tuple[WindowResult, bool]:
-        """The window's result, and whether it is new: one whose objects are the same as before is not analysed again."""
+        """Return the window's result, and whether it is to be published.
+
+        A window whose objects are the same as before is not analysed again, only published where it was not yet.
+        """
         began = time.monotonic()
         keys = window.keys(self.lake, self.interactions)
         try:
@@ -153,8 +156,11 @@ class Analysis:
         known = self.store.result(version, window.id)
         size = sum(size for _, size in keys)
         if known and not again and (known.objects, known.bytes) == (len(keys), size) and not known.partial:
-            log.info("window %s: known already", window.id)
-            return known, False
+            left = ", ".join(known.unpublished)
+            log.info(
+                "window %s: known already%s", window.id, f", and to be published: {left}" if left else ""
+            )
+            return known, bool(left)
         result = self._first_look(window, keys) if baseline is None else self._compare(window, keys, baseline)
         result = result.model_copy(
             update={
@@ -163,18 +169,29 @@ class Analysis:
                 "bytes": size,
                 "engine": self.engine(keys),
                 "seconds": round(time.monotonic() - began, 3),
+                "unpublished": PLACES,
             }
         )
         if self.describe and result.alert:
             result = result.model_copy(update={"description": self.describe(result)})
-        self.store.save_result(version, result)
+        # The result last: with it the window is known, and nothing before it is done again.
         self.store.save_for_review(result)
+        self.store.save_result(version, result)
         return result, True
+
+    def published(self, result: WindowResult, place: Place) -> WindowResult:
+        """Remember that a result stands in a place, so that a retry does not publish it there again."""
+        left = tuple(each for each in result.unpublished if each != place)
+        result = result.model_copy(update={"unpublished": left})
+        if result.baseline or result.verdict == "no baseline":  # others are not kept
+            self.store.save_result(result.baseline or "none", result)
+        return result
 
     def _unreadable_baseline(self, window: Window, reason: str) -> WindowResult:
         """The result of a window while the baseline in use is of another version of this program. It is not kept."""
         words = f"Nothing was compared: {reason}."
-        return self._result(window, None, None, "incomparable", words, alert=True)
+        result = self._result(window, None, None, "incomparable", words, alert=True)
+        return result.model_copy(update={"unpublished": PLACES})
 
     def _compare(self, window: Window, keys: Sequence[tuple[str, int]], baseline: Baseline) -> WindowResult:
         version = baseline.version

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fmops import json_lines
+from fmops.turn import TAKEN
 
 INTERACTION_ID = re.compile(rb"int-[0-9a-f]{32}")
 RECORDS = "interactions"
@@ -27,6 +28,9 @@ OF_LINES = (".jsonl", ".jsonl.gz", ".manifest")
 SHORTEST_QUOTE = 16
 Concerns = Callable[[str, bytes], bool]
 """Whether a line of the object with this key is about the user."""
+GONE = ("NoSuchKey", "NoSuchVersion")
+ATTEMPTS = 20
+"""Of noting a request, while others note theirs."""
 GZIP = b"\x1f\x8b"
 
 
@@ -36,18 +40,35 @@ REQUESTS = "privacy/requests.jsonl"
 
 def note(s3: Any, bucket: str, user: str, moment: str) -> None:
     """Remember that what ``user`` did before ``moment`` (ISO 8601, UTC) is to be forgotten."""
-    known = requests(s3, bucket) | {user: moment}
-    lines = (json.dumps({"user": each, "before": before}) + "\n" for each, before in sorted(known.items()))
-    s3.put_object(Bucket=bucket, Key=REQUESTS, Body="".join(lines).encode())
+    for _ in range(ATTEMPTS):
+        known, condition = _requests(s3, bucket)
+        known |= {user: moment}
+        lines = (
+            json.dumps({"user": each, "before": before}) + "\n" for each, before in sorted(known.items())
+        )
+        try:
+            s3.put_object(Bucket=bucket, Key=REQUESTS, Body="".join(lines).encode(), **condition)
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in TAKEN:
+                raise
+        else:
+            return
+    raise RuntimeError(f"s3://{bucket}/{REQUESTS} was changed by others each time: run this again")
 
 
 def requests(s3: Any, bucket: str) -> dict[str, str]:
     """By pseudonym, the moment before which everything is to be forgotten."""
+    return _requests(s3, bucket)[0]
+
+
+def _requests(s3: Any, bucket: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The requests, and the condition under which their object may be replaced: that nobody has changed it since."""
     try:
-        body = s3.get_object(Bucket=bucket, Key=REQUESTS)["Body"].read()
+        found = s3.get_object(Bucket=bucket, Key=REQUESTS)
     except s3.exceptions.NoSuchKey:
-        return {}
-    return {line["user"]: line["before"] for line in map(json.loads, json_lines.split(body))}
+        return {}, {"IfNoneMatch": "*"}
+    lines = map(json.loads, json_lines.split(found["Body"].read()))
+    return {line["user"]: line["before"] for line in lines}, {"IfMatch": found["ETag"]}
 
 
 @dataclass
@@ -171,7 +192,12 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[Version, bytes
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Versions", []):
             version = Version(item["Key"], item["VersionId"], item["IsLatest"])
-            body = s3.get_object(Bucket=bucket, Key=version.key, VersionId=version.id)["Body"].read()
+            try:
+                body = s3.get_object(Bucket=bucket, Key=version.key, VersionId=version.id)["Body"].read()
+            except s3.exceptions.ClientError as error:
+                if error.response["Error"]["Code"] not in GONE:
+                    raise
+                continue  # its lifetime, or another request, was faster: there is nothing left to forget
             yield version, body
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 
 from fmops.interaction import SCHEMA_VERSION, json_schema
+from fmops.parallel import in_order
 from fmops.sql import files, literal
 
 INTERACTIONS = "interactions"
@@ -33,6 +34,8 @@ class Reading:
     objects: int = 0
     corrupt: list[str] = field(default_factory=list)
     """Keys of objects that are not whole gzip; nothing of them is read."""
+    vanished: list[str] = field(default_factory=list)
+    """Keys of objects that were deleted between the listing and the reading."""
     foreign_lines: int = 0
     """Lines that are no captured records."""
     newer_records: int = 0
@@ -42,19 +45,27 @@ class Reading:
 def fetch(
     s3: Any, bucket: str, directory: Path, *, first: date | None = None, last: date | None = None
 ) -> Reading:
-    """Bring the objects of the days from ``first`` to ``last`` (UTC, both included) under ``directory``, one at a time."""
-    reading = Reading()
-    for key in _keys(s3, bucket, first, last):
+    """Bring the objects of the days from ``first`` to ``last`` (UTC, both included) under ``directory``, some at a time."""
+
+    def bring(key: str) -> tuple[str, Exception | None]:
         path = directory / key
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             _download(s3, bucket, key, path)
-        except (zlib.error, EOFError) as error:
-            path.unlink()
-            reading.corrupt.append(key)
-            _log.warning("s3://%s/%s is skipped: %s", bucket, key, error)
-        else:
+        except (zlib.error, EOFError, s3.exceptions.NoSuchKey) as error:
+            path.unlink(missing_ok=True)
+            return key, error
+        return key, None
+
+    reading = Reading()
+    for key, error in in_order(bring, _keys(s3, bucket, first, last)):
+        if error is None:
             reading.objects += 1
+            continue
+        skipped = reading.corrupt if isinstance(error, (zlib.error, EOFError)) else reading.vanished
+        skipped.append(key)
+        why = error if skipped is reading.corrupt else "it was deleted meanwhile"
+        _log.warning("s3://%s/%s is skipped: %s", bucket, key, why)
     return reading
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,14 @@ from fmops.analysis.lake import S3Lake, Window, parse_time, windows
 from fmops.analysis.publish import Experiment, to_cloudwatch
 from fmops.analysis.reference import Array, BaselineError
 from fmops.analysis.report import render
-from fmops.analysis.result import WindowResult
+from fmops.analysis.result import Place, WindowResult
 from fmops.analysis.run import Analysis
+from fmops.turn import TurnTakenError, turn
 
 if TYPE_CHECKING:
     from fmops.analysis.baseline import Baseline
 
+TURN = "analysis/turn.json"
 log = logging.getLogger("fmops.analysis")
 
 
@@ -65,8 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     log.setLevel(logging.INFO)
     settings = AnalyseSettings()
+    lake = S3Lake(settings.lake_bucket)
     analysis = Analysis(
-        S3Lake(settings.lake_bucket),
+        lake,
         interactions=settings.interactions_prefix,
         hours=settings.window_hours,
         baseline_windows=settings.baseline_windows,
@@ -77,46 +80,67 @@ def main(arguments: Sequence[str] | None = None) -> int:
         describe=Describer(bedrock(model)) if (model := settings.description_model_id) else None,
     )
     try:
-        start, end = _range(options, analysis)
-        if options.fit:
-            fit(analysis, settings, start, end)
-            return 0
-        for number, window in enumerate(spans := windows(start, end, hours=settings.window_hours), 1):
-            log.info("window %s (%d of %d)", window.id, number, len(spans))
-            run(analysis, settings, window, again=options.again)
-    except (BaselineError, EngineError, ValueError) as error:
+        # Of two runs at once both would publish a window's metrics and its MLflow run.
+        with turn(lake.client, settings.lake_bucket, TURN):
+            _work(options, analysis, settings)
+    except (BaselineError, EngineError, TurnTakenError, ValueError) as error:
         log.error("%s", error)
         return 2
     return 0
 
 
+def _work(options: argparse.Namespace, analysis: Analysis, settings: AnalyseSettings) -> None:
+    start, end = _range(options, analysis)
+    if options.fit:
+        fit(analysis, settings, start, end)
+        return
+    for number, window in enumerate(spans := windows(start, end, hours=settings.window_hours), 1):
+        log.info("window %s (%d of %d)", window.id, number, len(spans))
+        run(analysis, settings, window, again=options.again)
+
+
 def run(
     analysis: Analysis, settings: AnalyseSettings, window: Window, *, again: bool = False
 ) -> WindowResult:
-    """Analyse a window, and publish what is new of it."""
-    before = analysis.store.in_use()
-    result, is_new = analysis.analyse(window, again=again)
-    if not is_new:
+    """Analyse a window, and publish it wherever it does not stand yet: a run that failed is made up for by the next."""
+    result, unpublished = analysis.analyse(window, again=again)
+    if not unpublished:
         return result
-    history = analysis.store.results(result.baseline or "none")
-    html = render(result, history)
-    key = analysis.store.save_report(window.id, html)
+    html = render(result, analysis.store.results(result.baseline or "none"))
+    log.info("window %s: %s. %d rows, %.1f s", window.id, result.verdict, result.rows, result.seconds)
+    places: dict[Place, Callable[[], None]] = {
+        "report": lambda: _to_report(analysis, settings, result, html),
+        "cloudwatch": lambda: _to_metrics(settings, result),
+        "mlflow": lambda: _to_mlflow(analysis, settings, result, html),
+    }
+    for place in result.unpublished:
+        places[place]()
+        result = analysis.published(result, place)
+    return result
+
+
+def _to_report(analysis: Analysis, settings: AnalyseSettings, result: WindowResult, html: str) -> None:
+    key = analysis.store.save_report(result.window, html)
+    log.info("window %s: report s3://%s/%s", result.window, settings.lake_bucket, key)
+
+
+def _to_metrics(settings: AnalyseSettings, result: WindowResult) -> None:
     import boto3
 
-    published = to_cloudwatch(
-        boto3.client("cloudwatch"), result, environment=settings.environment, now=datetime.now(UTC)
-    )
-    if settings.tracking_uri:
-        experiment = Experiment(settings.tracking_uri)
-        fitted = analysis.store.baseline() if before is None else None
-        if fitted is not None:
-            experiment.log_baseline(fitted)
-        experiment.log_result(result, html)
-    log.info("window %s: %s. %d rows, %.1f s", window.id, result.verdict, result.rows, result.seconds)
-    log.info("window %s: report s3://%s/%s", window.id, settings.lake_bucket, key)
-    if not published:
-        log.info("window %s: too old for CloudWatch's metrics", window.id)
-    return result
+    client = boto3.client("cloudwatch")
+    if not to_cloudwatch(client, result, environment=settings.environment, now=datetime.now(UTC)):
+        log.info("window %s: too old for CloudWatch's metrics", result.window)
+
+
+def _to_mlflow(analysis: Analysis, settings: AnalyseSettings, result: WindowResult, html: str) -> None:
+    if not settings.tracking_uri:
+        return
+    experiment = Experiment(settings.tracking_uri)
+    if result.baseline and not experiment.has_baseline(result.baseline):
+        baseline = analysis.store.baseline()
+        if baseline is not None and baseline.version == result.baseline:
+            experiment.log_baseline(baseline)
+    experiment.log_result(result, html)
 
 
 def fit(analysis: Analysis, settings: AnalyseSettings, start: datetime, end: datetime) -> Baseline:

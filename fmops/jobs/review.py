@@ -28,6 +28,7 @@ from fmops.capture.forget import requests
 from fmops.evaluation.cases import ReviewedCase, dump, parse
 from fmops.evaluation.datasets import REVIEWED_KEY
 from fmops.guardrails.settings import GuardrailSettings
+from fmops.parallel import PATIENT, in_order
 from fmops.review.backend import ReviewBackend, ReviewUnavailableError
 from fmops.review.judging import Grader, judge
 from fmops.review.labels import Reviewed
@@ -36,8 +37,10 @@ from fmops.review.model import DriftSignal, JudgeScore, ReviewTask
 from fmops.review.model import parse as parse_lines
 from fmops.review.outcome import Quality, case, judge_agreement, quality
 from fmops.review.sampling import SamplingSettings, draw
+from fmops.turn import TAKEN, TurnTakenError, turn
 
 NAMESPACE = "FMOps/Review"
+TURN = "review/turn.json"
 TASKS, LABELS = "review/tasks", "review/labels"
 JUDGES, DRIFT = "review/judges", "analysis/content/review"
 """``JudgeScore`` lines of this job, and ``DriftSignal`` lines of the analysis, in objects whose names begin with the day."""
@@ -80,8 +83,29 @@ class Lake:
     def read_all(self, prefix: str) -> list[str]:
         """The lines of every object whose key begins so."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
-        keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
-        return [line for key in keys for line in json_lines.split(self.read(key) or "")]
+        keys = (item["Key"] for page in pages for item in page.get("Contents", []))
+        lines: list[str] = []
+        for key, text in in_order(lambda key: (key, self.read(key)), keys):
+            if text is None:
+                log.warning("s3://%s/%s is skipped: it was deleted meanwhile", self.bucket, key)
+            lines += json_lines.split(text or "")
+        return lines
+
+    def write_first(self, key: str, text: str) -> bool:
+        """Write an object that is not there yet; False, and nothing, when it is."""
+        try:
+            self.s3.put_object(
+                Bucket=self.bucket,
+                Key=key,
+                Body=text.encode(),
+                ContentType="application/x-ndjson",
+                IfNoneMatch="*",
+            )
+        except self.s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] in TAKEN:
+                return False
+            raise
+        return True
 
     def write(self, key: str, text: str) -> None:
         self.s3.put_object(
@@ -96,13 +120,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # SageMaker stops a job by this: what was paid for is kept on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     settings = ReviewSettings()
-    objects = Lake(boto3.client("s3"), settings.lake_bucket)
+    objects = Lake(boto3.client("s3", config=PATIENT), settings.lake_bucket)
     backend = _backend(objects, settings)
     try:
-        if not options.collect:
-            sample(objects, backend, settings, _day(options))
-        collect(objects, backend, settings)
-    except ReviewUnavailableError as error:
+        with turn(objects.s3, objects.bucket, TURN):
+            if not options.collect:
+                sample(objects, backend, settings, _day(options))
+            collect(objects, backend, settings)
+    except (ReviewUnavailableError, TurnTakenError) as error:
         log.error("%s", error)
         return 2
     return 0
@@ -125,7 +150,8 @@ def sample(objects: Lake, backend: ReviewBackend, settings: ReviewSettings, day:
         log.info("%s: %d tasks were chosen before", day, len(tasks))
     else:
         tasks = _draw(objects, settings, day)
-        objects.write(key, "".join(task.line() for task in tasks))
+        if not objects.write_first(key, "".join(task.line() for task in tasks)):
+            raise TurnTakenError(f"another run has chosen the tasks of {day} meanwhile: run this again")
     log.info("%s: %d of %d tasks submitted", day, backend.submit(tasks), len(tasks))
     return tasks
 
@@ -142,10 +168,11 @@ def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask
         lake.count_unread(connection, reading)
         _tell_forgotten(settings, lake.count_forgotten(connection))
         log.info(
-            "%s: %d objects, %d corrupt, %d foreign lines, %d newer records",
+            "%s: %d objects, %d corrupt, %d deleted meanwhile, %d foreign lines, %d newer records",
             day,
             reading.objects,
             len(reading.corrupt),
+            len(reading.vanished),
             reading.foreign_lines,
             reading.newer_records,
         )

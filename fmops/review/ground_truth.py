@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import ClientError
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -180,6 +181,10 @@ class GroundTruth:
         try:
             LabelingJob.create(**self.request(name, task), session=self._session, region=self._region)
         except Exception as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceInUse":
+                # A run before this one started the job, and ended before it could say so.
+                log.info("labelling job %s was started before", name)
+                return
             raise ReviewUnavailableError(
                 f"Ground Truth did not take the labelling job ({type(error).__name__}: {error}). It is closed to new"
                 " customers: set review.backend to mlflow where the account does not have it."

@@ -7,15 +7,18 @@ carries the interaction's id and X-Ray's trace id as tags.
 from __future__ import annotations
 
 import os
+import random
 import re
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from pydantic import ValidationError
 
 from fmops.interaction import timestamp
@@ -75,8 +78,15 @@ class MlflowReview:
             if any(trace.info.tags.get(INTERACTION, "") not in self._tasks for trace in traces):
                 traces = list(self._search(mlflow, spans=True))
                 self._learn(traces)
-        known = ((trace, self._tasks.get(trace.info.tags.get(INTERACTION, ""))) for trace in traces)
-        return [Reviewed(task, _labels(trace.info, task)) for trace, task in known if task]
+        found: dict[str, Reviewed] = {}
+        for trace in traces:
+            task = self._tasks.get(trace.info.tags.get(INTERACTION, ""))
+            if task:
+                # Two runs at once could once make two traces of a task: it is one task, with the labels of both.
+                seen = found[task.task_id].labels if task.task_id in found else ()
+                labels = sorted([*seen, *_labels(trace.info, task)], key=lambda label: label.labelled_at)
+                found[task.task_id] = Reviewed(task, labels)
+        return list(found.values())
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:  # noqa: ARG002
         """Nothing is left to do: the review page shows adjudicators what is disputed as soon as it is."""
@@ -91,7 +101,7 @@ class MlflowReview:
         from mlflow.entities import AssessmentSource
 
         with self._mlflow() as mlflow:
-            trace_id, before = self._find(mlflow, label.task_id)
+            trace_id = self._find(mlflow, label.task_id)[0].trace_id
             source = AssessmentSource(source_type="HUMAN", source_id=label.reviewer)
             if label.corrected_answer:
                 mlflow.log_expectation(
@@ -107,8 +117,8 @@ class MlflowReview:
                 metadata=details | ({"category": label.category} if label.category else {}),
             )
             # Looked up again: somebody else may have labelled it in the meantime.
-            _, now = self._find(mlflow, label.task_id)
-            if now.state is not before.state:
+            info, now = self._find(mlflow, label.task_id)
+            if info.tags.get(STATE) != now.state.value:
                 mlflow.set_trace_tag(trace_id, STATE, now.state.value)
         return now
 
@@ -164,8 +174,8 @@ class MlflowReview:
             if not token:
                 return
 
-    def _find(self, mlflow: Any, task_id: str) -> tuple[str, Reviewed]:
-        """The trace's id, and the task with its labels of this moment. Raises ``NoSuchTaskError``."""
+    def _find(self, mlflow: Any, task_id: str) -> tuple[Any, Reviewed]:
+        """What MLflow knows of the trace, and the task with its labels of this moment. Raises ``NoSuchTaskError``."""
         if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
         known = task_id in self._tasks
@@ -175,7 +185,7 @@ class MlflowReview:
         if not traces or task_id not in self._tasks:
             raise NoSuchTaskError(task_id)
         task = self._tasks[task_id]
-        return str(traces[0].info.trace_id), Reviewed(task, _labels(traces[0].info, task))
+        return traces[0].info, Reviewed(task, _labels(traces[0].info, task))
 
     def _learn(self, traces: Sequence[Any]) -> None:
         """The tasks that traces were made from: they never change. Others may have traces in our experiment."""
@@ -191,6 +201,10 @@ class MlflowReview:
             self._trace(mlflow, task)
 
     def _trace(self, mlflow: Any, task: ReviewTask) -> None:
+        with _ids_of(task):
+            self._trace_with_ids(mlflow, task)
+
+    def _trace_with_ids(self, mlflow: Any, task: ReviewTask) -> None:
         began = _nanoseconds(task.started_at)
         root = mlflow.start_span_no_context(
             "interaction",
@@ -216,6 +230,36 @@ class MlflowReview:
             child.end(end_time_ns=at)
         root.set_outputs({"role": "assistant", "content": task.answer})
         root.end(end_time_ns=began + 1_000_000)
+
+
+class _TaskIds(RandomIdGenerator):
+    """Ids that follow from the task: of two runs that did not see each other's trace, the second writes the same one."""
+
+    def generate_trace_id(self) -> int:
+        numbers = _numbers.get()
+        return numbers.getrandbits(128) if numbers else super().generate_trace_id()
+
+    def generate_span_id(self) -> int:
+        numbers = _numbers.get()
+        return numbers.getrandbits(64) if numbers else super().generate_span_id()
+
+
+_numbers: ContextVar[random.Random | None] = ContextVar("numbers", default=None)
+
+
+@contextmanager
+def _ids_of(task: ReviewTask) -> Iterator[None]:
+    """In this thread, the spans that MLflow begins get the ids of the task's trace."""
+    from mlflow.tracing.provider import provider
+
+    provider.get_or_init_tracer(__name__)
+    if not isinstance(provider.get().id_generator, _TaskIds):
+        provider.get().id_generator = _TaskIds()
+    token = _numbers.set(random.Random(f"review {task.task_id}"))  # noqa: S311 - an id, no secret
+    try:
+        yield
+    finally:
+        _numbers.reset(token)
 
 
 def _steps(task: ReviewTask) -> Iterator[tuple[str, str, Any]]:

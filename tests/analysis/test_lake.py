@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fmops.analysis.engine import profile, profile_object
+from fmops.analysis.engine import SMALL_BYTES, TASK_BYTES, ahead, profile, profile_object, tasks
 from fmops.analysis.lake import COLUMNS, CorruptObjectError, DirectoryLake, Reader, parse_time, windows
 from fmops.analysis.reference import fit
 from fmops.interaction import Embedding, Feedback
+from fmops.parallel import WORKERS
 from tests.analysis.traffic import MODEL, START, day, fill, interaction, put
 
 VECTOR = [0.5, -0.25, 1.0, 0.125]
@@ -20,7 +21,7 @@ VECTOR = [0.5, -0.25, 1.0, 0.125]
 
 def read(lake: DirectoryLake, key: str) -> tuple[Reader, list[str]]:
     reader = Reader(day(0))
-    ids = [identifier for batch in reader.read(lake, key) for identifier in batch.ids]
+    ids = [identifier for batch in reader.read(lake.read(key), key) for identifier in batch.ids]
     return reader, ids
 
 
@@ -39,7 +40,7 @@ def test_a_record_is_read_as_it_was_captured(tmp_path: Path) -> None:
             )
         ],
     )
-    (batch,) = Reader(day(0)).read(lake, key)
+    (batch,) = Reader(day(0)).read(lake.read(key), key)
     np.testing.assert_array_equal(batch.vectors, [VECTOR])
     assert (batch.texts, batch.sessions, batch.similarities.tolist()) == (
         ["What is covered?"],
@@ -95,7 +96,7 @@ def test_a_corrupt_object_in_the_middle_is_left_out_counted_and_named(tmp_path: 
     assert named.startswith(cut)
     with pytest.raises(CorruptObjectError, match="is gone"):
         read(lake, "interactions/none")
-    assert profile_object(lake, cut, window, reference).count == 0
+    assert profile_object(cut, lake.read(cut), window, reference).count == 0
 
 
 def test_an_empty_object_has_no_rows(tmp_path: Path) -> None:
@@ -117,7 +118,8 @@ def test_parquet_is_read_like_json_lines(tmp_path: Path) -> None:
     )
     reference = fit(rows, version="b", model_id=MODEL)
     states = [
-        profile_object(lake, name, window, reference) for name in (key, str(target.relative_to(tmp_path)))
+        profile_object(name, lake.read(name), window, reference)
+        for name in (key, str(target.relative_to(tmp_path)))
     ]
     np.testing.assert_array_equal(states[0].vectors, states[1].vectors)
     assert states[0].texts() == states[1].texts()
@@ -178,4 +180,56 @@ def test_an_object_is_read_below_a_folder_of_any_name(
     rows = np.random.default_rng(1).standard_normal((5, 8)).astype(np.float32)
     ((key, _),) = fill(lake, window, rows)
     reference = fit(rows, version="b", model_id=MODEL)
-    assert int(profile_object(lake, key, window, reference).rows.sum()) == 5
+    assert int(profile_object(key, lake.read(key), window, reference).rows.sum()) == 5
+
+
+class Counted:
+    """A lake of objects that are their keys; remembers what was read."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+
+    def list(self, prefix: str) -> list[tuple[str, int]]:
+        return []
+
+    def read(self, key: str) -> bytes | None:
+        self.reads.append(key)
+        return None if key == "gone" else key.encode()
+
+    def write(self, key: str, data: bytes, *, content_type: str = "") -> None:
+        raise NotImplementedError
+
+
+def test_small_objects_are_read_ahead_in_order_and_no_further_than_is_bounded() -> None:
+    lake = Counted()
+    keys = [(f"{number:04}", 100) for number in range(2_000)]
+    objects = ahead(lake, keys)
+    assert next(objects) == ("0000", b"0000")
+    objects.close()
+    assert len(lake.reads) <= WORKERS + 1
+    keys[7] = ("gone", 100)
+    assert list(ahead(lake, keys)) == [(key, None if key == "gone" else key.encode()) for key, _ in keys]
+
+
+def test_a_large_object_is_read_when_its_turn_comes() -> None:
+    lake = Counted()
+    objects = ahead(lake, [("large", SMALL_BYTES + 1), ("larger", SMALL_BYTES + 2), ("small", 1)])
+    next(objects)
+    assert lake.reads == ["large"]
+    assert [key for key, _ in objects] == ["larger", "small"]
+
+
+def test_many_small_objects_are_work_for_several_processes() -> None:
+    small = [(str(number), 100) for number in range(3_000)]
+    assert len(list(tasks(small, TASK_BYTES))) > 2
+    assert [key for task in tasks(small, TASK_BYTES) for key in task] == small
+
+
+def test_an_object_that_vanished_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    lake, window = DirectoryLake(tmp_path), day(0)
+    rows = np.random.default_rng(1).standard_normal((200, 8)).astype(np.float32)
+    kept = put(lake, window, [interaction(window, n, row) for n, row in enumerate(rows)], "a")
+    keys = [("interactions/dt=2026-09-01/hour=00/vanished.gz", 10), (kept, 10)]
+    state = profile(lake, keys, window, fit(rows, version="b", model_id=MODEL))
+    assert state.count == 200
+    assert state.bad_objects == ["interactions/dt=2026-09-01/hour=00/vanished.gz is gone"]

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,14 @@ class Away:
 
     def put_record_batch(self, **_: Any) -> Any:
         raise EndpointConnectionError(endpoint_url="firehose")
+
+
+def test_of_many_requests_at_once_none_is_lost(cloud: Cloud, bucket: str) -> None:
+    s3 = cloud.client("s3")
+    users = [f"user-{number}" for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda user: note(s3, bucket, user, "2026-11-20T00:00:00Z"), users))
+    assert sorted(requests(s3, bucket)) == users
 
 
 def test_an_unknown_user_is_refused_with_a_remedy(

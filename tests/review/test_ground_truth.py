@@ -296,6 +296,21 @@ def test_the_job_reviews_where_its_environment_says(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("at_the_local_aws")
+def test_a_job_that_another_run_started_is_the_days_job(
+    cloud: Cloud, parts: GroundTruthSettings, make_task: Make
+) -> None:
+    task = make_task(day="2026-11-26")
+    review = backend(cloud, parts)
+    assert review.submit([task]) == 1
+    # The run that started it ended before it could write that it had.
+    cloud.client("s3").delete_object(
+        Bucket="lake", Key="review/ground-truth/fmops-test-2026-11-26/tasks.jsonl"
+    )
+    assert backend(cloud, parts).submit([task]) == 1
+    assert [each.task for each in review.reviewed() if each.task.day == task.day] == [task]
+
+
+@pytest.mark.usefixtures("at_the_local_aws")
 def test_a_service_that_refuses_the_job_is_an_error_with_the_remedy_and_the_day_is_tried_again(
     cloud: Cloud, parts: GroundTruthSettings, make_task: Make
 ) -> None:

@@ -17,6 +17,7 @@ from fmops.interaction import Feedback, Interaction
 from fmops.jobs import review as job
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import Label
+from fmops.turn import turn
 from local.cloud import Cloud
 
 DAY = datetime.now(UTC).date() - timedelta(days=5)
@@ -91,7 +92,7 @@ def test_tasks_go_to_people_and_labels_become_cases_and_metrics(
         Bucket=bucket, Key=f"analysis/content/review/{DAY}.jsonl", Body=f"{signal}\nforeign\n"
     )
     assert run("--day", str(DAY)) == 0
-    assert "2 objects, 1 corrupt, 1 foreign lines, 0 newer records" in caplog.text
+    assert "2 objects, 1 corrupt, 0 deleted meanwhile, 1 foreign lines, 0 newer records" in caplog.text
     assert "1 lines of the analysis are not understood" in caplog.text
     tasks = [
         json.loads(line) for line in read(cloud, bucket, f"review/tasks/dt={DAY}/tasks.jsonl").splitlines()
@@ -160,6 +161,60 @@ def test_mlflow_away_fails_the_run_and_the_next_one_submits_what_was_chosen(
     assert run("--day", str(DAY)) == 0
     assert "1 tasks were chosen before" in caplog.text
     assert "1 of 1 tasks submitted" in caplog.text
+
+
+def test_a_second_run_at_once_does_nothing_and_says_who_is_at_work(
+    cloud: Cloud, bucket: str, run: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", interaction(7).line())
+    with turn(cloud.client("s3"), bucket, job.TURN):
+        assert run("--day", str(DAY)) == 2
+    assert "another run of this job is at work" in caplog.text
+    keys = [each["Key"] for each in cloud.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    assert not any(key.startswith(job.TASKS) for key in keys)
+    assert run("--day", str(DAY)) == 0
+
+
+def test_tasks_that_another_run_chose_meanwhile_are_not_replaced(
+    cloud: Cloud, bucket: str, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", interaction(8).line())
+    key = f"{job.TASKS}/dt={DAY}/tasks.jsonl"
+    draw = job._draw
+
+    def slow(*given: Any) -> Any:
+        cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=b"theirs")
+        return draw(*given)
+
+    monkeypatch.setattr(job, "_draw", slow)
+    assert run("--day", str(DAY)) == 2
+    assert read(cloud, bucket, key) == "theirs"
+
+
+def test_what_was_deleted_while_it_was_read_is_named(
+    cloud: Cloud, bucket: str, run: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", interaction(1).line())
+    put(cloud, bucket, f"interactions/dt={DAY}/hour=09/b", interaction(2).line())
+    cloud.client("s3").put_object(Bucket=bucket, Key=f"analysis/content/review/{DAY}.jsonl", Body=b"{}")
+    client = cloud.client("s3", config=job.PATIENT)
+    paginator = client.get_paginator("list_objects_v2")
+
+    class Listing:
+        """A listing, after which two objects go."""
+
+        def paginate(self, **arguments: Any) -> Any:
+            pages = list(paginator.paginate(**arguments))
+            listed = {item["Key"] for page in pages for item in page.get("Contents", [])}
+            for gone in listed & {f"interactions/dt={DAY}/hour=09/b", f"analysis/content/review/{DAY}.jsonl"}:
+                client.delete_object(Bucket=bucket, Key=gone)
+            return pages
+
+    monkeypatch.setattr(client, "get_paginator", lambda _: Listing())
+    assert run("--day", str(DAY)) == 0
+    assert "1 objects, 0 corrupt, 1 deleted meanwhile" in caplog.text
+    assert "hour=09/b is skipped: it was deleted meanwhile" in caplog.text
 
 
 def test_a_day_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import mlflow
 import pytest
+from mlflow.entities import AssessmentSource
 
 from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
 from fmops.review.labels import State
@@ -112,3 +114,49 @@ def test_mlflow_away_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(ReviewUnavailableError, match="MLflow did not answer"):
         MlflowReview("http://localhost:9").reviewed()
     mlflow.set_tracking_uri(None)
+
+
+def test_a_run_that_did_not_see_anothers_traces_makes_none_of_its_own(
+    review: MlflowReview, uri: str, make_task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [make_task(), make_task()]
+    review.submit(tasks)
+    review.label(Label(task_id=tasks[0].task_id, reviewer="r1", verdict="good"))
+    blind = MlflowReview(uri)
+    search, nothing_yet = blind._search, iter([()])
+    monkeypatch.setattr(blind, "_search", lambda *given, **named: next(nothing_yet, search(*given, **named)))
+    assert blind.submit(tasks) == 2
+    experiment = mlflow.get_experiment_by_name("review").experiment_id
+    traces = mlflow.search_traces(locations=[experiment], return_type="list")
+    mine = [
+        each for each in traces if each.info.tags.get("fmops.interaction.id") in {t.task_id for t in tasks}
+    ]
+    assert [len(each.data.spans) for each in mine] == [4, 4]
+    (labelled,) = [each for each in review.reviewed() if each.task == tasks[0]]
+    assert [each.reviewer for each in labelled.labels] == ["r1"]
+
+
+def test_a_task_that_was_made_twice_before_is_one_task_with_the_labels_of_both(
+    review: MlflowReview, uri: str, make_task: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = make_task()
+    review.submit([task])
+    with monkeypatch.context() as patch:
+        patch.setattr("fmops.review.mlflow_review._ids_of", lambda _: nullcontext())
+        review._trace(mlflow, task)
+    experiment = mlflow.get_experiment_by_name("review").experiment_id
+    traces = mlflow.search_traces(
+        locations=[experiment],
+        filter_string=f"tags.`fmops.interaction.id` = '{task.task_id}'",
+        return_type="list",
+    )
+    assert len(traces) == 2
+    for number, trace in enumerate(traces):
+        mlflow.log_feedback(
+            trace_id=trace.info.trace_id,
+            name="verdict",
+            value="good",
+            source=AssessmentSource(source_type="HUMAN", source_id=f"r{number}"),
+        )
+    (found,) = [each for each in MlflowReview(uri).reviewed() if each.task == task]
+    assert {each.reviewer for each in found.labels} == {"r0", "r1"}

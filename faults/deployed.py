@@ -1,0 +1,156 @@
+"""The deployment that faults befall: the synthesized templates in a local AWS, on ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import urllib3
+
+from demo import seed
+from demo.accounts import Directory
+from local.cloud import Cloud, check_ports
+from local.deploy import Deployment, deploy, synthesize
+from local.faults import Fault
+from local.folder import held
+from local.runner import Runner
+from local.up import Options, use_as_environment
+
+DIRECTORY = Path("build/faults")
+DELIVER_WITHIN = 0.5
+"""Seconds that Firehose buffers here, so that what was captured is soon in the lake."""
+
+
+class Deployed:
+    """A running deployment, its control endpoints and its lake."""
+
+    def __init__(self, cloud: Cloud, runner: Runner, deployment: Deployment, directory: Directory) -> None:
+        self.cloud, self.runner = cloud, runner
+        self.outputs = deployment.outputs
+        self.url = runner.base_url()
+        self._directory = directory
+        self._tokens: dict[str, str] = {}
+        self._http = urllib3.PoolManager(retries=False)
+
+    def token(self, user: str) -> str:
+        """The ID token of one of the demo's users."""
+        if user not in self._tokens:
+            self._tokens[user] = self._directory.id_token(user)
+        return self._tokens[user]
+
+    def install(self, faults: Sequence[Fault]) -> None:
+        """Let these faults befall the calls from now on, and no others."""
+        body = json.dumps([fault.model_dump() for fault in faults])
+        self._local("PUT", "faults", body)
+
+    def hits(self) -> int:
+        """How many calls have met the faults that are installed."""
+        return sum(each["hits"] for each in self._local("GET", "faults"))
+
+    def record(self) -> None:
+        """Begin the journal of calls."""
+        self._local("DELETE", "journal")
+
+    def journal(self) -> list[dict[str, Any]]:
+        """The signed calls of the assistant since then. Who reads an issuer's keys, which anybody may, is not known."""
+        return [call for call in self._local("GET", "journal") if f"/{self._role()}/" in call["caller"]]
+
+    def _role(self) -> str:
+        (credentials,) = {
+            self.cloud.container_credentials[each.container.credentials_token].role_arn
+            for each in self.runner.running
+        }
+        return credentials.rsplit("/", 1)[-1]
+
+    def _local(self, method: str, path: str, body: str | None = None) -> Any:
+        answer = self._http.request(method, f"{self.cloud.endpoint}/_local/{path}", body=body, timeout=30)
+        if answer.status != 200:
+            raise RuntimeError(f"{method} /_local/{path}: {answer.data.decode()}")
+        return answer.json()
+
+    def captured(self) -> Counter[str]:
+        """The interactions in the lake, with how many times each is there."""
+        self._local("POST", "flush")
+        bucket, s3 = self.outputs["Capture"]["LakeBucketName"], self.cloud.client("s3")
+        found: Counter[str] = Counter()
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="interactions/"):
+            for item in page.get("Contents", []):
+                body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+                records = map(json.loads, gzip.decompress(body).splitlines())
+                found.update(
+                    each["interaction_id"] for each in records if each["record_type"] == "interaction"
+                )
+        return found
+
+    def records(self) -> str:
+        """The agent's system of record as text, to see whether anything was changed."""
+        table = self.outputs["Assistant"]["RecordsTableName"]
+        pages = self.cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table)
+        items = [item for page in pages for item in page["Items"]]
+        return json.dumps(sorted(json.dumps(item, sort_keys=True, default=str) for item in items))
+
+    def samples(self, namespace: str, name: str) -> float:
+        """How many samples CloudWatch has of a metric, over all its dimensions."""
+        from moto.cloudwatch.models import cloudwatch_backends
+
+        backend = cloudwatch_backends[self.cloud.account][self.cloud.region]
+        return float(sum(each.namespace == namespace and each.name == name for each in backend.metric_data))
+
+    def limit(self, name: int, soft: int) -> tuple[int, int]:
+        """Bound what the assistant's process may use; answers the bounds of before."""
+        pid = self.runner.process("assistant").pid
+        before = resource.prlimit(pid, name)
+        resource.prlimit(
+            pid, name, (min(soft, before[1]) if before[1] != resource.RLIM_INFINITY else soft, before[1])
+        )
+        return before
+
+    def renew(self) -> None:
+        """Start the assistant's processes anew."""
+        for each in self.runner.running:
+            self.runner.restart(each.container.name)
+        self.runner.wait_ready()
+
+    def log_lines(self) -> int:
+        """Lines that the assistant's process has logged."""
+        return self.runner.process("assistant").log.read_bytes().count(b"\n")
+
+    def open_files(self) -> int:
+        """Descriptors of the assistant's process."""
+        return len(list(Path(f"/proc/{self.runner.process('assistant').pid}/fd").iterdir()))
+
+
+@contextmanager
+def deployed(port_base: int, directory: Path = DIRECTORY) -> Iterator[Deployed]:
+    """Synthesize, deploy, seed and start; everything ends with the context."""
+    options = Options(port_base=port_base, directory=directory)
+    with held(directory):
+        check_ports(options.needed_ports(), "--port-base")
+        cloud = Cloud(
+            port=options.port(4566, 0),
+            directory=directory,
+            run_servers=True,
+            deliver_within=DELIVER_WITHIN,
+            mlflow_port=options.port(5000, 4),
+            prometheus_port=options.port(9090, 5),
+        )
+        runner = Runner(cloud, api_port=options.port(8081, 7))
+        try:
+            assembly = cloud.directory / "cdk.out"
+            cloud.start()
+            synthesize(assembly, context=options.synth_context())
+            deployment = deploy(cloud, assembly)
+            use_as_environment(cloud)
+            runner.start()
+            users = seed.main(deployment.outputs)
+            runner.wait_ready()
+            yield Deployed(cloud, runner, deployment, users)
+        finally:
+            runner.stop()
+            cloud.stop()
