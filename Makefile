@@ -173,7 +173,7 @@ setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Insta
 
 .PHONY: test
 test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/installed ## Run every test (REAL=1: those that use a browser or Prometheus)
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope $(if $(REAL),-m "browser or prometheus")
+	@$(BIN)/python -m pytest --numprocesses 2 $(if $(REAL),-m "browser or prometheus")
 
 .PHONY: nightly
 nightly: ## Rehearse every profile, attack the assistant, and run every benchmark: what is too long for each change

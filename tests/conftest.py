@@ -1,12 +1,29 @@
-"""A real browser for the tests of pages."""
+"""A real browser for the tests of pages, and which tests of a parallel run stay together."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 import nodejs  # noqa: F401 - before anything of the CDK: it finds Node on a machine without one
 from demo import browser as browsers
+
+TOGETHER = ("authorization", "infrastructure")
+"""Folders whose tests share what takes long to make, or one local AWS, which another one in the process would empty."""
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a process all tests of a file, or of a folder of ``TOGETHER``."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        folder = path.split("/")[1]
+        return folder if folder in TOGETHER else path
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    return ByFile(config, log)
 
 
 @pytest.fixture
