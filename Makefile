@@ -176,9 +176,11 @@ test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/insta
 	@$(BIN)/python -m pytest --numprocesses 2 $(if $(REAL),-m "browser or prometheus")
 
 .PHONY: nightly
-nightly: ## Rehearse every profile, attack the assistant, and run every benchmark: what is too long for each change
+nightly: ## Rehearse every profile, attack and load the assistant, let its services fail, run every benchmark: what is too long for each change
 	@for profile in dev prod serverless everything enclosed; do $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
 	@$(MAKE) --no-print-directory attack
+	@$(MAKE) --no-print-directory faults
+	@$(MAKE) --no-print-directory load
 	@$(MAKE) --no-print-directory bench
 
 .PHONY: bench

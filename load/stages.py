@@ -16,6 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from load.deployment import Deployed
+from load.probe import Probe
 from load.services import Pace
 
 PYTHON = Path(".venvs/load/bin/python")
@@ -172,8 +173,9 @@ def _stage(running: Deployed, name: str, pace: Pace, users: int, seconds: float,
     command = [str(PYTHON), "-m", "load.users", "--host", running.url, "--tokens", str(running.tokens)]
     command += ["--pids", json.dumps(running.pids), "--users", str(users), "--seconds", str(seconds)]
     with console.status(f"{name} model, {users} users, {seconds:g} s"):
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        measured: dict[str, Any] = json.loads(done.stdout)
+        with Probe(running.url) as probe:
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        measured: dict[str, Any] = {**json.loads(done.stdout), "health_ms": probe.milliseconds()}
         answered = set(measured.pop("interaction_ids"))
         lost, twice = _records(running, before, answered)
     stage = Stage(name, pace, measured, lost, twice)

@@ -26,7 +26,7 @@ REFUSED = (429, 503)
 PERCENTILES = (0.5, 0.95, 0.99)
 REFUSAL_PAUSE = 1.0
 """Longest pause of a user who was refused; ``Retry-After`` may ask for less."""
-PROBE_SECONDS = 0.2
+SAMPLE_SECONDS = 0.2
 
 
 class Asker(HttpUser):
@@ -102,32 +102,20 @@ class Asker(HttpUser):
 
 
 class Samples:
-    """CPU and memory of processes, and how long the health route takes, while the load runs."""
+    """CPU and memory of processes while the load runs."""
 
-    def __init__(self, host: str, pids: dict[str, int]) -> None:
-        self._host = host
+    def __init__(self, pids: dict[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._cpu = {name: _cpu(process) for name, process in self._processes.items()}
         self._began = time.perf_counter()
-        self.health: list[float] = []
         self.memory: list[tuple[float, int]] = []
 
     def watch(self) -> None:
-        import requests  # when Locust has made its sockets cooperative
-
-        session = requests.Session()
-        while True:
-            began = time.perf_counter()
-            try:
-                healthy = session.get(f"{self._host}/healthz", timeout=10).ok
-            except requests.RequestException:
-                healthy = False
-            taken = (time.perf_counter() - began) * 1000
-            self.health.append(taken if healthy else float("inf"))
-            if "assistant" in self._processes:
-                resident = self._processes["assistant"].memory_info().rss
-                self.memory.append((time.perf_counter() - self._began, resident))
-            gevent.sleep(PROBE_SECONDS)
+        """Sample until the greenlet is ended."""
+        while "assistant" in self._processes:
+            resident = self._processes["assistant"].memory_info().rss
+            self.memory.append((time.perf_counter() - self._began, resident))
+            gevent.sleep(SAMPLE_SECONDS)
 
     def cpu(self) -> dict[str, float]:
         """Cores that each process used."""
@@ -154,14 +142,14 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     Asker.tokens, Asker.numbers, Asker.ids = cycle(tokens), iter(range(10**9)), []
     environment = Environment(user_classes=[Asker], host=options.host, events=events, stop_timeout=130)
     runner = environment.create_local_runner()
-    samples = Samples(options.host, json.loads(options.pids))
-    prober = gevent.spawn(samples.watch)
+    samples = Samples(json.loads(options.pids))
+    sampler = gevent.spawn(samples.watch)
     began = time.perf_counter()
     runner.start(options.users, spawn_rate=options.users)
     gevent.sleep(options.seconds)
     runner.stop()
     seconds = time.perf_counter() - began
-    prober.kill()
+    sampler.kill()
     stats = environment.stats
     outcomes: dict[str, int] = {}
     for entry in stats.entries.values():
@@ -169,7 +157,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             outcomes["answered"] = outcomes.get("answered", 0) + entry.num_requests - entry.num_failures
     for error in stats.errors.values():
         outcomes[str(error.error)] = outcomes.get(str(error.error), 0) + error.occurrences
-    health = sorted(samples.health) or [float("inf")]
     return {
         "users": options.users,
         "seconds": seconds,
@@ -177,11 +164,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "requests_per_second": outcomes.get("answered", 0) / seconds,
         "answers": {name: _percentiles(stats.entries.get((name, "POST"))) for name in ("whole", "streamed")},
         "first_token": _percentiles(stats.entries.get(("first token", "first"))),
-        "health_ms": {
-            "p50": health[len(health) // 2],
-            "p99": health[int(len(health) * 0.99)],
-            "max": health[-1],
-        },
         "cpu_cores": samples.cpu(),
         "memory": samples.memory,
         "interaction_ids": Asker.ids,
