@@ -55,9 +55,10 @@ run: setup $(CHROMIUM) $(if $(GATEWAY),.venvs/gateway/installed) ## Deploy the s
 	  $(if $(THEN),--then $(call quoted,THEN)) $(if $(PORT),--context port=$(call quoted,PORT))
 
 .PHONY: forget
-forget: setup ## Delete the records of PERSON=name everywhere in the deployment's lake, and prove it; AGAIN=1: what arrived after earlier requests (LOCAL=1: in a running `make run`)
+forget: setup ## Delete the records of PERSON=name from the lake, and prove it (AGAIN=1: what arrived since; LOCAL=1)
 	@$(if $(AGAIN)$(PERSON),,$(error PERSON is required: make forget PERSON=name))
-	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user $(call quoted,PERSON)) --environment $(ENVIRONMENT_WORD)
+	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
+	  $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user $(call quoted,PERSON)) --environment $(ENVIRONMENT_WORD)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page, a preview (LOCAL=1: of the one that is serving)
@@ -176,8 +177,9 @@ test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/insta
 	@$(BIN)/python -m pytest --numprocesses 2 $(if $(REAL),-m "browser or prometheus")
 
 .PHONY: nightly
-nightly: ## Rehearse every profile, attack and load the assistant, let its services fail, run every benchmark: what is too long for each change
-	@for profile in dev prod serverless everything enclosed; do $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
+nightly: ## Rehearse every profile, attack, faults, load and bench: what takes too long for each change
+	@for profile in dev prod serverless everything enclosed; do \
+	  $(MAKE) --no-print-directory rehearse PROFILE=$$profile; done
 	@$(MAKE) --no-print-directory attack
 	@$(MAKE) --no-print-directory faults
 	@$(MAKE) --no-print-directory load
@@ -188,15 +190,15 @@ bench: setup .venvs/bench/installed ## Measure everything beside its peers or it
 	@$(BIN)/python -m bench
 
 .PHONY: attack
-attack: setup ## Attack the assistant in this process with the whole pack, and print what each layer stops; writes build/attack.json
+attack: setup ## Attack the assistant with the whole pack, and print what each layer stops; writes build/attack.json
 	@$(BIN)/python -W ignore -m attack $(if $(EACH),--each $(call quoted,EACH))
 
 .PHONY: load
-load: setup .venvs/load/installed ## Ask one assistant task as 1 to 400 signed-in users, with a slow model too, and print what it holds; writes build/load.json and load.png (SOAK=600: and so many seconds at 70 %)
+load: setup .venvs/load/installed ## Ask one task as 1 to 400 users; writes build/load.json and .png (SOAK=600: seconds at 70 %)
 	@$(BIN)/python -m load $(if $(SOAK),--soak $(call quoted,SOAK))
 
 .PHONY: faults
-faults: setup ## Deploy locally, let services fail in every way of faults/scenarios.yaml, and show what users saw and what was lost (ONLY="firehose-*"); writes build/faults.json
+faults: setup ## Let services fail in every way of faults/scenarios.yaml (ONLY="firehose-*"); writes build/faults.json
 	@$(BIN)/python -W ignore -m faults $(if $(ONLY),$(call quoted,ONLY))
 
 .PHONY: lint
@@ -230,7 +232,8 @@ lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.
 	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
 	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
 	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
-	@cd requirements && for set in drift-peers gateway load spark-image spark; do $(LOCK) $$set.in -o ../requirements-$$set.txt; done
+	@cd requirements && for set in drift-peers gateway load spark-image spark; do \
+	  $(LOCK) $$set.in -o ../requirements-$$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 

@@ -275,16 +275,16 @@ class Firewall(_Section):
 
 
 class Limits(_Section):
-    """What may be spent in a window of time, which begins in UTC. A limit that is not set does not bind."""
+    """Limits of what may be spent in a window of time, which begins in UTC. One that is not set does not bind."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Questions, whatever number of model calls each takes."""
     tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """Of all model calls, in and out. While a call runs, what it may take at most counts: its input and `max_output_tokens`."""
+    """Tokens of all model calls, in and out. A call that runs counts with the most it may take: input and `max_output_tokens`."""
     tokens_per_day: Annotated[int, Field(ge=1)] | None = None
-    """From midnight."""
+    """Tokens of all model calls from midnight."""
     tokens_per_month: Annotated[int, Field(ge=1)] | None = None
-    """From the first of the month."""
+    """Tokens of all model calls from the first of the month."""
     usd_per_day: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """List price of the tokens (`fmops/telemetry/prices.toml`), from midnight."""
     usd_per_month: Annotated[float, Field(gt=0, le=1e9)] | None = None
@@ -292,16 +292,16 @@ class Limits(_Section):
 
 
 class Budgets(_Section):
-    """What users, teams and the whole deployment may spend on model calls (docs/budgets.md)."""
+    """Budgets of users, teams and the whole deployment for model calls (docs/budgets.md)."""
 
     user: Limits = Limits(usd_per_day=20)
-    """Of each user."""
+    """Limits of each user."""
     team: Limits = Limits()
-    """Of each team that `teams` does not name. Somebody in several teams spends from the budget of each."""
+    """Limits of each team that `teams` does not name. Somebody in several teams spends from the budget of each."""
     teams: dict[str, Limits] = {}
-    """Of single teams, by name."""
+    """Limits of single teams, by name."""
     deployment: Limits = Limits(usd_per_month=1000)
-    """Of all together."""
+    """Limits of all together."""
     team_claim: Annotated[str, Pattern(pattern=r"^\S*$")] = ""
     """The claim of the ID token that names a user's team, or a list of them; when empty, the groups are the teams."""
     when_unavailable: Literal["refuse", "allow"] = "refuse"
@@ -309,7 +309,7 @@ class Budgets(_Section):
 
     @property
     def limited(self) -> bool:
-        """Whether any limit is set."""
+        """Return whether any limit is set."""
         return any(each != Limits() for each in (self.user, self.team, self.deployment, *self.teams.values()))
 
 
@@ -332,7 +332,7 @@ class Assistant(_Section):
     memory_mib: int = 1024
     """Of the task or the function."""
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """That ECS keeps running; above it, autoscaling follows turns under way, requests and CPU."""
+    """Tasks that ECS keeps running; above it, autoscaling follows turns under way, requests and CPU."""
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
     """The service on ECS scales on turns under way, requests and CPU when this is above `min_tasks`."""
     turns_per_task: Annotated[int, Field(ge=1, le=1000)] = 48
@@ -340,7 +340,7 @@ class Assistant(_Section):
     turns_per_user: Annotated[int, Field(ge=1, le=1000)] = 6
     """Turns of one user under way at once in one task, above which new ones are refused with 429."""
     turn_seconds: Annotated[int, Field(ge=10, le=870)] = 90
-    """That one turn may take, all of its calls together; then it ends with 504. On ECS 110 at most, since the load balancer waits for 120."""
+    """Seconds for all calls of a turn, which then ends with 504. On ECS at most 110, since the load balancer waits 120."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Requests at once on Lambda, reserved from the account's quota and the most that will run; no limit but the quota by default."""
     timeout_seconds: Annotated[int, Field(ge=30, le=900)] = 300

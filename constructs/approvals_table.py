@@ -1,11 +1,10 @@
 """The DynamoDB table of what waits for a human."""
 
-from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
-from constructs.table_access import grant_use
+from constructs.encrypted_table import build_table, grant_use
 
 
 class ApprovalsTable(Construct):
@@ -28,26 +27,11 @@ class ApprovalsTable(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._key = key
-        self.table = self._build_table(lifetime)
+        self.table = build_table(
+            self, key, lifetime, partition_key="PK", sort_key="SK", time_to_live_attribute="ttl"
+        )
 
     def grant_use(self, role: iam.Role) -> None:
         """Allows to read and write items, but neither to scan the table nor to delete from it."""
         actions = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
         grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))
-
-    def _build_table(self, lifetime: DataLifetime) -> dynamodb.Table:
-        return dynamodb.Table(
-            self,
-            "Table",
-            partition_key=dynamodb.Attribute(name="PK", type=dynamodb.AttributeType.STRING),
-            sort_key=dynamodb.Attribute(name="SK", type=dynamodb.AttributeType.STRING),
-            time_to_live_attribute="ttl",
-            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
-            encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=self._key,
-            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
-                point_in_time_recovery_enabled=True
-            ),
-            deletion_protection=lifetime.protected,
-            removal_policy=lifetime.removal_policy,
-        )

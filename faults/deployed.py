@@ -50,7 +50,7 @@ class Deployed:
         self._local("PUT", "faults", body)
 
     def hits(self) -> int:
-        """How many calls have met the faults that are installed."""
+        """Return how many calls have met the faults that are installed."""
         return sum(each["hits"] for each in self._local("GET", "faults"))
 
     def record(self) -> None:
@@ -96,7 +96,7 @@ class Deployed:
         return json.dumps(sorted(json.dumps(item, sort_keys=True, default=str) for item in items))
 
     def samples(self, namespace: str, name: str) -> float:
-        """How many samples CloudWatch has of a metric, over all its dimensions."""
+        """Return how many samples CloudWatch has of a metric, over all its dimensions."""
         from moto.cloudwatch.models import cloudwatch_backends
 
         backend = cloudwatch_backends[self.cloud.account][self.cloud.region]

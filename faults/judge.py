@@ -1,4 +1,4 @@
-"""Whether what was observed is what the scenario expects."""
+"""Comparison of what was observed with what the scenario expects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINGER = 1.0
 
 @dataclass
 class Observed:
-    """What came of a scenario. Calls are those of the assistant until the faults were cleared, at ``cleared``."""
+    """The outcome of a scenario. Calls are those of the assistant until the faults were cleared, at ``cleared``."""
 
     outcomes: Sequence[Outcome] = ()
     captured: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class Observed:
 
     @property
     def wanted(self) -> list[Outcome]:
-        """What has an interaction, and so a record."""
+        """Return the requests that have an interaction, and so a record."""
         return [each for each in self.outcomes if each.interaction_id]
 
     def missing(self, expect: Expect) -> list[str]:
@@ -52,7 +52,7 @@ class Observed:
         )
 
     def _in_memory(self, outcome: Outcome) -> bool:
-        """Whether a process that was killed without warning may not have delivered the record."""
+        """Return whether a process that was killed without warning may not have delivered the record."""
         return self.killed is not None and self.killed - LINGER < outcome.ended < self.killed + LINGER
 
     def per_request(self) -> dict[str, float]:
@@ -88,7 +88,7 @@ class Observed:
 
 
 def problems(scenario: Scenario, observed: Observed) -> list[str]:
-    """What did not hold, in sentences; none when all did."""
+    """Return a sentence for each expectation that did not hold."""
     return [
         *_of_answers(scenario.expect, observed),
         *_of_records(scenario, observed),

@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class Ask(_Part):
-    """What is asked during the fault: so many requests of one user, every second one streamed.
+    """Requests sent during the fault: a number of them from one user, every second one streamed.
 
     ``{n}`` in the text is a new number each time: guardrails remember texts that they have seen.
     """
@@ -34,7 +34,7 @@ class Ask(_Part):
 
 
 class Limit(_Part):
-    """What the assistant's process may not exceed, as set by the operating system: Linux only."""
+    """Limits of the operating system on the assistant's process: Linux only."""
 
     files: int | None = Field(default=None, ge=0, description="descriptors beside those that are open")
     file_bytes: int | None = Field(default=None, ge=0, description="that a file may grow to: a full disk")
@@ -52,7 +52,7 @@ class Job(_Part):
 
 
 class Expect(_Part):
-    """What must hold. Whatever else it says: every answered request is in the lake, and nothing is lost."""
+    """Expectations of a scenario. Beside them, every answered request must be in the lake, and nothing may be lost."""
 
     statuses: list[int] = Field(default=[200], description="of the answers")
     codes: list[str] = Field(

@@ -38,12 +38,12 @@ class Outcome:
 
     @property
     def answered(self) -> bool:
-        """Whether it is an answer of the model, to its end."""
+        """Return whether it is an answer of the model, to its end."""
         return self.status == 200 and self.finish == "stop"
 
     @property
     def refused(self) -> bool:
-        """Whether it was turned away before there was an interaction."""
+        """Return whether it was turned away before there was an interaction."""
         return bool(self.status) and not self.interaction_id
 
 

@@ -53,7 +53,7 @@ def _in_time(**_: Any) -> None:
 
 
 class _Inherited(Timeout):
-    """What urllib3 copies for each request."""
+    """Time-outs that urllib3 copies for each request."""
 
     def clone(self) -> Timeout:
         return Timeout(connect=_within(self.connect_timeout), read=_within(self.read_timeout))

@@ -30,7 +30,7 @@ START_SECONDS = 30
 
 @dataclass
 class Deployed:
-    """What the stages need of a running deployment."""
+    """The parts of a running deployment that the stages need."""
 
     url: str
     services: str

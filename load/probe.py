@@ -1,4 +1,4 @@
-"""How long health checks take while a stage runs, asked from outside the load generator, which is busy itself."""
+"""Durations of health checks while a stage runs, asked from outside the load generator, which is busy itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 import httpx
 
 SECONDS = 0.1
-"""Between two checks."""
+"""Seconds between two checks."""
 LONGEST = 30.0
 
 

@@ -35,7 +35,7 @@ class Pace:
     first_token: float = 0.0
     chunk: float = 0.0
     check: float = 0.0
-    """Of a detector's call."""
+    """Delay of a detector's call."""
     embedding: float = 0.0
     delivery: float = 0.0
 

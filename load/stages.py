@@ -62,7 +62,7 @@ class Stage:
 
     @property
     def wrong(self) -> dict[str, int]:
-        """What is neither an answer nor a refusal that says when to come back."""
+        """Return the outcomes that are neither an answer nor a refusal that says when to come back, with their numbers."""
         return {
             name: count
             for name, count in self.measured["outcomes"].items()
@@ -92,7 +92,7 @@ class Report:
         return best
 
     def missed(self) -> list[str]:
-        """What did not hold, a sentence each."""
+        """Return a sentence for each bound that did not hold."""
         return list(self._missed())
 
     def _missed(self) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _stage(running: Deployed, name: str, pace: Pace, users: int, seconds: float,
 
 
 def _records(running: Deployed, before: int, answered: set[str]) -> tuple[int, int]:
-    """How many answered interactions have no record, and how many have two, when delivery has had its time."""
+    """Return how many answered interactions have no record, and how many have two, when delivery has had its time."""
     deadline = time.monotonic() + DELIVERY_SECONDS
     while (missing := answered - set(running.delivered()[before:])) and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -32,7 +32,7 @@ Kind = Literal[
 PARTIAL = {("firehose", "PutRecordBatch")}
 """Operations of which a part may fail."""
 TOLERANCE = timedelta(minutes=5)
-"""Between a signature's time and the service's clock."""
+"""Largest difference between a signature's time and the service's clock."""
 GARBAGE = {
     "html": ("text/html", b"<html><body><h1>502 Bad Gateway</h1></body></html>"),
     "json": ("application/json", b'{"unexpected": [1, 2, {"RequestResponses": null}]}'),
@@ -51,7 +51,7 @@ JOURNAL = 100_000
 
 
 class Fault(BaseModel):
-    """What befalls matching calls. ``times`` bounds how many, ``every`` leaves out the ones between, ``caller`` is of an ARN."""
+    """A fault of matching calls. ``times`` bounds how many, ``every`` leaves out those between, ``caller`` is a pattern of ARNs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -217,7 +217,7 @@ class Faults(ServiceState):
         return _cut(response, fault.after, environ) if fault.kind == "cut" else response
 
     def _wait(self, environ: dict[str, Any], fault: Fault, call: Call) -> None:
-        """For the fault's seconds, a hang without any until the faults are replaced; ends when the caller hangs up."""
+        """Wait for the fault's seconds, or without any until the faults are replaced; end when the caller hangs up."""
         released = self._released
         connection: socket.socket = environ["werkzeug.socket"]
         deadline = time.monotonic() + (fault.seconds or float("inf"))

@@ -15,11 +15,11 @@ from pathlib import Path
 
 LOCK = "run.lock"
 FOLDERS = ("cdk.out", "functions", "home", "logs", "mlflow", "prometheus", "volumes")
-"""That runs keep below theirs."""
+"""Folders that runs keep below theirs."""
 NEEDED_MIB = 500
-"""For the databases of MLflow and Prometheus, logs and spools of a run."""
+"""Free space for the databases of MLflow and Prometheus, logs and spools of a run."""
 FULL_MIB = 16
-"""What is left on a disk where writing has begun to fail."""
+"""Free space below which writing may fail."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -103,7 +103,7 @@ def explained(error: BaseException, directory: Path) -> str:
 
 
 def _free_mib(directory: Path) -> int:
-    """Of the disk; that of the nearest folder above which is there."""
+    """Return the free space of the disk, by the nearest folder above that exists."""
     for path in (directory, *directory.absolute().parents):
         with contextlib.suppress(OSError):
             return shutil.disk_usage(path).free >> 20

@@ -202,7 +202,7 @@ class Front:
         return self.cloud.state(_faults()).around(environ, context, protocol, answer)
 
     def _signing_keys(self, environ: Environ) -> Response:
-        """What anybody may read of a user pool."""
+        """Return what anybody may read of a user pool."""
         context = Context(
             cloud=self.cloud,
             service="cognito-idp",

@@ -61,7 +61,7 @@ class Options:
     then: str = ""
     """A command to run against what is deployed, before it stops."""
     directory: Path = DIRECTORY
-    """Where databases, logs and spools of the run are."""
+    """Folder of the run's databases, logs and spools."""
     gateway: bool = False
     """Whether MLflow's prompt page gets its AI gateway."""
 

@@ -6,20 +6,19 @@ with the run however that ended, it stops the groups that are left.
 
 from __future__ import annotations
 
-import atexit
+import contextlib
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 from functools import cache
-from pathlib import Path
 from typing import IO
+
+from local.companion import Companion
 
 PATIENCE = 5.0
 """Seconds between SIGTERM and SIGKILL."""
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class Warden:
@@ -27,15 +26,7 @@ class Warden:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.warden"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            # It must outlive a Ctrl-C and a closed terminal.
-            start_new_session=True,
-        )
-        atexit.register(self._end)
+        self._companion = Companion("local.warden")
 
     def watch(self, group: int) -> None:
         self._tell(f"+{group}\n")
@@ -45,18 +36,9 @@ class Warden:
         self._tell(f"-{group}\n")
 
     def _tell(self, line: str) -> None:
-        assert self._process.stdin  # noqa: S101 - a pipe
-        with self._lock:
-            try:
-                self._process.stdin.write(line.encode())
-                self._process.stdin.flush()
-            except (BrokenPipeError, ValueError):
-                return  # it was killed too: the run goes on without
-
-    def _end(self) -> None:
-        assert self._process.stdin  # noqa: S101 - a pipe
-        self._process.stdin.close()
-        self._process.wait()
+        # When the warden was killed too, the run goes on without it.
+        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
+            self._companion.send(line.encode())
 
 
 @cache

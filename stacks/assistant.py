@@ -46,7 +46,7 @@ KEEP_ALIVE_MARGIN = 5
 """Seconds by which the assistant keeps an idle connection longer than the load balancer, which otherwise sends into closed ones."""
 TURNS_NAMESPACE = "FMOps/Assistant"
 TURNS_TARGET = 0.6
-"""Of the most turns of a task, from which on others are added: they take minutes to come."""
+"""Share of a task's most turns at which others are added: they take minutes to come."""
 COLLECTOR = "/opt/aws-otel-collector/awscollector"
 """In the assistant's image."""
 
@@ -309,7 +309,7 @@ class Assistant(FmopsStack):
         }
 
     def _turns_under_way(self) -> cloudwatch.Metric:
-        """Of a task on average. A task that waits for a slow model is full while its CPU is idle."""
+        """Turns under way of a task on average. A task that waits for a slow model is full while its CPU is idle."""
         return cloudwatch.Metric(
             namespace=TURNS_NAMESPACE,
             metric_name="TurnsUnderWay",

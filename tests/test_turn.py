@@ -1,4 +1,4 @@
-"""Of two runs at once, one works; the turn of a run that died lapses, and a run that lives keeps it."""
+"""Turns of runs at once: one works; that of a run that died lapses, and a run that lives keeps it."""
 
 from __future__ import annotations
 

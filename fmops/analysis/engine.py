@@ -26,9 +26,9 @@ Progress = Callable[[int, int], None]
 ALONE_BYTES = 16 * 2**20
 """Less than this is read in this process: to start others takes longer."""
 SMALL_BYTES = 2**20
-"""Of an object, up to which it is the waiting that takes the time, and others are read meanwhile."""
+"""Largest object whose reading is mostly waiting, so that others are read meanwhile."""
 OBJECT_BYTES = 64 * 2**10
-"""What an object takes beside its own bytes, so that many small ones are work for several processes too."""
+"""Work that an object adds to its own bytes, so that many small ones are shared between processes too."""
 TASK_BYTES = 32 * 2**20
 FIT_SHARE = 3
 """One session in so many is for fitting a baseline, and not in the states of its windows."""

@@ -67,7 +67,7 @@ class Experiment:
         return str(run.info.run_id)
 
     def has_baseline(self, version: str) -> bool:
-        """Whether a run says what the baseline was fitted to."""
+        """Return whether a run says what the baseline was fitted to."""
         runs = self._mlflow.search_runs(
             experiment_names=[self.NAME],
             filter_string=f"attributes.run_name = 'baseline {version}' and attributes.status = 'FINISHED'",

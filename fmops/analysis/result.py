@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 Engine = Literal["embedded", "spark"]
 Place = Literal["report", "cloudwatch", "mlflow"]
 PLACES: tuple[Place, ...] = get_args(Place)
-"""Where a result is published, in this order."""
+"""Places where a result is published, in this order."""
 Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
 
 

@@ -17,7 +17,7 @@ from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import ANSWERS_SECONDS, Stop
 
 READERS_SECONDS = 1
-"""For readers to take the ends of their answers, at a stop."""
+"""Seconds that a stop leaves readers to take the ends of their answers."""
 DESCRIPTORS = 65_536
 """More than any task needs."""
 RESERVED = 128

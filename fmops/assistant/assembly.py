@@ -50,10 +50,10 @@ ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
 """For calls on the request path that decide or read: a slow answer there is a denial or an error."""
 COUNTERS = Config(connect_timeout=0.5, read_timeout=1, max_pool_connections=16, retries=ONCE_MORE)
-"""For budgets, which every turn waits for: who has no answer by then is told so. Each call may be repeated."""
+"""Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each call may be repeated."""
 EMBEDDING = Config(connect_timeout=1, read_timeout=5, max_pool_connections=64, retries=ONCE_MORE)
 MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
-"""For calls that a turn's budget ends: none of these outlives it."""
+"""Time-outs of calls that the turn's budget ends earlier: none outlives it."""
 
 
 def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:

@@ -1,4 +1,4 @@
-"""What a caller is told of budgets: OpenAI's error and headers, in words that a person understands."""
+"""Answers about budgets: OpenAI's error and headers, in words that a person understands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNAVAILABLE = Failure(
 
 
 class Standing(NamedTuple):
-    """Where one limit stands; ``used`` includes what is reserved."""
+    """The state of one limit; ``used`` includes what is reserved."""
 
     counter: Counter
     unit: Unit
@@ -39,7 +39,7 @@ class Standing(NamedTuple):
 
 
 def standings(reservation: Reservation) -> list[Standing]:
-    """Where each limit stood when this was reserved."""
+    """Return the state of each limit when this was reserved."""
     return [
         Standing(hold.counter, unit, hold.used[unit])
         for hold in reservation.holds

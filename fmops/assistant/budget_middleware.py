@@ -100,7 +100,7 @@ def _sum(usages: Iterable[UsageMetadata]) -> UsageMetadata | None:
 
 
 def _cost_nothing(error: BaseException) -> bool:
-    """Whether the model never began: what it refuses is not billed. A stream that broke, or was left, is."""
+    """Return whether the model never began. A call that it refuses is not billed; a stream that broke, or was left, is."""
     for each in causes(error):
         if isinstance(each, _NEVER_BEGAN):
             return True

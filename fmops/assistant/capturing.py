@@ -19,9 +19,9 @@ from fmops.threads import Threads, run
 EMBEDDINGS = 4
 """Under way at once."""
 EMBEDDING_SECONDS = 5.0
-"""For an embedding, its wait for a thread included; then its record goes without it."""
+"""Seconds for an embedding, its wait for a thread included; then its record goes without it."""
 STOP_SECONDS = 10.0
-"""For everything at a stop, where nobody says otherwise."""
+"""Seconds for everything at a stop, where nobody says otherwise."""
 
 _log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
@@ -65,7 +65,7 @@ class Captures:
 
     @property
     def raw(self) -> bool:
-        """Whether texts are kept as they were before redaction."""
+        """Return whether texts are kept as they were before redaction."""
         return self._raw_sink is not None
 
     def take(self, interaction: Interaction) -> None:

@@ -199,7 +199,7 @@ class Conversation:
         context: RequestContext,
         verdict: Literal["approve", "reject"],
     ) -> Answer:
-        """What the agent says after a waiting call was decided: it runs as the approver's, and nothing else does.
+        """Return what the agent says after a waiting call was decided. That call runs as the approver's, and nothing else does.
 
         It is the approver's budget too; one that is spent stops what the model says of the call, and not the call.
         """

@@ -128,7 +128,7 @@ class Playground:
     async def answers(
         self, case_id: str, tries: Sequence[Try], principal: Principal | None = None
     ) -> list[Answer]:
-        """What each variant answers to a case, asked at once, on the budgets of ``principal``.
+        """Return what each variant answers to a case, asked at once, on the budgets of ``principal``.
 
         Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and ``AnswerFailedError``.
         """

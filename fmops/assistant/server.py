@@ -24,7 +24,7 @@ from fmops.assistant.stopping import Stop
 from fmops.assistant.wire import error
 
 LOG_SECONDS = 60.0
-"""Between two log lines about connections that could not be accepted."""
+"""Seconds between two log lines about connections that could not be accepted."""
 NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _log = logging.getLogger(__name__)

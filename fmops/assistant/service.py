@@ -45,9 +45,9 @@ from fmops.threads import Threads
 FEEDBACK_PER_MINUTE = 30
 """Of one person."""
 THREADS = 96
-"""For what waits for services other than the model, its checks and the captures."""
+"""Threads for calls of services other than the model, its checks and the captures."""
 LAST_SECONDS = 3.0
-"""Of a stop, for the last spans and metrics."""
+"""Seconds of a stop that are kept for the last spans and metrics."""
 HEALTH = "/healthz"
 READY = "/readyz"
 

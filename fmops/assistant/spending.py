@@ -1,4 +1,4 @@
-"""What a turn may spend: reserved when it is admitted and before each further model call, settled after each."""
+"""A turn's spending: reserved when it is admitted and before each further model call, settled after each."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Purse:
         self._pseudonyms = pseudonyms
 
     def open(self, principal: Principal, model_id: str = "") -> Spending:
-        """What a turn of this person spends."""
+        """Return the spending of a turn of this person."""
         teams = {name: self._pseudonyms.team(name) for name in self._teams(principal)}
         paying = accounts(self._settings, self._pseudonyms.user(principal.subject), teams)
         return Spending(self, paying, model_id or self.model_id)
@@ -74,7 +74,7 @@ class Purse:
 
 
 class Spending:
-    """What one turn spends. The request counts once; each model call takes what it can cost at most, until it is over."""
+    """The spending of one turn. The request counts once; each model call takes what it can cost at most, until it is over."""
 
     def __init__(self, purse: Purse, paying: Sequence[Account], model_id: str) -> None:
         self._purse, self._budgets = purse, purse.budgets
@@ -118,7 +118,7 @@ class Spending:
             self.give_back(admitted)
 
     def headers(self) -> dict[str, str]:
-        """How much is left, with what is reserved."""
+        """Return headers that say how much is left beside what is reserved."""
         reserved = self._admitted or self._last
         return headers(standings(reserved), self._budgets.now()) if reserved else {}
 

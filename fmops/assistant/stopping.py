@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 STOP_SECONDS = 20.0
-"""From SIGTERM to the process's end, of the 60 that ECS grants; less than most users wait for a page."""
+"""Seconds from SIGTERM to the process's end, of the 60 that ECS grants; less than most users wait for a page."""
 ANSWERS_SECONDS = 10.0
-"""Of them, for the answers under way."""
+"""Seconds of a stop for the answers under way."""
 
 
 class Stop:

@@ -118,7 +118,7 @@ def error(
 
 
 def _finish(reason: str | None) -> str | None:
-    """As OpenAI's clients know it, some of which refuse what they do not: a spent budget is a limit of the answer."""
+    """Return the reason as OpenAI's clients know it. Some refuse any other, so a spent budget is told as a limit of length."""
     return "length" if reason == "budget_exceeded" else reason
 
 

@@ -19,7 +19,7 @@ from fmops.telemetry.metrics import instruments
 from fmops.threads import Threads
 
 FAULTS = (BotoCoreError, ClientError, ResponseParserError, KeyError, TypeError, ValueError, OSError)
-"""What a call of the service may raise, its time-out and an answer that cannot be read included."""
+"""Exceptions of a call of the service, its time-out and an answer that cannot be read included."""
 BATCH_LIMIT = 30
 """Requests of one BatchIsAuthorizedWithToken call (quota of Verified Permissions)."""
 

@@ -1,4 +1,4 @@
-"""Whose budgets a turn draws on, from the narrowest to the widest."""
+"""Accounts that a turn draws on, from the narrowest to the widest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fmops.budgets.windows import Window
 
 
 class Scope(StrEnum):
-    """Who shares a budget."""
+    """The people who share a budget."""
 
     USER = "user"
     TEAM = "team"
@@ -26,10 +26,10 @@ class Account:
 
     scope: Scope
     key: str
-    """Of the counters: the scope with a pseudonym."""
+    """Key of the account's counters: the scope with a pseudonym."""
     limits: Mapping[Window, Mapping[Unit, int]]
     name: str = ""
-    """Of a team, as the token says it: for what its members read, and nothing else."""
+    """Name of a team, as the token says it: for what its members read, and nothing else."""
 
 
 def accounts(settings: BudgetSettings, user: str, teams: Mapping[str, str]) -> list[Account]:

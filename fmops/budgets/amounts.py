@@ -1,4 +1,4 @@
-"""What is counted: requests, tokens, and money in millionths of a USD, which add up without rounding."""
+"""Units that are counted: requests, tokens, and money in millionths of a USD, which add up without rounding."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from langchain_core.messages.ai import UsageMetadata
 from fmops.telemetry.prices import Price, prices
 
 BYTES_PER_TOKEN = 3
-"""Of UTF-8, for an estimate that is rather too high: English has about four, JSON and Chinese about three."""
+"""Bytes of UTF-8 in a token, for an estimate that is rather too high: English has about four, JSON and Chinese about three."""
 PER_MESSAGE = 8
 """Tokens around a message."""
 MICRO = 1_000_000
 
 
 class Unit(StrEnum):
-    """What a limit limits; the values are the attributes of a counter's item."""
+    """The unit of a limit; the values are the attributes of a counter's item."""
 
     REQUESTS = "requests"
     TOKENS = "tokens"
@@ -33,7 +33,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """So much of each unit."""
+    """An amount of each unit."""
 
     requests: int = 0
     tokens: int = 0

@@ -21,13 +21,13 @@ from fmops.budgets.amounts import Amount, Unit
 from fmops.budgets.windows import Window
 
 HOLD_SECONDS = 900
-"""For which a reservation stands: longer than any model call, and as long as a request may take on Lambda."""
+"""Life of a reservation: longer than any model call, and as long as a request may take on Lambda."""
 MARK_SECONDS = 3_600
-"""For which a mark tells that a late settlement was applied."""
+"""Life of the mark that tells that a late settlement was applied."""
 SKEW_SECONDS = 60
-"""By which the clocks of two tasks may differ."""
+"""Largest difference between the clocks of two tasks."""
 KEEP_SECONDS = 2 * 86_400
-"""For which a counter stays after its window's end, until DynamoDB deletes it."""
+"""Time that a counter stays after its window's end, until DynamoDB deletes it."""
 DROPPED_AT_ONCE = 20
 HOLD = "hold#"
 """Begins the names of attributes that are reservations."""
@@ -70,7 +70,7 @@ class Refusal:
 
     @property
     def fits_never(self) -> bool:
-        """Whether the request needs more than the whole limit."""
+        """Return whether the request needs more than the whole limit."""
         return self.needed > self.limit
 
 
@@ -83,7 +83,7 @@ class Hold:
     amount: Amount
     expires: int
     used: Mapping[Unit, int] = field(default_factory=dict)
-    """What the counter stood at after the reservation, with all that is reserved."""
+    """The counter's sums after the reservation, with all that is reserved."""
 
     @property
     def attribute(self) -> str:
@@ -148,7 +148,7 @@ class CounterTable:
         return _used(item)
 
     def settle_uncertain(self, hold: Hold, actual: Amount, now: float) -> Mapping[Unit, int]:
-        """As ``settle``, for a reservation that may never have been made, or was dropped as expired.
+        """Settle a reservation that may never have been made, or was dropped as expired.
 
         A mark takes its place for a while: it tells both from an attempt that was applied.
         """

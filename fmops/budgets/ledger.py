@@ -51,12 +51,12 @@ class CountersUnavailable(Exception):  # noqa: N818 - as above
 
 @dataclass
 class Reservation:
-    """What is reserved in each counter. Settle it once, however the call ends."""
+    """A reservation in each counter. Settle it once, however the call ends."""
 
     amount: Amount
     holds: list[Hold] = field(default_factory=list)
     uncertain: list[Hold] = field(default_factory=list)
-    """In counters that did not answer, which may have taken it: where that is allowed, what is spent is added later."""
+    """Reservations in counters that did not answer and may have taken them: what is spent is added there later."""
     settled: Future[None] | None = None
 
 
@@ -97,7 +97,7 @@ class Budgets:
             raise
 
     def reserve_sync(self, accounts: Sequence[Account], amount: Amount) -> Reservation:
-        """As ``reserve``, where a thread may wait. Narrow budgets first: who has spent their own holds nothing of others'."""
+        """Reserve in a thread that may wait, narrow budgets first: who has spent their own holds nothing of others'."""
         now, reservation = self._clock(), Reservation(amount)
         name = token_urlsafe(6)
         for account in accounts:

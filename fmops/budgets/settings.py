@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Limits(BaseModel):
-    """What may be spent in a window of time; a limit that is not set does not bind. Windows begin in UTC."""
+    """Limits of what may be spent in a window of time. One that is not set does not bind. Windows begin in UTC."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -34,5 +34,5 @@ class BudgetSettings(BaseModel):
 
     @property
     def limited(self) -> bool:
-        """Whether any limit is set."""
+        """Return whether any limit is set."""
         return any(each != Limits() for each in (self.user, self.team, self.deployment, *self.teams.values()))

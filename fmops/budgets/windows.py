@@ -9,7 +9,7 @@ _FORMATS = {"minute": "%Y-%m-%dT%H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
 class Window(StrEnum):
-    """How long a limit counts before it starts anew."""
+    """The time that a limit counts before it starts anew."""
 
     MINUTE = "minute"
     DAY = "day"

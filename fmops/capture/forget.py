@@ -30,7 +30,7 @@ Concerns = Callable[[str, bytes], bool]
 """Whether a line of the object with this key is about the user."""
 GONE = ("NoSuchKey", "NoSuchVersion")
 ATTEMPTS = 20
-"""Of noting a request, while others note theirs."""
+"""Attempts to note a request while others note theirs."""
 GZIP = b"\x1f\x8b"
 
 

@@ -28,10 +28,10 @@ BATCH_RECORDS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 """Quotas of one PutRecordBatch call."""
 STOP_SECONDS = 20.0
-"""For the last deliveries, where nobody says otherwise."""
+"""Seconds for the last deliveries, where nobody says otherwise."""
 GONE = "they wait on a disk that goes with the task"
 LOG_SECONDS = 60.0
-"""Between two log lines about the same kind of fault."""
+"""Seconds between two log lines about the same kind of fault."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class FirehoseSink:
         self._available_at = 0.0
         self._readable_at = 0.0
         self._moved_at = time.monotonic()
-        """When records last left memory, or began to wait there."""
+        """The moment when records last left memory, or began to wait there."""
         self._logged_at: dict[str, float] = {}
         instruments().watch(self)
         self._worker = self._start()

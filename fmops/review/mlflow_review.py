@@ -175,7 +175,7 @@ class MlflowReview:
                 return
 
     def _find(self, mlflow: Any, task_id: str) -> tuple[Any, Reviewed]:
-        """What MLflow knows of the trace, and the task with its labels of this moment. Raises ``NoSuchTaskError``."""
+        """Return what MLflow knows of the trace, and the task with its labels of this moment. Raises ``NoSuchTaskError``."""
         if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
         known = task_id in self._tasks
@@ -249,7 +249,7 @@ _numbers: ContextVar[random.Random | None] = ContextVar("numbers", default=None)
 
 @contextmanager
 def _ids_of(task: ReviewTask) -> Iterator[None]:
-    """In this thread, the spans that MLflow begins get the ids of the task's trace."""
+    """Give the spans that MLflow begins in this thread the ids of the task's trace."""
     from mlflow.tracing.provider import provider
 
     provider.get_or_init_tracer(__name__)

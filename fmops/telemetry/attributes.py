@@ -46,7 +46,7 @@ BUDGET_UNIT: Final = "fmops.budget.unit"
 BUDGET_ACTION: Final = "fmops.budget.action"
 BUDGET_RESULT: Final = "fmops.budget.result"
 TURN_LIMIT: Final = "fmops.turn.limit"
-"""Whose limit refused a turn: the task's or the user's."""
+"""The owner of the limit that refused a turn: the task or the user."""
 TOOL_STATUS: Final = "fmops.tool.status"
 
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"

@@ -23,7 +23,7 @@ from fmops.telemetry.prices import prices
 from fmops.threads import Threads, run
 
 CALLS = 64
-"""At once, where nobody says otherwise."""
+"""Calls at once, where nobody says otherwise."""
 CANCELLED = "cancelled"
 """``error.type`` of a call that nobody waited for until its end: its tokens are paid, but not known."""
 
@@ -50,7 +50,7 @@ class MeasuredChatBedrock(ChatBedrockConverse):
     """
 
     threads: Any = Field(default=None, exclude=True, repr=False)
-    """For the calls; one for each that may be under way."""
+    """Threads of the calls, one for each that may be under way."""
 
     def _generate(
         self,

@@ -5,25 +5,20 @@ In this process, the interpreter's lock would hold up a short sum behind every o
 
 from __future__ import annotations
 
-import atexit
 import json
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 
+from local.companion import Companion
 from local.detectors.minilm import DIMENSION, Array
 
 _BATCH = 8
 """Texts at a time: few enough for the processor's cache, and for a short question not to wait behind a long job."""
 _KEPT = 4096
 """Texts whose vectors are kept. Detectors, retrieval and capture ask about the same ones: each is embedded once."""
-_ROOT = Path(__file__).parents[2]
-
 _one_at_a_time = threading.Lock()
 """Embedding is bound by the processor: two at once only take longer."""
 _known: dict[str, Array] = {}
@@ -59,35 +54,22 @@ def forget() -> None:
 
 
 class _Worker:
-    """The model's process. It ends with its input, so that none outlives this one."""
+    """The model's process."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "local.detectors.minilm"],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        atexit.register(self._stop)
+        self._companion = Companion("local.detectors.minilm", answers=True)
 
     def embed(self, texts: list[str]) -> Array:
-        assert self._process.stdin and self._process.stdout  # noqa: S101 - both are pipes
         size = len(texts) * DIMENSION * np.dtype(np.float32).itemsize
         try:
-            self._process.stdin.write(json.dumps(texts).encode() + b"\n")
-            self._process.stdin.flush()
-            raw = self._process.stdout.read(size)
+            self._companion.send(json.dumps(texts).encode() + b"\n")
+            raw = self._companion.read(size)
         except BrokenPipeError:
             raw = b""
         if len(raw) < size:
-            raise RuntimeError(f"the process of the embeddings ended with exit code {self._process.wait()}")
+            code = self._companion.process.wait()
+            raise RuntimeError(f"the process of the embeddings ended with exit code {code}")
         return np.frombuffer(raw, np.float32).reshape(len(texts), DIMENSION)
-
-    def _stop(self) -> None:
-        assert self._process.stdin  # noqa: S101 - a pipe
-        self._process.stdin.close()
-        self._process.wait()
 
 
 @cache

@@ -112,7 +112,7 @@ class MiniLm:
 
 
 def _is_linear(name: str) -> bool:
-    """Whether a weight is a linear layer's matrix, which is kept as it is multiplied."""
+    """Return whether a weight is a linear layer's matrix, which is kept as it is multiplied."""
     return name.startswith("encoder.") and name.endswith(
         ("dense.weight", "query.weight", "key.weight", "value.weight")
     )

@@ -47,7 +47,7 @@ class Job:
         job.run(self.analysis, self.settings, WINDOW)
 
     def points(self) -> float:
-        """How many samples CloudWatch has of the window's drift metric."""
+        """Return how many samples CloudWatch has of the window's drift metric."""
         found = self.cloud.client("cloudwatch").get_metric_statistics(
             Namespace=NAMESPACE,
             MetricName="Drift",

@@ -455,7 +455,7 @@ def test_what_an_approval_lets_run_is_paid_by_the_approver() -> None:
 
 
 def token(name: str) -> str:
-    """As the page reads it: claims in the middle."""
+    """Return a token as the page reads it: claims in the middle."""
     claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
     return f"x.{claims}.{name}"
 

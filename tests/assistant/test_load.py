@@ -1,4 +1,4 @@
-"""What waits has threads of its own and ends in time, and what is too much is refused at once."""
+"""Threads, deadlines and limits: a call that waits takes no thread from another, and too much is refused at once."""
 
 from __future__ import annotations
 

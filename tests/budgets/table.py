@@ -38,23 +38,23 @@ class Clock:
         return self.now
 
 
+def create(client: Any, name: str) -> None:
+    """Create the table of counters, with the keys that ``constructs/budgets_table.py`` gives it."""
+    keys = {"account": "HASH", "period": "RANGE"}
+    client.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": key, "KeyType": kind} for key, kind in keys.items()],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
 class Table:
     """A client of DynamoDB, as far as the budgets use it. Call it within ``moto.mock_aws``."""
 
     def __init__(self, *, loses: float = 0.0, seed: int = 0, away: bool = False) -> None:
         self.client, self.name = _client(), f"{NAME}-{next(_numbers)}"
-        self.client.create_table(
-            TableName=self.name,
-            KeySchema=[
-                {"AttributeName": "account", "KeyType": "HASH"},
-                {"AttributeName": "period", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "account", "AttributeType": "S"},
-                {"AttributeName": "period", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        create(self.client, self.name)
         self.loses, self.away = loses, away
         self.calls: Tally[str] = Tally()
         self._random = random.Random(seed)
@@ -87,10 +87,10 @@ class Table:
         return {(item["account"]["S"], item["period"]["S"]): item for item in found}
 
     def used(self, account: str, period: str) -> dict[Unit, int]:
-        """What a counter stands at."""
+        """Return the sums of a counter."""
         item = self.items().get((account, period), {})
         return {unit: int(item.get(unit.value, {}).get("N", 0)) for unit in Unit}
 
     def holds(self) -> int:
-        """How many reservations stand."""
+        """Return how many reservations stand."""
         return sum(name.startswith("hold#") for item in self.items().values() for name in item)

@@ -1,4 +1,4 @@
-"""What is counted, against sums made with decimals; windows against the calendar."""
+"""Amounts against sums made with decimals, and windows against the calendar."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import pytest
 
 from fmops.budgets import Amount, BudgetExceeded, Budgets, BudgetSettings, CounterTable, Limits, accounts
 from local.cloud import Cloud
+from tests.budgets.table import create
 
 
 @pytest.fixture
@@ -20,18 +21,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
 
 async def test_a_hundred_at_once_never_exceed_the_limit_of_any_scope(cloud: Cloud) -> None:
     client = cloud.client("dynamodb")
-    client.create_table(
-        TableName="budgets",
-        KeySchema=[
-            {"AttributeName": "account", "KeyType": "HASH"},
-            {"AttributeName": "period", "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": "account", "AttributeType": "S"},
-            {"AttributeName": "period", "AttributeType": "S"},
-        ],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    create(client, "budgets")
     # Two processes, as two tasks are.
     tasks = [Budgets(CounterTable(client, "budgets"), clock=lambda: 1_795_867_200.0) for _ in range(2)]
     settings = BudgetSettings(

@@ -1,4 +1,4 @@
-"""What a load run concludes from its measurements."""
+"""Conclusions of a load run from its measurements."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_slow_recovery_is_named() -> None:
 
 @pytest.mark.parametrize("growth", [0.0, 3.0])
 def test_the_interval_of_the_slope_holds_the_truth_in_most_runs(growth: float) -> None:
-    """By simulation: 19 of 20 intervals, within what 300 runs can tell apart."""
+    """Count by simulation how many intervals hold the truth: 19 of 20, within what 300 runs can tell apart."""
     chance, held, runs = random.Random(15), 0, 300
     for _ in range(runs):
         memory = [
