@@ -37,7 +37,10 @@ EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs evaluat
 
 # What the pages' tests and the demo's reviewers drive where PATH has no browser; the package is for this platform alone.
 ifeq ($(shell uname -sm),Linux x86_64)
-CHROMIUM := $(if $(or $(FMOPS_BROWSER),$(shell command -v chromium chromium-browser google-chrome google-chrome-stable)),,.venvs/browser/installed)
+# What runs, as Python's shutil.which sees it: bash also names files that cannot be executed.
+BROWSERS = for each in chromium chromium-browser google-chrome google-chrome-stable; do \
+             test -x "$$(command -v $$each)" && echo found; done || true
+CHROMIUM := $(if $(or $(FMOPS_BROWSER),$(shell $(BROWSERS))),,.venvs/browser/installed)
 else
 CHROMIUM :=
 endif

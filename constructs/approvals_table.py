@@ -1,5 +1,6 @@
 """The DynamoDB table of what waits for a human."""
 
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -27,7 +28,7 @@ class ApprovalsTable(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._key = key
-        self.table = build_table(
+        self.table: dynamodb.Table = build_table(
             self, key, lifetime, partition_key="PK", sort_key="SK", time_to_live_attribute="ttl"
         )
 

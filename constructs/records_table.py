@@ -1,5 +1,6 @@
 """The DynamoDB table of the agent's records."""
 
+from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -25,7 +26,7 @@ class RecordsTable(Construct):
     ) -> None:
         super().__init__(scope, id)
         self._key = key
-        self.table = build_table(self, key, lifetime, partition_key="kind", sort_key="id")
+        self.table: dynamodb.Table = build_table(self, key, lifetime, partition_key="kind", sort_key="id")
 
     def grant_use(self, role: iam.Role) -> None:
         """Allows to read items and to change them, but neither to list them, to make new ones nor to delete any."""

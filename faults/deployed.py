@@ -13,14 +13,14 @@ from typing import Any
 
 import urllib3
 
-from demo import seed
 from demo.accounts import Directory
-from local.cloud import Cloud, check_ports
-from local.deploy import Deployment, deploy, synthesize
+from demo.deployed import deployed as demo_deployed
+from fmops.json_lines import split
+from local.cloud import Cloud
+from local.deploy import Deployment
 from local.faults import Fault
-from local.folder import held
 from local.runner import Runner
-from local.up import Options, use_as_environment
+from local.up import Options
 
 DIRECTORY = Path("build/faults")
 DELIVER_WITHIN = 0.5
@@ -82,7 +82,7 @@ class Deployed:
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix="interactions/"):
             for item in page.get("Contents", []):
                 body = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
-                records = map(json.loads, gzip.decompress(body).splitlines())
+                records = map(json.loads, split(gzip.decompress(body)))
                 found.update(
                     each["interaction_id"] for each in records if each["record_type"] == "interaction"
                 )
@@ -130,27 +130,14 @@ class Deployed:
 def deployed(port_base: int, directory: Path = DIRECTORY) -> Iterator[Deployed]:
     """Synthesize, deploy, seed and start; everything ends with the context."""
     options = Options(port_base=port_base, directory=directory)
-    with held(directory):
-        check_ports(options.needed_ports(), "--port-base")
-        cloud = Cloud(
-            port=options.port(4566, 0),
-            directory=directory,
-            run_servers=True,
-            deliver_within=DELIVER_WITHIN,
-            mlflow_port=options.port(5000, 4),
-            prometheus_port=options.port(9090, 5),
-        )
-        runner = Runner(cloud, api_port=options.port(8081, 7))
-        try:
-            assembly = cloud.directory / "cdk.out"
-            cloud.start()
-            synthesize(assembly, context=options.synth_context())
-            deployment = deploy(cloud, assembly)
-            use_as_environment(cloud)
-            runner.start()
-            users = seed.main(deployment.outputs)
-            runner.wait_ready()
-            yield Deployed(cloud, runner, deployment, users)
-        finally:
-            runner.stop()
-            cloud.stop()
+    cloud = Cloud(
+        port=options.port(4566, 0),
+        directory=directory,
+        run_servers=True,
+        deliver_within=DELIVER_WITHIN,
+        mlflow_port=options.port(5000, 4),
+        prometheus_port=options.port(9090, 5),
+    )
+    runner = Runner(cloud, api_port=options.port(8081, 7))
+    with demo_deployed(options, cloud, runner) as (deployment, users):
+        yield Deployed(cloud, runner, deployment, users)

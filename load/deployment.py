@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 from rich.console import Console
 
-from demo import seed
+from demo.accounts import Directory
+from demo.deployed import deployed as demo_deployed
 from load.services import Pace
 from local.cloud import Cloud, check_port
-from local.deploy import deploy, synthesize
 from local.runner import Runner
-from local.up import Options, use_as_environment
+from local.up import Options
 
 DIRECTORY = Path("build/load")
 REPLACED = ("BEDROCK_RUNTIME", "COMPREHEND", "FIREHOSE")
@@ -51,36 +50,26 @@ class Deployed:
 @contextmanager
 def deployed(profile: str, port_base: int, users: int, console: Console) -> Iterator[Deployed]:
     """Deploy a profile into a local AWS, sign ``users`` people in, and start the assistant; stop all of it in the end."""
-    options = Options(profile=profile, port_base=port_base)
+    options = Options(profile=profile, port_base=port_base, directory=DIRECTORY)
     cloud = Cloud(port=options.port(4566, 0), region=options.region, directory=DIRECTORY)
     port = port_base + SERVICES_OFFSET
     check_port(port, "the load's services", "--port-base")
     services = f"http://localhost:{port}"
-    replaced = {f"AWS_ENDPOINT_URL_{name}": services for name in REPLACED}
-    runner = Runner(cloud, environment=replaced)
+    runner = Runner(cloud, environment={f"AWS_ENDPOINT_URL_{name}": services for name in REPLACED})
     canned = subprocess.Popen([sys.executable, "-m", "load.services", str(port)])
     try:
-        with console.status("synthesize and deploy"):
-            cloud.start()
-            synthesize(DIRECTORY / "cdk.out", context=options.synth_context())
-            deployment = deploy(cloud, DIRECTORY / "cdk.out")
-            use_as_environment(cloud)
-        with console.status(f"sign in {users} users"):
-            tokens = _tokens(seed.main(deployment.outputs), users)
-        with console.status("start the assistant"):
-            _wait(f"{services}/_delivered")
-            runner.start()
-            runner.wait_ready()
-        pids = {each.container.name: each.process.pid for each in runner.running}
-        yield Deployed(runner.base_url(), services, tokens, {**pids, "services": canned.pid})
+        _wait(f"{services}/_delivered")
+        console.print("Deploying, then one user after another is signed in")
+        with demo_deployed(options, cloud, runner) as (_, directory):
+            pids = {each.container.name: each.process.pid for each in runner.running}
+            tokens = _tokens(directory, users)
+            yield Deployed(runner.base_url(), services, tokens, {**pids, "services": canned.pid})
     finally:
-        runner.stop()
         canned.terminate()
         canned.wait()
-        cloud.stop()
 
 
-def _tokens(directory: Any, users: int) -> Path:
+def _tokens(directory: Directory, users: int) -> Path:
     names = [f"load-{number}" for number in range(users)]
     for name in names:
         directory.create(name, {"groups": ["customers"], "region": "north"})

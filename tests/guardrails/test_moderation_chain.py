@@ -133,7 +133,7 @@ def run_chain(case: Case, service: Service) -> str:
 
 def run_ours(case: Case, service: Service) -> str:
     settings = settings_from(BaseModerationConfig.model_construct(filters=case.filters))
-    vetting = Vetting(build_engine(settings.model_copy(update={"attempts": 1}), service.session()))
+    vetting = Vetting(build_engine(settings.patient().model_copy(update={"attempts": 1}), service.session()))
     given = case.given
     messages = (
         given.messages

@@ -44,6 +44,7 @@ def build(
     detector = {
         "kind": kind,
         "options": options if options is not None else KINDS[kind],
+        "timeout_ms": 20_000,  # a busy machine is no fault of the service
         **settings.pop("detector", {}),
     }
     detectors = {
@@ -54,7 +55,9 @@ def build(
         "it": detector,
         **settings.pop("more", {}),
     }
-    given = GuardrailSettings.model_validate({"detectors": detectors, "attempts": 1, **settings})
+    given = GuardrailSettings.model_validate(
+        {"detectors": detectors, "attempts": 1, "deadline_ms": 20_000, **settings}
+    )
     return build_engine(given, service.session())
 
 

@@ -55,7 +55,7 @@ def test_the_stream_and_the_whole_answer_are_the_one_right_text(session: boto3.S
 def test_the_default_guardrails_find_nothing_and_miss_no_detector(
     session: boto3.Session, direction: str
 ) -> None:
-    engine = build_engine(GuardrailSettings(), session)
+    engine = build_engine(GuardrailSettings().patient(), session)
     outcome = engine.check_sync("What is the deductible?", Direction(direction))
     assert (outcome.action, outcome.degraded, outcome.findings) == ("allow", False, ())
 

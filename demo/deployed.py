@@ -1,0 +1,34 @@
+"""A deployment in a local AWS with the demo's users in it, for what tries the deployed assistant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from demo import seed
+from demo.accounts import Directory
+from local.cloud import Cloud, check_ports
+from local.deploy import Deployment, deploy, synthesize
+from local.folder import held
+from local.runner import Runner
+from local.up import Options, use_as_environment
+
+
+@contextmanager
+def deployed(options: Options, cloud: Cloud, runner: Runner) -> Iterator[tuple[Deployment, Directory]]:
+    """Synthesize, deploy, seed and start in the folder of the options; everything ends with the context."""
+    with held(options.directory):
+        check_ports(options.needed_ports(), "--port-base")
+        try:
+            assembly = cloud.directory / "cdk.out"
+            cloud.start()
+            synthesize(assembly, context=options.synth_context())
+            deployment = deploy(cloud, assembly)
+            use_as_environment(cloud)
+            runner.start()
+            users = seed.main(deployment.outputs)
+            runner.wait_ready()
+            yield deployment, users
+        finally:
+            runner.stop()
+            cloud.stop()
