@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import logging
 import time
@@ -65,6 +66,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(Accepting())
         await super().startup(sockets)
+        # A full collection stops all threads: it need not look again at what the start made, which stays.
+        gc.collect()
+        gc.freeze()
 
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         self._stop.begin(or_else=self._or_else)

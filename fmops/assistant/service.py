@@ -87,12 +87,13 @@ def create_app(
     """
 
     stopping = stop or Stop()
-    stopping.at_end_of_answers(conversation.end_answers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+        stopping.at_end_of_answers(lambda: loop.call_soon_threadsafe(conversation.end_answers))
         # The loop's own are six on two CPUs; tools, decisions and checkpoints wait for services in them.
-        asyncio.get_running_loop().set_default_executor(Threads(threads, "waiting"))
+        loop.set_default_executor(Threads(threads, "waiting"))
         await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
         running = [asyncio.ensure_future(each()) for each in beside]
         yield

@@ -20,9 +20,9 @@ class Stop:
         self._seconds = seconds
         self.answers = answers
         self._ends_at: float | None = None
-        self._end_answers: list[Callable[[], None]] = []
+        self._end_answers: list[Callable[[], object]] = []
 
-    def at_end_of_answers(self, end: Callable[[], None]) -> None:
+    def at_end_of_answers(self, end: Callable[[], object]) -> None:
         """Have ``end`` called when the answers under way have had their time."""
         self._end_answers.append(end)
 
