@@ -61,11 +61,11 @@ run: setup $(CHROMIUM) $(if $(GATEWAY),.venvs/gateway/installed) ## Deploy the s
 forget: setup ## Delete the records of PERSON=name from the lake, and prove it (AGAIN=1: what arrived since; LOCAL=1)
 	@$(if $(AGAIN)$(PERSON),,$(error PERSON is required: make forget PERSON=name))
 	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
-	  $(BIN)/python -m fmops.privacy $(if $(AGAIN),--again,--user $(call quoted,PERSON)) --environment $(ENVIRONMENT_WORD)
+	  $(BIN)/python -m ops.forget $(if $(AGAIN),--again,--user $(call quoted,PERSON)) --environment $(ENVIRONMENT_WORD)
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` into one page, a preview (LOCAL=1: of the one that is serving)
-	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m dashboards $(if $(LOCAL),--cloudwatch)
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m observability.dashboards $(if $(LOCAL),--cloudwatch)
 
 .PHONY: mlflow
 mlflow: setup ## Open MLflow's UI of PROFILE by a presigned address (LOCAL=1: of the local run that is serving)
@@ -133,11 +133,11 @@ rehearse: setup ## Before you pay: check the templates of PROFILE (also everythi
 
 .PHONY: doctor
 doctor: setup ## Ask the account of your AWS credentials, read-only, what would stop a deploy of PROFILE (PROBE=1: also ask the model for a token)
-	@$(BIN)/python -m doctor --profile $(call quoted,PROFILE) $(if $(PROBE),--probe)
+	@$(BIN)/python -m ops.doctor --profile $(call quoted,PROFILE) $(if $(PROBE),--probe)
 
 .PHONY: cost
 cost: setup ## What PROFILE costs a month idle and per 1,000 requests, by stack, from its templates (REQUESTS=N a month, EDITORS=N in Grafana)
-	@$(BIN)/python -m cost --profile $(call quoted,PROFILE) --requests $(if $(REQUESTS),$(call quoted,REQUESTS),0) --editors $(if $(EDITORS),$(call quoted,EDITORS),0)
+	@$(BIN)/python -m ops.cost --profile $(call quoted,PROFILE) --requests $(if $(REQUESTS),$(call quoted,REQUESTS),0) --editors $(if $(EDITORS),$(call quoted,EDITORS),0)
 
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
@@ -157,7 +157,7 @@ bootstrap: setup node_modules ## Prepare the account and region of your AWS cred
 
 .PHONY: destroy
 destroy: setup node_modules ## Say what of PROFILE would stay and why, ask (YES=1: do not), and remove it from the account
-	@$(BIN)/python -m cost.survivors --profile $(call quoted,PROFILE) $(if $(YES),--yes)
+	@$(BIN)/python -m ops.cost.survivors --profile $(call quoted,PROFILE) $(if $(YES),--yes)
 	@$(CDK) destroy --all --force -c profile=$(call quoted,PROFILE)
 
 .PHONY: smoke
@@ -190,30 +190,30 @@ nightly: ## Rehearse every profile, attack, faults, load and bench: what takes t
 
 .PHONY: bench
 bench: setup .venvs/bench/installed ## Measure everything beside its peers or its floor; writes build/bench.json
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m checks.bench
 
 .PHONY: attack
 attack: setup ## Attack the assistant with the whole pack, and print what each layer stops; writes build/attack.json
-	@$(BIN)/python -W ignore -m attack $(if $(EACH),--each $(call quoted,EACH))
+	@$(BIN)/python -W ignore -m checks.attack $(if $(EACH),--each $(call quoted,EACH))
 
 .PHONY: load
 load: setup .venvs/load/installed ## Ask one task as 1 to 400 users; writes build/load.json and .png (SOAK=600: seconds at 70 %)
-	@$(BIN)/python -m load $(if $(SOAK),--soak $(call quoted,SOAK))
+	@$(BIN)/python -m checks.load $(if $(SOAK),--soak $(call quoted,SOAK))
 
 .PHONY: faults
-faults: setup ## Let services fail in every way of faults/scenarios.yaml (ONLY="firehose-*"); writes build/faults.json
-	@$(BIN)/python -W ignore -m faults $(if $(ONLY),$(call quoted,ONLY))
+faults: setup ## Let services fail in every way of checks/faults/scenarios.yaml (ONLY="firehose-*"); writes build/faults.json
+	@$(BIN)/python -W ignore -m checks.faults $(if $(ONLY),$(call quoted,ONLY))
 
 .PHONY: lint
 lint: setup ## Check format, lint, types and licences
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m supply.licences
+	@$(BIN)/python -m checks.supply.licences
 
 .PHONY: sbom
 sbom: setup ## Write a bill of materials (CycloneDX) of every deployable into build/sbom
-	@$(BIN)/python -m supply.sbom
+	@$(BIN)/python -m checks.supply.sbom
 
 .PHONY: format
 format: setup ## Format, and mend what the linter can
@@ -231,14 +231,13 @@ schema: setup node_modules ## Write the generated files again: JSON schemas, the
 	@$(WITH_NODE) $(BIN)/python -m constructs.reference
 
 .PHONY: lock
-lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
-	@cd requirements && $(LOCK) dev.in -o ../requirements-dev.txt
-	@cd requirements && $(LOCK) -c ../requirements-dev.txt infrastructure.in -o ../requirements.txt
-	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
-	@cd requirements && for set in drift-peers gateway load spark-image spark; do \
-	  $(LOCK) $$set.in -o ../requirements-$$set.txt; done
+lock: .venv/uv ## Compile requirements/*.in again into the locked files beside them, and requirements.txt
+	@cd requirements && $(LOCK) dev.in -o dev.txt
+	@cd requirements && $(LOCK) -c dev.txt infrastructure.in -o ../requirements.txt
+	@cd requirements && for set in bench drift-peers gateway load spark-image spark; do \
+	  $(LOCK) $$set.in -o $$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
-	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
+	  $(LOCK) -c dev.txt $$set.in -o $$set.txt; done
 
 .PHONY: clean
 clean: ## Remove everything that was built or installed here
@@ -250,17 +249,17 @@ clean: ## Remove everything that was built or installed here
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@mkdir -p build && sed -n '/^uv==/,/^    #/p' requirements-dev.txt | grep -v '^ *#' > build/uv.txt
+	@mkdir -p build && sed -n '/^uv==/,/^    #/p' requirements/dev.txt | grep -v '^ *#' > build/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r build/uv.txt
 	@touch $@
 
-.venv/installed: requirements-dev.txt | .venv/uv
-	@echo "Installing requirements-dev.txt"
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements-dev.txt
+.venv/installed: requirements/dev.txt | .venv/uv
+	@echo "Installing requirements/dev.txt"
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
 	@touch $@
 
 # The assistant and the jobs run with their images' packages and no others: what is missing there fails here.
-.venvs/%/installed: requirements-%.txt | .venv/uv
+.venvs/%/installed: requirements/%.txt | .venv/uv
 	@echo "Installing $<"
 	@test -x $(@D)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(@D)
 	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
+import stacks.nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
 # isort: split
 from aws_cdk import App, Stage, Validations

@@ -41,6 +41,7 @@ class AgentFunction(Construct):
 
     Args:
         image: folder with the Dockerfile, whose image has the adapter in /opt/extensions.
+        dockerfile: path of the Dockerfile in the folder.
         build_args: `ARG`s of the image's build.
         built_by: who builds the image (`ApplicationImage`).
         command: of the container, word by word.
@@ -63,6 +64,7 @@ class AgentFunction(Construct):
         id: str,  # noqa: A002 - CDK's name
         *,
         image: Path,
+        dockerfile: str = "Dockerfile",
         build_args: Mapping[str, str] | None = None,
         built_by: Literal["docker", "codebuild"] = "docker",
         command: Sequence[str],
@@ -89,6 +91,7 @@ class AgentFunction(Construct):
             self,
             "Image",
             folder=image,
+            dockerfile=dockerfile,
             architecture=architecture,
             build_args=build_args,
             built_by=built_by,

@@ -33,6 +33,7 @@ class AgentService(Construct):
         name: of the task definition's family, which would else be the same for every environment of an account.
         vpc: tasks run in its private subnets, or, when it has none, in the public ones with public addresses.
         image: folder with the Dockerfile. Python must be in the image, for the health check.
+        dockerfile: path of the Dockerfile in the folder.
         build_args: `ARG`s of the image's build.
         built_by: who builds the image (`ApplicationImage`).
         command: of the container, word by word.
@@ -62,6 +63,7 @@ class AgentService(Construct):
         name: str,
         vpc: ec2.IVpc,
         image: Path,
+        dockerfile: str = "Dockerfile",
         build_args: Mapping[str, str] | None = None,
         built_by: Literal["docker", "codebuild"] = "docker",
         command: Sequence[str],
@@ -86,6 +88,7 @@ class AgentService(Construct):
             self,
             "Image",
             folder=image,
+            dockerfile=dockerfile,
             architecture=architecture,
             build_args=build_args,
             built_by=built_by,

@@ -28,7 +28,7 @@ class ApplicationImage(Construct):
 
     Args:
         folder: with the Dockerfile; what .dockerignore leaves in it goes to the build.
-        dockerfile: its name.
+        dockerfile: path of the Dockerfile in the folder.
         architecture: of the image.
         build_args: of the build.
         built_by: `docker`: by `cdk deploy` on the machine where it runs. `codebuild`: by a project in the stack.

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import boto3
 import httpx
@@ -20,9 +19,10 @@ from rich.console import Console
 
 from demo import seed
 from demo.guide import CHAPTERS, guide
+from demo.outputs import stack_outputs
 from demo.visit import Visit
+from fmops.deployment import DeploymentError
 
-STACKS = ("Identity", "Tracking", "Observability", "Capture", "Assistant", "Analysis", "Review")
 LOG_WIDTH = 140
 """Columns where the output is a file or a CI log."""
 
@@ -52,7 +52,14 @@ def main() -> int:
         url = (arguments.url or outputs["Assistant"]["AssistantUrl"]).rstrip("/")
         check_reachable(url)
         held = _given(url, outputs, token) if token else _seeded(url, outputs, arguments)
-    except (BotoCoreError, ClientError, UnreachableError, NoPasswordsError, TokenError) as error:
+    except (
+        BotoCoreError,
+        ClientError,
+        DeploymentError,
+        UnreachableError,
+        NoPasswordsError,
+        TokenError,
+    ) as error:
         print(_remedy(error, arguments.environment), file=sys.stderr)
         return 2
     return 0 if held else 1
@@ -150,20 +157,9 @@ def check_reachable(url: str) -> None:
 
 def _remedy(error: Exception, environment: str) -> str:
     text = str(error)
-    if "does not exist" in text:
+    if isinstance(error, DeploymentError):
         return f"{environment} is not deployed in this account and region ({text}): give its PROFILE, and your AWS_REGION."
     return text
-
-
-def stack_outputs(environment: str) -> dict[str, dict[str, str]]:
-    """The outputs of the environment's stacks by stack id."""
-    cloudformation = boto3.client("cloudformation")
-    return {stack: _outputs(cloudformation, f"{environment}-{stack}") for stack in STACKS}
-
-
-def _outputs(cloudformation: Any, stack: str) -> dict[str, str]:
-    answer = cloudformation.describe_stacks(StackName=stack)
-    return {output["OutputKey"]: output["OutputValue"] for output in answer["Stacks"][0].get("Outputs", [])}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import pyotp
 import yaml
 
-from fmops.assistant.sandbox import Person
+from fmops.variants.sandbox import Person
 
 DATA = Path(__file__).with_name("data.yaml")
 

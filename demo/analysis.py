@@ -10,7 +10,7 @@ import boto3
 from rich.markup import escape
 
 from demo.visit import Visit
-from fmops.jobs.__main__ import JobError, follow
+from ops.jobs import JobError, follow
 
 LINK_SECONDS = 12 * 3600
 

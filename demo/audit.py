@@ -69,8 +69,8 @@ def _decisions(records: Records) -> Iterator[tuple[Mapping[str, Any], Mapping[st
 
 
 def main() -> None:
-    from demo.__main__ import stack_outputs
     from demo.evidence import Evidence
+    from demo.outputs import stack_outputs
 
     parser = argparse.ArgumentParser(prog="python -m demo.audit", description=denials.__doc__)
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")

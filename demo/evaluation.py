@@ -21,7 +21,7 @@ from rich.table import Table
 from demo.script import script
 from demo.visit import Visit
 from fmops.agent import NAME, PROMPT
-from fmops.jobs.__main__ import JobError, follow
+from ops.jobs import JobError, follow
 
 if TYPE_CHECKING:
     from fmops.evaluation.promotion import Outcome
@@ -109,7 +109,7 @@ class _Chapter:
 
     def _adopt(self) -> None:
         """The deployment's settings, in this process's environment until the chapter is over."""
-        from fmops.evaluation.deployment import Deployment
+        from fmops.deployment import Deployment
 
         self.settings.enter_context(patch.dict(os.environ))
         journal = self.settings.enter_context(tempfile.TemporaryDirectory())

@@ -15,7 +15,7 @@ from demo.evidence import Evidence
 from demo.script import script
 from demo.tour import Tour
 from demo.visit import Chapter, Visit
-from fmops.evaluation.deployment import Deployment
+from fmops.deployment import Deployment
 
 PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""

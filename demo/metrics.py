@@ -11,11 +11,11 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from rich.markup import escape
 
-from dashboards import dashboards, not_in_a_run
-from dashboards.cloudwatch import CloudWatch
-from dashboards.preview import is_drawn, page, without_data
-from dashboards.prometheus import NoMetricsError, Prometheus
 from demo.visit import Visit
+from observability.dashboards import dashboards, not_in_a_run
+from observability.dashboards.cloudwatch import CloudWatch
+from observability.dashboards.preview import is_drawn, page, without_data
+from observability.dashboards.prometheus import NoMetricsError, Prometheus
 
 PREVIEW = Path("build/dashboards/preview.html")
 PATIENCE = 30

@@ -25,7 +25,7 @@ from demo.script import script
 from demo.visit import Visit
 from fmops import json_lines
 from fmops.agent import NAME
-from fmops.jobs.__main__ import JobError, follow
+from ops.jobs import JobError, follow
 
 PATIENCE = 180
 """Seconds that the rating may take to arrive in the lake."""

@@ -22,14 +22,13 @@ from rich.table import Table
 
 from demo.accounts import load
 from demo.seed import with_users
-from fmops.agent import NAMESPACE
+from fmops.agent import KNOWLEDGE, NAMESPACE
 from fmops.agent.resources import Resolver
 from fmops.agent.sandbox import SandboxRecords
 from fmops.agent.tools import DATA_SOURCE
-from fmops.assistant import knowledge
-from fmops.assistant.authorization import document, uid
-from fmops.assistant.sandbox import Person
 from fmops.authorization import Entity, EntityUid
+from fmops.toolkit import knowledge
+from fmops.variants.sandbox import Person
 
 POLICIES = Path(__file__).parents[1] / "policies"
 
@@ -65,14 +64,14 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
         session = {"mfa": person.mfa, "suspended": person.suspended, "channel": "chat", "signInAge": 0}
         request = {
             "principal": _uid(resolver.user(user)),
-            "action": _uid(uid("Action", action)),
+            "action": _uid(resolver.uid("Action", action)),
             "resource": _uid(entity.uid),
             "context": {"session": session} | ({"input": dict(inputs)} if inputs else {}),
         }
         principal = Entity(
             resolver.user(user),
             {f"custom:{name}": value for name, value in person.attributes.items()},
-            [uid("Group", group) for group in person.groups],
+            [resolver.uid("Group", group) for group in person.groups],
         )
         result = cedarpy.is_authorized(request, policies, [_cedar(principal), _cedar(entity)], schema=engine)
         if result.diagnostics.errors:
@@ -104,7 +103,7 @@ def _policies(data: Mapping[str, Any], resolver: Resolver) -> cedarpy.PolicySet:
     files = [*sorted(POLICIES.glob("*.cedar")), *sorted((POLICIES / "templates").glob("*.cedar"))]
     policies = cedarpy.PolicySet.from_str("\n".join(path.read_text() for path in files))
     for grant in data["grants"]:
-        granted = uid(grant["kind"], grant["id"])
+        granted = resolver.uid(grant["kind"], grant["id"])
         slots = {"?principal": _uid(resolver.user(grant["user"])), "?resource": _uid(granted)}
         name = f"{grant['template']}-{grant['user']}-{granted.id}"
         policies = policies.with_linked(grant["template"], name, slots)
@@ -126,7 +125,7 @@ def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
 
 def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: Resolver) -> Entity:
     """The demo's resource of that name, if it is of one of the kinds."""
-    documents = {each.id: document(each) for each in knowledge.load()}
+    documents = {each.id: resolver.document(each) for each in knowledge.load(KNOWLEDGE)}
     single = {"review": "ReviewQueue", "prompts": "PromptRegistry", DATA_SOURCE: "KnowledgeBase"}
     known = {
         **{
@@ -145,7 +144,7 @@ def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: R
         raise UnknownError(f"This ACTION is about a {wanted}, and RESOURCE is a {kind}.")
     if name in documents:
         return documents[name]
-    return Entity(uid(known[name], name)) if name in single else resolver.resource(known[name], name)
+    return Entity(resolver.uid(known[name], name)) if name in single else resolver.resource(known[name], name)
 
 
 def _cedar(entity: Entity) -> dict[str, Any]:

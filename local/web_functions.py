@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from collector.template import compose
 from local import programs
 from local.cloud import Cloud, check_port
 from local.containers import check_resolved
 from local.processes import Process, base_environment
 from local.programs import collector_command
+from observability.collector.template import compose
 
 READY_SECONDS = 60
 STOP_SECONDS = 2.0

@@ -20,7 +20,7 @@ from stacks.tracking import Tracking
 
 ROOT = Path(__file__).parents[1]
 NAMESPACE = "FMOps/Analysis"
-EMR_RELEASE = "emr-7.11.0"  # as in Dockerfile.spark: Spark 3.5.6
+EMR_RELEASE = "emr-7.11.0"  # as in images/spark.Dockerfile: Spark 3.5.6
 
 
 class Analysis(FmopsStack):
@@ -53,7 +53,7 @@ class Analysis(FmopsStack):
             self,
             "Spark",
             image=ROOT,
-            dockerfile="Dockerfile.spark",
+            dockerfile="images/spark.Dockerfile",
             built_by=self._settings.images,
             release=EMR_RELEASE,
             max_vcpus=self._settings.analysis.spark_max_vcpus,
@@ -79,7 +79,7 @@ class Analysis(FmopsStack):
             "Job",
             name=f"{self._settings.environment_name}-analyse",
             image=ROOT,
-            dockerfile="Dockerfile.jobs",
+            dockerfile="images/jobs.Dockerfile",
             built_by=self._settings.images,
             module="fmops.jobs.analyse",
             environment={

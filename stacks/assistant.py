@@ -28,8 +28,8 @@ from constructs.streaming_api import StreamingApi
 from constructs.web_firewall import WebFirewall
 from pydantic import BaseModel
 
-from collector import config as collector_config
-from collector.template import Option, compose
+from observability.collector import config as collector_config
+from observability.collector.template import Option, compose
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.capture import Capture
@@ -140,6 +140,7 @@ class Assistant(FmopsStack):
             self,
             "App",
             image=ROOT,
+            dockerfile="images/assistant.Dockerfile",
             build_args=self._build_args(),
             built_by=self._settings.images,
             command=COMMAND,
@@ -214,6 +215,7 @@ class Assistant(FmopsStack):
             name=self._service_name,
             vpc=network.vpc,
             image=ROOT,
+            dockerfile="images/assistant.Dockerfile",
             build_args=self._build_args(),
             built_by=self._settings.images,
             command=COMMAND,

@@ -6,8 +6,8 @@ from constructs.grafana_dashboards import DataSource, GrafanaDashboards
 from constructs.grafana_workspace import GrafanaWorkspace
 from constructs.prometheus_workspace import PrometheusWorkspace
 
-from dashboards import dashboards, rules
-from dashboards.parts import CLOUDWATCH, PROMETHEUS, XRAY
+from observability.dashboards import dashboards, rules
+from observability.dashboards.parts import CLOUDWATCH, PROMETHEUS, XRAY
 from settings import Settings
 from stacks.base import FmopsStack
 

@@ -123,7 +123,7 @@ class Review(FmopsStack):
             "Job",
             name=f"{self._settings.environment_name}-review",
             image=ROOT,
-            dockerfile="Dockerfile.jobs",
+            dockerfile="images/jobs.Dockerfile",
             built_by=self._settings.images,
             module="fmops.jobs.review",
             environment={
@@ -165,7 +165,7 @@ class Review(FmopsStack):
             "EvaluationJob",
             name=f"{self._settings.environment_name}-evaluate",
             image=ROOT,
-            dockerfile="Dockerfile.jobs",
+            dockerfile="images/jobs.Dockerfile",
             built_by=self._settings.images,
             module="fmops.jobs.evaluate",
             environment={

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-import nodejs  # noqa: F401 - before anything of the CDK: it finds Node on a machine without one
+import stacks.nodejs  # noqa: F401 - before anything of the CDK: it finds Node on a machine without one
 from demo import browser as browsers
 
 TOGETHER = ("authorization", "infrastructure")

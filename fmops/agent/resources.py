@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fmops.agent import NAMESPACE
 from fmops.agent.records import Records
 from fmops.agent.tools import DATA_SOURCE
-from fmops.assistant.authorization import Facts, ToolResolver, integer, text, uid
-from fmops.assistant.context import RequestContext
 from fmops.authorization import Entity
 from fmops.authorization.entities import Value
+from fmops.toolkit.authorization import Facts, ToolResolver, integer, text
+from fmops.toolkit.context import RequestContext
 
 APPROVALS = {"approve_payout": "request_payout_approval"}
 """Tools whose calls may wait for a human, and the action that decides whether one does."""
@@ -19,6 +20,7 @@ APPROVALS = {"approve_payout": "request_payout_approval"}
 class Resolver(ToolResolver):
     """The claims desk's."""
 
+    namespace = NAMESPACE
     counted = {"approve_payout": "amount"}
 
     def __init__(self, records: Records, prefix: str) -> None:
@@ -49,12 +51,12 @@ class Resolver(ToolResolver):
     def resource(self, kind: str, resource_id: str) -> Entity:
         match kind:
             case "KnowledgeBase":
-                return Entity(uid(kind, resource_id))
+                return Entity(self.uid(kind, resource_id))
             case "Claim":
-                return Entity(uid(kind, resource_id), self._claim(resource_id))
+                return Entity(self.uid(kind, resource_id), self._claim(resource_id))
             case "Customer":
                 customer = self._records.customer(resource_id) or {}
-                return Entity(uid(kind, resource_id), {"region": customer.get("region", "")})
+                return Entity(self.uid(kind, resource_id), {"region": customer.get("region", "")})
             case _:
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 
@@ -62,7 +64,7 @@ class Resolver(ToolResolver):
         # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.
         claim = self._records.claim(claim_id) or {}
         attributes: dict[str, Value] = {
-            "policyholder": uid("Customer", claim.get("policyholder", "none")),
+            "policyholder": self.uid("Customer", claim.get("policyholder", "none")),
             "region": claim.get("region", ""),
             "status": claim.get("status", ""),
             "openAmount": claim.get("open_amount", 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fmops.agent.records import PayoutRefused, Records
-from fmops.assistant.record_table import RecordsInMemory
+from fmops.toolkit.record_table import RecordsInMemory
 
 
 class SandboxRecords(RecordsInMemory, Records):

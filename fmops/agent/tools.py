@@ -9,11 +9,11 @@ from langchain.tools import ToolRuntime, tool
 from langchain_core.tools import BaseTool
 
 from fmops.agent.records import PayoutRefused, Records
-from fmops.assistant.authorization import Readable
-from fmops.assistant.knowledge import KnowledgeBase
-from fmops.assistant.record_table import run_of
-from fmops.assistant.retrieval import search
 from fmops.guardrails import GuardrailEngine, disclose
+from fmops.toolkit.authorization import Readable
+from fmops.toolkit.knowledge import KnowledgeBase
+from fmops.toolkit.record_table import run_of
+from fmops.toolkit.retrieval import search
 
 Runtime = ToolRuntime[Any, Any]
 """Its context is a ``RequestContext``; named here, LangChain would put it into the tool's argument schema."""

@@ -1,1 +1,1 @@
-"""The assistant that serves an agent: HTTP, identity, guardrails, authorization, approvals, review and playground."""
+"""The HTTP service in front of the conversation: routes, admission, the pages, and the start and stop of a task."""

@@ -9,9 +9,9 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fmops.assistant.failures import Failure
 from fmops.assistant.http_errors import failed, unauthenticated
-from fmops.assistant.identity import AuthenticationError, Principal
+from fmops.conversation.failures import Failure
+from fmops.identity.tokens import AuthenticationError, Principal
 
 MAX_BODY_BYTES = 1 << 20
 RECEIVE_SECONDS = 20.0

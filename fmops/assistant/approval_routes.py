@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from fmops.assistant.approvals import AlreadyDecidedError, Approvals, NotPermittedError, NotThereError
 from fmops.assistant.caller import Caller
-from fmops.assistant.wire import ApprovalRequest, error
+from fmops.conversation.wire import ApprovalRequest, error
 
 
 def add_approval_routes(app: FastAPI, approvals: Approvals) -> None:

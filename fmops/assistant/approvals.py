@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from fmops.assistant.authorization import ToolResolver
-from fmops.assistant.context import RequestContext
-from fmops.assistant.conversation import Conversation
-from fmops.assistant.identity import Principal
-from fmops.assistant.waiting import ApprovalTable, WaitingCall
 from fmops.authorization import ApprovedCall, Authorizer, Decision
+from fmops.conversation.approval_queue import ApprovalTable, WaitingCall
+from fmops.conversation.conversation import Conversation
+from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
+from fmops.toolkit.authorization import ToolResolver
+from fmops.toolkit.context import RequestContext
 
 
 class NotThereError(Exception):

@@ -11,40 +11,40 @@ from opentelemetry import trace
 from starlette.types import ASGIApp
 
 from fmops import deadline
-from fmops.agent import NAME, PROMPT
+from fmops.agent import KNOWLEDGE, NAME, PROMPT
 from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
-from fmops.assistant import knowledge
-from fmops.assistant.agent import build_agent
 from fmops.assistant.approvals import Approvals
-from fmops.assistant.budget_middleware import tool_tokens
-from fmops.assistant.checkpoints import WaitingRuns
-from fmops.assistant.context import record_outcome
-from fmops.assistant.conversation import Conversation
 from fmops.assistant.flushing import FlushEachRequest
-from fmops.assistant.identity import Pseudonyms, TokenVerifier
 from fmops.assistant.playground import Playground, Registry
-from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
-from fmops.assistant.spending import Purse
 from fmops.assistant.stopping import Stop
-from fmops.assistant.turns import EmbeddedMetric, Turns
-from fmops.assistant.variant import Workbench
-from fmops.assistant.waiting import KEEP_SECONDS, ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
+from fmops.conversation.agent import build_agent
+from fmops.conversation.approval_queue import KEEP_SECONDS, ApprovalTable, WaitingRoom
+from fmops.conversation.budget_middleware import tool_tokens
+from fmops.conversation.checkpoints import WaitingRuns
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.recording import RecordingMiddleware
+from fmops.conversation.spending import Purse
+from fmops.conversation.turns import EmbeddedMetric, Turns
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
+from fmops.guardrails.metrics import observe_guardrails
+from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.prompts import PromptSource, from_mlflow, packaged
 from fmops.review.mlflow_review import MlflowReview
 from fmops.telemetry.content import content_traces
-from fmops.telemetry.guardrails import observe_guardrails
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
 from fmops.threads import Threads
+from fmops.toolkit import knowledge
+from fmops.toolkit.context import record_outcome
+from fmops.variants.variant import Workbench
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
@@ -80,7 +80,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
     resolver = Resolver(records, settings.principal_prefix)
-    base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
+    base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     firehose = session.client("firehose", config=FAST)
     durable = settings.spool_is_durable
@@ -154,7 +154,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
             MlflowReview(settings.tracking_uri),
             authorizer=Authorizer(permissions, settings.policy_store_id),
             resolver=resolver,
-            documents=knowledge.load(),
+            documents=knowledge.load(KNOWLEDGE),
             guardrails=guardrails,
             pseudonyms=pseudonyms,
         )

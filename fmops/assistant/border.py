@@ -1,17 +1,15 @@
-"""The border where text comes in: halves of surrogate pairs are mended in every request body, and in what a model says."""
+"""Request bodies without halves of surrogate pairs, which UTF-8 cannot carry."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from fmops.assistant.answering import Pieces
-from fmops.guardrails.text import mend
+from fmops.surrogates import mended
 
 
 class MendedRoute(APIRoute):
@@ -38,29 +36,3 @@ class _MendedRequest(Request):
             # Of another encoding, with a number of too many digits, or nested too deeply: FastAPI knows this
             # error alone.
             raise json.JSONDecodeError("not JSON", "", 0) from error
-
-
-def mended(value: Any) -> Any:
-    """``value``, which JSON gave, without halves of surrogate pairs."""
-    match value:
-        case str():
-            return mend(value)
-        case dict():
-            return {mend(str(key)): mended(each) for key, each in value.items()}
-        case list():
-            return [mended(each) for each in value]
-        case _:
-            return value
-
-
-async def joined(pieces: Pieces) -> AsyncGenerator[str, None]:
-    """The pieces, mended where a model splits a character into two halves, or sends but one."""
-    half = ""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            text = half + piece
-            half = text[-1] if "\ud800" <= text[-1:] <= "\udbff" else ""
-            if text := mend(text[: len(text) - len(half)]):
-                yield text
-    if half:
-        yield mend(half)

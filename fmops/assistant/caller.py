@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from fmops.assistant.identity import Principal, Verifier
+from fmops.identity.tokens import Principal, Verifier
 
 
 async def caller(request: Request) -> Principal:

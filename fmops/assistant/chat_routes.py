@@ -13,11 +13,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from fmops.assistant.answering import Answer, Cut, cut_by
 from fmops.assistant.caller import Caller
-from fmops.assistant.conversation import Conversation
 from fmops.assistant.http_errors import INTERACTION_HEADER, body_of, failed, failure_of
-from fmops.assistant.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
+from fmops.conversation.answering import Answer, Cut, cut_by
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
 from fmops.interaction import Interaction
 
 CHAT = "/v1/chat/completions"

@@ -13,7 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from fmops.assistant.failures import (
+from fmops.assistant.rates import TooManyError
+from fmops.conversation.failures import (
     BUSY,
     INTERNAL,
     RETRY_SECONDS,
@@ -22,10 +23,9 @@ from fmops.assistant.failures import (
     cause_of,
     explain,
 )
-from fmops.assistant.identity import AuthenticationError, IdentityUnavailableError
-from fmops.assistant.rates import TooManyError
-from fmops.assistant.refusals import BadRequestError, refusal
-from fmops.assistant.wire import error
+from fmops.conversation.refusals import BadRequestError, refusal
+from fmops.conversation.wire import error
+from fmops.identity.tokens import AuthenticationError, IdentityUnavailableError
 from fmops.interaction import Interaction
 
 INTERACTION_HEADER = "x-interaction-id"

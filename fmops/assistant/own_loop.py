@@ -12,9 +12,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fmops.assistant.admission import SecurityHeaders
-from fmops.assistant.failures import Failure
 from fmops.assistant.http_errors import failed
 from fmops.assistant.service import HEALTH, READY
+from fmops.conversation.failures import Failure
 
 BEAT_SECONDS = 0.25
 STUCK_SECONDS = 5.0

@@ -16,17 +16,17 @@ from typing import Any, Protocol
 from langchain_core.messages.ai import UsageMetadata
 
 from fmops.agent import CASES, NAME
-from fmops.assistant.authorization import ToolResolver
-from fmops.assistant.context import RequestContext
-from fmops.assistant.failures import AnswerFailedError
-from fmops.assistant.identity import Principal
-from fmops.assistant.spending import Purse, Spending
-from fmops.assistant.variant import Answer, Variant, Workbench
 from fmops.authorization import Authorizer
+from fmops.conversation.failures import AnswerFailedError
+from fmops.conversation.spending import Purse, Spending
 from fmops.evaluation.cases import Case, load
 from fmops.guardrails import GuardrailEngine, GuardrailSettings
+from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
 from fmops.prompts import Prompt
+from fmops.toolkit.authorization import ToolResolver
+from fmops.toolkit.context import RequestContext
+from fmops.variants.variant import Answer, Variant, Workbench
 
 ACTION, GROUP = "edit_prompts", "prompt-engineers"
 DRAFT = "draft"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.playground import ACTION, DRAFT, NotPermittedError, Playground, Try, UnknownChoiceError
-from fmops.assistant.wire import error
+from fmops.conversation.wire import error
 from fmops.prompts import PromptError
 
 PAGE = Path(__file__).with_name("playground.html")

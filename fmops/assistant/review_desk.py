@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fmops.assistant.authorization import ToolResolver
-from fmops.assistant.context import RequestContext
-from fmops.assistant.identity import Principal, Pseudonyms
-from fmops.assistant.knowledge import KnowledgeDocument
 from fmops.authorization import Authorizer
 from fmops.guardrails import Direction, GuardrailEngine
+from fmops.identity.tokens import Principal, Pseudonyms
 from fmops.interaction import Interaction
 from fmops.review.backend import NoSuchTaskError, ReviewQueue
 from fmops.review.labels import Reviewed, State, agreement
 from fmops.review.model import Label
+from fmops.toolkit.authorization import ToolResolver
+from fmops.toolkit.context import RequestContext
+from fmops.toolkit.knowledge import KnowledgeDocument
 
 REVIEW, ADJUDICATE = "review_interactions", "adjudicate_reviews"
 NOT_READABLE = "You may not read this document."

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.review_desk import BlockedTextError, NotAReviewerError, ReviewDesk, Reviewer
-from fmops.assistant.wire import error
+from fmops.conversation.wire import error
 from fmops.evaluation.cases import Criterion
 from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
 from fmops.review.model import LONGEST_ANSWER, Verdict, check

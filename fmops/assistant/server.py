@@ -18,11 +18,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fmops.assistant.admission import RECEIVE_SECONDS, SECURITY_HEADERS, SecurityHeaders
-from fmops.assistant.failures import FULL, INVALID, RETRY_SECONDS, SERVER, Failure
 from fmops.assistant.http_errors import failed
 from fmops.assistant.service import HEALTH, READY
 from fmops.assistant.stopping import Stop
-from fmops.assistant.wire import error
+from fmops.conversation.failures import FULL, INVALID, RETRY_SECONDS, SERVER, Failure
+from fmops.conversation.wire import error
 
 LOG_SECONDS = 60.0
 """Seconds between two log lines about connections that could not be accepted."""

@@ -24,19 +24,19 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
-from fmops.assistant.conversation import Conversation
-from fmops.assistant.failures import INTERNAL
 from fmops.assistant.http_errors import add_error_handlers, failed
-from fmops.assistant.identity import Pseudonyms, TokenVerifier, Verifier
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.stopping import Stop
-from fmops.assistant.wire import MODEL, FeedbackRequest
 from fmops.capture import FirehoseSink
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.failures import INTERNAL
+from fmops.conversation.wire import MODEL, FeedbackRequest
 from fmops.guardrails import Direction, GuardrailEngine
+from fmops.identity.tokens import Pseudonyms, TokenVerifier, Verifier
 from fmops.interaction import Feedback
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments

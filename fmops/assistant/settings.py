@@ -9,9 +9,9 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.assistant.admission import MAX_BODY_BYTES
-from fmops.assistant.limits import MAX_OUTPUT_TOKENS
-from fmops.assistant.turns import TURN_SECONDS, TURNS, TURNS_PER_USER
 from fmops.budgets import BudgetSettings
+from fmops.conversation.limits import MAX_OUTPUT_TOKENS
+from fmops.conversation.turns import TURN_SECONDS, TURNS, TURNS_PER_USER
 from fmops.guardrails import GuardrailSettings
 from fmops.telemetry.instrumentors import Instrumentor
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from fmops import written
 from fmops.agent import CASES, LABELS, NAME, PROMPT
+from fmops.deployment import Deployment, DeploymentError, operator
 from fmops.evaluation.cases import EvaluationError
-from fmops.evaluation.deployment import Deployment, operator
 from fmops.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None, deployment: Deployment | None = Non
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options, deployment or Deployment(options.environment)) or 0)
-    except (EvaluationError, PromptError, written.UnreadableFileError) as error:
+    except (EvaluationError, DeploymentError, PromptError, written.UnreadableFileError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

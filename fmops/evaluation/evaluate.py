@@ -15,12 +15,12 @@ import mlflow
 from botocore.exceptions import BotoCoreError, ClientError
 from sagemaker_mlflow import set_session
 
-from fmops.assistant.failures import AnswerFailedError
-from fmops.assistant.variant import Answer, RehearsedAssistant, Variant, Workbench
+from fmops.conversation.failures import AnswerFailedError
 from fmops.evaluation.cases import Case, EvaluationError, digest
 from fmops.evaluation.journal import Journal, key
 from fmops.evaluation.judge import Judge
 from fmops.evaluation.scoring import METRICS, Sheet, applicable, scorers
+from fmops.variants.variant import Answer, RehearsedAssistant, Variant, Workbench
 
 COMPLETE = "fmops.complete"
 """Tag of a run that holds everything it should; runs without it are no evidence."""

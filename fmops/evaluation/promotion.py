@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import mlflow
 
 from fmops.agent import NAME
-from fmops.assistant.variant import Variant
 from fmops.evaluation.cases import Case, digest
 from fmops.evaluation.datasets import publish
 from fmops.evaluation.evaluate import Evaluation, Evaluator
@@ -17,6 +16,7 @@ from fmops.evaluation.experiment import table, text
 from fmops.evaluation.gate import STANDARD, Decision, GatePolicy, decide
 from fmops.evaluation.registry import Move
 from fmops.evaluation.setup import EXPERIMENT, Setup
+from fmops.variants.variant import Variant
 
 
 @dataclass(frozen=True)

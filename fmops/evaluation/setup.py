@@ -17,8 +17,7 @@ from sagemaker_mlflow import set_session
 
 from fmops import written
 from fmops.agent import NAME, PROMPT
-from fmops.assistant.limits import MAX_OUTPUT_TOKENS
-from fmops.assistant.variant import Variant, Workbench
+from fmops.conversation.limits import MAX_OUTPUT_TOKENS
 from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluator
 from fmops.evaluation.journal import Journal
@@ -26,6 +25,7 @@ from fmops.evaluation.judge import Judge
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt, packaged
+from fmops.variants.variant import Variant, Workbench
 
 EXPERIMENT = f"{NAME}-evaluation"
 EXPERIMENTS = f"{NAME}-experiments"

@@ -26,7 +26,7 @@ from fmops.guardrails.policy import Policy
 from fmops.guardrails.scores import highest
 from fmops.guardrails.seals import Seals
 from fmops.guardrails.settings import DetectorSettings, GuardrailSettings
-from fmops.guardrails.text import Folded, fold, mend, merge, redact
+from fmops.guardrails.text import Folded, fold, merge, redact
 from fmops.guardrails.turn import current_turn
 from fmops.guardrails.types import (
     DETECTOR_UNAVAILABLE,
@@ -39,6 +39,7 @@ from fmops.guardrails.types import (
     Role,
     is_notice,
 )
+from fmops.surrogates import mend
 from fmops.threads import Threads
 
 _log = logging.getLogger(__name__)

@@ -78,17 +78,6 @@ class Folded:
         return replace(finding, begin=begin, end=end)
 
 
-def mend(text: str) -> str:
-    """``text`` with surrogate pairs joined and lone surrogates replaced: nothing that UTF-8 cannot carry."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
 def fold(text: str) -> Folded:
     """The text as a reader sees it. ``text`` must be mended."""
     distinct = set(text)

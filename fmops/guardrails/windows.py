@@ -17,8 +17,8 @@ from fmops.guardrails.detectors.numbers import REACH
 from fmops.guardrails.detectors.secrets import announces, opened
 from fmops.guardrails.hidden import INVISIBLE, Cleaner, joined
 from fmops.guardrails.settings import StreamSettings
-from fmops.guardrails.text import mend
 from fmops.guardrails.types import Redaction
+from fmops.surrogates import mend
 
 _CLOSING = "\"')\\]*_\u2019\u201d\xbb\u300d\u300f\u3011\uff09"
 _SENTENCE_END = re.compile(

@@ -173,9 +173,10 @@ def embed_knowledge(model_id: str, captured_model: str) -> Array | None:
     import numpy as np
     from langchain_aws import BedrockEmbeddings
 
-    from fmops.assistant.knowledge import load
+    from fmops.agent import KNOWLEDGE
+    from fmops.toolkit.knowledge import load
 
-    texts = [f"{document.title}\n{document.text}" for document in load()]
+    texts = [f"{document.title}\n{document.text}" for document in load(KNOWLEDGE)]
     vectors: Array = np.array(BedrockEmbeddings(model_id=model_id).embed_documents(texts), np.float32)
     return vectors
 

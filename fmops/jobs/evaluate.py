@@ -14,8 +14,8 @@ import boto3
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from fmops.deployment import Deployment
 from fmops.evaluation.__main__ import main as command
-from fmops.evaluation.deployment import Deployment
 
 REFUSED = 1
 """The commands' exit code when the gate says no."""

@@ -22,7 +22,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops import json_lines
-from fmops.assistant import knowledge
+from fmops.agent import KNOWLEDGE
 from fmops.capture import lake
 from fmops.capture.forget import requests
 from fmops.evaluation.cases import ReviewedCase, dump, parse
@@ -37,6 +37,7 @@ from fmops.review.model import DriftSignal, JudgeScore, ReviewTask
 from fmops.review.model import parse as parse_lines
 from fmops.review.outcome import Quality, case, judge_agreement, quality
 from fmops.review.sampling import SamplingSettings, draw
+from fmops.toolkit import knowledge
 from fmops.turn import TAKEN, TurnTakenError, turn
 
 NAMESPACE = "FMOps/Review"
@@ -138,7 +139,7 @@ def _backend(objects: Lake, settings: ReviewSettings) -> ReviewBackend:
         return MlflowReview(settings.tracking_uri, days=settings.days)
     from fmops.review.ground_truth import GroundTruth, GroundTruthSettings
 
-    documents = {document.id: (document.title, document.text) for document in knowledge.load()}
+    documents = {document.id: (document.title, document.text) for document in knowledge.load(KNOWLEDGE)}
     return GroundTruth(objects.s3, objects.bucket, GroundTruthSettings(), documents)
 
 
@@ -217,7 +218,7 @@ def _judge(
         keep=lambda scores: objects.write(
             f"{JUDGES}/{day}-{uuid4().hex}.jsonl", "".join(score.line() for score in scores)
         ),
-        documents={document.id: document.text for document in knowledge.load()},
+        documents={document.id: document.text for document in knowledge.load(KNOWLEDGE)},
     )
     log.info(
         "%s: %d judges gave %d scores, %d of them before; %d answers without a usable one",
@@ -303,7 +304,7 @@ def _add_cases(objects: Lake, reviewed: Sequence[Reviewed]) -> int:
     """Add what is settled to the reviewed cases; a case that was settled anew replaces itself."""
     text = objects.read(REVIEWED_KEY)
     known = parse(text, ReviewedCase, name=REVIEWED_KEY) if text else []
-    documents = {document.id: document.text for document in knowledge.load()}
+    documents = {document.id: document.text for document in knowledge.load(KNOWLEDGE)}
     cases = {each.case_id: each for each in known}
     new = {made.case_id: made for each in reviewed if (made := case(each, documents))}
     if any(cases.get(case_id) != made for case_id, made in new.items()):

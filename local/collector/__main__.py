@@ -14,9 +14,9 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.config import CollectorConfig, HealthCheck, load
 from local.collector import telemetry
 from local.collector.pipeline import Pipelines, RefusedError
+from observability.collector.config import CollectorConfig, HealthCheck, load
 
 TICK = 0.2
 RETRY_AFTER = "1"

@@ -17,9 +17,9 @@ import boto3
 from botocore.auth import SigV4Auth as Signer
 from botocore.awsrequest import AWSRequest
 
-from collector.config import AwsXray, OtlpHttp, PrometheusRemoteWrite, SigV4Auth
 from local.collector import remote_write, telemetry, xray
 from local.collector.telemetry import MetricPoints, Span
+from observability.collector.config import AwsXray, OtlpHttp, PrometheusRemoteWrite, SigV4Auth
 
 XRAY_BATCH = 25
 """Segment documents of one PutTraceSegments call."""

@@ -10,7 +10,11 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from collector.config import (
+from local.collector import exporters
+from local.collector.exporters import Export
+from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged, seconds
+from local.collector.telemetry import MetricPoints, Span
+from observability.collector.config import (
     Attributes,
     Authenticator,
     AwsXray,
@@ -27,10 +31,6 @@ from collector.config import (
     SigV4Auth,
     TailSampling,
 )
-from local.collector import exporters
-from local.collector.exporters import Export
-from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged, seconds
-from local.collector.telemetry import MetricPoints, Span
 
 _log = logging.getLogger("collector")
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from collector.config import (
+from local.collector.telemetry import Attributes, Span
+from observability.collector.config import (
     OTTL_CONDITION,
     AttributeAction,
     Filter,
@@ -19,7 +20,6 @@ from collector.config import (
     SamplingPolicy,
     TailSampling,
 )
-from local.collector.telemetry import Attributes, Span
 
 
 def seconds(duration: str) -> float:

@@ -10,8 +10,8 @@ import secrets
 from typing import Any
 from urllib.parse import urlunsplit
 
-from collector.config import AwsXray
 from local.collector.telemetry import Attributes, Event, Span
+from observability.collector.config import AwsXray
 
 HTTP = {
     "http.request.method", "http.method", "http.response.status_code", "http.status_code", "url.full", "http.url",

@@ -21,7 +21,7 @@ from local.processes import Process, base_environment
 SERVICE = "emr-serverless"
 PRINCIPAL = "emr-serverless.amazonaws.com"
 IMAGE = "local:///app/"
-"""Where Dockerfile.spark puts the repository's folders."""
+"""Where images/spark.Dockerfile puts the repository's folders."""
 LOG_BATCH = 1000
 
 

@@ -18,12 +18,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from collector.config import AwsXray
 from local.cloud import Cloud, Route, install_routes
 from local.collector import telemetry, xray
 from local.front import Response
 from local.proxy import signed_context
 from local.services.xray import SERVICE, Traces, normalize
+from observability.collector.config import AwsXray
 
 MAX_BYTES = 5 * 1024 * 1024
 """Of a request, uncompressed."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from fmops.agent import KNOWLEDGE
 from fmops.agent.sandbox import SandboxRecords
 from fmops.agent.tools import build_tools
-from fmops.assistant import knowledge
-from fmops.assistant.sandbox import fixture, people, records
 from fmops.evaluation.datasets import golden
 from fmops.evaluation.scoring import JUDGED, RULES, applicable
+from fmops.toolkit import knowledge
+from fmops.variants.sandbox import fixture, people, records
 
 NONE: Any = None
 CASES = golden()
@@ -24,7 +25,7 @@ def test_there_are_enough_of_each_kind_to_tell() -> None:
 
 
 def test_they_are_about_people_documents_and_tools_that_are_there() -> None:
-    documents = {document.id for document in knowledge.load()}
+    documents = {document.id for document in knowledge.load(KNOWLEDGE)}
     tools = {tool.name: set(tool.args) for tool in build_tools(NONE, NONE, NONE, NONE)}
     for case in CASES:
         assert case.caller in people(), case.case_id
@@ -43,7 +44,7 @@ def test_a_fact_stands_in_a_document_or_comes_from_a_tool() -> None:
     """A number that no document and no claim has would make a right answer fail."""
     import re
 
-    known = " ".join(document.text for document in knowledge.load()) + str(fixture())
+    known = " ".join(document.text for document in knowledge.load(KNOWLEDGE)) + str(fixture())
     numbers = set(re.findall(r"\d+(?:[.,]\d+)*", known))
     for case in CASES:
         if case.kind in ("answer", "retrieval"):

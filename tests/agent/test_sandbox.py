@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from fmops.agent.records import PayoutRefused, Records
 from fmops.agent.sandbox import SandboxRecords
-from fmops.assistant.sandbox import fixture, records
+from fmops.variants.sandbox import fixture, records
 
 DEEDS: dict[str, Callable[[Records], Any]] = {
     "pay": lambda desk: desk.pay_out("C-8101", 100_000, "a", "r1"),

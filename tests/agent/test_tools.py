@@ -9,14 +9,15 @@ from typing import Any, cast
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
+from fmops.agent import KNOWLEDGE
 from fmops.agent.records import Records
 from fmops.agent.resources import Resolver
 from fmops.agent.tools import build_tools
-from fmops.assistant import knowledge
-from fmops.assistant.context import RequestContext
-from fmops.assistant.identity import Principal
 from fmops.authorization import ApprovedCall, EntityUid
+from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
+from fmops.toolkit import knowledge
+from fmops.toolkit.context import RequestContext
 from tests.guardrails.fakes import engine
 
 CLAIMS = {
@@ -45,7 +46,7 @@ def context(subject: str = "s-1", *, mfa: bool = False) -> RequestContext:
 
 
 def test_no_tool_asks_the_model_who_the_user_is() -> None:
-    base = knowledge.KnowledgeBase(knowledge.load(), DeterministicFakeEmbedding(size=8))
+    base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), DeterministicFakeEmbedding(size=8))
     arguments = {
         tool.name: set(cast(Any, tool.tool_call_schema).model_json_schema().get("properties", {}))
         for tool in build_tools(Desk(), base, lambda documents, _: [True] * len(documents), engine())
@@ -130,6 +131,6 @@ def test_arguments_that_no_policy_can_read_are_refused(
 
 
 def test_every_document_has_its_header() -> None:
-    documents = knowledge.load()
+    documents = knowledge.load(KNOWLEDGE)
     assert {document.classification for document in documents} == {"public", "internal"}
     assert all(document.text and document.title for document in documents)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.drift_world import World
+from checks.bench.drift_world import World
 from fmops.analysis.hashing import hash_strings
 from fmops.analysis.kernel import Batch, Kernel
 from fmops.analysis.reference import BaselineError, Reference, fit

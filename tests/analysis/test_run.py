@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.drift_world import World
+from checks.bench.drift_world import World
 from fmops.analysis import wording
 from fmops.analysis.baseline import accumulate, evidence
 from fmops.analysis.findings import Findings

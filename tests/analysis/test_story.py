@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import drift_story as story
+from checks.bench import drift_story as story
 from fmops.analysis.lake import DirectoryLake
 
 

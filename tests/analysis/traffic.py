@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.drift_world import World
+from checks.bench.drift_world import World
 from fmops.analysis.lake import DirectoryLake, Window
 from fmops.interaction import Embedding, Interaction
 

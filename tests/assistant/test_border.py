@@ -13,9 +13,11 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from fmops.agent import NAME
-from fmops.assistant.border import MendedRoute, joined, mended
+from fmops.assistant.border import MendedRoute
 from fmops.assistant.service import create_app
+from fmops.conversation.answering import joined
 from fmops.interaction import Feedback, Interaction, RawText
+from fmops.surrogates import mended
 from tests.assistant.test_service import Model, Service
 
 HALF = "\\ud83d"

@@ -19,20 +19,20 @@ from moto import mock_aws
 
 from fmops.agent import NAME
 from fmops.agent.resources import Resolver
-from fmops.assistant.budget_answers import duration
-from fmops.assistant.context import RequestContext
-from fmops.assistant.failures import AnswerFailedError
-from fmops.assistant.identity import Principal, Pseudonyms
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.service import _add_error_handlers
-from fmops.assistant.spending import Purse
-from fmops.assistant.turns import Turns
-from fmops.assistant.wire import ChatMessage
 from fmops.budgets import Budgets, BudgetSettings, CounterTable, Unit
+from fmops.conversation.budget_answers import duration
+from fmops.conversation.failures import AnswerFailedError
+from fmops.conversation.spending import Purse
+from fmops.conversation.turns import Turns
+from fmops.conversation.wire import ChatMessage
 from fmops.guardrails import GuardrailSettings
+from fmops.identity.tokens import Principal, Pseudonyms
 from fmops.prompts import Prompt
 from fmops.telemetry.model import MeasuredChatBedrock, metered
+from fmops.toolkit.context import RequestContext
 from tests.assistant.test_playground import CASE, MODELS, Bench
 from tests.assistant.test_service import BAD, Model, Service, Verifier, call, events
 from tests.budgets.table import NAME as TABLE

@@ -11,7 +11,7 @@ from botocore.config import Config
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
-from fmops.assistant.checkpoints import WaitingRuns
+from fmops.conversation.checkpoints import WaitingRuns
 from local.cloud import Cloud
 from tests.local.conftest import cloud
 

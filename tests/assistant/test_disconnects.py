@@ -18,11 +18,11 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from fmops.agent import NAME
-from fmops.assistant.answering import Answer
-from fmops.assistant.conversation import Conversation
-from fmops.assistant.identity import Principal
-from fmops.assistant.wire import ChatMessage
+from fmops.conversation.answering import Answer
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.wire import ChatMessage
 from fmops.guardrails.turn import disclose
+from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
 from fmops.telemetry.model import MeasuredChatBedrock
 from tests.assistant.test_service import Model, Service

@@ -30,9 +30,9 @@ from urllib3.exceptions import ProtocolError
 from urllib3.exceptions import ReadTimeoutError as StreamReadTimeoutError
 
 from fmops.agent import NAME
-from fmops.assistant.calls import CallFailedError
-from fmops.assistant.failures import explain
-from fmops.assistant.services import SERVICES
+from fmops.conversation.calls import CallFailedError
+from fmops.conversation.failures import explain
+from fmops.conversation.services import SERVICES
 from fmops.telemetry.model import MeasuredChatBedrock
 from tests.assistant import test_service
 from tests.assistant.test_service import Model, Service, call

@@ -15,8 +15,8 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from fmops.agent import NAME
-from fmops.assistant.calls import finish_reason
-from fmops.assistant.conversation import BLOCKED_ANSWER
+from fmops.conversation.calls import finish_reason
+from fmops.conversation.conversation import BLOCKED_ANSWER
 from fmops.telemetry.model import MeasuredChatBedrock
 from tests.assistant.test_service import Model, Service, call, events
 

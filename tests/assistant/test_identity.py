@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from fmops.assistant.identity import AuthenticationError, Pseudonyms, TokenVerifier
+from fmops.identity.tokens import AuthenticationError, Pseudonyms, TokenVerifier
 
 ISSUER, AUDIENCE = "https://issuer.example", "client"
 

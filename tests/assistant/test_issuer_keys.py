@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from fmops.assistant.identity import (
+from fmops.identity.issuer_keys import UNKNOWN_KEYS, IssuerKeys, KeysUnavailableError, UnknownKeyError
+from fmops.identity.tokens import (
     AuthenticationError,
     IdentityUnavailableError,
     TokenVerifier,
 )
-from fmops.assistant.issuer_keys import UNKNOWN_KEYS, IssuerKeys, KeysUnavailableError, UnknownKeyError
 from tests.assistant.test_identity import AUDIENCE, ISSUER, Issuer
 from tests.assistant.test_service import service
 

@@ -22,9 +22,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from fmops import deadline
 from fmops.agent import NAME
 from fmops.assistant import __main__ as main
-from fmops.assistant.failures import AnswerFailedError, explain
 from fmops.assistant.server import Accepting
-from fmops.assistant.turns import EmbeddedMetric, Turns
+from fmops.conversation.failures import AnswerFailedError, explain
+from fmops.conversation.turns import EmbeddedMetric, Turns
 from fmops.guardrails import Category, Direction, Finding, GuardrailEngine, GuardrailSettings
 from fmops.guardrails.detectors.base import Clients, Context, Detector
 from fmops.guardrails.turn import disclose

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fmops.assistant.__main__ import configuration
-from fmops.assistant.limits import MAX_OUTPUT_TOKENS
 from fmops.assistant.settings import AssistantSettings
+from fmops.conversation.limits import MAX_OUTPUT_TOKENS
 
 REQUIRED = (
     "FMOPS_MODEL_ID",

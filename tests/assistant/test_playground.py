@@ -21,10 +21,10 @@ from fmops.agent.resources import Resolver
 from fmops.assistant.playground import Playground, cases
 from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.service import _add_error_handlers, chat_page
-from fmops.assistant.variant import Answer, Call, Variant
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt
+from fmops.variants.variant import Answer, Call, Variant
 from tests.review.page import Desk, Rules, Verifier, served
 
 MODELS = ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.nova-lite-v1:0")

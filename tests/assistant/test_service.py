@@ -22,13 +22,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.tools import tool
 
 from fmops.agent import NAME, TITLE
-from fmops.assistant.agent import build_agent
-from fmops.assistant.context import record_outcome
-from fmops.assistant.conversation import Conversation
-from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms
-from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.service import create_app
-from fmops.assistant.turns import Turns
 from fmops.authorization import (
     AuthorizationMiddleware,
     AuthorizationRequest,
@@ -37,11 +31,17 @@ from fmops.authorization import (
     Entity,
     EntityUid,
 )
+from fmops.conversation.agent import build_agent
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.recording import RecordingMiddleware
+from fmops.conversation.turns import Turns
 from fmops.guardrails import Category, Finding, GuardrailEngine, Policy
 from fmops.guardrails.detectors.base import Clients, Context, Detector
 from fmops.guardrails.engine import Observer
+from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.interaction import Captured, Feedback, Interaction, RawText
 from fmops.prompts import PromptSource
+from fmops.toolkit.context import record_outcome
 
 BAD, SECRET = "grumblefish", "4111-1111"
 ATTACK = "abracadabra"

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import boto3
 import pytest
 
-from fmops.assistant.failures import AnswerFailedError
-from fmops.assistant.variant import RehearsedAssistant, Variant, Workbench
+from fmops.conversation.failures import AnswerFailedError
 from fmops.guardrails import GuardrailEngine, GuardrailSettings, build_engine
 from fmops.interaction import GuardrailOutcome, Interaction
 from fmops.prompts import Prompt
+from fmops.variants.variant import RehearsedAssistant, Variant, Workbench
 
 ONLY_LOCAL = GuardrailSettings.model_validate(
     {"detectors": {"pii": None, "toxicity": None, "checks": None}, "default_rules": False}

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from attack.pack import Case, attacks, mutated
-from attack.run import attack, over_blocking, run, stopped
-from attack.target import Target, target
+from checks.attack.pack import Case, attacks, mutated
+from checks.attack.run import attack, over_blocking, run, stopped
+from checks.attack.target import Target, target
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from importlib.resources import files
 import pytest
 import yaml
 
-from attack.mutations import MUTATIONS, kind, mutate
-from attack.pack import IN_REQUESTS, LONGEST, attacks, harmless, is_held_out, mutated
-from attack.report import FLOORS, missed
-from attack.run import Outcome, Result, messages
+from checks.attack.mutations import MUTATIONS, kind, mutate
+from checks.attack.pack import IN_REQUESTS, LONGEST, attacks, harmless, is_held_out, mutated
+from checks.attack.report import FLOORS, missed
+from checks.attack.run import Outcome, Result, messages
 from local.detectors import pii
 from local.detectors.__main__ import Rate
 from tests.authorization.attempts import Attempt, fate

@@ -20,23 +20,24 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from demo import seed
 from demo.accounts import Directory, load
+from fmops.agent import KNOWLEDGE
 from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
-from fmops.assistant import knowledge
-from fmops.assistant.agent import build_agent
 from fmops.assistant.approvals import Approvals
-from fmops.assistant.checkpoints import WaitingRuns
-from fmops.assistant.context import record_outcome
-from fmops.assistant.conversation import Conversation
-from fmops.assistant.identity import Pseudonyms, TokenVerifier
-from fmops.assistant.recording import RecordingMiddleware
 from fmops.assistant.service import create_app
-from fmops.assistant.waiting import ApprovalTable, WaitingRoom
 from fmops.authorization import AuthorizationMiddleware, Authorizer
+from fmops.conversation.agent import build_agent
+from fmops.conversation.approval_queue import ApprovalTable, WaitingRoom
+from fmops.conversation.checkpoints import WaitingRuns
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.recording import RecordingMiddleware
 from fmops.guardrails import Category, Finding, GuardrailEngine
 from fmops.guardrails.detectors.base import Clients, Context, Detector
+from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.interaction import Feedback, Interaction
+from fmops.toolkit import knowledge
+from fmops.toolkit.context import record_outcome
 from local.cloud import Cloud
 
 CARD = "4111-1111"
@@ -197,7 +198,7 @@ class Deployed:
         embeddings, sink, model = DeterministicFakeEmbedding(size=8), Sink(), model or Obedient()
         runs = WaitingRuns(self.approvals_table, self.session, Config(), keep_seconds=600)
         table = ApprovalTable(self.cloud.client("dynamodb"), self.approvals_table)
-        base = knowledge.KnowledgeBase(knowledge.load(), embeddings)
+        base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
         agent = build_agent(
             model=model,
             tools=build_tools(self.desk, base, resolver.readable(authorizer), engine),

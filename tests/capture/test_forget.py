@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from fmops import privacy as command
 from fmops.capture import FirehoseSink, Spool, lake
 from fmops.capture.forget import Forgotten, forget, note, requests
 from fmops.interaction import Feedback, Interaction, RawText, timestamp
 from fmops.review.mlflow_review import MlflowReview
 from local.cloud import Cloud
 from local.services.firehose import DeliveryStreams
+from ops import forget as command
 
 ME, OTHER = "a" * 32, "b" * 32
 DAY = "interactions/dt=2026-11-20/hour=09/"

@@ -126,7 +126,7 @@ def in_hive(duckdb_type: str) -> str:
 
 
 def test_the_query_is_valid_for_athena() -> None:
-    sqlglot = pytest.importorskip("sqlglot", reason="in requirements-dev.txt")
+    sqlglot = pytest.importorskip("sqlglot", reason="in requirements/dev.txt")
     (statement,) = sqlglot.parse(lake.DATASET.read_text(), dialect="athena")
     assert statement.key == "select"
     assert {each.sql_name() for each in statement.find_all(sqlglot.exp.Anonymous)} == set()

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
-from dashboards import RULES, cloudwatch, dashboards, not_in_a_run, rules
-from dashboards.preview import is_ours, series
 from local.cloud import Cloud
+from observability.dashboards import RULES, cloudwatch, dashboards, not_in_a_run, rules
+from observability.dashboards.preview import is_ours, series
 from tests.dashboards.metrics import FOREIGN, declared, named
 
 ROOT = Path(__file__).parents[2]
@@ -116,8 +116,8 @@ def test_a_click_leads_to_the_traces_behind_a_number() -> None:
 
 
 def test_annotations_that_traces_are_found_by_are_indexed() -> None:
-    from collector.config import AwsXray, load
-    from collector.template import compose
+    from observability.collector.config import AwsXray, load
+    from observability.collector.template import compose
 
     exporter = load(compose()).exporters["awsxray"]
     assert isinstance(exporter, AwsXray)

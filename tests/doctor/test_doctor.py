@@ -13,12 +13,12 @@ from botocore.exceptions import ClientError
 from moto.ssoadmin.models import ssoadmin_backends
 
 import settings
-from doctor import account, features, machine, quotas, region
-from doctor.__main__ import examine, main
-from doctor.finding import Finding, Patient
 from local.cloud import Cloud
 from local.services.bedrock_catalog import Catalog
 from local.services.servicequotas import FARGATE_USE, Quotas
+from ops.doctor import account, features, machine, quotas, region
+from ops.doctor.__main__ import examine, main
+from ops.doctor.finding import Finding, Patient
 
 
 @pytest.fixture
@@ -652,7 +652,7 @@ def test_a_new_accounts_refusals_have_a_line_each_with_the_remedy(
         buildx_inspect="Platforms: linux/arm64",
     )
     session = cloud.session()
-    monkeypatch.setattr("doctor.__main__.boto3.Session", lambda **_: session)
+    monkeypatch.setattr("ops.doctor.__main__.boto3.Session", lambda **_: session)
     monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
     assert main(["--profile", "dev"]) == 1
     lines = capsys.readouterr().out.splitlines()
@@ -679,8 +679,8 @@ def test_the_command_ends_with_what_it_found(
 ) -> None:
     assert not list(programs.iterdir())
     session = cloud.session()
-    monkeypatch.setattr("doctor.__main__.boto3.Session", lambda **_: session)
-    monkeypatch.setattr("doctor.__main__.synthesize", lambda _: TEMPLATES)
+    monkeypatch.setattr("ops.doctor.__main__.boto3.Session", lambda **_: session)
+    monkeypatch.setattr("ops.doctor.__main__.synthesize", lambda _: TEMPLATES)
     monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
     assert main(["--profile", "dev"]) == 1
     assert "would stop the deployment" in capsys.readouterr().out

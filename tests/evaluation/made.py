@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from fmops.assistant.variant import Variant
 from fmops.evaluation.cases import Case, Expected
 from fmops.evaluation.evaluate import Evaluation
 from fmops.evaluation.scoring import Sheet, applicable
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt
+from fmops.variants.variant import Variant
 
 VARIANT = Variant(Prompt("p", "1", "Be nice."), "amazon.nova-micro-v1:0", GuardrailSettings(), name="p 1")
 

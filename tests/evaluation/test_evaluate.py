@@ -11,14 +11,14 @@ import mlflow
 import pytest
 from mlflow.exceptions import MlflowException
 
-from fmops.assistant.conversation import ModelUnavailableError
-from fmops.assistant.variant import Answer, Call
+from fmops.conversation.conversation import ModelUnavailableError
 from fmops.evaluation.cases import EvaluationError, ExpectedCall
 from fmops.evaluation.evaluate import COMPLETE, Evaluator
 from fmops.evaluation.experiment import compare
 from fmops.evaluation.journal import Journal
 from fmops.evaluation.judge import Judge
 from fmops.evaluation.scoring import applicable
+from fmops.variants.variant import Answer, Call
 from tests.evaluation.made import VARIANT, cases
 from tests.evaluation.test_judge import YES, Scripted
 

@@ -9,9 +9,9 @@ from typing import Any
 import botocore.session
 import pytest
 
-from faults.judge import Observed, problems
-from faults.scenario import Scenario, ScenarioError, load
-from faults.traffic import Outcome
+from checks.faults.judge import Observed, problems
+from checks.faults.scenario import Scenario, ScenarioError, load
+from checks.faults.traffic import Outcome
 
 SERVICES = {
     "firehose", "bedrock-runtime", "comprehend", "verifiedpermissions", "dynamodb", "cognito-idp", "s3", "cloudwatch"

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from fmops.guardrails import Action, Category, DetectorError, Direction, GuardrailSettings, Outcome
 from fmops.guardrails.chunking import Limits, requests, segments
-from fmops.guardrails.text import fold, mend
+from fmops.guardrails.text import fold
+from fmops.surrogates import mend
 from tests.guardrails.fakes import SSN, Patterns, attacks, engine, pii, toxicity
 
 

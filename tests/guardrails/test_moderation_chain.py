@@ -23,7 +23,7 @@ from langchain_experimental.comprehend_moderation import (
     ModerationToxicityConfig,
 )
 
-from bench.guardrails_peers import punkt
+from checks.bench.guardrails_peers import punkt
 from fmops.guardrails import Category, GuardrailBlocked, build_engine
 from fmops.guardrails.moderation_chain import settings_from
 from fmops.guardrails.vetting import Vetting

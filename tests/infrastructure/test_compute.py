@@ -43,8 +43,8 @@ def test_the_environment_is_the_one_of_ecs(assemblies: dict[str, Assembly]) -> N
 
 
 def test_the_collector_finds_its_variables(assemblies: dict[str, Assembly]) -> None:
-    from collector.config import variables
-    from collector.template import compose
+    from observability.collector.config import variables
+    from observability.collector.template import compose
 
     given = {*_variables(assemblies["serverless"]), "AWS_REGION"}
     assert variables(compose(waits=False)) <= given

@@ -11,7 +11,7 @@ import app
 from fmops.assistant.__main__ import READERS_SECONDS
 from fmops.assistant.service import LAST_SECONDS
 from fmops.assistant.stopping import ANSWERS_SECONDS, STOP_SECONDS
-from fmops.assistant.turns import EmbeddedMetric, Turns
+from fmops.conversation.turns import EmbeddedMetric, Turns
 from tests.infrastructure.conftest import Assembly, context
 
 ENVIRONMENT = {
@@ -77,7 +77,7 @@ def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> No
 
 
 def test_collector_gets_every_variable_that_its_configuration_names(on_ecs: Assembly) -> None:
-    from collector.config import variables
+    from observability.collector.config import variables
 
     collector = _environment(_container(on_ecs, "collector"))
     assert variables(collector["AOT_CONFIG_CONTENT"]) <= collector.keys()

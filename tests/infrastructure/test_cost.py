@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from cost.__main__ import main
-from cost.idle import PRICERS, idle
-from cost.prices import Prices, read
-from cost.requests import NoAssistantError, requests
+from ops.cost.__main__ import main
+from ops.cost.idle import PRICERS, idle
+from ops.cost.prices import Prices, read
+from ops.cost.requests import NoAssistantError, requests
 from tests.infrastructure.conftest import Assembly
 
 PRICES = read()

@@ -15,14 +15,14 @@ from constructs.bedrock_access import PROFILE
 
 import app
 import settings
-from settings import _Section
+from settings import Section
 from tests.infrastructure.conftest import ENCLOSED, EVERYTHING, Assembly, context
 
 Field = tuple[str, str]
 SECTIONS = [
     each
     for _, each in inspect.getmembers(settings, inspect.isclass)
-    if issubclass(each, _Section) and each is not _Section
+    if issubclass(each, Section) and each is not Section
 ]
 PIPELINE = {
     "repository": "acme/desk",
@@ -34,11 +34,11 @@ READ_WHILE_LOADING = {("Settings", "profile")}
 """Chosen by it, before there are settings."""
 
 
-def is_section(section: type[_Section], name: str) -> bool:
+def is_section(section: type[Section], name: str) -> bool:
     """Whether a field is a section of its own, which its class describes."""
     annotation = section.model_fields[name].annotation
     kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)
-    return any(inspect.isclass(kind) and issubclass(kind, _Section) for kind in kinds)
+    return any(inspect.isclass(kind) and issubclass(kind, Section) for kind in kinds)
 
 
 def documented() -> set[Field]:
@@ -87,9 +87,9 @@ def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp
         },
     }
     read: set[Field] = set()
-    plain = _Section.__getattribute__
+    plain = Section.__getattribute__
 
-    def noting(section: _Section, name: str) -> Any:
+    def noting(section: Section, name: str) -> Any:
         if name in type(section).model_fields:
             read.add((type(section).__name__, name))
         return plain(section, name)
@@ -98,7 +98,7 @@ def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp
         loaded = settings.load(context(profile, **changes))
         with monkeypatch.context() as patched:
             patched.setattr(settings, "load", lambda _, loaded=loaded: loaded)
-            patched.setattr(_Section, "__getattribute__", noting)
+            patched.setattr(Section, "__getattribute__", noting)
             no_assets = {"aws:cdk:bundling-stacks": []}
             app.build({**context(profile, **changes), **no_assets}, str(tmp_path / profile))
     unused = {f"{section}.{name}" for section, name in all_fields() - read - READ_WHILE_LOADING}
@@ -130,7 +130,7 @@ def test_settings_whose_names_or_values_are_models_have_the_type_of_models() -> 
     by_name = {
         f"{part}.{name}"
         for part, section in loaded
-        if isinstance(section, _Section)
+        if isinstance(section, Section)
         for name, value in section
         if name.endswith(("model_id", "models", "judges"))
         or re.match(r"(\w+\.)?(amazon|anthropic|meta|mistral|cohere|qwen|openai|deepseek)\.", str(value))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import app
-from doctor.machine import PLATFORMS, architectures
+from ops.doctor.machine import PLATFORMS, architectures
 from tests.infrastructure.conftest import Assembly, context
 
 
@@ -68,8 +68,8 @@ def test_every_image_is_built_from_what_its_dockerfile_needs(assembly: Path) -> 
     assert "linux/arm64" in builds["Assistant"]
     assert "COLLECTOR_IMAGE=" in builds["Assistant"]
     assert "linux/amd64" in builds["Analysis"]
-    (sources,) = (each.parent for each in assembly.glob("asset.*/Dockerfile"))
-    for dockerfile in (file.name for file in Path().glob("Dockerfile*")):
+    (sources,) = (each.parent for each in assembly.glob("asset.*/images"))
+    for dockerfile in Path("images").glob("*.Dockerfile"):
         for line in (sources / dockerfile).read_text().splitlines():
             if line.startswith("COPY ") and "--from" not in line:
                 words = [word for word in line.split()[1:-1] if not word.startswith("--")]

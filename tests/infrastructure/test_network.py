@@ -50,7 +50,10 @@ def test_without_a_way_to_the_internet_nothing_comes_from_it(on_ecs_without_inte
     collector = next(
         each for each in task["Properties"]["ContainerDefinitions"] if each["Name"] == "collector"
     )
-    assert f"COPY --from=collector /awscollector {collector['Command'][0]}" in Path("Dockerfile").read_text()
+    assert (
+        f"COPY --from=collector /awscollector {collector['Command'][0]}"
+        in Path("images/assistant.Dockerfile").read_text()
+    )
 
 
 def test_an_imported_vpc_is_used_and_not_made(assemblies: dict[str, Assembly]) -> None:

@@ -27,7 +27,7 @@ def build(outdir: Path, *, account: str | None = None, **changes: Any) -> tuple[
     arguments: dict[str, Any] = {
         "name": "fmops-test-analyse",
         "image": ROOT,
-        "dockerfile": "Dockerfile.jobs",
+        "dockerfile": "images/jobs.Dockerfile",
         "module": "fmops.jobs.analyse",
         "environment": {"FMOPS_STAGE": "test"},
         "instance_type": "ml.m5.large",

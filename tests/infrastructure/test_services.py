@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import botocore.session
 
-from doctor.region import services_of
+from ops.doctor.region import services_of
 from tests.infrastructure.conftest import Assembly
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from supply.licences import expression, permitted, problems, rules
-from supply.locks import installed, locks, read
-from supply.sbom import bill
+from checks.supply.licences import expression, permitted, problems, rules
+from checks.supply.locks import installed, locks, read
+from checks.supply.sbom import bill
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,7 +42,7 @@ def test_every_locked_distribution_is_under_a_reviewed_licence() -> None:
 
 def test_most_of_what_is_deployed_was_looked_at() -> None:
     found = installed()
-    for name in ("requirements-assistant.txt", "requirements-jobs.txt", "requirements.txt"):
+    for name in ("requirements/assistant.txt", "requirements/jobs.txt", "requirements.txt"):
         locked = read(ROOT / name)
         known = [each for each in locked if each.name in found]
         assert len(known) >= 0.85 * len(locked), name
@@ -108,9 +108,9 @@ def test_the_bill_of_materials_holds_every_pin_with_its_hashes(lock: Path) -> No
     assert json.dumps(written) == json.dumps(bill(lock, installed(), rules()["aliases"]))
 
 
-@pytest.mark.parametrize("dockerfile", ["Dockerfile", "Dockerfile.jobs", "Dockerfile.spark"])
+@pytest.mark.parametrize("dockerfile", ["assistant", "jobs", "spark"])
 def test_no_image_runs_as_root_and_all_install_by_hash(dockerfile: str) -> None:
-    text = (ROOT / dockerfile).read_text()
+    text = (ROOT / "images" / f"{dockerfile}.Dockerfile").read_text()
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     assert users
     assert users[-1].split(":")[0] not in ("root", "0")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cost.survivors import WHY, main, survivors
+from ops.cost.survivors import WHY, main, survivors
 from tests.infrastructure.conftest import Assembly
 
 OPERATE = Path(__file__).parents[2] / "docs" / "operate.md"

@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.stub import ANY, Stubber
 
-from dashboards import dashboards
+from observability.dashboards import dashboards
 
 FOLDER = Path(__file__).parents[2] / "lambdas" / "grafana_provisioner"
 TOKEN = "glsa_once"

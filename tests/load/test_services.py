@@ -13,9 +13,9 @@ import httpx
 import pytest
 import uvicorn
 
+from checks.load import services
+from checks.load.answers import TEXT
 from fmops.guardrails import Direction, GuardrailSettings, build_engine
-from load import services
-from load.answers import TEXT
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from load.stages import CANNED, SLOW, Report, Stage, slope
+from checks.load.stages import CANNED, SLOW, Report, Stage, slope
 
 
 def stage(

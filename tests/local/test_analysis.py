@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
+import stacks.nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
 # isort: split
 from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Stack
@@ -26,7 +26,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 
-from bench.drift_world import World
+from checks.bench.drift_world import World
 from fmops.analysis import run as embedded
 from fmops.analysis.lake import DirectoryLake
 from fmops.analysis.result import WindowResult

@@ -10,11 +10,11 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.config import AwsXray, CollectorConfig, TailSampling, load
-from collector.template import BASE, compose
 from local.collector import remote_write, telemetry, xray
 from local.collector.pipeline import Pipelines, RefusedError, _queues
 from local.collector.processors import TailSampler
+from observability.collector.config import AwsXray, CollectorConfig, TailSampling, load
+from observability.collector.template import BASE, compose
 
 GOLDEN = Path(__file__).with_name("golden")
 

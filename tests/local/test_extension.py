@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from collector.extension import COLLECTOR, Keeper
-from collector.template import compose
+from observability.collector.extension import COLLECTOR, Keeper
+from observability.collector.template import compose
 
 EXTENSION = Path(__file__).parents[2] / "collector" / "extension.py"
 FAKE = """#!/bin/sh
@@ -105,6 +105,6 @@ def test_an_image_without_a_collector_serves_without_telemetry(capfd: pytest.Cap
 
 
 def test_the_image_has_it_where_lambda_looks() -> None:
-    dockerfile = (EXTENSION.parents[1] / "Dockerfile").read_text()
+    dockerfile = (EXTENSION.parents[2] / "images" / "assistant.Dockerfile").read_text()
     assert f"COPY --from=collector /awscollector {COLLECTOR}" in dockerfile
-    assert "COPY --chmod=755 collector/extension.py /opt/extensions/" in dockerfile
+    assert "COPY --chmod=755 observability/collector/extension.py /opt/extensions/" in dockerfile

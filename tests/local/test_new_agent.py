@@ -15,7 +15,7 @@ from examples.new_agent import NewAgentError, make
 ROOT = Path(__file__).parents[2]
 PORTS = "23700"
 EXAMPLE = re.compile(r"claims.?desk|payout|adjuster|\bC-1001\b", re.IGNORECASE)
-SERVES_ANY_AGENT = ("fmops", "stacks", "demo", "policies", "app.py", "settings.py", "cdk.json", "lambdas")
+SERVES_ANY_AGENT = ("fmops", "stacks", "demo", "policies", "app.py", "settings", "cdk.json", "lambdas")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
+import stacks.nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
 # isort: split
 from aws_cdk import App, CfnOutput, DefaultStackSynthesizer, Duration, Stack
@@ -76,7 +76,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         "Probe",
         name="probe",
         image=ROOT,
-        dockerfile="Dockerfile.jobs",
+        dockerfile="images/jobs.Dockerfile",
         module="tests.local.probe",
         environment={"FMOPS_STAGE": "test"},
         instance_type="ml.m5.large",

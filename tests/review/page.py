@@ -13,15 +13,15 @@ import uvicorn
 from fastapi import FastAPI
 
 from fmops.agent.resources import Resolver
-from fmops.assistant.identity import AuthenticationError, Principal, Pseudonyms
-from fmops.assistant.knowledge import load
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.service import _add_error_handlers
 from fmops.authorization import AuthorizationRequest, Authorizer, Decision
 from fmops.guardrails import GuardrailEngine
 from fmops.guardrails.detectors.base import Clients
+from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.review.backend import ReviewQueue
+from fmops.toolkit.knowledge import load
 from tests.assistant.test_service import Words
 from tests.policies.desk import Case, Person, document, engine, prompt_registry, review_queue
 

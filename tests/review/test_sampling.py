@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from fmops.assistant.context import current_interaction, record_outcome
 from fmops.capture import lake
 from fmops.guardrails import Category, Finding, GuardrailEngine
 from fmops.guardrails.detectors.base import Context, Detector
@@ -20,6 +19,7 @@ from fmops.guardrails.settings import GuardrailSettings
 from fmops.interaction import Feedback, GuardrailFinding, GuardrailOutcome, Interaction
 from fmops.review.model import DriftSignal, JudgeScore, Stratum, parse
 from fmops.review.sampling import LEAST, Sample, SamplingSettings, allocate, draw
+from fmops.toolkit.context import current_interaction, record_outcome
 
 DAY = "2026-11-20"
 

@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from fmops.telemetry.guardrails import observe_guardrails
+from fmops.guardrails.metrics import observe_guardrails
 from fmops.telemetry.instrumentors import Instrumentor
 from fmops.telemetry.setup import start
 

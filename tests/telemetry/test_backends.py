@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from collector.template import Option, compose
 from fmops.agent import PROMPT
 from local.cloud import Cloud
 from local.processes import Process, base_environment
 from local.services.aps import Metrics
 from local.services.xray import Traces
+from observability.collector.template import Option, compose
 from tests.telemetry.emitting import CALLER, SECRETS
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from fmops.assistant.record_table import RecordTable
+from fmops.toolkit.record_table import RecordTable
 
 
 class NoSuchSystem(Exception):  # noqa: N818 - a business outcome, not a fault

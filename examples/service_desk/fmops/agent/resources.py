@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fmops.agent import NAMESPACE
 from fmops.agent.records import Records
 from fmops.agent.tools import DATA_SOURCE
-from fmops.assistant.authorization import Facts, ToolResolver, integer, text, uid
-from fmops.assistant.context import RequestContext
 from fmops.authorization import Entity
 from fmops.authorization.entities import Value
+from fmops.toolkit.authorization import Facts, ToolResolver, integer, text
+from fmops.toolkit.context import RequestContext
 
 APPROVALS = {"grant_access": "request_access_approval"}
 """Tools whose calls may wait for a human, and the action that decides whether one does."""
@@ -18,6 +19,8 @@ APPROVALS = {"grant_access": "request_access_approval"}
 
 class Resolver(ToolResolver):
     """The service desk's."""
+
+    namespace = NAMESPACE
 
     def __init__(self, records: Records, prefix: str) -> None:
         super().__init__(records, prefix)
@@ -42,14 +45,14 @@ class Resolver(ToolResolver):
     def resource(self, kind: str, resource_id: str) -> Entity:
         match kind:
             case "KnowledgeBase":
-                return Entity(uid(kind, resource_id))
+                return Entity(self.uid(kind, resource_id))
             case "Ticket":
-                return Entity(uid(kind, resource_id), self._ticket(resource_id))
+                return Entity(self.uid(kind, resource_id), self._ticket(resource_id))
             case "System":
                 # A system that is not there has no team, and nobody is in that one.
                 system = self._records.system(resource_id) or {}
                 facts = {"team": system.get("team", ""), "sensitive": system.get("sensitive", True)}
-                return Entity(uid(kind, resource_id), facts)
+                return Entity(self.uid(kind, resource_id), facts)
             case _:
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 

@@ -1,0 +1,1 @@
+"""Packs that try the whole product: attacks, faults, load, benchmarks and the supply chain."""

@@ -1,0 +1,266 @@
+"""The target of the attacks: the assistant's application with the default guardrails and the project's Cedar policies, over a local
+AWS on a free port of the loopback. It starts everything that it attacks, and nothing else is reachable from here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from fastapi import FastAPI
+from moto.cognitoidp.models import cognitoidp_backends
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from checks.attack.model import Obedient
+from checks.attack.pack import CLAIM, DOCUMENT
+from demo import accounts, seed
+from fmops.agent import KNOWLEDGE, NAME, NAMESPACE, PROMPT
+from fmops.agent.records import Records
+from fmops.agent.resources import APPROVALS, Resolver
+from fmops.agent.tools import build_tools
+from fmops.assistant.service import create_app
+from fmops.authorization import AuthorizationMiddleware, Authorizer
+from fmops.conversation.agent import build_agent
+from fmops.conversation.approval_queue import ApprovalTable, WaitingRoom
+from fmops.conversation.checkpoints import WaitingRuns
+from fmops.conversation.conversation import Conversation
+from fmops.conversation.recording import RecordingMiddleware
+from fmops.guardrails import GuardrailEngine, GuardrailSettings, build_engine
+from fmops.identity.tokens import Pseudonyms, TokenVerifier
+from fmops.interaction import Captured
+from fmops.prompts import PromptSource, packaged
+from fmops.telemetry import setup
+from fmops.toolkit import knowledge
+from fmops.toolkit.context import record_outcome
+from local.cloud import ACCOUNT, Cloud
+from local.up import use_as_environment
+
+POLICIES = Path(__file__).parents[2] / "policies"
+RECORDS, WAITING = "attack-records", "attack-approvals"
+
+
+class Sink:
+    """Keeps what the assistant captures for the data lake."""
+
+    def __init__(self) -> None:
+        self.records: list[Captured] = []
+
+    def put(self, record: Captured) -> None:
+        self.records.append(record)
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+
+class Documents:
+    """A knowledge base in which every search finds the planted document, or the real ones while none is planted."""
+
+    def __init__(self) -> None:
+        self.planted = ""
+        self._documents = [each for each in knowledge.load(KNOWLEDGE) if each.id == DOCUMENT]
+
+    def search(self, query: str, limit: int = 4) -> list[tuple[knowledge.KnowledgeDocument, float]]:  # noqa: ARG002 - it finds what is planted
+        text = self.planted or self._documents[0].text
+        return [
+            (knowledge.KnowledgeDocument(each.id, each.title, text, each.classification, each.region), 0.9)
+            for each in self._documents
+        ]
+
+
+class Log(logging.Handler):
+    """Keeps every line that any logger writes from INFO up, with its exception."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logging.Formatter())
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@dataclass
+class Target:
+    """The application and all that an attack can leave traces in."""
+
+    app: FastAPI
+    model: Obedient
+    guardrails: GuardrailEngine
+    sink: Sink
+    documents: Documents
+    records: Records
+    cloud: Cloud
+    pool: str
+    client: str
+    subjects: dict[str, str]
+    log: Log = field(default_factory=Log)
+    spans: InMemorySpanExporter | None = None
+    changed: bool = True
+    """Whether records are not as they were at the start."""
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    def token(self, user: str) -> str:
+        """An ID token as the pool signs it, with the claims that its trigger adds."""
+        if user not in self._tokens:
+            profile = accounts.load()["users"][user]
+            claims = {
+                "cognito:groups": profile["groups"],
+                "mfa": str(profile.get("mfa", False)).lower(),
+                "auth_time": int(time.time()),
+                **{f"custom:{name}": profile[name] for name in ("region", "department") if name in profile},
+            }
+            pool = cognitoidp_backends[ACCOUNT][self.cloud.region].user_pools[self.pool]
+            self._tokens[user], _ = pool.create_jwt(self.client, user, "id", 7200, claims)
+        return self._tokens[user]
+
+    def plant(self, claim: str, text: str) -> None:
+        """Put a note of the post room into a claim's file."""
+        self.records.add_note(claim, "post room", text)
+        self.changed = True
+
+    def reset(self) -> None:
+        """Claims as they stand in the demo's data, one without its planted note, and no planted document."""
+        self.documents.planted = ""
+        if self.changed:
+            data = accounts.load()
+            data["records"]["claim"][CLAIM].pop("notes", None)
+            seed.put_items(RECORDS, data, self.subjects)
+        self.changed = False
+
+
+@contextmanager
+def target(*, telemetry: bool = False) -> Iterator[Target]:
+    """The target while it runs. ``telemetry`` installs the runtime's own for the whole process, with spans in memory."""
+    kept = dict(os.environ)
+    spans = InMemorySpanExporter() if telemetry else None
+    stop = setup.start(exporter=spans, reader=InMemoryMetricReader()) if spans else lambda: None
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Cloud(port=0, directory=Path(directory), enforce=False) as cloud,
+    ):
+        use_as_environment(cloud)
+        try:
+            yield _assistant(cloud, spans)
+        finally:
+            stop()
+            os.environ.clear()
+            os.environ.update(kept)
+
+
+def guardrails(session: boto3.Session) -> GuardrailEngine:
+    """Return the default guardrails, with time to answer: a late detector would block everything, and show nothing."""
+    return build_engine(GuardrailSettings().patient(), session, observers=[record_outcome])
+
+
+def _assistant(cloud: Cloud, spans: InMemorySpanExporter | None) -> Target:
+    session = cloud.session()
+    pool, client, subjects, store = _users(cloud)
+    _tables(cloud)
+    records = Records(cloud.client("dynamodb"), RECORDS)
+    resolver = Resolver(records, pool)
+    authorizer = Authorizer(cloud.client("verifiedpermissions"), store)
+    authorizer.catalog.refresh()
+    engine, model, sink, documents = guardrails(session), Obedient(), Sink(), Documents()
+    runs = WaitingRuns(WAITING, session, Config(), keep_seconds=600)
+    prompts = PromptSource(packaged(NAME, PROMPT))
+    agent = build_agent(
+        model=model,
+        prompts=prompts,
+        tools=build_tools(records, documents, resolver.readable(authorizer), engine),  # type: ignore[arg-type]
+        guardrails=engine,
+        authorization=AuthorizationMiddleware(
+            authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
+        ),
+        recording=RecordingMiddleware(),
+        waiting=APPROVALS,
+        checkpointer=runs,
+    )
+    pseudonyms = Pseudonyms("a key of sixteen characters")
+    conversation = Conversation(
+        agent=agent,
+        guardrails=engine,
+        embeddings=_embeddings(),
+        embedding_model_id="none",
+        sink=sink,  # type: ignore[arg-type]
+        pseudonyms=pseudonyms,
+        model_id="obedient",
+        service="assistant",
+        environment="attack",
+        prompts=prompts,
+        waiting=WaitingRoom(ApprovalTable(cloud.client("dynamodb"), WAITING), runs),
+    )
+    verifier = TokenVerifier(
+        jwks_url=f"{cloud.endpoint}/{pool}/.well-known/jwks.json",
+        issuer=f"https://cognito-idp.{cloud.region}.amazonaws.com/{pool}",
+        audience=client,
+    )
+    app = create_app(
+        conversation=conversation,
+        guardrails=engine,
+        sink=sink,  # type: ignore[arg-type]
+        verifier=verifier,
+        pseudonyms=pseudonyms,
+    )
+    made = Target(app, model, engine, sink, documents, records, cloud, pool, client, subjects, spans=spans)
+    made.reset()
+    return made
+
+
+def _embeddings() -> Any:
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+
+    return DeterministicFakeEmbedding(size=8)
+
+
+def _users(cloud: Cloud) -> tuple[str, str, dict[str, str], str]:
+    """A user pool with the demo's users, and a policy store with the project's policies: pool, client, subjects, store."""
+    cognito, permissions = cloud.client("cognito-idp"), cloud.client("verifiedpermissions")
+    pool = cognito.create_user_pool(PoolName="attack")["UserPool"]
+    client = cognito.create_user_pool_client(UserPoolId=pool["Id"], ClientName="attack")["UserPoolClient"]
+    subjects = {}
+    for user in accounts.load()["users"]:
+        made = cognito.admin_create_user(UserPoolId=pool["Id"], Username=user)["User"]
+        subjects[user] = next(each["Value"] for each in made["Attributes"] if each["Name"] == "sub")
+    store = permissions.create_policy_store(validationSettings={"mode": "STRICT"})["policyStoreId"]
+    schema = json.dumps(json.loads((POLICIES / "schema.json").read_text()))
+    permissions.put_schema(policyStoreId=store, definition={"cedarJson": schema})
+    for path in sorted(POLICIES.glob("*.cedar")):
+        statement = path.read_text().replace('Group::"', f'Group::"{pool["Id"]}|')
+        definition = {"static": {"statement": statement}}
+        permissions.create_policy(policyStoreId=store, definition=definition, name=f"name/{path.stem}/attack")
+    permissions.create_identity_source(
+        policyStoreId=store,
+        principalEntityType=f"{NAMESPACE}::User",
+        configuration={
+            "cognitoUserPoolConfiguration": {
+                "userPoolArn": pool["Arn"],
+                "clientIds": [client["ClientId"]],
+                "groupConfiguration": {"groupEntityType": f"{NAMESPACE}::Group"},
+            }
+        },
+    )
+    return pool["Id"], client["ClientId"], subjects, store
+
+
+def _tables(cloud: Cloud) -> None:
+    for table, keys in ((RECORDS, ("kind", "id")), (WAITING, ("PK", "SK"))):
+        cloud.client("dynamodb").create_table(
+            TableName=table,
+            KeySchema=[
+                {"AttributeName": name, "KeyType": kind}
+                for name, kind in zip(keys, ("HASH", "RANGE"), strict=True)
+            ],
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in keys],
+            BillingMode="PAY_PER_REQUEST",
+        )

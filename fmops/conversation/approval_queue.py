@@ -1,0 +1,164 @@
+"""Tool calls that wait for a human, kept in DynamoDB beside the checkpoints of their turns."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+from uuid import uuid4
+
+from botocore.exceptions import ClientError
+from langgraph.types import Interrupt
+from pydantic import BaseModel
+
+from fmops.conversation.checkpoints import WaitingRuns
+from fmops.interaction import timestamp
+from fmops.toolkit.context import RequestContext
+
+PARTITION = "APPROVAL"
+KEEP_SECONDS = 3 * 24 * 3600
+"""How long a call waits; then it and its checkpoint expire."""
+LEASE_SECONDS = 120
+"""After which an approval whose run ended without a word, as in a crash, may be run again."""
+
+Status = Literal["waiting", "running", "approved", "rejected"]
+
+
+class WaitingCall(BaseModel):
+    """A tool call that waits, or waited, for approval."""
+
+    approval_id: str
+    thread_id: str
+    interrupt_id: str
+    tool_call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    requested_by: str
+    """Subject of the person whose call it is."""
+    requested_by_name: str
+    requested_at: str
+    status: Status = "waiting"
+    decided_by: str = ""
+    decided_by_name: str = ""
+    answer: str = ""
+
+    def shown(self) -> dict[str, Any]:
+        """What the HTTP API tells: no subject, no key of the checkpoint."""
+        kept = {"tool", "arguments", "requested_at", "status", "answer"}
+        names = {"requested_by": self.requested_by_name, "decided_by": self.decided_by_name}
+        return {"id": self.approval_id, **self.model_dump(include=kept), **names}
+
+
+class ApprovalTable:
+    """Waiting calls, in the table that also holds their checkpoints."""
+
+    def __init__(self, client: Any, table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def put(self, call: WaitingCall) -> None:
+        item = {
+            **_key(call.approval_id),
+            "call": {"S": call.model_dump_json()},
+            "status": {"S": call.status},
+            "ttl": {"N": str(int(time.time()) + KEEP_SECONDS)},
+        }
+        self._client.put_item(TableName=self._table, Item=item)
+
+    def get(self, approval_id: str) -> WaitingCall | None:
+        answer = self._client.get_item(TableName=self._table, Key=_key(approval_id), ConsistentRead=True)
+        return _call(answer["Item"]) if "Item" in answer else None
+
+    def undecided(self) -> list[WaitingCall]:
+        """The calls that wait, oldest first."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="PK = :partition",
+            ExpressionAttributeValues={":partition": {"S": PARTITION}},
+            ConsistentRead=True,
+        )
+        calls = [_call(item) for page in pages for item in page["Items"]]
+        return sorted(
+            (call for call in calls if call.status == "waiting"), key=lambda call: call.requested_at
+        )
+
+    def claim(self, call: WaitingCall) -> bool:
+        """Take the call to decide it; False when somebody else has."""
+        now = int(time.time())
+        return self._change(
+            call.model_copy(update={"status": "running"}),
+            "#status = :waiting OR (#status = :running AND claimed_at < :lapsed)",
+            {
+                ":waiting": {"S": "waiting"},
+                ":running": {"S": "running"},
+                ":lapsed": {"N": str(now - LEASE_SECONDS)},
+            },
+            now,
+        )
+
+    def finish(self, call: WaitingCall) -> None:
+        """Write down what became of it."""
+        self._change(call, "#status = :running", {":running": {"S": "running"}}, int(time.time()))
+
+    def _change(self, call: WaitingCall, condition: str, values: dict[str, Any], now: int) -> bool:
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(call.approval_id),
+                UpdateExpression="SET #call = :call, #status = :status, claimed_at = :now",
+                ConditionExpression=condition,
+                ExpressionAttributeNames={"#call": "call", "#status": "status"},
+                ExpressionAttributeValues={
+                    ":call": {"S": call.model_dump_json()},
+                    ":status": {"S": call.status},
+                    ":now": {"N": str(now)},
+                    **values,
+                },
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConditionalCheckFailedException":
+                return False
+            raise
+        return True
+
+
+class WaitingRoom:
+    """Keeps the turns whose calls wait, and notes the calls."""
+
+    def __init__(self, table: ApprovalTable, runs: WaitingRuns) -> None:
+        self._table = table
+        self.runs = runs
+
+    def turn(self, thread_id: str) -> AbstractContextManager[None]:
+        """A turn that is kept if one of its calls waits."""
+        return self.runs.unless_done(thread_id)
+
+    def enter(self, interrupts: Sequence[Interrupt], context: RequestContext) -> list[str]:
+        """Keep the interrupts of the caller's turn; answers the approvals' ids."""
+        return [self._enter(interrupt, context) for interrupt in interrupts]
+
+    def _enter(self, interrupt: Interrupt, context: RequestContext) -> str:
+        call = WaitingCall(
+            approval_id=f"apr-{uuid4().hex}",
+            thread_id=context.interaction.interaction_id,
+            interrupt_id=interrupt.id,
+            tool_call_id=interrupt.value["tool_call_id"],
+            tool=interrupt.value["name"],
+            arguments=interrupt.value["args"],
+            requested_by=context.principal.subject,
+            requested_by_name=context.principal.username,
+            requested_at=timestamp(),
+        )
+        self._table.put(call)
+        context.note_approval(call.tool_call_id, call.tool, call.arguments, call.approval_id)
+        return call.approval_id
+
+
+def _key(approval_id: str) -> dict[str, Any]:
+    return {"PK": {"S": PARTITION}, "SK": {"S": approval_id}}
+
+
+def _call(item: dict[str, Any]) -> WaitingCall:
+    return WaitingCall.model_validate(json.loads(item["call"]["S"]))

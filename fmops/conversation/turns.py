@@ -1,0 +1,131 @@
+"""Turns under way: how many there may be at once, of a task and of a person, and how many there are."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from fmops.conversation.failures import BUSY, AnswerFailedError, Failure
+from fmops.telemetry import attributes as names
+from fmops.telemetry.metrics import instruments
+
+TURNS = 48
+"""Under way at once in one process, where the deployment does not say otherwise."""
+TURNS_PER_USER = 6
+TURN_SECONDS = 90.0
+"""The budget of one turn, less than the 120 seconds for which a load balancer waits for an answer."""
+
+METRIC = "TurnsUnderWay"
+SERVICE = "Service"
+"""The metric's dimension: it is of a service, whose tasks each report their own number."""
+MINUTE = 60.0
+_FULL = "The assistant is at its limit of conversations at once: try again in {} seconds."
+_ENOUGH = "You have {} answers under way, the most at once: wait for one, then try again."
+
+
+class Turns:
+    """Counts turns, and refuses those above the limits at once. For the event loop's thread alone.
+
+    Whoever is refused is told when to try again: not all at the same moment.
+    """
+
+    def __init__(
+        self,
+        most: int = TURNS,
+        per_user: int = TURNS_PER_USER,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._most = most
+        self._per_user = per_user
+        self._clock = clock
+        self._by_person: Counter[str] = Counter()
+        self.under_way = 0
+        self._counted_at = self._looked_at = clock()
+        self._turn_seconds = 0.0
+        instruments().watch_turns(self)
+
+    def enter(self, person: str, *, refuse: bool = True) -> Callable[[], None]:
+        """Count a turn; the answer ends it, once. Raises ``AnswerFailedError`` above a limit, unless told not to."""
+        if refuse and (failure := self.full() or self._enough(person)):
+            raise AnswerFailedError(failure.message, failure)
+        self._advance(1)
+        self._by_person[person] += 1
+        ended = False
+
+        def leave() -> None:
+            nonlocal ended
+            if not ended:
+                ended = True
+                self._advance(-1)
+                self._by_person[person] -= 1
+                if not self._by_person[person]:
+                    del self._by_person[person]
+
+        return leave
+
+    def full(self) -> Failure | None:
+        """Return how to refuse a turn of anybody's, and count it as refused; None while there is room."""
+        if self.under_way < self._most:
+            return None
+        instruments().turns_refused.add(1, {names.TURN_LIMIT: "task"})
+        seconds = random.randint(1, 4)  # noqa: S311 - spreads the next attempts
+        message = _FULL.format(seconds)
+        return Failure(503, "overloaded", message, retry_after=seconds, error_type="overloaded")
+
+    def _enough(self, person: str) -> Failure | None:
+        if self._by_person[person] < self._per_user:
+            return None
+        instruments().turns_refused.add(1, {names.TURN_LIMIT: "user"})
+        message, code = _ENOUGH.format(self._per_user), "rate_limit_exceeded"
+        return Failure(429, code, message, kind=BUSY, retry_after=1, error_type=code)
+
+    def mean(self) -> float:
+        """Return how many turns were under way on average since this was last asked."""
+        self._advance(0)
+        seconds = self._counted_at - self._looked_at
+        mean = self._turn_seconds / seconds if seconds > 0 else float(self.under_way)
+        self._turn_seconds, self._looked_at = 0.0, self._counted_at
+        return mean
+
+    def _advance(self, turns: int) -> None:
+        now = self._clock()
+        self._turn_seconds += self.under_way * (now - self._counted_at)
+        self._counted_at = now
+        self.under_way += turns
+
+
+class EmbeddedMetric:
+    """Prints the turns under way in CloudWatch's embedded metric format, which the log group makes a metric of.
+
+    Autoscaling follows it: a task that waits for a slow model is full while its CPU is idle. It needs no call and no
+    permission; metrics of OpenTelemetry go to Prometheus, where autoscaling does not look.
+    """
+
+    def __init__(self, namespace: str, service: str, turns: Turns) -> None:
+        self._namespace = namespace
+        self._service = service
+        self._turns = turns
+
+    def line(self) -> str:
+        """Return the mean since the last line."""
+        metric = {"Name": METRIC, "Unit": "Count"}
+        directive = {"Namespace": self._namespace, "Dimensions": [[SERVICE]], "Metrics": [metric]}
+        return json.dumps(
+            {
+                "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
+                SERVICE: self._service,
+                METRIC: round(self._turns.mean(), 3),
+            }
+        )
+
+    async def each_minute(self) -> None:
+        """Print a line a minute."""
+        while True:
+            await asyncio.sleep(MINUTE)
+            print(self.line(), file=sys.stdout, flush=True)  # noqa: T201 - the format's way

@@ -1,0 +1,131 @@
+"""The HTTP contract: OpenAI's chat completions, as far as a client of this assistant needs them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmops.agent import NAME
+from fmops.conversation.chat_request import ChatMessage, ChatRequest
+from fmops.interaction import Interaction
+
+__all__ = ["MODEL", "ApprovalRequest", "ChatMessage", "ChatRequest", "FeedbackRequest"]
+
+MODEL = NAME
+"""The one model that this assistant offers: the Bedrock model behind it is the deployment's matter."""
+
+
+class FeedbackRequest(BaseModel):
+    """The body of ``POST /v1/feedback``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    interaction_id: str = Field(pattern=r"^int-[0-9a-f]{32}$")
+    rating: Literal["up", "down"]
+    comment: str = Field(default="", max_length=4_000)
+
+
+class ApprovalRequest(BaseModel):
+    """The body of ``POST /v1/approvals/{id}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["approve", "reject"]
+
+
+def completion(interaction: Interaction, text: str) -> dict[str, Any]:
+    """The answer as one object."""
+    return {
+        "id": interaction.interaction_id,
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": MODEL,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": _finish(interaction.finish_reason),
+                "logprobs": None,
+            }
+        ],
+        "usage": _usage(interaction),
+        **details(interaction),
+    }
+
+
+def chunk(
+    interaction: Interaction,
+    delta: dict[str, str],
+    finish_reason: str | None = None,
+    *,
+    usage_follows: bool = False,
+) -> dict[str, Any]:
+    """One event of a streamed answer; the last one carries the finish reason and what the layers decided.
+
+    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it: clients add up.
+    """
+    event: dict[str, Any] = {
+        "id": interaction.interaction_id,
+        "object": "chat.completion.chunk",
+        "created": int(time.time()),
+        "model": MODEL,
+        "choices": [{"index": 0, "delta": delta, "finish_reason": _finish(finish_reason), "logprobs": None}],
+    }
+    if usage_follows:
+        event |= {"usage": None}
+    elif finish_reason:
+        event |= {"usage": _usage(interaction)}
+    if finish_reason:
+        event |= details(interaction)
+    return event
+
+
+def usage_chunk(interaction: Interaction) -> dict[str, Any]:
+    """The event after the last one, for a client that asked for ``stream_options.include_usage``."""
+    return chunk(interaction, {}) | {"choices": [], "usage": _usage(interaction)}
+
+
+def details(interaction: Interaction) -> dict[str, Any]:
+    """What the layers decided: detectors, categories, actions and policies, never content."""
+    return {
+        "guardrails": [
+            outcome.model_dump(include={"direction", "action", "detector", "reason", "degraded"})
+            for outcome in interaction.guardrails
+            if outcome.action != "allow"
+        ],
+        "approvals": [
+            {"id": decision.approval_id, "tool": decision.action}
+            for decision in interaction.authorization
+            if decision.reason == "needs_approval" and decision.approval_id
+        ],
+        "tools": [call.model_dump(include={"name", "status"}) for call in interaction.tool_calls],
+        "budget_exceeded": interaction.finish_reason == "budget_exceeded",
+        "prompt": f"{interaction.prompt_name} {interaction.prompt_version}",
+        "trace_id": interaction.trace_id,
+    }
+
+
+def error(
+    message: str, kind: str, *, code: str, param: str | None = None, interaction: Interaction | None = None
+) -> dict[str, Any]:
+    """OpenAI's error object, with the ids of the interaction that failed."""
+    body: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
+    if interaction is not None:
+        body |= {"interaction_id": interaction.interaction_id, "trace_id": interaction.trace_id}
+    return {"error": body}
+
+
+def _finish(reason: str | None) -> str | None:
+    """Return the reason as OpenAI's clients know it. Some refuse any other, so a spent budget is told as a limit of length."""
+    return "length" if reason == "budget_exceeded" else reason
+
+
+def _usage(interaction: Interaction) -> dict[str, int]:
+    usage = interaction.usage
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }

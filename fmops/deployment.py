@@ -1,0 +1,90 @@
+"""Facts about a deployment for the commands of its operators, read from the deployment itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+
+class DeploymentError(Exception):
+    """There is no such deployment, or it lacks something; the message says what to do."""
+
+
+class Deployment:
+    """A deployment by its environment name, ``<prefix>-<profile>``, with the operator's credentials.
+
+    ``outputs``, by stack, are not read again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        outputs: Mapping[str, Mapping[str, str]] | None = None,
+        session: boto3.Session | None = None,
+    ) -> None:
+        self.name = name
+        self._session = session or boto3.Session()
+        self._outputs: dict[str, Mapping[str, str]] = dict(outputs or {})
+
+    def output(self, stack: str, key: str) -> str:
+        """Return an output of one of its stacks. Raises ``DeploymentError``."""
+        try:
+            return self.outputs(stack)[key]
+        except KeyError:
+            raise DeploymentError(
+                f"The stack {self.name}-{stack} has no output {key}: deploy it again."
+            ) from None
+
+    def outputs(self, stack: str) -> Mapping[str, str]:
+        """Return the outputs of one of its stacks. Raises ``DeploymentError``."""
+        if stack not in self._outputs:
+            self._outputs[stack] = self._read(stack)
+        return self._outputs[stack]
+
+    def assistant_environment(self) -> dict[str, str]:
+        """The variables of the assistant that runs, from its function or its task definition."""
+        if "FunctionName" in self.outputs("Assistant"):
+            name = self.output("Assistant", "FunctionName")
+            configuration = self._session.client("lambda").get_function_configuration(FunctionName=name)
+            return {
+                "AWS_REGION": str(self._session.region_name),
+                **configuration["Environment"]["Variables"],
+            }
+        ecs = self._session.client("ecs")
+        cluster, service = self.output("Assistant", "ClusterName"), self.output("Assistant", "ServiceName")
+        (found,) = ecs.describe_services(cluster=cluster, services=[service])["services"]
+        task = ecs.describe_task_definition(taskDefinition=found["taskDefinition"])["taskDefinition"]
+        containers: list[Mapping[str, Any]] = task["containerDefinitions"]
+        return {
+            pair["name"]: pair["value"]
+            for container in containers
+            if container["name"] == "assistant"
+            for pair in container["environment"]
+        }
+
+    def adopt(self) -> None:
+        """Set this process's variables to the assistant's, so that what is evaluated is what is deployed."""
+        for name, value in self.assistant_environment().items():
+            if name.startswith("FMOPS_") or name in ("MLFLOW_TRACKING_URI", "AWS_REGION"):
+                os.environ.setdefault(name, value)
+
+    def _read(self, stack: str) -> dict[str, str]:
+        try:
+            answer = self._session.client("cloudformation").describe_stacks(StackName=f"{self.name}-{stack}")
+        except (BotoCoreError, ClientError) as error:
+            message = error.response["Error"]["Message"] if isinstance(error, ClientError) else str(error)
+            raise DeploymentError(
+                f"The deployment {self.name} was not found ({message}): name it with --environment <prefix>-<profile>; "
+                "for a local run that is serving, add LOCAL=1 to make."
+            ) from error
+        return {each["OutputKey"]: each["OutputValue"] for each in answer["Stacks"][0].get("Outputs", [])}
+
+
+def operator() -> str:
+    """Who runs this, as AWS knows them."""
+    return str(boto3.client("sts").get_caller_identity()["Arn"])

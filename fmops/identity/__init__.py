@@ -1,0 +1,1 @@
+"""Callers: their ID tokens, checked against the published keys of the issuer."""

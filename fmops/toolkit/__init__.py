@@ -1,0 +1,1 @@
+"""Parts that every agent builds on: the request context, records, documents and their retrieval, and who may do what."""

@@ -1,0 +1,139 @@
+"""Which Cedar request decides a call, as far as it is the same for every agent: who asks, in what session, and on what."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fmops.authorization import AuthorizationRequest, Authorizer, Entity, EntityUid
+from fmops.authorization.entities import Value
+from fmops.toolkit.context import RequestContext
+from fmops.toolkit.knowledge import KnowledgeDocument
+from fmops.toolkit.record_table import RecordTable
+
+Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
+"""Which of the documents the caller may read, in order."""
+
+Facts = Mapping[str, Value]
+
+
+class ToolResolver(ABC):
+    """Answers the ``AuthorizationRequest`` of a tool call. An agent derives its own, and says what its tools are about.
+
+    ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one that
+    the identity source of another issuer was given.
+    """
+
+    namespace: str
+    """Namespace of the agent's Cedar schema, which the ids of all its entities carry."""
+
+    counted: Mapping[str, str] = {}
+    """Tools whose calls within a turn count together, and the fact that is added up. Policies read the sum of the calls
+    before, if there were any, as ``context.input.earlier``.
+    """
+
+    def __init__(self, records: RecordTable, prefix: str) -> None:
+        self._people = records
+        self._prefix = prefix
+
+    @abstractmethod
+    def on(self, tool: str, arguments: Mapping[str, Any], context: RequestContext) -> tuple[Entity, Facts]:
+        """What a call is on, and the facts of its arguments that policies read as ``context.input`` (none when empty).
+
+        Raises ``ValueError`` for arguments that no policy can read, and for a tool that no policy decides.
+        """
+
+    @abstractmethod
+    def resource(self, kind: str, resource_id: str) -> Entity:
+        """One of the agent's own resources, with what the system of record knows. One that is not there has no facts.
+
+        Raises ``ValueError`` for a kind that the agent does not have.
+        """
+
+    def __call__(
+        self, tool: str, arguments: Mapping[str, Any], context: RequestContext
+    ) -> AuthorizationRequest:
+        resource, inputs = self.on(tool, arguments, context)
+        amount = inputs.get(self.counted.get(tool, ""), 0)
+        if not isinstance(amount, int) or amount <= 0:
+            return self._request(tool, resource, context, inputs)
+        earlier = context.drawn.get(tool, 0)
+        inputs = {**inputs, "earlier": earlier} if earlier else inputs
+        return replace(self._request(tool, resource, context, inputs), amount=amount)
+
+    def review(self, action: str, context: RequestContext) -> AuthorizationRequest:
+        """For what people do on the review page."""
+        return self._request(action, Entity(self.uid("ReviewQueue", "review")), context)
+
+    def prompts(self, context: RequestContext) -> AuthorizationRequest:
+        """For what people do in the playground."""
+        return self._request("edit_prompts", Entity(self.uid("PromptRegistry", "prompts")), context)
+
+    def principals(self, context: RequestContext) -> set[str]:
+        """The ids, in the policy store, of the caller and their groups."""
+        names = {context.principal.subject, *context.principal.groups}
+        return {f"{self._prefix}|{name}" for name in names}
+
+    def readable(self, authorizer: Authorizer) -> Readable:
+        """Which of some documents the caller may read, decided in as few calls as possible."""
+
+        def decide(documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
+            session = {"session": self._session(context)}
+            action = self.uid("Action", "read_document")
+            requests = [AuthorizationRequest(action, self.document(each), session) for each in documents]
+            decisions = authorizer.decide(context.identity_token, requests)
+            for decision in decisions:
+                context.record_decision(decision)
+            return [decision.allowed for decision in decisions]
+
+        return decide
+
+    def user(self, subject: str) -> EntityUid:
+        """A person, by the subject of their tokens."""
+        return self.uid("User", f"{self._prefix}|{subject}")
+
+    def uid(self, kind: str, entity_id: str) -> EntityUid:
+        """Return an entity's id in the namespace of the agent's schema."""
+        return EntityUid(f"{self.namespace}::{kind}", entity_id)
+
+    def document(self, document: KnowledgeDocument) -> Entity:
+        """Return the Cedar entity of a document of the knowledge base."""
+        attributes: dict[str, Value] = {"classification": document.classification}
+        if document.region:
+            attributes["region"] = document.region
+        return Entity(self.uid("Document", document.id), attributes)
+
+    def _request(
+        self, action: str, resource: Entity, context: RequestContext, inputs: Facts | None = None
+    ) -> AuthorizationRequest:
+        facts: dict[str, Value] = {"session": self._session(context)}
+        if inputs:
+            facts["input"] = inputs
+        return AuthorizationRequest(self.uid("Action", action), resource, facts)
+
+    def _session(self, context: RequestContext) -> dict[str, Value]:
+        return {
+            "mfa": context.principal.mfa,
+            "suspended": self._people.is_suspended(context.principal.subject),
+            "channel": context.channel,
+            "signInAge": max(0, int(time.time()) - context.principal.signed_in_at),
+        }
+
+
+def text(arguments: Mapping[str, Any], name: str) -> str:
+    """An argument that must be a text. Raises ``ValueError`` that names it."""
+    value = arguments.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name}: give a non-empty text")
+    return value
+
+
+def integer(arguments: Mapping[str, Any], name: str, example: str) -> int:
+    """An argument that must be a whole number, as Cedar's are. Raises ``ValueError`` that names it and gives ``example``."""
+    value = arguments.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name}: give a whole number, such as {example}")
+    return value

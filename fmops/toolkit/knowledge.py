@@ -1,0 +1,71 @@
+"""The knowledge base: the agent's documents, found by embedding similarity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+from langchain_core.vectorstores import InMemoryVectorStore
+
+from fmops import written
+
+
+@dataclass(frozen=True)
+class KnowledgeDocument:
+    """A document with who may read it: ``classification`` is public or internal, ``region`` empty for all."""
+
+    id: str
+    title: str
+    text: str
+    classification: str
+    region: str = ""
+
+
+def load(directory: Path) -> list[KnowledgeDocument]:
+    """The documents of a folder. Raises ``ValueError`` that names the file for a header that is not complete."""
+    return [_parse(path) for path in sorted(directory.glob("*.md"))]
+
+
+class KnowledgeBase:
+    """Searches documents; they are embedded at the first search, in one place and once."""
+
+    def __init__(self, documents: Sequence[KnowledgeDocument], embeddings: Embeddings) -> None:
+        self._documents = {document.id: document for document in documents}
+        self._embeddings = embeddings
+        self._lock = threading.Lock()
+        self._store: InMemoryVectorStore | None = None
+
+    def search(self, query: str, limit: int = 4) -> list[tuple[KnowledgeDocument, float]]:
+        """The nearest documents and their cosine similarity, best first."""
+        found = self._index().similarity_search_with_score(query, k=limit)
+        return [(self._documents[str(document.id)], score) for document, score in found]
+
+    def _index(self) -> InMemoryVectorStore:
+        with self._lock:
+            if self._store is None:
+                store = InMemoryVectorStore(self._embeddings)
+                store.add_documents(
+                    [
+                        Document(id=item.id, page_content=f"{item.title}\n{item.text}")
+                        for item in self._documents.values()
+                    ]
+                )
+                self._store = store
+            return self._store
+
+
+def _parse(path: Path) -> KnowledgeDocument:
+    header, separator, text = written.read(path).partition("\n---\n")
+    if not separator:
+        raise ValueError(f"{path.name}: a document begins with its header, then a line of three dashes")
+    fields = dict(line.split(": ", 1) for line in header.splitlines() if line)
+    missing = {"title", "classification"} - fields.keys()
+    if missing:
+        raise ValueError(f"{path.name}: the header has no {', '.join(sorted(missing))}")
+    return KnowledgeDocument(
+        path.stem, fields["title"], text.strip(), fields["classification"], fields.get("region", "")
+    )

@@ -1,0 +1,1 @@
+"""Variants of the assistant (prompt, model, documents) that evaluations and the playground try in a sandbox."""

@@ -1,0 +1,1 @@
+"""Observability as code: the collector's configuration and the dashboards with their alerts."""

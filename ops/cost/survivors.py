@@ -1,0 +1,97 @@
+"""``python -m ops.cost.survivors``: what of a profile stays when it is destroyed, and why; then asks whether to go on."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from ops.cost.__main__ import synthesize
+from ops.cost.idle import Template
+
+# Why someone would miss it, by type; docs/operate.md has the same.
+WHY = {
+    "AWS::APS::Workspace": "the metrics of the past months",
+    "AWS::Cognito::UserPool": "people's accounts",
+    "AWS::DynamoDB::Table": "the desk's system of record, approvals that wait, and what was spent of budgets",
+    "AWS::ECR::Repository": "images that are deployed",
+    "AWS::KMS::Key": "without it, nothing that it encrypted can be read",
+    "AWS::Logs::LogGroup": "logs, as long as their retention says",
+    "AWS::Logs::LogStream": "goes with its log group",
+    "AWS::S3::Bucket": "interactions and what was made of them, and who read them",
+    "AWS::SageMaker::MlflowApp": "experiments, prompts and evaluations; one that is replaced loses them",
+    "AWS::SageMaker::MlflowTrackingServer": "experiments, prompts and evaluations; one that is replaced loses them",
+    "AWS::SecretsManager::Secret": "the key of the pseudonyms: with another, records before and after cannot be joined",
+    "AWS::VerifiedPermissions::PolicyStore": "the policies that decided what the audit records name",
+}
+KEPT = {"Retain", "RetainExceptOnCreate", "Snapshot"}
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A resource that a removed stack leaves in the account."""
+
+    stack: str
+    kind: str
+    name: str
+
+    @property
+    def why(self) -> str:
+        return WHY.get(self.kind, "its template says so")
+
+
+def survivors(templates: Mapping[str, Template]) -> list[Survivor]:
+    """What CloudFormation keeps of the templates' resources when their stacks are deleted."""
+    return [
+        Survivor(stack, resource["Type"], name)
+        for stack, template in templates.items()
+        for name, resource in template["Resources"].items()
+        if resource.get("DeletionPolicy") in KEPT
+    ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ops.cost.survivors", description=__doc__)
+    parser.add_argument("--profile", default="dev")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    options = parser.parse_args(arguments)
+    try:
+        templates = synthesize(options.profile)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    _show(options.profile, templates)
+    if options.yes:
+        return 0
+    answer = input(f"Remove {options.profile}? Type its name to go on: ")
+    if answer.strip() != options.profile:
+        print("nothing was removed", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show(profile: str, templates: Mapping[str, Template]) -> None:
+    console = Console()
+    kept = survivors(templates)
+    if not kept:
+        console.print(
+            f"Of {profile} nothing stays, but KMS keys until their waiting period is over, and the images and templates in the CDK's bootstrap."
+        )
+        return
+    table = Table(title=f"Of {profile} these stay, and are yours to delete by hand", title_justify="left")
+    for column in ("stack", "resource", "why"):
+        table.add_column(column)
+    for each in kept:
+        table.add_row(each.stack, f"{each.kind.removeprefix('AWS::')} {each.name}", each.why)
+    console.print(table)
+    console.print(
+        "Its stacks have termination protection, and some resources deletion protection: turn those off first, in CloudFormation and in the services."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

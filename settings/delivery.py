@@ -1,0 +1,67 @@
+"""Settings of what deploys: GitHub Actions or CodePipeline."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import (
+    model_validator,
+)
+
+from settings.kinds import Pattern, Section
+
+RepositoryName = Annotated[str, Pattern(pattern=r"^[A-Za-z0-9-]{1,39}/[A-Za-z0-9._-]{1,100}$")]
+
+
+class GitHubRepository(Section):
+    """A repository whose GitHub Actions deploy this environment (`.github/workflows/deploy.yml`)."""
+
+    name: RepositoryName
+    """`OWNER/NAME`."""
+    environment: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+    """Of the repository, whose jobs may deploy; the profile's name when not set."""
+    provider_arn: (
+        Annotated[
+            str,
+            Pattern(pattern=r"^arn:aws:iam::\d{12}:oidc-provider/token\.actions\.githubusercontent\.com$"),
+        ]
+        | None
+    ) = None
+    """GitHub's OIDC provider when the account has it already, such as from another environment: there can be only one."""
+
+
+class Pipeline(Section):
+    """A CDK pipeline in the account, which deploys this environment, and then another, at each push."""
+
+    repository: RepositoryName
+    """`OWNER/NAME`."""
+    branch: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9._/-]{1,255}$")] = "main"
+    """Whose pushes are deployed."""
+    connection_arn: Annotated[
+        str,
+        Pattern(
+            pattern=r"^arn:aws:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]{36}$"
+        ),
+    ]
+    """Of a CodeConnections connection to the repository, made and authorized in the console."""
+    smoke: bool = True
+    """Whether the smoke test must pass before the next environment. It runs on machines of CodeBuild's, outside of every VPC of yours."""
+    then: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")] | None = "prod"
+    """The profile that is deployed after somebody has approved; none: only this one is deployed."""
+
+
+class Delivery(Section):
+    """How releases come into the account, beside `make deploy` (docs/delivery.md)."""
+
+    github: GitHubRepository | None = None
+    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for pull requests."""
+    pipeline: Pipeline | None = None
+    """Deploys from CodePipeline. Beside `github` two would deploy the same: one of them."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Delivery:
+        if self.github and self.pipeline:
+            raise ValueError(
+                "github and pipeline are both set, and would both deploy each push: leave one of them out"
+            )
+        return self
