@@ -17,7 +17,7 @@ FILES = [
 def test_infrastructure_imports_no_runtime_code(file: Path) -> None:
     forbidden = {"fmops", "local"}
     if file.parent.name == "constructs":
-        forbidden |= {"settings", "stacks", "collector", "app"}
+        forbidden |= {"settings", "stacks", "observability", "app"}
     assert imports(file) & forbidden == set()
 
 

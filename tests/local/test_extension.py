@@ -16,7 +16,7 @@ import pytest
 from observability.collector.extension import COLLECTOR, Keeper
 from observability.collector.template import compose
 
-EXTENSION = Path(__file__).parents[2] / "collector" / "extension.py"
+EXTENSION = Path(__file__).parents[2] / "observability" / "collector" / "extension.py"
 FAKE = """#!/bin/sh
 printf %s "$AOT_CONFIG_CONTENT" > "$LOG.yaml"
 echo "started $RUN_IN_CONTAINER" >> "$LOG"
