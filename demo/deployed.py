@@ -7,15 +7,16 @@ from contextlib import contextmanager
 
 from demo import seed
 from demo.accounts import Directory
-from local.cloud import Cloud, check_ports
-from local.deploy import Deployment, deploy, synthesize
-from local.folder import held
-from local.runner import Runner
-from local.up import Options, use_as_environment
+from local.aws.kernel.ports import check_ports
+from local.aws.server import LocalAws
+from local.run.deploy import Deployment, deploy, synthesize
+from local.run.folder import held
+from local.run.runner import Runner
+from local.run.up import Options, use_as_environment
 
 
 @contextmanager
-def deployed(options: Options, cloud: Cloud, runner: Runner) -> Iterator[tuple[Deployment, Directory]]:
+def deployed(options: Options, cloud: LocalAws, runner: Runner) -> Iterator[tuple[Deployment, Directory]]:
     """Synthesize, deploy, seed and start in the folder of the options; everything ends with the context."""
     with held(options.directory):
         check_ports(options.needed_ports(), "--port-base")

@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from local.proxies import bypass
+from local.run.proxies import bypass
 
 if __name__ == "__main__":
     # Until there is something to stop, Ctrl-C just ends this, without a traceback of whatever is being imported.
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument(
         "--rehearse",
         action="store_true",
-        help="fail also when a role is granted what nothing used and local/iam/unused.yaml does not explain",
+        help="fail also when a role is granted what nothing used and local/aws/iam/unused.yaml does not explain",
     )
     up.add_argument(
         "--context",
@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     bypass(os.environ)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    from local.up import Options
-    from local.up import main as run
+    from local.run.up import Options
+    from local.run.up import main as run
 
     return run(
         Options(

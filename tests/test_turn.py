@@ -13,14 +13,14 @@ import pytest
 
 from fmops import turn as module
 from fmops.turn import TurnTakenError, turn
-from local.cloud import Cloud
+from local.aws.server import LocalAws
 
 KEY = "job/turn.json"
 
 
 @pytest.fixture
 def s3(tmp_path: Path) -> Iterator[Any]:
-    with Cloud(port=0, enforce=False, directory=tmp_path) as cloud:
+    with LocalAws(port=0, enforce=False, directory=tmp_path) as cloud:
         cloud.client("s3").create_bucket(Bucket="lake")
         yield cloud.client("s3")
 

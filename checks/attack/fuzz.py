@@ -20,7 +20,7 @@ SECONDS = 120
 
 def write_request(data: bytes) -> None:
     """Prometheus remote write: whatever the bytes, samples or a ``ValueError``."""
-    from local.services.aps import decode_write_request
+    from local.aws.services.aps import decode_write_request
 
     try:
         decode_write_request(data)
@@ -86,10 +86,10 @@ def parsers(name: str) -> None:
         "fmops.guardrails",
         "fmops.interaction",
         "fmops.json_lines",
-        "local.services.aps",
+        "local.aws.services.aps",
     ]
     with atheris.instrument_imports(include=ours, enable_loader_override=False):
-        import local.services.aps  # noqa: F401 - instrumented
+        import local.aws.services.aps  # noqa: F401 - instrumented
     runs = RUNS // 100 if name == "spool" else RUNS  # each waits for the disk
     atheris.Setup(["fuzz", f"-runs={runs}", f"-max_total_time={SECONDS}", "-max_len=4096"], PARSERS[name])
     atheris.Fuzz()

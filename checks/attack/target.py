@@ -43,8 +43,9 @@ from fmops.prompts import PromptSource, packaged
 from fmops.telemetry import setup
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
-from local.cloud import ACCOUNT, Cloud
-from local.up import use_as_environment
+from local.aws.kernel.cloud import ACCOUNT, Cloud
+from local.aws.server import LocalAws
+from local.run.up import use_as_environment
 
 POLICIES = Path(__file__).parents[2] / "policies"
 RECORDS, WAITING = "attack-records", "attack-approvals"
@@ -147,7 +148,7 @@ def target(*, telemetry: bool = False) -> Iterator[Target]:
     stop = setup.start(exporter=spans, reader=InMemoryMetricReader()) if spans else lambda: None
     with (
         tempfile.TemporaryDirectory() as directory,
-        Cloud(port=0, directory=Path(directory), enforce=False) as cloud,
+        LocalAws(port=0, directory=Path(directory), enforce=False) as cloud,
     ):
         use_as_environment(cloud)
         try:

@@ -14,7 +14,8 @@ from typing import Any
 from checks.bench.report import absolute, entry, median_ratio, publish
 from fmops.capture import FirehoseSink, Spool, encode
 from fmops.interaction import Embedding, Interaction
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 
 ROUNDS = 5
 SINGLE = 100
@@ -38,7 +39,7 @@ def main() -> int:
     request: list[float] = []
     with (
         tempfile.TemporaryDirectory() as directory,
-        Cloud(port=0, enforce=False, directory=Path(directory), run_servers=False) as cloud,
+        LocalAws(port=0, enforce=False, directory=Path(directory), run_servers=False) as cloud,
     ):
         firehose = stream(cloud)
         for number in range(ROUNDS):

@@ -12,7 +12,7 @@ from timeit import timeit
 from typing import Any
 
 from checks.bench.report import entry, publish
-from local.iam.evaluator import Statement, evaluate, parse
+from local.aws.iam.evaluator import Statement, evaluate, parse
 
 ROUNDS = 2_000
 

@@ -28,7 +28,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from checks.bench.report import entry, publish
 from fmops.telemetry.redaction import RedactingSpanExporter
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 from observability.collector.template import compose
 
 SPANS, MEASUREMENTS = 17, 12
@@ -143,7 +144,7 @@ def main() -> int:
     metrics.set_meter_provider(MeterProvider())
     with (
         tempfile.TemporaryDirectory() as directory,
-        Cloud(port=0, enforce=False, directory=Path(directory)) as cloud,
+        LocalAws(port=0, enforce=False, directory=Path(directory)) as cloud,
         sink() as receiver,
         collector(cloud, receiver, Path(directory) / "collector.log") as (address, pid),
     ):

@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ScenarioError as error:
         console.print(f"[red]✗[/] {escape(str(error))}")
         return 2
-    from local.proxies import bypass
-    from local.up import EXPECTED_FAILURES
+    from local.run.proxies import bypass
+    from local.run.up import EXPECTED_FAILURES
 
     bypass(os.environ)
     for number in (signal.SIGTERM, signal.SIGHUP):

@@ -16,11 +16,12 @@ import urllib3
 from demo.accounts import Directory
 from demo.deployed import deployed as demo_deployed
 from fmops.json_lines import split
-from local.cloud import Cloud
-from local.deploy import Deployment
-from local.faults import Fault
-from local.runner import Runner
-from local.up import Options
+from local.aws.faults import Fault
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.run.deploy import Deployment
+from local.run.runner import Runner
+from local.run.up import Options
 
 DIRECTORY = Path("build/faults")
 DELIVER_WITHIN = 0.5
@@ -130,7 +131,7 @@ class Deployed:
 def deployed(port_base: int, directory: Path = DIRECTORY) -> Iterator[Deployed]:
     """Synthesize, deploy, seed and start; everything ends with the context."""
     options = Options(port_base=port_base, directory=directory)
-    cloud = Cloud(
+    cloud = LocalAws(
         port=options.port(4566, 0),
         directory=directory,
         run_servers=True,

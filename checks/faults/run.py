@@ -17,7 +17,7 @@ from checks.faults.deployed import Deployed
 from checks.faults.judge import Observed, problems
 from checks.faults.scenario import Ask, Job, Scenario
 from checks.faults.traffic import Outcome, send
-from local.processes import ProcessError
+from local.processes.process import ProcessError
 from ops.jobs import JobError, follow, start
 
 HELLO = Ask.model_validate({"say": "Hello, who are you?", "count": 1})

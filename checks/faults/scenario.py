@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from local.faults import Fault
+from local.aws.faults import Fault
 
 TABLE = Path(__file__).with_name("scenarios.yaml")
 MINUTE = 60.0

@@ -11,7 +11,7 @@ from rich.console import Console
 from checks.load.deployment import Deployed, deployed
 from checks.load.report import JSON, PLOT, show, write
 from checks.load.stages import Report, measure
-from local.up import LOG_WIDTH
+from local.run.up import LOG_WIDTH
 
 USERS = (1, 4, 16, 64, 128, 400)
 

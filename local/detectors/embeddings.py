@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from local.companion import Companion
 from local.detectors.minilm import DIMENSION, Array
+from local.processes.companion import Companion
 
 _BATCH = 8
 """Texts at a time: few enough for the processor's cache, and for a short question not to wait behind a long job."""

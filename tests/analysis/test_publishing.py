@@ -20,7 +20,8 @@ from fmops.analysis.publish import NAMESPACE, Experiment
 from fmops.analysis.run import Analysis
 from fmops.jobs import analyse as job
 from fmops.turn import turn
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 from tests.analysis.traffic import fill, usual_days
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -30,7 +31,7 @@ NOWHERE = Config(connect_timeout=1, retries={"total_max_attempts": 1})
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with Cloud(port=0, enforce=False, directory=tmp_path_factory.mktemp("cloud")) as running:
+    with LocalAws(port=0, enforce=False, directory=tmp_path_factory.mktemp("cloud")) as running:
         yield running
 
 

@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from fmops.conversation.checkpoints import WaitingRuns
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 from tests.local.conftest import cloud
 
 __all__ = ["cloud"]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from demo import seed
-from local.cloud import Cloud
-from local.deploy import deploy, synthesize
-from local.up import use_as_environment
+from local.aws.server import LocalAws
+from local.run.deploy import deploy, synthesize
+from local.run.up import use_as_environment
 from tests.authorization.deployed import Deployed
 
 
@@ -19,7 +19,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     directory = tmp_path_factory.mktemp("desk")
     synthesize(directory / "cdk.out", context={"profile": "dev"})
     kept = dict(os.environ)
-    with Cloud(port=0, directory=directory) as cloud:
+    with LocalAws(port=0, directory=directory) as cloud:
         outputs = deploy(cloud, directory / "cdk.out").outputs
         use_as_environment(cloud)
         try:

@@ -38,7 +38,7 @@ from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.interaction import Feedback, Interaction
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 CARD = "4111-1111"
 

@@ -12,7 +12,7 @@ from moto.cognitoidp.models import cognitoidp_backends
 
 from fmops.authorization import AuthorizationRequest, Entity, EntityUid
 from fmops.authorization.entities import Value
-from local.cloud import ACCOUNT
+from local.aws.kernel.cloud import ACCOUNT
 from tests.authorization.deployed import Deployed
 from tests.policies.desk import GRANTED, ME, Answer, Case, Person, any_case, any_person, engine
 

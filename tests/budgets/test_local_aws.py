@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from fmops.budgets import Amount, BudgetExceeded, Budgets, BudgetSettings, CounterTable, Limits, accounts
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 from tests.budgets.table import create
 
 
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[Cloud]:
-    with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=False) as running:
+    with LocalAws(port=0, enforce=False, directory=tmp_path, run_servers=False) as running:
         yield running
 
 

@@ -13,8 +13,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from fmops.capture import FirehoseSink, Spool, lake
 from fmops.interaction import Interaction
-from local.cloud import Cloud
-from local.services.firehose import DeliveryStreams
+from local.aws.kernel.cloud import Cloud
+from local.aws.services.firehose import DeliveryStreams
 
 RECORDS = 20_000
 PRODUCERS = 4

@@ -17,8 +17,8 @@ from fmops.capture import FirehoseSink, Spool, lake
 from fmops.capture.forget import Forgotten, forget, note, requests
 from fmops.interaction import Feedback, Interaction, RawText, timestamp
 from fmops.review.mlflow_review import MlflowReview
-from local.cloud import Cloud
-from local.services.firehose import DeliveryStreams
+from local.aws.kernel.cloud import Cloud
+from local.aws.services.firehose import DeliveryStreams
 from ops import forget as command
 
 ME, OTHER = "a" * 32, "b" * 32

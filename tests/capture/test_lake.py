@@ -22,7 +22,7 @@ from fmops.interaction import (
     Interaction,
     RetrievedDocument,
 )
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 DAY = "interactions/dt=2026-11-20/hour=09/"
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 from observability.dashboards import RULES, cloudwatch, dashboards, not_in_a_run, rules
 from observability.dashboards.preview import is_ours, series
 from tests.dashboards.metrics import FOREIGN, declared, named
@@ -39,7 +40,7 @@ RECORDED = {
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
+    with LocalAws(port=0, enforce=False, directory=directory, run_servers=False) as running:
         yield running
 
 

@@ -22,7 +22,7 @@ from demo.tour import Tour
 from demo.visit import Visit
 from fmops.agent import NAME
 from fmops.evaluation.registry import PromptRegistry
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 
 @pytest.fixture(autouse=True)

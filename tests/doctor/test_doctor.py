@@ -13,9 +13,9 @@ from botocore.exceptions import ClientError
 from moto.ssoadmin.models import ssoadmin_backends
 
 import settings
-from local.cloud import Cloud
-from local.services.bedrock_catalog import Catalog
-from local.services.servicequotas import FARGATE_USE, Quotas
+from local.aws.kernel.cloud import Cloud
+from local.aws.services.bedrock.catalog import Catalog
+from local.aws.services.servicequotas import FARGATE_USE, Quotas
 from ops.doctor import account, features, machine, quotas, region
 from ops.doctor.__main__ import examine, main
 from ops.doctor.finding import Finding, Patient

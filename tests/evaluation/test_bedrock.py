@@ -17,7 +17,8 @@ from fmops.evaluation.cases import Case, EvaluationError
 from fmops.evaluation.datasets import golden
 from fmops.evaluation.evaluate import Evaluation
 from fmops.evaluation.scoring import Sheet
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 from tests.evaluation.made import VARIANT
 
 MODEL = botocore.session.get_session().get_service_model("bedrock")
@@ -98,7 +99,7 @@ def test_a_line_that_is_no_result_is_named() -> None:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, directory=directory) as running:
+    with LocalAws(port=0, directory=directory) as running:
         iam = running.client("iam")
         for name, service in (("evaluation", "bedrock.amazonaws.com"), ("stranger", "ecs.amazonaws.com")):
             trust = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
@@ -163,7 +164,7 @@ def test_a_role_that_bedrock_may_not_take_fails_the_job(cloud: Cloud) -> None:
 
 
 def test_a_state_machines_names_reach_the_service_and_come_back() -> None:
-    from local.services.stepfunctions import _recased
+    from local.aws.services.stepfunctions import _recased
 
     made = request(bedrock.dataset(evaluation(CASES)))
     written = _recased(made, SHAPE, to_service=False)

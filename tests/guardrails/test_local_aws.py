@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fmops.guardrails import GuardrailEngine, GuardrailSettings, build_engine
-from local.cloud import Cloud
+from local.aws.server import LocalAws
 
 KINDS = {
     "pii": {"kind": "comprehend_pii"},
@@ -19,7 +19,7 @@ KINDS = {
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardrailEngine]:
     with (
-        Cloud(port=0, enforce=False, directory=tmp_path_factory.mktemp("cloud")) as cloud,
+        LocalAws(port=0, enforce=False, directory=tmp_path_factory.mktemp("cloud")) as cloud,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)

@@ -12,7 +12,7 @@ import pytest
 from fmops.evaluation.journal import Journal
 from fmops.evaluation.setup import EvaluationSettings
 from fmops.jobs import evaluate
-from local.cloud import Cloud
+from local.aws.server import LocalAws
 from tests.infrastructure.conftest import Assembly
 
 
@@ -32,7 +32,7 @@ def test_the_state_machine_gives_the_job_its_environment(assembly: Assembly) -> 
 
 
 def test_what_was_paid_for_is_kept_in_s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=False) as cloud:
+    with LocalAws(port=0, enforce=False, directory=tmp_path, run_servers=False) as cloud:
         cloud.client("s3").create_bucket(Bucket="lake")
         for name, value in {
             "AWS_ENDPOINT_URL": cloud.endpoint,
@@ -65,7 +65,7 @@ def test_a_refusal_is_an_outcome_and_an_error_fails_the_job(
         )
         return code
 
-    with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=False) as cloud:
+    with LocalAws(port=0, enforce=False, directory=tmp_path, run_servers=False) as cloud:
         cloud.client("ssm").put_parameter(Name="guardrails", Type="String", Value="{}")
         monkeypatch.setattr(evaluate.boto3, "client", cloud.client)
         monkeypatch.setattr(evaluate, "command", command)

@@ -3,7 +3,7 @@
 import re
 from fnmatch import fnmatchcase
 
-from local.iam.permissions import reviewed
+from local.aws.iam.permissions import reviewed
 from tests.infrastructure.conftest import Assembly
 
 HASH = re.compile(r"[0-9A-F]{8}$")

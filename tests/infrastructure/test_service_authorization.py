@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.api import Context
-from local.iam import needs
+from local.aws.iam import needs
+from local.aws.kernel.api import Context
 from tests.infrastructure.conftest import Assembly
 from tests.infrastructure.service_authorization import UNKNOWN_ACTIONS, actions, fits, resources
 from tests.infrastructure.statements import Statement, allowed

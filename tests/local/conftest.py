@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, enforce=False, directory=directory) as running:
+    with LocalAws(port=0, enforce=False, directory=directory) as running:
         yield running

@@ -30,8 +30,9 @@ from checks.bench.drift_world import World
 from fmops.analysis import run as embedded
 from fmops.analysis.lake import DirectoryLake
 from fmops.analysis.result import WindowResult
-from local.cloud import Cloud
-from local.deploy import deploy
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.run.deploy import deploy
 from settings import Settings
 from stacks.analysis import Analysis
 from tests.analysis.traffic import START, day, fill, usual_days
@@ -105,7 +106,7 @@ def _stack(directory: Path) -> Path:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     directory = tmp_path_factory.mktemp("analysis")
     assembly = _stack(directory)
-    with Cloud(port=0, enforce=True, directory=directory) as cloud:
+    with LocalAws(port=0, enforce=True, directory=directory) as cloud:
         outputs = deploy(cloud, assembly).outputs
         bucket = outputs["Around"]["Bucket"]
         _fill(DirectoryLake(directory / "lake"), cloud, bucket)

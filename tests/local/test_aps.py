@@ -14,8 +14,9 @@ import urllib3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
-from local.cloud import Cloud
-from local.services.aps import decode_write_request
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.aws.services.aps import decode_write_request
 
 
 def field(number: int, body: bytes) -> bytes:
@@ -61,7 +62,9 @@ def test_without_a_prometheus_samples_are_kept_and_promql_is_not_answered(cloud:
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="needs Prometheus: apt-get install prometheus")
 @pytest.mark.rehearsal
 def test_with_a_prometheus_it_answers_queries(tmp_path: Path) -> None:
-    with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=True, prometheus_port=23590) as cloud:
+    with LocalAws(
+        port=0, enforce=False, directory=tmp_path, run_servers=True, prometheus_port=23590
+    ) as cloud:
         workspace = cloud.client("amp").create_workspace(alias="w")["workspaceId"]
         base = f"{cloud.endpoint}/workspaces/{workspace}/api/v1"
         answer = json.loads(call(cloud, "GET", f"{base}/query?query=1%2B1").data)

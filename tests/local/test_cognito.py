@@ -12,7 +12,7 @@ import pyotp
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 PASSWORD = "Correct-horse-9"
 TRIGGER = """

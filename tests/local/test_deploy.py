@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
-from local.cloud import Cloud
-from local.cloudformation.provisioner import install
-from local.containers import UnresolvedError, read_services
-from local.deploy import DeployError, Deployment, _create_stack, deploy, synthesize
-from local.standin_list import reasons
-from local.up import ALL_OPTIONS
-from local.web_functions import read_web_functions
+from local.aws.cloudformation.provisioner import install
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.run.containers import UnresolvedError, read_services
+from local.run.deploy import DeployError, Deployment, _create_stack, deploy, synthesize
+from local.run.standins import reasons
+from local.run.up import ALL_OPTIONS
+from local.run.web_functions import read_web_functions
 
 pytestmark = pytest.mark.rehearsal
 PROFILES = ("dev", "prod", "serverless", "everything", "enclosed")
@@ -46,7 +47,7 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module", params=PROFILES)
 def deployed(request: pytest.FixtureRequest, assemblies: dict[str, Path]) -> Iterator[Deployed]:
     assembly = assemblies[request.param]
-    with Cloud(port=0, directory=assembly.parent) as cloud:
+    with LocalAws(port=0, directory=assembly.parent) as cloud:
         yield Deployed(cloud, deploy(cloud, assembly), assembly)
 
 

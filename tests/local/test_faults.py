@@ -20,7 +20,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 Install = Callable[..., None]
 ONCE = {"total_max_attempts": 1}
@@ -203,7 +203,7 @@ def test_a_cut_stream_ends_after_its_first_events(cloud: Cloud, install: Install
 
 
 def test_of_a_partial_batch_every_second_record_is_taken(cloud: Cloud, install: Install, stream: Any) -> None:
-    from local.services.firehose import DeliveryStreams
+    from local.aws.services.firehose import DeliveryStreams
 
     install({"service": "firehose", "operation": "PutRecordBatch", "kind": "partial"})
     answer = put(stream, 5)

@@ -14,8 +14,9 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from local.cloud import Cloud
-from local.services.firehose import DeliveryStream, DeliveryStreams, object_key
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.aws.services.firehose import DeliveryStream, DeliveryStreams, object_key
 
 MOMENT = datetime(2026, 3, 4, 23, 6, 7, tzinfo=UTC)
 
@@ -71,7 +72,7 @@ def test_a_full_buffer_is_delivered_without_being_asked(cloud: Cloud) -> None:
 
 
 def test_an_old_buffer_is_delivered_without_being_asked(tmp_path: Path) -> None:
-    with Cloud(port=0, enforce=False, directory=tmp_path, deliver_within=0.1) as cloud:
+    with LocalAws(port=0, enforce=False, directory=tmp_path, deliver_within=0.1) as cloud:
         make_stream(
             cloud,
             "by-age",
@@ -101,7 +102,7 @@ def test_what_s3_refuses_is_kept_and_delivered_later(cloud: Cloud, caplog: pytes
 
 
 def test_stopping_delivers_what_is_buffered(tmp_path: Path) -> None:
-    cloud = Cloud(port=0, enforce=False, directory=tmp_path).start()
+    cloud = LocalAws(port=0, enforce=False, directory=tmp_path).start()
     make_stream(cloud, "last-words")
     put(cloud, "last-words", b"bye")
     state = cloud.state(DeliveryStreams)

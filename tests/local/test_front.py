@@ -11,9 +11,10 @@ import urllib3
 from botocore.credentials import ContainerProvider
 from botocore.exceptions import ClientError, EventStreamError
 
-from local.api import ServiceError
-from local.cloud import Cloud, PortInUseError, check_port
-from local.services import bedrock_runtime
+from local.aws.kernel.api import ServiceError
+from local.aws.kernel.cloud import Cloud
+from local.aws.kernel.ports import PortInUseError, check_port
+from local.aws.services.bedrock import inference as bedrock_runtime
 
 MODEL = "amazon.nova-micro-v1:0"
 QUESTION: dict[str, Any] = {"modelId": MODEL, "messages": [{"role": "user", "content": [{"text": "hello"}]}]}

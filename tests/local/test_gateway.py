@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from local import gateway
-from local.cloud import Cloud
-from local.processes import ProcessError
-from local.runner import Runner
-from local.services.sagemaker import MlflowApps
+from local.aws.server import LocalAws
+from local.aws.services.sagemaker.mlflow import MlflowApps
+from local.processes.process import ProcessError
+from local.run import gateway
+from local.run.runner import Runner
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 MLFLOW_PORT, GATEWAY_PORT = 23594, 23599
@@ -22,7 +22,7 @@ MLFLOW_PORT, GATEWAY_PORT = 23594, 23599
 def test_a_prompt_is_tried_on_mlflows_own_page(browser: Any, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
-    with Cloud(
+    with LocalAws(
         port=0,
         enforce=False,
         directory=tmp_path,
@@ -62,7 +62,7 @@ def test_a_prompt_is_tried_on_mlflows_own_page(browser: Any, tmp_path: Path) -> 
 
 
 def test_the_models_are_those_of_the_deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = Runner(Cloud(directory=tmp_path))
+    runner = Runner(LocalAws(directory=tmp_path))
     environment = {"FMOPS_MODEL_ID": "a", "FMOPS_PLAYGROUND_MODELS": '["b", "a"]'}
     monkeypatch.setattr(runner, "environments", lambda: [{"PORT": "1"}, environment])
     assert gateway.models(runner) == ["a", "b"]

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import Cloud
-from local.iam.evaluator import PolicyError, evaluate, holds, parse
-from local.iam.permissions import Grant, Permissions, Reviewed, compare, label, reviewed
+from local.aws.iam.evaluator import PolicyError, evaluate, holds, parse
+from local.aws.iam.permissions import Grant, Permissions, Reviewed, compare, label, reviewed
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 
 BUCKET = "arn:aws:s3:::lake/interactions/2026/x.gz"
 
@@ -105,7 +106,7 @@ def test_what_is_not_known_is_an_error(statement: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One that enforces."""
-    with Cloud(port=0, directory=tmp_path_factory.mktemp("cloud")) as running:
+    with LocalAws(port=0, directory=tmp_path_factory.mktemp("cloud")) as running:
         yield running
 
 
@@ -226,7 +227,7 @@ def test_a_condition_on_the_namespace_is_evaluated(cloud: Cloud) -> None:
 
 def test_an_operation_without_a_rule_is_not_guessed(cloud: Cloud) -> None:
     client = Role(cloud, "curious", allow("*")).client("sqs")
-    with pytest.raises(ClientError, match=r"no rule in local/iam/needs\.py"):
+    with pytest.raises(ClientError, match=r"no rule in local/aws/iam/needs\.py"):
         client.list_queues()
 
 
@@ -240,7 +241,7 @@ def test_the_report_compares_both_ways() -> None:
 
 
 def test_every_reviewed_grant_has_a_reason() -> None:
-    listed = reviewed(Path("local/iam/unused.yaml"))
+    listed = reviewed(Path("local/aws/iam/unused.yaml"))
     reasons = [
         *listed.everywhere.values(),
         *(each for role in listed.roles.values() for each in role.values()),

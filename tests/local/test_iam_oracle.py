@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.iam.access_control import IAMPolicy, PermissionResult
 
-from local.iam.evaluator import evaluate, parse
+from local.aws.iam.evaluator import evaluate, parse
 
 SERVICES = ("s3", "kms", "logs")
 VERBS = ("GetObject", "GetItem", "PutObject", "Put", "Decrypt")

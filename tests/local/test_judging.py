@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from local.services import judging
-from local.services.bedrock_runtime import aggregate
-from local.services.responder import respond
-from local.services.responder_script import script
+from local.aws.services.bedrock import judging
+from local.aws.services.bedrock.inference import aggregate
+from local.aws.services.bedrock.responder import respond
+from local.aws.services.bedrock.responder_script import script
 
 DOCUMENT = (
     '[{"id": "d", "title": "Theft", "text": "Cash is covered up to 500.00. The deductible for theft is 150.00. '

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 CODE = """
 import os, time, boto3

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import Cloud
-from local.processes import Process, base_environment, on_loopback
+from local.aws.server import LocalAws
+from local.processes.process import Process, base_environment, on_loopback
 
 LISTEN = "0A"
 LISTENERS = {"ThreadingHTTPServer", "HTTPServer", "make_server", "create_server"}
@@ -35,7 +35,7 @@ linux = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Lin
 
 @linux
 def test_the_local_aws_listens_on_loopback(tmp_path: Path) -> None:
-    with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=False):
+    with LocalAws(port=0, enforce=False, directory=tmp_path, run_servers=False):
         found = listening(os.getpid())
         assert found
         assert set(found) <= LOOPBACK

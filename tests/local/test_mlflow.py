@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from local.cloud import Cloud
-from local.up import use_as_environment
+from local.aws.server import LocalAws
+from local.run.up import use_as_environment
 
 pytestmark = pytest.mark.rehearsal
 
@@ -24,7 +24,7 @@ def test_runs_and_artifacts_through_the_apps_arn(tmp_path: Path, monkeypatch: py
     ):
         monkeypatch.setenv(name, "put back after the test")
     monkeypatch.setenv("SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT", "put back after the test")
-    with Cloud(port=0, enforce=False, directory=tmp_path, run_servers=True, mlflow_port=23591) as cloud:
+    with LocalAws(port=0, enforce=False, directory=tmp_path, run_servers=True, mlflow_port=23591) as cloud:
         cloud.client("s3").create_bucket(Bucket="artifacts-test")
         role = cloud.client("iam").create_role(RoleName="mlflow", AssumeRolePolicyDocument="{}")["Role"][
             "Arn"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import Cloud
-from local.services import bedrock_runtime
+from local.aws.kernel.cloud import Cloud
+from local.aws.services.bedrock import inference as bedrock_runtime
 
 MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 MODEL = "amazon.nova-micro-v1:0"
 DELTAS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import Process, ProcessError, base_environment
+from local.processes.process import Process, ProcessError, base_environment
 
 FAMILY = """
 import subprocess, sys, time

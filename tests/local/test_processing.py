@@ -20,9 +20,10 @@ from aws_cdk import aws_logs as logs
 from constructs.data_lifetime import DataLifetime
 from constructs.processing_job import LOG_GROUP, ProcessingJob
 
-from local.cloud import Cloud
-from local.deploy import deploy
-from local.services.scheduler import fire
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.aws.services.scheduler import fire
+from local.run.deploy import deploy
 
 pytestmark = pytest.mark.rehearsal
 ROOT = Path(__file__).parents[2]
@@ -90,7 +91,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     )
     CfnOutput(stack, "Machine", value=job.state_machine.state_machine_arn)
     app.synth()
-    with Cloud(port=0, enforce=False, directory=directory) as cloud:
+    with LocalAws(port=0, enforce=False, directory=directory) as cloud:
         outputs = deploy(cloud, directory / "cdk.out").outputs["Jobs"]
         yield Deployed(cloud, outputs["Machine"])
 

@@ -12,7 +12,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from local.proxies import bypass
+from local.run.proxies import bypass
 
 NOBODY = "127.0.0.1:9"
 

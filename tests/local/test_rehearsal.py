@@ -10,10 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 from rich.console import Console
 
-from local.cloud import Cloud
-from local.containers import read_services
-from local.deploy import deploy, synthesize
-from local.up import Options, report_permissions
+from local.aws.server import LocalAws
+from local.run.containers import read_services
+from local.run.deploy import deploy, synthesize
+from local.run.up import Options, report_permissions
 
 pytestmark = pytest.mark.rehearsal
 LACKING, NEEDLESS = "firehose:PutRecordBatch", "dynamodb:DeleteTable"
@@ -34,7 +34,7 @@ def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_both_are_named_with_role_action_resource_and_caller(changed: Path, tmp_path: Path) -> None:
-    with Cloud(port=0, directory=tmp_path) as cloud:
+    with LocalAws(port=0, directory=tmp_path) as cloud:
         deployment = deploy(cloud, changed)
         (containers,) = read_services(cloud, tmp_path / "volumes")
         credentials = cloud.container_credentials[containers[1].credentials_token]
@@ -58,5 +58,5 @@ def test_both_are_named_with_role_action_resource_and_caller(changed: Path, tmp_
 
 def test_what_the_role_may_do_is_not_complained_of(tmp_path: Path) -> None:
     """The same report, of a cloud in which nobody did or may do anything, holds."""
-    with Cloud(port=0, directory=tmp_path) as cloud:
+    with LocalAws(port=0, directory=tmp_path) as cloud:
         assert report_permissions(cloud, Options(rehearse=True), Console(file=io.StringIO()))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
 
 
 @pytest.fixture

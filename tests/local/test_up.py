@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from local import folder
-from local.cloud import PortInUseError, check_ports
-from local.folder import FOLDERS, FolderError, explained, held
-from local.up import Options, up
+from local.aws.kernel.ports import PortInUseError, check_ports
+from local.run import folder
+from local.run.folder import FOLDERS, FolderError, explained, held
+from local.run.up import Options, up
 
 ROOT = Path(__file__).parents[2]
 Usage = namedtuple("Usage", "total used free")
@@ -29,7 +29,7 @@ Usage = namedtuple("Usage", "total used free")
 HOLD = """
 import sys, time
 from pathlib import Path
-from local.folder import held
+from local.run.folder import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
@@ -37,7 +37,7 @@ with held(Path(sys.argv[1])):
 FAMILY = """
 import sys, time
 from pathlib import Path
-from local.processes import Process, base_environment
+from local.processes.process import Process, base_environment
 deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
 children = []
 for number, program in enumerate([deaf, "import time; print('on', flush=True); time.sleep(600)"]):
@@ -132,7 +132,7 @@ def test_a_disk_that_fills_up_is_a_sentence(tmp_path: Path, monkeypatch: pytest.
             file.write("x")
         return 0
 
-    monkeypatch.setattr("local.up._held", fill)
+    monkeypatch.setattr("local.run.up._held", fill)
     assert "is full, whatever else failed: free at least 500 MiB" in told(Options(directory=tmp_path))
 
 
@@ -189,7 +189,7 @@ def test_the_processes_of_a_run_that_is_killed_end_with_it(tmp_path: Path) -> No
     assert not any(map(alive, children))
 
 
-@pytest.mark.parametrize("module", ["local.up", "rich.console", "local.iam.permissions"])
+@pytest.mark.parametrize("module", ["local.run.up", "rich.console", "local.aws.iam.permissions"])
 def test_ctrl_c_in_the_first_second_is_no_traceback(tmp_path: Path, module: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, module, str(tmp_path)],

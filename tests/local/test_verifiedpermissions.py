@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from moto.cognitoidp.models import cognitoidp_backends
 
-from local.cloud import ACCOUNT, Cloud
+from local.aws.kernel.cloud import ACCOUNT, Cloud
 
 POLICIES = Path("policies")
 SESSION = {"mfa": True, "suspended": False, "channel": "web", "signInAge": 60}

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from local.cloud import Cloud
-from local.runner import Runner
+from local.aws.kernel.cloud import Cloud
+from local.run.runner import Runner
 from tests.local.test_deploy import make_stack
 
 PORT = 23710

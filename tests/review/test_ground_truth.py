@@ -32,8 +32,9 @@ from fmops.review.labels import Reviewed, State
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import Label, ReviewTask
 from fmops.review.outcome import case, quality
-from local.cloud import Cloud
-from local.services.labeling import LabelingJobs
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.aws.services.sagemaker.labeling import LabelingJobs
 
 Make = Callable[..., ReviewTask]
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ DOCUMENTS = {"motor-collision": ("Collisions", "Collisions are covered.")}
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
+    with LocalAws(port=0, enforce=False, directory=directory, run_servers=False) as running:
         running.client("s3").create_bucket(Bucket="lake")
         yield running
 

@@ -18,7 +18,8 @@ from fmops.jobs import review as job
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import Label
 from fmops.turn import turn
-from local.cloud import Cloud
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
 
 DAY = datetime.now(UTC).date() - timedelta(days=5)
 NEXT = DAY + timedelta(days=1)
@@ -27,7 +28,7 @@ NEXT = DAY + timedelta(days=1)
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
-    with Cloud(port=0, enforce=False, directory=directory, run_servers=False) as running:
+    with LocalAws(port=0, enforce=False, directory=directory, run_servers=False) as running:
         yield running
 
 

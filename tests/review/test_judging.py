@@ -234,10 +234,10 @@ def test_the_job_judges_through_bedrock_and_keeps_no_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from fmops.jobs import review as job
-    from local.cloud import Cloud
+    from local.aws.server import LocalAws
 
     caplog.set_level(logging.INFO)
-    with Cloud(port=0, enforce=False, directory=tmp_path / "cloud", run_servers=False) as cloud:
+    with LocalAws(port=0, enforce=False, directory=tmp_path / "cloud", run_servers=False) as cloud:
         s3 = cloud.client("s3")
         s3.create_bucket(Bucket="lake")
         monkeypatch.setattr(

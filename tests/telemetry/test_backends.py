@@ -17,10 +17,11 @@ import pytest
 import urllib3
 
 from fmops.agent import PROMPT
-from local.cloud import Cloud
-from local.processes import Process, base_environment
-from local.services.aps import Metrics
-from local.services.xray import Traces
+from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.aws.services.aps import Metrics
+from local.aws.services.xray.segments import Traces
+from local.processes.process import Process, base_environment
 from observability.collector.template import Option, compose
 from tests.telemetry.emitting import CALLER, SECRETS
 
@@ -43,7 +44,7 @@ class Arrived:
 @pytest.fixture(scope="module", params=[(), ("transaction-search",)], ids=["segments", "otlp"])
 def arrived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Arrived:
     directory = tmp_path_factory.mktemp("telemetry")
-    with Cloud(
+    with LocalAws(
         port=0, enforce=False, directory=directory, run_servers=REAL, prometheus_port=PROMETHEUS_PORT
     ) as cloud:
         if request.param:

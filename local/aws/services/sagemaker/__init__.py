@@ -1,0 +1,1 @@
+"""Amazon SageMaker: the MLflow App, Processing and Ground Truth."""

@@ -1,0 +1,1 @@
+"""Amazon Verified Permissions on the Cedar engine."""

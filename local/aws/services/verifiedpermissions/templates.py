@@ -1,0 +1,108 @@
+"""Verified Permissions' policy templates, which grants to one person are made from, and aliases of policy stores."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from local.aws.kernel.api import Context, Params, ServiceError, operation, validation_error
+from local.aws.services.verifiedpermissions.stores import (
+    SERVICE,
+    PolicyStore,
+    PolicyStores,
+    Template,
+    check_name,
+    check_statement,
+    find_store,
+    find_template,
+    new_id,
+)
+
+ALIAS_PREFIX = "policy-store-alias/"
+
+
+@operation(SERVICE, "CreatePolicyTemplate")
+def create_policy_template(params: Params, context: Context) -> Params:
+    store = find_store(params, context)
+    check_name(params.get("name"), store.templates.values())
+    check_statement(store, params["statement"], "templates")
+    template = Template(
+        new_id(), params["statement"], params.get("name"), params.get("description"), datetime.now(UTC)
+    )
+    store.templates[template.template_id] = template
+    store.forget("policy_set")
+    return _summary(store, template)
+
+
+@operation(SERVICE, "GetPolicyTemplate")
+def get_policy_template(params: Params, context: Context) -> Params:
+    store = find_store(params, context)
+    template = find_template(store, params["policyTemplateId"])
+    return {**_summary(store, template), "statement": template.statement, "description": template.description}
+
+
+@operation(SERVICE, "ListPolicyTemplates")
+def list_policy_templates(params: Params, context: Context) -> Params:
+    store = find_store(params, context)
+    return {
+        "policyTemplates": [
+            {**_summary(store, template), "description": template.description}
+            for template in store.templates.values()
+        ]
+    }
+
+
+@operation(SERVICE, "DeletePolicyTemplate")
+def delete_policy_template(params: Params, context: Context) -> Params:
+    """The policies that are linked to it go with it."""
+    store = find_store(params, context)
+    template_id = find_template(store, params["policyTemplateId"]).template_id
+    del store.templates[template_id]
+    store.policies = {
+        key: policy for key, policy in store.policies.items() if policy.template_id != template_id
+    }
+    store.forget("policy_set")
+    return {}
+
+
+def _summary(store: PolicyStore, template: Template) -> Params:
+    return {
+        "policyStoreId": store.policy_store_id,
+        "policyTemplateId": template.template_id,
+        "name": template.name,
+        "createdDate": template.created,
+        "lastUpdatedDate": template.created,
+    }
+
+
+@operation(SERVICE, "CreatePolicyStoreAlias")
+def create_policy_store_alias(params: Params, context: Context) -> Params:
+    name, store = params["aliasName"], find_store(params, context)
+    aliases = context.state(PolicyStores).aliases
+    if not name.startswith(ALIAS_PREFIX):
+        raise validation_error(f"The alias name must be prefixed with {ALIAS_PREFIX}")
+    if aliases.setdefault(name, store.policy_store_id) != store.policy_store_id:
+        raise ServiceError("ConflictException", f"The alias {name} is of another policy store", resources=[])
+    return _alias(name, store, context)
+
+
+@operation(SERVICE, "GetPolicyStoreAlias")
+def get_policy_store_alias(params: Params, context: Context) -> Params:
+    name = params["aliasName"]
+    store = find_store({"policyStoreId": name}, context)
+    return {**_alias(name, store, context), "state": "Active"}
+
+
+@operation(SERVICE, "DeletePolicyStoreAlias")
+def delete_policy_store_alias(params: Params, context: Context) -> Params:
+    context.state(PolicyStores).aliases.pop(params["aliasName"], None)
+    return {}
+
+
+def _alias(name: str, store: PolicyStore, context: Context) -> Params:
+    arn = context.arn(SERVICE, name, region="")
+    return {
+        "aliasName": name,
+        "policyStoreId": store.policy_store_id,
+        "aliasArn": arn,
+        "createdAt": datetime.now(UTC),
+    }

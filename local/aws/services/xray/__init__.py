@@ -1,0 +1,1 @@
+"""AWS X-Ray: segments, and spans of OpenTelemetry."""
