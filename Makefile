@@ -116,7 +116,7 @@ REGIONS := us-east-1 us-east-2 us-west-2 ca-central-1 eu-west-1 eu-west-2 eu-cen
 
 # Its output is shown after the run's: what runs beside it has idle processors, and waits.
 CHECK_TEMPLATES = rm -rf build/rehearse; \
-  CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile="$$PROFILE" -c profiles=local/all_options.json -c nag=true; \
+  CDK_OUTDIR=build/rehearse $(BIN)/python app.py -c profile="$$PROFILE" -c profiles=local/run/all_options.json -c nag=true; \
   echo "✓ cdk-nag: nothing that is not acknowledged"; \
   regions="$$($(BIN)/python -m stacks.availability build/rehearse $(REGIONS))"; \
   $(BIN)/cfn-lint build/rehearse/*.template.json --ignore-checks W --regions $$regions; \
@@ -205,10 +205,11 @@ faults: setup ## Let services fail in every way of checks/faults/scenarios.yaml 
 	@$(BIN)/python -W ignore -m checks.faults $(if $(ONLY),$(call quoted,ONLY))
 
 .PHONY: lint
-lint: setup ## Check format, lint, types and licences
+lint: setup ## Check format, lint, types, the direction of imports, and licences
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --cache-dir build/import-linter
 	@$(BIN)/python -m checks.supply.licences
 
 .PHONY: sbom

@@ -63,7 +63,7 @@ def load(context: Mapping[str, Any]) -> Settings:
         raise SettingsError(
             f"The profile '{name}' is not in the context 'fmops' of cdk.json: use {_or(sorted(profiles))}."
         )
-    values = {**profiles[name], "profile": name}
+    values = {**_extended(profiles, name), "profile": name}
     values["assistant"] = {**values.get("assistant", {}), **_port_overrides(context)}
     if context.get("sign_in") == "password":
         # For a rehearsal, whose users are the demo's: nothing else of a profile is changed for it.
@@ -102,6 +102,30 @@ def _profiles_of(file: Path) -> dict[str, Any]:
     if not isinstance(profiles, dict):
         raise SettingsError(f"The file {file} must hold an object with a profile under each name.")
     return profiles
+
+
+def _extended(profiles: Mapping[str, Any], name: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return a profile laid over the one that it extends: sections are merged, other values and lists replaced."""
+    own = dict(profiles[name])
+    base = own.pop("extends", None)
+    if base is None:
+        return own
+    known = isinstance(base, str) and base in profiles
+    if not known or base in (name, *below):
+        others = sorted(profiles.keys() - {name, *below})
+        why = "is not a profile" if not known else "extends this one"
+        raise SettingsError(f"fmops.{name}.extends is {json.dumps(base)}, which {why}: use {_or(others)}.")
+    return _merged(_extended(profiles, base, (name, *below)), own)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(base[key], value)
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+        else value
+        for key, value in over.items()
+    }
+    return {**base, **both}
 
 
 def _port_overrides(context: Mapping[str, Any]) -> dict[str, Any]:

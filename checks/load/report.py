@@ -24,8 +24,8 @@ def show(report: Report, console: Console) -> None:
     console.print(table)
     held = report.saturates_at("slow")
     console.print(
-        f"One task holds about {held.users} turns at once of a slow model ({held.rate:.1f} answers/s);"
-        f" scale out at {max(1, round(SOAK_SHARE * held.users))} turns under way."
+        f"One task holds about {held.in_flight:.0f} turns at once of a slow model ({held.rate:.1f} answers/s);"
+        f" scale out at {max(1, round(SOAK_SHARE * held.in_flight))} turns under way."
     )
     if report.recovery_seconds is not None:
         console.print(f"Recovered {report.recovery_seconds:.1f} s after the overload.")

@@ -57,6 +57,12 @@ class Stage:
         return float(self.measured["requests_per_second"])
 
     @property
+    def in_flight(self) -> float:
+        """Turns under way at once, by Little's law: answers a second times the seconds that one takes (median)."""
+        medians = [kind["p50"] for kind in self.measured["answers"].values() if kind]
+        return self.rate * fmean(medians) if medians else 0.0
+
+    @property
     def refused(self) -> int:
         return sum(count for name, count in self.measured["outcomes"].items() if name in ("429", "503"))
 
@@ -107,6 +113,8 @@ class Report:
                 yield f"{at}: health took {slowest:.0f} ms (p99), more than {LONGEST_HEALTH_MS:.0f}"
         if self.recovery_seconds is not None and self.recovery_seconds > RECOVERY_SECONDS:
             yield f"recovery took {self.recovery_seconds:.1f} s, more than {RECOVERY_SECONDS:.0f}"
+        if self.soak and self.soak.refused:
+            yield f"the soak was refused {self.soak.refused} times, though it asks for less than one task holds"
         if self.soak and (growth := slope(self.soak.measured["memory"])) and growth.low > 0:
             yield f"memory grows by {growth.estimate:.2f} MiB a minute [{growth.low:.2f}, {growth.high:.2f}]"
 
@@ -151,7 +159,7 @@ def measure(running: Deployed, users: Sequence[int], seconds: float, soak: float
     report.stages.append(_stage(running, "overload", SLOW, OVERLOAD * held.users, seconds, console))
     report.recovery_seconds = _recovery(running, report.of("slow")[0], console)
     if soak:
-        report.soak = _stage(running, "soak", SLOW, max(1, round(SOAK_SHARE * held.users)), soak, console)
+        report.soak = _stage(running, "soak", SLOW, max(1, round(SOAK_SHARE * held.in_flight)), soak, console)
     return report
 
 
@@ -205,6 +213,6 @@ def as_json(report: Report) -> dict[str, Any]:
         "stages": stages,
         "recovery_seconds": report.recovery_seconds,
         "memory_mib_per_minute": asdict(growth) if growth else None,
-        "one_task_holds": {"users_at_once": held.users, "answers_per_second": held.rate},
+        "one_task_holds": {"turns_at_once": round(held.in_flight), "answers_per_second": held.rate},
         "missed": report.missed(),
     }

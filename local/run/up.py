@@ -299,11 +299,13 @@ def _report_stand_ins(deployment: Deployment, console: Console) -> None:
     report = deployment.report
     console.print(
         f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins "
-        f"[dim](local/standins.yaml has the reasons; not applied: {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
+        f"[dim](local/run/standins.yaml has the reasons; not applied: {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
         highlight=False,
     )
     if unknown := unreviewed(report.stand_in_types):
-        raise DeployError(f"stand-ins without a reviewed reason in local/standins.yaml: {', '.join(unknown)}")
+        raise DeployError(
+            f"stand-ins without a reviewed reason in local/run/standins.yaml: {', '.join(unknown)}"
+        )
 
 
 def report_permissions(cloud: LocalAws, options: Options, console: Console) -> bool:

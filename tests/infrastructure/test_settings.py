@@ -205,3 +205,33 @@ def test_context_of_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("CDK_CONTEXT_JSON", '{"profile": "dev", "port": "1"}')
     values = settings.read_context(["-c", "profile=prod"])
     assert (values["profile"], values["port"]) == ("prod", "1")
+
+
+def test_a_profile_is_laid_over_the_one_that_it_extends() -> None:
+    profiles = {
+        "base": {"prefix": "acme", "review": {"budget": 15, "judged": 0}, "extends": "root"},
+        "root": {"log_retention_days": 7},
+        "over": {"extends": "base", "review": {"budget": 16}},
+    }
+    loaded = settings.load({"fmops": profiles, "profile": "over"})
+    assert (loaded.profile, loaded.prefix, loaded.log_retention_days) == ("over", "acme", 7)
+    assert (loaded.review.budget, loaded.review.judged) == (16, 0)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "sentence"),
+    [
+        ({"a": {"extends": "c"}, "b": {}}, 'fmops.a.extends is "c", which is not a profile: use b.'),
+        ({"a": {"extends": "a"}, "b": {}}, 'fmops.a.extends is "a", which extends this one: use b.'),
+        (
+            {"a": {"extends": "b"}, "b": {"extends": "a"}, "c": {}},
+            'fmops.b.extends is "a", which extends this one: use c.',
+        ),
+        ({"a": {"extends": ["b"]}, "b": {}}, 'fmops.a.extends is ["b"], which is not a profile: use b.'),
+        ({"a": {"extends": 1}, "b": {}}, "fmops.a.extends is 1, which is not a profile: use b."),
+    ],
+)
+def test_what_a_profile_cannot_extend_is_named(profiles: dict[str, dict[str, object]], sentence: str) -> None:
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.load({"fmops": profiles, "profile": "a"})
+    assert str(refused.value) == sentence

@@ -19,6 +19,7 @@ def stage(
         "outcomes": {"answered": 100, **outcomes},
         "health_ms": {"p99": health},
         "memory": [],
+        "answers": {"whole": {"p50": 2.0}, "streamed": {"p50": 4.0}},
     }
     return Stage(name, SLOW if name == "slow" else CANNED, measured, lost, 0)
 
@@ -46,6 +47,15 @@ def test_what_did_not_hold_is_named_with_its_stage(bad: Stage, word: str) -> Non
     (sentence,) = Report([bad]).missed()
     assert sentence.startswith("slow model, 4 users: ")
     assert word in sentence
+
+
+def test_turns_under_way_are_answers_a_second_times_their_seconds() -> None:
+    assert stage(64, 10.0).in_flight == 30
+
+
+def test_a_soak_below_what_one_task_holds_must_not_be_refused() -> None:
+    (sentence,) = Report([stage(4, 1.0)], soak=stage(30, 7.0, name="soak", **{"503": 7})).missed()
+    assert "refused 7 times" in sentence
 
 
 def test_a_slow_recovery_is_named() -> None:
