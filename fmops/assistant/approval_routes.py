@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from fmops.assistant.approvals import AlreadyDecidedError, Approvals, NotPermittedError, NotThereError
+from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
 from fmops.conversation.wire import ApprovalRequest, error
 
@@ -27,18 +27,3 @@ def add_approval_routes(app: FastAPI, approvals: Approvals) -> None:
     async def decide(approval_id: str, body: ApprovalRequest, principal: Caller) -> dict[str, Any]:
         decided = await approvals.decide(approval_id, principal, approve=body.decision == "approve")
         return decided.shown()
-
-    @app.exception_handler(NotThereError)
-    async def not_there(_: Request, __: NotThereError) -> JSONResponse:
-        message = "There is no such approval, or it is not yours to see."
-        return JSONResponse(error(message, "invalid_request_error", code="approval_not_found"), 404)
-
-    @app.exception_handler(NotPermittedError)
-    async def not_permitted(_: Request, __: NotPermittedError) -> JSONResponse:
-        message = "You may not decide this: ask somebody who may."
-        return JSONResponse(error(message, "permission_error", code="approval_not_permitted"), 403)
-
-    @app.exception_handler(AlreadyDecidedError)
-    async def decided_before(_: Request, __: AlreadyDecidedError) -> JSONResponse:
-        message = "This has been decided, or is being decided at this moment."
-        return JSONResponse(error(message, "conflict_error", code="approval_decided"), 409)

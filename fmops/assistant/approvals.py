@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
+from fmops.assistant.route_errors import ApprovalDecidedError, ApprovalNotFoundError, ApprovalNotPermittedError
 from fmops.authorization import ApprovedCall, Authorizer, Decision
 from fmops.conversation.approval_queue import ApprovalTable, WaitingCall
 from fmops.conversation.conversation import Conversation
@@ -12,18 +13,6 @@ from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
 from fmops.toolkit.authorization import ToolResolver
 from fmops.toolkit.context import RequestContext
-
-
-class NotThereError(Exception):
-    """There is no such call for this person."""
-
-
-class NotPermittedError(Exception):
-    """This person may not decide this call."""
-
-
-class AlreadyDecidedError(Exception):
-    """Somebody has decided this call, or is about to."""
 
 
 class Approvals:
@@ -56,30 +45,30 @@ class Approvals:
         ]
 
     def see(self, approval_id: str, principal: Principal) -> WaitingCall:
-        """One call and what became of it. Raises ``NotThereError`` for who neither requested it nor may decide it."""
+        """One call and what became of it. Raises ``ApprovalNotFoundError`` for who neither requested it nor may decide it."""
         call = self._call(approval_id)
         if principal.subject not in (call.requested_by, call.decided_by):
             _, decision = self._judged(call, principal, Interaction())
             if not decision.allowed:
-                raise NotThereError
+                raise ApprovalNotFoundError
         return call
 
     async def decide(self, approval_id: str, principal: Principal, *, approve: bool) -> WaitingCall:
         """Run the call as this person's, or have it refused.
 
-        Raises ``NotThereError``, ``NotPermittedError`` and ``AlreadyDecidedError``.
+        Raises ``ApprovalNotFoundError``, ``ApprovalNotPermittedError`` and ``ApprovalDecidedError``.
         """
         call = await asyncio.to_thread(self._call, approval_id)
         if call.decided_by and principal.subject in (call.requested_by, call.decided_by):
-            raise AlreadyDecidedError
+            raise ApprovalDecidedError
         interaction = self._conversation.begin(principal, approval_id, streamed=False)
         context, decision = await asyncio.to_thread(self._judged, call, principal, interaction)
         if not decision.allowed:
             context.record_decision(decision)
             self._conversation.record(interaction)
-            raise NotPermittedError if call.requested_by == principal.subject else NotThereError
+            raise ApprovalNotPermittedError if call.requested_by == principal.subject else ApprovalNotFoundError
         if not await asyncio.to_thread(self._table.claim, call):
-            raise AlreadyDecidedError
+            raise ApprovalDecidedError
         verdict: Literal["approve", "reject"] = "approve" if approve else "reject"
         pieces = self._conversation.resume(call.thread_id, call.interrupt_id, context, verdict)
         answer = "".join([piece async for piece in pieces])
@@ -96,7 +85,7 @@ class Approvals:
     def _call(self, approval_id: str) -> WaitingCall:
         call = self._table.get(approval_id)
         if call is None:
-            raise NotThereError
+            raise ApprovalNotFoundError
         return call
 
     def _judged(

@@ -13,11 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from fmops.assistant.route_errors import RouteError
 from fmops.assistant.rates import TooManyError
 from fmops.conversation.failures import (
     BUSY,
     INTERNAL,
+    INVALID,
     RETRY_SECONDS,
+    SERVER,
     AnswerFailedError,
     Failure,
     cause_of,
@@ -27,6 +30,8 @@ from fmops.conversation.refusals import BadRequestError, refusal
 from fmops.conversation.wire import error
 from fmops.identity.tokens import AuthenticationError, IdentityUnavailableError
 from fmops.interaction import Interaction
+from fmops.prompts import PromptError
+from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
 
 INTERACTION_HEADER = "x-interaction-id"
 
@@ -88,6 +93,24 @@ def add_error_handlers(app: FastAPI) -> None:
         seconds = failure.seconds
         message = f"That is too much at once: try again in {seconds} seconds."
         return failed(Failure(429, "rate_limit_exceeded", message, kind=BUSY, retry_after=seconds))
+
+    @app.exception_handler(RouteError)
+    async def refused_by_route(_: Request, failure: RouteError) -> JSONResponse:
+        body = error(str(failure), failure.kind, code=failure.code, param=failure.param)
+        return JSONResponse(body, failure.status)
+
+    @app.exception_handler(NoSuchTaskError)
+    async def no_task(_: Request, __: NoSuchTaskError) -> JSONResponse:
+        message = "There is no such task, or it is not yours to review."
+        return JSONResponse(error(message, INVALID, code="review_task_not_found"), 404)
+
+    @app.exception_handler(ReviewUnavailableError)
+    async def no_review(_: Request, failure: ReviewUnavailableError) -> JSONResponse:
+        return JSONResponse(error(str(failure), SERVER, code="review_unavailable"), 503)
+
+    @app.exception_handler(PromptError)
+    async def unusable(_: Request, failure: PromptError) -> JSONResponse:
+        return JSONResponse(error(str(failure), INVALID, code="unusable_prompt", param="template"), 422)
 
     @app.exception_handler(BadRequestError)
     async def refused(_: Request, failure: BadRequestError) -> JSONResponse:

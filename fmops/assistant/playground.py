@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from langchain_core.messages.ai import UsageMetadata
 
 from fmops.agent import CASES, NAME
+from fmops.assistant.route_errors import PlaygroundNotPermittedError, UnknownChoiceError
 from fmops.authorization import Authorizer
 from fmops.conversation.failures import AnswerFailedError
 from fmops.conversation.spending import Purse, Spending
@@ -31,14 +32,6 @@ from fmops.variants.variant import Answer, Variant, Workbench
 ACTION, GROUP = "edit_prompts", "prompt-engineers"
 DRAFT = "draft"
 """The version of a prompt that is being written."""
-
-
-class NotPermittedError(Exception):
-    """The policies do not let this person edit prompts; the message names the action and the remedy."""
-
-
-class UnknownChoiceError(ValueError):
-    """A case or a model that cannot be chosen; the message names what there is."""
 
 
 class Registry(Protocol):
@@ -95,9 +88,9 @@ class Playground:
         return decision.allowed
 
     def admit(self, principal: Principal) -> str:
-        """The person's name, for the registry. Raises ``NotPermittedError``."""
+        """The person's name, for the registry. Raises ``PlaygroundNotPermittedError``."""
         if not self.permits(principal):
-            raise NotPermittedError(
+            raise PlaygroundNotPermittedError(
                 f"You may not use the playground: no policy permits you the action {ACTION}. Ask an administrator for the group {GROUP}."
             )
         return principal.username

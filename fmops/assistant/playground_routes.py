@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +12,9 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.assistant.caller import Caller
-from fmops.assistant.playground import ACTION, DRAFT, NotPermittedError, Playground, Try, UnknownChoiceError
+from fmops.assistant.route_errors import RegistryUnavailableError
+from fmops.assistant.playground import ACTION, DRAFT, Playground, Try
 from fmops.conversation.wire import error
-from fmops.prompts import PromptError
 
 PAGE = Path(__file__).with_name("playground.html")
 LONGEST_PROMPT = 20_000
@@ -47,7 +49,7 @@ class SaveRequest(BaseModel):
 
 
 def engineer(request: Request, principal: Caller) -> str:
-    """The caller's name, when they may edit prompts; ``NotPermittedError`` else."""
+    """The caller's name, when they may edit prompts; ``PlaygroundNotPermittedError`` else."""
     playground: Playground = request.app.state.playground
     return playground.admit(principal)
 
@@ -68,15 +70,10 @@ def add_playground_routes(app: FastAPI, playground: Playground) -> None:
     def permission(principal: Caller) -> dict[str, Any]:
         return {"action": ACTION, "permitted": playground.permits(principal)}
 
-    @app.get("/v1/playground", response_model=None)
-    def choices(_: Admitted) -> dict[str, Any] | JSONResponse:
-        # Imported by the registry anyway, which no other request should wait for.
-        from mlflow.exceptions import MlflowException
-
-        try:
+    @app.get("/v1/playground")
+    def choices(_: Admitted) -> dict[str, Any]:
+        with _registry():
             return playground.choices()
-        except MlflowException as away:
-            return _away(away)
 
     @app.post("/v1/playground/tries")
     async def tried(body: TriesRequest, _: Admitted, principal: Caller) -> dict[str, Any]:
@@ -84,31 +81,21 @@ def add_playground_routes(app: FastAPI, playground: Playground) -> None:
         answers = await playground.answers(body.case_id, variants, principal)
         return {"answers": [each.model_dump(mode="json") for each in answers]}
 
-    @app.post("/v1/playground/versions", status_code=201, response_model=None)
-    def save(body: SaveRequest, by: Admitted) -> dict[str, str] | JSONResponse:
-        from mlflow.exceptions import MlflowException
-
-        try:
+    @app.post("/v1/playground/versions", status_code=201)
+    def save(body: SaveRequest, by: Admitted) -> dict[str, str]:
+        with _registry():
             return {"version": playground.save(body.template, body.message, by).version}
-        except MlflowException as away:
-            return _away(away)
-
-    @app.exception_handler(NotPermittedError)
-    async def not_permitted(_: Request, failure: NotPermittedError) -> JSONResponse:
-        body = error(str(failure), "permission_error", code="playground_not_permitted", param=ACTION)
-        return JSONResponse(body, 403)
-
-    @app.exception_handler(UnknownChoiceError)
-    async def unknown(_: Request, failure: UnknownChoiceError) -> JSONResponse:
-        return JSONResponse(error(str(failure), "invalid_request_error", code="unknown_choice"), 404)
-
-    @app.exception_handler(PromptError)
-    async def unusable(_: Request, failure: PromptError) -> JSONResponse:
-        return JSONResponse(
-            error(str(failure), "invalid_request_error", code="unusable_prompt", param="template"), 422
-        )
 
 
-def _away(failure: Any) -> JSONResponse:
-    message = f"MLflow did not answer ({failure.error_code}): try again, and look at the tracking server."
-    return JSONResponse(error(message, "server_error", code="registry_unavailable"), 503)
+@contextmanager
+def _registry() -> Iterator[None]:
+    """Tell of a tracking server that does not answer."""
+    # Imported by the registry anyway, which no other request should wait for.
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as away:
+        raise RegistryUnavailableError(
+            f"MLflow did not answer ({away.error_code}): try again, and look at the tracking server."
+        ) from away

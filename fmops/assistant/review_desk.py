@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fmops.assistant.route_errors import BlockedTextError, ReviewNotPermittedError
 from fmops.authorization import Authorizer
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.identity.tokens import Principal, Pseudonyms
@@ -22,23 +23,6 @@ from fmops.toolkit.knowledge import KnowledgeDocument
 REVIEW, ADJUDICATE = "review_interactions", "adjudicate_reviews"
 NOT_READABLE = "You may not read this document."
 GONE = "The knowledge base no longer has this document."
-
-
-class NotAReviewerError(Exception):
-    """The policies do not let this person review."""
-
-
-class BlockedTextError(Exception):
-    """Guardrails do not let a reviewer's text through."""
-
-
-@dataclass(frozen=True)
-class Reviewer:
-    """Somebody who may review, and whether they may settle disagreements."""
-
-    pseudonym: str
-    adjudicates: bool
-    context: RequestContext
 
 
 class ReviewDesk:
@@ -66,12 +50,12 @@ class ReviewDesk:
         self._pseudonyms = pseudonyms
 
     def admit(self, principal: Principal) -> Reviewer:
-        """Raises ``NotAReviewerError``."""
+        """Raises ``ReviewNotPermittedError``."""
         context = RequestContext(principal, Interaction())
         requests = [self._resolver.review(action, context) for action in (REVIEW, ADJUDICATE)]
         review, adjudicate = self._authorizer.decide(principal.token, requests)
         if not review.allowed:
-            raise NotAReviewerError
+            raise ReviewNotPermittedError
         return Reviewer(self._pseudonyms.user(principal.subject), adjudicate.allowed, context)
 
     def queue(self, reviewer: Reviewer) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fmops.assistant.caller import Caller
-from fmops.assistant.review_desk import BlockedTextError, NotAReviewerError, ReviewDesk, Reviewer
+from fmops.assistant.review_desk import ReviewDesk, Reviewer
 from fmops.conversation.wire import error
 from fmops.evaluation.cases import Criterion
-from fmops.review.backend import NoSuchTaskError, ReviewUnavailableError
 from fmops.review.model import LONGEST_ANSWER, Verdict, check
 
 PAGE = Path(__file__).with_name("review.html")
@@ -36,7 +35,7 @@ class LabelRequest(BaseModel):
 
 
 def reviewer(request: Request, principal: Caller) -> Reviewer:
-    """The caller, when they may review; ``NotAReviewerError`` else."""
+    """The caller, when they may review; ``ReviewNotPermittedError`` else."""
     desk: ReviewDesk = request.app.state.review_desk
     return desk.admit(principal)
 
@@ -65,22 +64,3 @@ def add_review_routes(app: FastAPI, desk: ReviewDesk) -> None:
     async def label(task_id: str, body: LabelRequest, admitted: Admitted) -> dict[str, Any]:
         reviewed = await desk.label(task_id, body.model_dump(), admitted)
         return {"task_id": task_id, "state": reviewed.state.value}
-
-    @app.exception_handler(NotAReviewerError)
-    async def not_permitted(_: Request, __: NotAReviewerError) -> JSONResponse:
-        message = "You may not review: ask an administrator for the group reviewers."
-        return JSONResponse(error(message, "permission_error", code="review_not_permitted"), 403)
-
-    @app.exception_handler(NoSuchTaskError)
-    async def not_there(_: Request, __: NoSuchTaskError) -> JSONResponse:
-        message = "There is no such task, or it is not yours to review."
-        return JSONResponse(error(message, "invalid_request_error", code="review_task_not_found"), 404)
-
-    @app.exception_handler(BlockedTextError)
-    async def blocked(_: Request, __: BlockedTextError) -> JSONResponse:
-        message = "Guardrails block this text: say it in other words."
-        return JSONResponse(error(message, "invalid_request_error", code="content_filter"), 422)
-
-    @app.exception_handler(ReviewUnavailableError)
-    async def away(_: Request, failure: ReviewUnavailableError) -> JSONResponse:
-        return JSONResponse(error(str(failure), "server_error", code="review_unavailable"), 503)

@@ -1,0 +1,71 @@
+"""Refusals of routes: each is raised where it is decided, and answered in OpenAI's shape by one handler."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RouteError(Exception):
+    """A refusal with its HTTP status and OpenAI's ``type`` and ``code``; without a message of its own, ``message`` is told."""
+
+    status: ClassVar[int]
+    kind: ClassVar[str] = "invalid_request_error"
+    code: ClassVar[str]
+    message: ClassVar[str] = ""
+    param: ClassVar[str | None] = None
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.message)
+
+
+class ApprovalNotFoundError(RouteError):
+    """There is no such call for this person."""
+
+    status, code = 404, "approval_not_found"
+    message = "There is no such approval, or it is not yours to see."
+
+
+class ApprovalNotPermittedError(RouteError):
+    """This person may not decide this call."""
+
+    status, kind, code = 403, "permission_error", "approval_not_permitted"
+    message = "You may not decide this: ask somebody who may."
+
+
+class ApprovalDecidedError(RouteError):
+    """Somebody has decided this call, or is about to."""
+
+    status, kind, code = 409, "conflict_error", "approval_decided"
+    message = "This has been decided, or is being decided at this moment."
+
+
+class ReviewNotPermittedError(RouteError):
+    """The policies do not let this person review."""
+
+    status, kind, code = 403, "permission_error", "review_not_permitted"
+    message = "You may not review: ask an administrator for the group reviewers."
+
+
+class BlockedTextError(RouteError):
+    """Guardrails do not let a reviewer's text through."""
+
+    status, code = 422, "content_filter"
+    message = "Guardrails block this text: say it in other words."
+
+
+class PlaygroundNotPermittedError(RouteError):
+    """The policies do not let this person edit prompts; the message names the action and the remedy."""
+
+    status, kind, code, param = 403, "permission_error", "playground_not_permitted", "edit_prompts"
+
+
+class UnknownChoiceError(RouteError):
+    """A case or a model that cannot be chosen; the message names the choices."""
+
+    status, code = 404, "unknown_choice"
+
+
+class RegistryUnavailableError(RouteError):
+    """The prompt registry did not answer."""
+
+    status, kind, code = 503, "server_error", "registry_unavailable"
