@@ -16,7 +16,7 @@ from constructs.delivery_pipeline import DeliveryPipeline
 from settings import Pipeline as Options
 from settings import Settings
 from stacks.base import FmopsStack
-from stacks.smoke_test import smoke_test_statements
+from stacks.smoke import smoke_test_statements
 
 CLI = json.loads((Path(__file__).parents[1] / "package.json").read_text())["devDependencies"]["aws-cdk"]
 

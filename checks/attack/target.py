@@ -32,7 +32,7 @@ from fmops.agent.tools import build_tools
 from fmops.assistant.service import create_app
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.conversation.agent import build_agent
-from fmops.conversation.approval_queue import ApprovalTable, WaitingRoom
+from fmops.conversation.approval_queue import ApprovalQueue, ApprovalTable
 from fmops.conversation.checkpoints import WaitingRuns
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.recording import RecordingMiddleware
@@ -199,7 +199,7 @@ def _assistant(cloud: Cloud, spans: InMemorySpanExporter | None) -> Target:
         service="assistant",
         environment="attack",
         prompts=prompts,
-        waiting=WaitingRoom(ApprovalTable(cloud.client("dynamodb"), WAITING), runs),
+        waiting=ApprovalQueue(ApprovalTable(cloud.client("dynamodb"), WAITING), runs),
     )
     verifier = TokenVerifier(
         jwks_url=f"{cloud.endpoint}/{pool}/.well-known/jwks.json",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
 
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
-from fmops.conversation.wire import ApprovalRequest, error
+from fmops.conversation.wire import ApprovalRequest
 
 
 def add_approval_routes(app: FastAPI, approvals: Approvals) -> None:

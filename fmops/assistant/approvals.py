@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Literal
 
-from fmops.assistant.route_errors import ApprovalDecidedError, ApprovalNotFoundError, ApprovalNotPermittedError
+from fmops.assistant.route_errors import (
+    ApprovalDecidedError,
+    ApprovalNotFoundError,
+    ApprovalNotPermittedError,
+)
 from fmops.authorization import ApprovedCall, Authorizer, Decision
 from fmops.conversation.approval_queue import ApprovalTable, WaitingCall
 from fmops.conversation.conversation import Conversation
@@ -66,7 +70,9 @@ class Approvals:
         if not decision.allowed:
             context.record_decision(decision)
             self._conversation.record(interaction)
-            raise ApprovalNotPermittedError if call.requested_by == principal.subject else ApprovalNotFoundError
+            raise (
+                ApprovalNotPermittedError if call.requested_by == principal.subject else ApprovalNotFoundError
+            )
         if not await asyncio.to_thread(self._table.claim, call):
             raise ApprovalDecidedError
         verdict: Literal["approve", "reject"] = "approve" if approve else "reject"

@@ -26,12 +26,12 @@ from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
 from fmops.conversation.agent import build_agent
-from fmops.conversation.approval_queue import KEEP_SECONDS, ApprovalTable, WaitingRoom
+from fmops.conversation.approval_queue import KEEP_SECONDS, ApprovalQueue, ApprovalTable
 from fmops.conversation.budget_middleware import tool_tokens
 from fmops.conversation.checkpoints import WaitingRuns
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.recording import RecordingMiddleware
-from fmops.conversation.spending import Purse
+from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import EmbeddedMetric, Turns
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.guardrails.metrics import observe_guardrails
@@ -102,7 +102,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
     )
     prompts.start()
     tools = build_tools(records, base, resolver.readable(authorizer), guardrails)
-    purse = _purse(settings, session, pseudonyms, prompts, tool_tokens(tools))
+    turn_budgets = _turn_budgets(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
         model=MeasuredChatBedrock(
             client=model,
@@ -134,11 +134,11 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         service=settings.service_name,
         environment=settings.environment,
         prompts=prompts,
-        waiting=WaitingRoom(table, runs),
+        waiting=ApprovalQueue(table, runs),
         raw_sink=raw_sink,
         trace_content=bool(settings.content_traces_endpoint),
         max_output_tokens=settings.max_output_tokens,
-        purse=purse,
+        turn_budgets=turn_budgets,
         turns=turns,
         turn_seconds=settings.turn_seconds,
     )
@@ -176,7 +176,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
             guardrails=settings.guardrails,
             models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
             packaged=packaged(NAME, PROMPT),
-            purse=purse,
+            turn_budgets=turn_budgets,
         )
         if settings.tracking_uri
         else None
@@ -202,18 +202,18 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
     return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app
 
 
-def _purse(
+def _turn_budgets(
     settings: AssistantSettings,
     session: boto3.Session,
     pseudonyms: Pseudonyms,
     prompts: PromptSource,
     tools: int,
-) -> Purse | None:
+) -> TurnBudgets | None:
     """``tools`` is how many tokens their descriptions take."""
     if not settings.budgets_table:
         return None
     table = CounterTable(session.client("dynamodb", config=COUNTERS), settings.budgets_table)
-    return Purse(
+    return TurnBudgets(
         Budgets(table, when_unavailable=settings.budgets.when_unavailable),
         settings.budgets,
         pseudonyms,

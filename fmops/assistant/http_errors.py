@@ -13,8 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from fmops.assistant.rates import RateLimitError
 from fmops.assistant.route_errors import RouteError
-from fmops.assistant.rates import TooManyError
 from fmops.conversation.failures import (
     BUSY,
     INTERNAL,
@@ -88,8 +88,8 @@ def add_error_handlers(app: FastAPI) -> None:
     async def nobody(_: Request, failure: AuthenticationError) -> JSONResponse:
         return unauthenticated(failure)
 
-    @app.exception_handler(TooManyError)
-    async def too_many(_: Request, failure: TooManyError) -> JSONResponse:
+    @app.exception_handler(RateLimitError)
+    async def too_many(_: Request, failure: RateLimitError) -> JSONResponse:
         seconds = failure.seconds
         message = f"That is too much at once: try again in {seconds} seconds."
         return failed(Failure(429, "rate_limit_exceeded", message, kind=BUSY, retry_after=seconds))

@@ -19,7 +19,7 @@ from fmops.agent import CASES, NAME
 from fmops.assistant.route_errors import PlaygroundNotPermittedError, UnknownChoiceError
 from fmops.authorization import Authorizer
 from fmops.conversation.failures import AnswerFailedError
-from fmops.conversation.spending import Purse, Spending
+from fmops.conversation.spending import Spending, TurnBudgets
 from fmops.evaluation.cases import Case, load
 from fmops.guardrails import GuardrailEngine, GuardrailSettings
 from fmops.identity.tokens import Principal
@@ -71,9 +71,9 @@ class Playground:
         guardrails: GuardrailSettings,
         models: Sequence[str],
         packaged: Prompt,
-        purse: Purse | None = None,
+        turn_budgets: TurnBudgets | None = None,
     ) -> None:
-        self._purse = purse
+        self._turn_budgets = turn_budgets
         self._make_bench, self._make_registry = bench, registry
         self._authorizer, self._resolver = authorizer, resolver
         self._settings, self.models, self._packaged = guardrails, tuple(models), packaged
@@ -164,9 +164,9 @@ class Playground:
 
     async def _admit(self, principal: Principal | None, case: Case, tries: Sequence[Try]) -> list[Spending]:
         """Reserve a model call for each; what further calls of its turn cost is counted when it is over."""
-        if self._purse is None or principal is None:
+        if self._turn_budgets is None or principal is None:
             return []
-        spendings = [self._purse.open(principal, each.model_id) for each in tries]
+        spendings = [self._turn_budgets.open(principal, each.model_id) for each in tries]
         try:
             for spending, each in zip(spendings, tries, strict=True):
                 await spending.admit([each.template, case.question])

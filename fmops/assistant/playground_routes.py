@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.assistant.caller import Caller
-from fmops.assistant.route_errors import RegistryUnavailableError
 from fmops.assistant.playground import ACTION, DRAFT, Playground, Try
-from fmops.conversation.wire import error
+from fmops.assistant.route_errors import RegistryUnavailableError
 
 PAGE = Path(__file__).with_name("playground.html")
 LONGEST_PROMPT = 20_000

@@ -11,7 +11,7 @@ REMEMBERED = 10_000
 """People, of whom those who came longest ago are forgotten first."""
 
 
-class TooManyError(Exception):
+class RateLimitError(Exception):
     """Somebody did something too often; they may again after ``seconds``."""
 
     def __init__(self, seconds: int) -> None:
@@ -28,7 +28,7 @@ class Rate:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, person: str) -> None:
-        """Count one. Raises ``TooManyError``. For the event loop's thread alone."""
+        """Count one. Raises ``RateLimitError``. For the event loop's thread alone."""
         now = self._clock()
         left, at = self._buckets.pop(person, (float(self._most), now))
         left = min(self._most, left + (now - at) * self._most / 60)
@@ -36,4 +36,4 @@ class Rate:
         while len(self._buckets) > REMEMBERED:
             self._buckets.popitem(last=False)
         if left < 1:
-            raise TooManyError(math.ceil((1 - left) * 60 / self._most))
+            raise RateLimitError(math.ceil((1 - left) * 60 / self._most))

@@ -25,6 +25,15 @@ NOT_READABLE = "You may not read this document."
 GONE = "The knowledge base no longer has this document."
 
 
+@dataclass(frozen=True)
+class Reviewer:
+    """Somebody who may review, and whether they may settle disagreements."""
+
+    pseudonym: str
+    adjudicates: bool
+    context: RequestContext
+
+
 class ReviewDesk:
     """Reviewers see what was captured, after redaction, and neither why it was chosen nor what others said of it.
 

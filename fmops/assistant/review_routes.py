@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.review_desk import ReviewDesk, Reviewer
-from fmops.conversation.wire import error
 from fmops.evaluation.cases import Criterion
 from fmops.review.model import LONGEST_ANSWER, Verdict, check
 

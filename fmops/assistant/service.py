@@ -121,7 +121,7 @@ def create_app(
         full=lambda scope: conversation.turns.full() if scope["path"] == CHAT else None,
     )
     app.state.verifier = verifier
-    app.add_middleware(LastResort)
+    app.add_middleware(CatchAllMiddleware)
     app.add_middleware(SecurityHeaders)
     feedback_rate = Rate(FEEDBACK_PER_MINUTE)
     _add_error_handlers(app)
@@ -183,7 +183,7 @@ def _address_without_port(span: trace.Span, scope: dict[str, Any]) -> None:
         span.set_attribute(names.SERVER_ADDRESS, scope["server"][0])
 
 
-class LastResort:
+class CatchAllMiddleware:
     """Answers what nobody expected with a 500, and logs its type only: a stack trace may hold what people said."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -94,7 +94,7 @@ class Hold:
         return _text(self.amount, self.expires)
 
 
-class NoRoomError(Exception):
+class QueueFullError(Exception):
     """A limit leaves no room for a reservation."""
 
     def __init__(self, refusal: Refusal) -> None:
@@ -113,11 +113,11 @@ class CounterTable:
         self._table = table
 
     def reserve(self, counter: Counter, reservation: str, amount: Amount, now: float) -> Hold:
-        """Count ``amount`` as spent until it is settled. Raises ``NoRoomError``."""
+        """Count ``amount`` as spent until it is settled. Raises ``QueueFullError``."""
         for unit, limit in counter.limits.items():
             # A condition cannot add: what must be left is computed here, and would be less than nothing.
             if amount.of(unit) > limit:
-                raise NoRoomError(Refusal(counter, unit, 0, amount.of(unit)))
+                raise QueueFullError(Refusal(counter, unit, 0, amount.of(unit)))
         hold = Hold(counter, reservation, amount, int(now) + HOLD_SECONDS)
         while True:
             try:
@@ -126,7 +126,7 @@ class CounterTable:
                 if hold.attribute in unmet.item:
                     return _held(hold, unmet.item)
                 if self._without_expired(counter, unmet.item, now) is unmet.item:
-                    raise NoRoomError(_refusal(counter, amount, unmet.item)) from None
+                    raise QueueFullError(_refusal(counter, amount, unmet.item)) from None
             else:
                 return _held(hold, self._without_expired(counter, item, now))
 

@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from fmops.budgets.accounts import Account, Scope
 from fmops.budgets.amounts import Amount, Unit
-from fmops.budgets.counters import HOLD_SECONDS, Counter, CounterTable, Hold, NoRoomError, Refusal
+from fmops.budgets.counters import HOLD_SECONDS, Counter, CounterTable, Hold, QueueFullError, Refusal
 from fmops.budgets.windows import Window
 from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
@@ -105,7 +105,7 @@ class Budgets:
                 counter = Counter(account, window, window.period(now), window.end(now))
                 try:
                     held = self._asked(self._table.reserve, counter, name, amount, now)
-                except NoRoomError as full:
+                except QueueFullError as full:
                     self.settle(reservation, Amount())
                     self._refused(full.refusal)
                     raise BudgetExceeded(full.refusal) from None
@@ -196,7 +196,7 @@ class Budgets:
                 self._failures += 1
                 self._ask_again = time.monotonic() + PAUSE_SECONDS
             raise
-        except NoRoomError:
+        except QueueFullError:
             self._failures = 0
             raise
         self._failures = 0

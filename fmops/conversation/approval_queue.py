@@ -124,7 +124,7 @@ class ApprovalTable:
         return True
 
 
-class WaitingRoom:
+class ApprovalQueue:
     """Keeps the turns whose calls wait, and notes the calls."""
 
     def __init__(self, table: ApprovalTable, runs: WaitingRuns) -> None:

@@ -22,7 +22,7 @@ UNAVAILABLE = Failure(
 )
 
 
-class Standing(NamedTuple):
+class BudgetStatus(NamedTuple):
     """The state of one limit; ``used`` includes what is reserved."""
 
     counter: Counter
@@ -38,16 +38,16 @@ class Standing(NamedTuple):
         return max(0, self.limit - self.used)
 
 
-def standings(reservation: Reservation) -> list[Standing]:
+def standings(reservation: Reservation) -> list[BudgetStatus]:
     """Return the state of each limit when this was reserved."""
     return [
-        Standing(hold.counter, unit, hold.used[unit])
+        BudgetStatus(hold.counter, unit, hold.used[unit])
         for hold in reservation.holds
         for unit in hold.counter.limits
     ]
 
 
-def headers(stand: Iterable[Standing], now: float) -> dict[str, str]:
+def headers(stand: Iterable[BudgetStatus], now: float) -> dict[str, str]:
     """OpenAI's headers of the request and token limits with the least left, and ours of the caller's nearest budget.
 
     What the deployment has left is not everybody's to know.
@@ -77,7 +77,7 @@ def refused(refusal: Refusal, now: float) -> Failure:
     """The answer where a budget leaves no room: when to come back, and not to try before."""
     counter = refusal.counter
     rate = counter.window is Window.MINUTE
-    told = headers([Standing(counter, refusal.unit, refusal.used)], now)
+    told = headers([BudgetStatus(counter, refusal.unit, refusal.used)], now)
     return Failure(
         429,
         RATE if rate else QUOTA,

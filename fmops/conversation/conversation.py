@@ -21,7 +21,7 @@ from opentelemetry import trace
 from fmops import deadline
 from fmops.conversation.agent import packaged_prompts
 from fmops.conversation.answering import Answer, Cut, Pieces, Run, joined, stop
-from fmops.conversation.approval_queue import WaitingRoom
+from fmops.conversation.approval_queue import ApprovalQueue
 from fmops.conversation.capturing import STOP_SECONDS, Captures, Sink
 from fmops.conversation.checkpoints import INTERRUPT
 from fmops.conversation.ending import conclude, tell
@@ -34,7 +34,7 @@ from fmops.conversation.failures import (
     ModelUnavailableError,
     answer_error,
 )
-from fmops.conversation.spending import BudgetExceededError, Purse, Spending
+from fmops.conversation.spending import BudgetExceededError, Spending, TurnBudgets
 from fmops.conversation.turns import Turns
 from fmops.conversation.wire import ChatMessage
 from fmops.guardrails import (
@@ -87,16 +87,16 @@ class Conversation:
         service: str,
         environment: str,
         prompts: PromptSource | None = None,
-        waiting: WaitingRoom | None = None,
+        waiting: ApprovalQueue | None = None,
         raw_sink: Sink | None = None,
         trace_content: bool = False,
         max_output_tokens: int | None = None,
-        purse: Purse | None = None,
+        turn_budgets: TurnBudgets | None = None,
         turns: Turns | None = None,
         turn_seconds: float | None = None,
     ) -> None:
         """Any number of ``turns``, each of any length, where nobody says otherwise."""
-        self._purse = purse
+        self._turn_budgets = turn_budgets
         self._max_output_tokens = max_output_tokens
         self.turns = turns or Turns(sys.maxsize, sys.maxsize)
         self._turn_seconds = turn_seconds
@@ -154,9 +154,9 @@ class Conversation:
         interaction was captured: without its text, which nothing has vetted.
         """
         leave = self.turns.enter(principal.subject)
-        if self._purse is None:
+        if self._turn_budgets is None:
             return Admitted(leave)
-        spending = self._purse.open(principal)
+        spending = self._turn_budgets.open(principal)
         try:
             await spending.admit([message.text for message in messages], max_tokens)
         except BaseException as refused:
@@ -203,7 +203,7 @@ class Conversation:
         It is the approver's budget too; one that is spent stops what the model says of the call, and not the call.
         """
         leave = self.turns.enter(context.principal.subject, refuse=False)
-        context.spending = self._purse.open(context.principal) if self._purse else None
+        context.spending = self._turn_budgets.open(context.principal) if self._turn_budgets else None
         return self._begun(context, self._rest_of_turn(thread_id, interrupt_id, context, verdict), leave)
 
     def _begun(
@@ -264,8 +264,8 @@ class Conversation:
 
     async def flush_budgets(self) -> None:
         """Wait until what was spent so far is counted."""
-        if self._purse is not None:
-            await self._purse.budgets.drain()
+        if self._turn_budgets is not None:
+            await self._turn_budgets.budgets.drain()
 
     def end_answers(self) -> None:
         """End the answers under way, since the server stops; their readers get an error."""
@@ -276,8 +276,8 @@ class Conversation:
         """End the answers under way, settle what they spent and deliver their records, within ``seconds``."""
         ends_at = time.monotonic() + seconds
         await stop(self._runs, seconds / 4)
-        if self._purse is not None:
-            await self._purse.budgets.close()
+        if self._turn_budgets is not None:
+            await self._turn_budgets.budgets.close()
         await self.captures.close(max(0.0, ends_at - time.monotonic()))
 
     async def _turn(

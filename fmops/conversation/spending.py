@@ -38,7 +38,7 @@ class BudgetUnavailableError(AnswerFailedError):
         super().__init__(UNAVAILABLE.message, UNAVAILABLE)
 
 
-class Purse:
+class TurnBudgets:
     """The budgets, as the assistant draws on them: who pays, and what a model call can cost at most."""
 
     def __init__(
@@ -76,8 +76,8 @@ class Purse:
 class Spending:
     """The spending of one turn. The request counts once; each model call takes what it can cost at most, until it is over."""
 
-    def __init__(self, purse: Purse, paying: Sequence[Account], model_id: str) -> None:
-        self._purse, self._budgets = purse, purse.budgets
+    def __init__(self, turn_budgets: TurnBudgets, paying: Sequence[Account], model_id: str) -> None:
+        self._turn_budgets, self._budgets = turn_budgets, turn_budgets.budgets
         self._paying = paying
         self._model_id = model_id
         self._admitted: Reservation | None = None
@@ -85,7 +85,9 @@ class Spending:
 
     async def admit(self, texts: Sequence[str], max_tokens: int | None = None) -> None:
         """Reserve the request and its first model call. Raises ``AnswerFailedError``."""
-        self._admitted = await self._reserve(estimated_tokens(texts) + self._purse.overhead(), max_tokens)
+        self._admitted = await self._reserve(
+            estimated_tokens(texts) + self._turn_budgets.overhead(), max_tokens
+        )
 
     async def call(self, input_tokens: int, max_tokens: int | None = None) -> Reservation:
         """The reservation of the model call that comes next. Raises ``AnswerFailedError``."""
@@ -127,7 +129,7 @@ class Spending:
         self._budgets.settle(reservation, Amount(requests, actual.tokens, actual.micro_usd))
 
     async def _reserve(self, input_tokens: int, max_tokens: int | None) -> Reservation:
-        most = self._purse.max_output_tokens
+        most = self._turn_budgets.max_output_tokens
         amount = at_most(self._model_id, input_tokens, min(max_tokens or most, most))
         request = Amount(requests=0 if self._last else 1)
         try:

@@ -20,7 +20,7 @@ from fmops.evaluation.cases import Case, EvaluationError, digest
 from fmops.evaluation.journal import Journal, key
 from fmops.evaluation.judge import Judge
 from fmops.evaluation.scoring import METRICS, Sheet, applicable, scorers
-from fmops.variants.variant import Answer, RehearsedAssistant, Variant, Workbench
+from fmops.variants.variant import Answer, Variant, VariantAssistant, Workbench
 
 COMPLETE = "fmops.complete"
 """Tag of a run that holds everything it should; runs without it are no evidence."""
@@ -113,7 +113,7 @@ class Evaluator:
             ) from error
         return evaluation
 
-    def _predict(self, assistant: RehearsedAssistant, sheet: Sheet) -> Any:
+    def _predict(self, assistant: VariantAssistant, sheet: Sheet) -> Any:
         @mlflow.trace(name="answer", span_type="AGENT")
         def answer(case_id: str, caller: str, question: str) -> dict[str, Any]:
             set_session(self._bench.session)  # of this thread: the plugin else makes one for each call

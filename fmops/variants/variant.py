@@ -163,19 +163,21 @@ class Workbench:
                 )
             return made
 
-    def assistant(self, variant: Variant, guardrails: GuardrailEngine | None = None) -> RehearsedAssistant:
+    def assistant(self, variant: Variant, guardrails: GuardrailEngine | None = None) -> VariantAssistant:
         """Return the assistant of a variant, with guardrails of its own that wait for slow detectors, or with ``guardrails``."""
-        return RehearsedAssistant(self, variant, guardrails or self.guardrails(variant.guardrails.patient()))
+        return VariantAssistant(self, variant, guardrails or self.guardrails(variant.guardrails.patient()))
 
     def guardrails(self, settings: GuardrailSettings) -> GuardrailEngine:
         return build_engine(settings, self.session, observers=[record_outcome])
 
-    def conversation(self, variant: Variant, guardrails: GuardrailEngine, witness: Witness) -> Conversation:
+    def conversation(
+        self, variant: Variant, guardrails: GuardrailEngine, recorder: ToolCallRecorder
+    ) -> Conversation:
         """A conversation over records of its own."""
         copied = SandboxRecords(records())
         resolver = Resolver(copied, self._prefix)
         prompts = PromptSource(variant.prompt)
-        base: Any = _Narrowed(self._base, variant.documents)
+        base: Any = _TopKKnowledgeBase(self._base, variant.documents)
         agent = build_agent(
             model=self.chat_model(variant.model_id, variant.temperature),
             tools=build_tools(copied, base, resolver.readable(self._authorizer), guardrails),
@@ -183,7 +185,7 @@ class Workbench:
             authorization=AuthorizationMiddleware(
                 self._authorizer, resolver, principals=resolver.principals, approvals=APPROVALS
             ),
-            recording=witness,
+            recording=recorder,
             prompts=prompts,
             waiting=APPROVALS,
             checkpointer=InMemorySaver(),
@@ -193,7 +195,7 @@ class Workbench:
             guardrails=guardrails,
             embeddings=_NoEmbeddings(),
             embedding_model_id=EMBEDDINGS,
-            sink=Kept(),
+            sink=NullSink(),
             pseudonyms=Pseudonyms("sandbox-people-have-no-secrets"),
             model_id=variant.model_id,
             service="evaluation",
@@ -203,7 +205,7 @@ class Workbench:
         )
 
 
-class RehearsedAssistant:
+class VariantAssistant:
     """One variant. Each answer has records of its own; nothing is captured."""
 
     def __init__(self, bench: Workbench, variant: Variant, guardrails: GuardrailEngine) -> None:
@@ -223,8 +225,8 @@ class RehearsedAssistant:
         known = people()
         if caller not in known:
             raise LookupError(f"{caller!r} is not one of the sandbox's people: {', '.join(known)}")
-        witness = Witness()
-        conversation = self._bench.conversation(self.variant, self._guardrails, witness)
+        recorder = ToolCallRecorder()
+        conversation = self._bench.conversation(self.variant, self._guardrails, recorder)
         principal = known[caller].principal()
         interaction = conversation.begin(principal, "", streamed=False)
         message = ChatMessage(role="user", content=question)
@@ -234,9 +236,11 @@ class RehearsedAssistant:
         for each in interaction.guardrails:
             if each.action == Action.BLOCK and each.reason == DETECTOR_UNAVAILABLE:
                 raise AnswerFailedError(f"the guardrail detector {each.detector} did not answer")
-        return self._observed(text, interaction, witness, seconds)
+        return self._observed(text, interaction, recorder, seconds)
 
-    def _observed(self, text: str, interaction: Interaction, witness: Witness, seconds: float) -> Answer:
+    def _observed(
+        self, text: str, interaction: Interaction, recorder: ToolCallRecorder, seconds: float
+    ) -> Answer:
         usage = interaction.usage
         price = prices().price(self.variant.model_id)
         cost = (
@@ -253,8 +257,8 @@ class RehearsedAssistant:
         return Answer(
             text=text,
             finish=interaction.finish_reason,
-            calls=witness.calls,
-            retrieved=witness.retrieved,
+            calls=recorder.calls,
+            retrieved=recorder.retrieved,
             guardrails=[
                 f"{each.direction} {each.action}" for each in interaction.guardrails if each.action != "allow"
             ],
@@ -265,7 +269,7 @@ class RehearsedAssistant:
         )
 
 
-class Witness(RecordingMiddleware):
+class ToolCallRecorder(RecordingMiddleware):
     """Keeps the tool calls with their arguments and results, which records of real conversations never hold."""
 
     def __init__(self) -> None:
@@ -303,7 +307,7 @@ class Witness(RecordingMiddleware):
             ]
 
 
-class Kept:
+class NullSink:
     """In the place of the sink to the data lake: evaluations are no interactions of users."""
 
     def put(self, record: Any) -> None:
@@ -316,7 +320,7 @@ class Kept:
         """Nothing waits."""
 
 
-class _Narrowed:
+class _TopKKnowledgeBase:
     """A knowledge base that returns so many documents."""
 
     def __init__(self, base: knowledge.KnowledgeBase, documents: int) -> None:

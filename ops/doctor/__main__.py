@@ -17,7 +17,7 @@ import ops.doctor.machine
 import ops.doctor.quotas  # noqa: F401 - each registers its checks
 import settings
 from ops.cost.__main__ import synthesize
-from ops.doctor.finding import CHECKS, Finding, Patient
+from ops.doctor.finding import CHECKS, Finding, Target
 from ops.doctor.region import region
 
 MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "stop": "[red]stop   [/]"}
@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     console, stops = Console(), 0
     templates = functools.cache(functools.partial(synthesize, options.profile))
-    patient = Patient(profile, session.region_name, session.client, options.probe, templates)
-    for finding in examine(patient):
+    target = Target(profile, session.region_name, session.client, options.probe, templates)
+    for finding in examine(target):
         console.print(f"{MARKS[finding.level]} {escape(finding.what)}", highlight=False, soft_wrap=True)
         if finding.remedy:
             console.print(f"        [bold]{escape(finding.remedy)}[/]", highlight=False, soft_wrap=True)
@@ -54,16 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(stops))
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
+def examine(target: Target) -> Iterator[Finding]:
     """Everything that is found, as it is found; in a region that cannot be used, nothing more is asked."""
     for run in (region, *(run for run in CHECKS if run is not region)):
-        found = list(run(patient))
+        found = list(run(target))
         yield from found
         if run is region and any(finding.level == "stop" for finding in found):
             return
         if run is region:
             try:
-                patient.templates()
+                target.templates()
             except ValueError as error:
                 yield Finding("stop", "the templates are not synthesized", str(error))
                 return

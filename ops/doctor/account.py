@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from ops.doctor.finding import Finding, Patient, check
+from ops.doctor.finding import Finding, Target, check
 
 BOOTSTRAP = 6
 """The bootstrap version that the templates' rule asks for at least."""
 
 
 @check("who you are")
-def identity(patient: Patient) -> Iterator[Finding]:
-    account = patient.client("sts").get_caller_identity()["Account"]
-    wanted = patient.settings.account
+def identity(target: Target) -> Iterator[Finding]:
+    account = target.client("sts").get_caller_identity()["Account"]
+    wanted = target.settings.account
     if wanted and wanted != account:
         yield Finding(
             "stop",
@@ -27,15 +27,15 @@ def identity(patient: Patient) -> Iterator[Finding]:
 
 
 @check("the CDK's bootstrap")
-def bootstrap(patient: Patient) -> Iterator[Finding]:
-    name = f"/cdk-bootstrap/{patient.settings.bootstrap_qualifier}/version"
+def bootstrap(target: Target) -> Iterator[Finding]:
+    name = f"/cdk-bootstrap/{target.settings.bootstrap_qualifier}/version"
     try:
-        version = int(patient.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+        version = int(target.client("ssm").get_parameter(Name=name)["Parameter"]["Value"])
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
             raise
         yield Finding(
-            "stop", f"the account is not bootstrapped in {patient.region} ({name})", "make bootstrap"
+            "stop", f"the account is not bootstrapped in {target.region} ({name})", "make bootstrap"
         )
         return
     if version < BOOTSTRAP:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from botocore.exceptions import ClientError
 
 import settings
-from ops.doctor.finding import Finding, Patient, check
+from ops.doctor.finding import Finding, Target, check
 
 GEOGRAPHIES = ("us.", "eu.", "apac.", "jp.", "au.", "ca.", "global.")
 ACCESS = "the lines on the models say what is missing: an agreement, the use-case form, or another model"
@@ -17,36 +17,36 @@ REFUSED = {"AccessDeniedException", "ValidationException", "ResourceNotFoundExce
 
 
 @check("the models")
-def models(patient: Patient) -> Iterator[Finding]:
+def models(target: Target) -> Iterator[Finding]:
     """Ask for each model that a setting names: a model of two settings has a line for each."""
-    faults = functools.cache(functools.partial(_fault, patient))
-    for setting, model_id in settings.named(patient.settings, settings.ModelId):
+    faults = functools.cache(functools.partial(_fault, target))
+    for setting, model_id in settings.named(target.settings, settings.ModelId):
         if fault := faults(model_id):
             yield Finding("stop", f"{setting}: {model_id} {fault[0]}", fault[1])
         else:
-            yield Finding("ok", f"{setting}: {model_id} is in {patient.region}, and the account may use it")
+            yield Finding("ok", f"{setting}: {model_id} is in {target.region}, and the account may use it")
 
 
-def _fault(patient: Patient, model_id: str) -> tuple[str, str] | None:
+def _fault(target: Target, model_id: str) -> tuple[str, str] | None:
     """Say what keeps an account without earlier use of a model from calling it, and the remedy."""
-    bedrock, another = patient.client("bedrock"), "set another model"
+    bedrock, another = target.client("bedrock"), "set another model"
     try:
-        behind = model_behind(patient, model_id)
+        behind = model_behind(target, model_id)
         details = bedrock.get_foundation_model(modelIdentifier=behind)["modelDetails"]
         availability = bedrock.get_foundation_model_availability(modelId=behind)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("ResourceNotFoundException", "ValidationException"):
             raise
-        return f"is not in {patient.region}", "set one that is"
+        return f"is not in {target.region}", "set one that is"
     lifecycle = details.get("modelLifecycle", {})
     if lifecycle.get("status") == "LEGACY":
         end = f" until {lifecycle['endOfLifeTime']:%Y-%m-%d}" if "endOfLifeTime" in lifecycle else ""
         return (
             f"is a legacy model, which is refused to new customers and serves earlier ones{end}",
-            f"{another}: aws bedrock list-foundation-models --region {patient.region} lists those that are ACTIVE",
+            f"{another}: aws bedrock list-foundation-models --region {target.region} lists those that are ACTIVE",
         )
     if availability["regionAvailability"] != "AVAILABLE":
-        return f"is not offered to this account in {patient.region}", f"{another}, or another region"
+        return f"is not offered to this account in {target.region}", f"{another}, or another region"
     agreement = availability["agreementAvailability"]
     if agreement["status"] == "PENDING":
         return "waits for its Marketplace agreement", "wait some minutes, and ask again"
@@ -54,26 +54,26 @@ def _fault(patient: Patient, model_id: str) -> tuple[str, str] | None:
         said = f": {agreement['errorMessage']}" if agreement.get("errorMessage") else ""
         return (
             f"has no Marketplace agreement with this account{said}; the deployment's roles may not subscribe",
-            f"{_use_case(behind, patient.region)}{_agree(behind, patient.region)}, or {another}",
+            f"{_use_case(behind, target.region)}{_agree(behind, target.region)}, or {another}",
         )
     if availability["authorizationStatus"] != "AUTHORIZED":
         return (
             "is not authorized for this account",
-            f"{_use_case(behind, patient.region)}ask who keeps your organization's policies to allow it, or {another}",
+            f"{_use_case(behind, target.region)}ask who keeps your organization's policies to allow it, or {another}",
         )
     if availability["entitlementAvailability"] != "AVAILABLE":
         return (
             "has an agreement, but the account is not entitled to it yet",
-            f"{_use_case(behind, patient.region)}wait some minutes after a new agreement, or {another}",
+            f"{_use_case(behind, target.region)}wait some minutes after a new agreement, or {another}",
         )
     return None
 
 
-def model_behind(patient: Patient, model_id: str) -> str:
+def model_behind(target: Target, model_id: str) -> str:
     """Return the id of the model that an inference profile sends calls to, or the model itself."""
     if not model_id.startswith(GEOGRAPHIES):
         return model_id
-    profile = patient.client("bedrock").get_inference_profile(inferenceProfileIdentifier=model_id)
+    profile = target.client("bedrock").get_inference_profile(inferenceProfileIdentifier=model_id)
     return str(profile["models"][0]["modelArn"].rpartition("/")[2])
 
 
@@ -94,13 +94,13 @@ def _use_case(model_id: str, region: str) -> str:
 
 
 @check("access to the chat model")
-def access(patient: Patient) -> Iterator[Finding]:
-    if not patient.probe:
+def access(target: Target) -> Iterator[Finding]:
+    if not target.probe:
         yield Finding("warning", "access to the model was not tried", "PROBE=1 asks it for one token")
         return
-    model_id = patient.settings.assistant.model_id
+    model_id = target.settings.assistant.model_id
     try:
-        patient.client("bedrock-runtime").converse(
+        target.client("bedrock-runtime").converse(
             modelId=model_id,
             messages=[{"role": "user", "content": [{"text": "Hi"}]}],
             inferenceConfig={"maxTokens": 1},
@@ -114,10 +114,10 @@ def access(patient: Patient) -> Iterator[Finding]:
 
 
 @check("IAM Identity Center, which Grafana needs,")
-def identity_center(patient: Patient) -> Iterator[Finding]:
-    if not patient.settings.observability.grafana:
+def identity_center(target: Target) -> Iterator[Finding]:
+    if not target.settings.observability.grafana:
         return
-    if patient.client("sso-admin").list_instances()["Instances"]:
+    if target.client("sso-admin").list_instances()["Instances"]:
         yield Finding("ok", "IAM Identity Center is there for Grafana")
     else:
         yield Finding(
@@ -128,12 +128,12 @@ def identity_center(patient: Patient) -> Iterator[Finding]:
 
 
 @check("Transaction Search")
-def transaction_search(patient: Patient) -> Iterator[Finding]:
-    wanted = patient.settings.observability.transaction_search
+def transaction_search(target: Target) -> Iterator[Finding]:
+    wanted = target.settings.observability.transaction_search
     if wanted == "off":
         return
-    is_on = patient.client("xray").get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
-    if wanted == "enable" and is_on and patient.own("TransactionSearch", TRANSACTION_SEARCH):
+    is_on = target.client("xray").get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
+    if wanted == "enable" and is_on and target.own("TransactionSearch", TRANSACTION_SEARCH):
         yield Finding("ok", "Transaction Search is on, by this environment")
     elif wanted == "enable" and is_on:
         yield Finding(
@@ -154,10 +154,10 @@ def transaction_search(patient: Patient) -> Iterator[Finding]:
 
 
 @check("Ground Truth")
-def ground_truth(patient: Patient) -> Iterator[Finding]:
-    if patient.settings.review.backend != "ground_truth":
+def ground_truth(target: Target) -> Iterator[Finding]:
+    if target.settings.review.backend != "ground_truth":
         return
-    if patient.client("sagemaker").list_labeling_jobs(MaxResults=1)["LabelingJobSummaryList"]:
+    if target.client("sagemaker").list_labeling_jobs(MaxResults=1)["LabelingJobSummaryList"]:
         yield Finding("ok", "Ground Truth has run labeling jobs here")
     else:
         yield Finding(
@@ -168,12 +168,12 @@ def ground_truth(patient: Patient) -> Iterator[Finding]:
 
 
 @check("Comprehend's prompt safety")
-def prompt_safety(patient: Patient) -> Iterator[Finding]:
-    if "comprehend_prompt_safety" not in str(patient.settings.assistant.guardrails):
+def prompt_safety(target: Target) -> Iterator[Finding]:
+    if "comprehend_prompt_safety" not in str(target.settings.assistant.guardrails):
         return
-    endpoint = f"arn:aws:comprehend:{patient.region}:aws:document-classifier-endpoint/prompt-safety"
+    endpoint = f"arn:aws:comprehend:{target.region}:aws:document-classifier-endpoint/prompt-safety"
     try:
-        patient.client("comprehend").classify_document(EndpointArn=endpoint, Text="Good morning.")
+        target.client("comprehend").classify_document(EndpointArn=endpoint, Text="Good morning.")
     except ClientError as error:
         if error.response["Error"]["Code"] not in REFUSED:
             raise

@@ -24,7 +24,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class Target:
     """What is examined: the settings of a profile, its templates, and clients of the account by service name."""
 
     settings: Settings
@@ -54,7 +54,7 @@ class Patient:
             return set()
 
 
-Check = Callable[[Patient], Iterator[Finding]]
+Check = Callable[[Target], Iterator[Finding]]
 CHECKS: list[Check] = []
 
 
@@ -63,9 +63,9 @@ def check(about: str) -> Callable[[Check], Check]:
 
     def register(examine: Check) -> Check:
         @functools.wraps(examine)
-        def run(patient: Patient) -> Iterator[Finding]:
+        def run(target: Target) -> Iterator[Finding]:
             try:
-                yield from examine(patient)
+                yield from examine(target)
             except (BotoCoreError, ClientError) as error:
                 yield Finding(
                     "warning",

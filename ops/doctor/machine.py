@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ops.doctor.finding import Finding, Patient, check
+from ops.doctor.finding import Finding, Target, check
 
 ROOT = Path(__file__).parents[2]
 CLI = Path("node_modules/aws-cdk/package.json")
@@ -24,7 +24,7 @@ MACHINES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "
 
 
 @check("Node")
-def node(_: Patient) -> Iterator[Finding]:
+def node(_: Target) -> Iterator[Finding]:
     """Of the wheel that `make` runs the CDK CLI with."""
     said = _ask([_node(), "--version"])
     wanted = str(_locked()["engines"]["node"])
@@ -42,7 +42,7 @@ def node(_: Patient) -> Iterator[Finding]:
 
 
 @check("the CDK CLI")
-def cli(_: Patient) -> Iterator[Finding]:
+def cli(_: Target) -> Iterator[Finding]:
     wanted = _locked()["version"]
     if not (ROOT / CLI).exists():
         yield Finding("ok", f"CDK CLI {wanted}, which make deploy installs first")
@@ -59,8 +59,8 @@ def cli(_: Patient) -> Iterator[Finding]:
 
 
 @check("Docker")
-def docker(patient: Patient) -> Iterator[Finding]:
-    if patient.settings.images == "codebuild":
+def docker(target: Target) -> Iterator[Finding]:
+    if target.settings.images == "codebuild":
         yield Finding("ok", "CodeBuild builds the images")
         return
     # What the CDK CLI calls: another program than Docker only if the variable says so.
@@ -83,13 +83,13 @@ def docker(patient: Patient) -> Iterator[Finding]:
         )
         return
     yield Finding("ok", f"{said or program} builds the images")
-    yield from _emulation(patient, program)
+    yield from _emulation(target, program)
 
 
-def _emulation(patient: Patient, program: str) -> Iterator[Finding]:
+def _emulation(target: Target, program: str) -> Iterator[Finding]:
     here = MACHINES.get(platform.machine(), platform.machine())
     # The assistant's, even before there are templates.
-    built = {patient.settings.assistant.architecture, *architectures(patient.templates())}
+    built = {target.settings.assistant.architecture, *architectures(target.templates())}
     if built == {here}:
         return
     said = _ask([program, "buildx", "inspect", "--bootstrap"]) or ""

@@ -9,7 +9,7 @@ from typing import Any
 
 import settings
 from ops.doctor.features import GEOGRAPHIES, model_behind
-from ops.doctor.finding import Finding, Patient, check
+from ops.doctor.finding import Finding, Target, check
 
 FARGATE_UNITS = 1024
 USED_WITHIN = timedelta(minutes=30)
@@ -33,26 +33,26 @@ PROCESSING = "for processing job usage"
 
 
 @check("the quota of VPCs")
-def vpcs(patient: Patient) -> Iterator[Finding]:
-    if patient.settings.network.mode == "new":
-        there = {vpc["VpcId"] for vpc in patient.client("ec2").describe_vpcs()["Vpcs"]}
-        yield _room(patient, VPCS, len(there - patient.own("Foundation", "AWS::EC2::VPC")), 1)
+def vpcs(target: Target) -> Iterator[Finding]:
+    if target.settings.network.mode == "new":
+        there = {vpc["VpcId"] for vpc in target.client("ec2").describe_vpcs()["Vpcs"]}
+        yield _room(target, VPCS, len(there - target.own("Foundation", "AWS::EC2::VPC")), 1)
 
 
 @check("the quota of Elastic IP addresses")
-def addresses(patient: Patient) -> Iterator[Finding]:
-    if zones := _nat_zones(patient):
+def addresses(target: Target) -> Iterator[Finding]:
+    if zones := _nat_zones(target):
         # CloudFormation's id of an address is the address.
-        there = {each["PublicIp"] for each in patient.client("ec2").describe_addresses()["Addresses"]}
-        others = there - {each.split("|")[0] for each in patient.own("Foundation", "AWS::EC2::EIP")}
-        yield _room(patient, ADDRESSES, len(others), zones)
+        there = {each["PublicIp"] for each in target.client("ec2").describe_addresses()["Addresses"]}
+        others = there - {each.split("|")[0] for each in target.own("Foundation", "AWS::EC2::EIP")}
+        yield _room(target, ADDRESSES, len(others), zones)
 
 
 @check("the quota of NAT gateways")
-def gateways(patient: Patient) -> Iterator[Finding]:
-    if not (zones := _nat_zones(patient)):
+def gateways(target: Target) -> Iterator[Finding]:
+    if not (zones := _nat_zones(target)):
         return
-    ec2, own = patient.client("ec2"), patient.own("Foundation", "AWS::EC2::NatGateway")
+    ec2, own = target.client("ec2"), target.own("Foundation", "AWS::EC2::NatGateway")
     pages = ec2.get_paginator("describe_nat_gateways").paginate(
         Filter=[{"Name": "state", "Values": ["pending", "available", "deleting"]}]
     )
@@ -60,28 +60,28 @@ def gateways(patient: Patient) -> Iterator[Finding]:
     subnets = {each["SubnetId"]: each["AvailabilityZone"] for each in ec2.describe_subnets()["Subnets"]}
     names = sorted(zone["ZoneName"] for zone in ec2.describe_availability_zones()["AvailabilityZones"])
     used = Counter(subnets.get(each["SubnetId"], "") for each in gateways)
-    yield _room(patient, GATEWAYS, max(used[name] for name in names[:zones]), 1)
+    yield _room(target, GATEWAYS, max(used[name] for name in names[:zones]), 1)
 
 
-def _nat_zones(patient: Patient) -> int:
-    network = patient.settings.network
+def _nat_zones(target: Target) -> int:
+    network = target.settings.network
     return network.zones if network.mode == "new" and network.egress == "nat" else 0
 
 
 @check("the quota of Fargate")
-def fargate(patient: Patient) -> Iterator[Finding]:
-    options = patient.settings.assistant
+def fargate(target: Target) -> Iterator[Finding]:
+    options = target.settings.assistant
     if options.compute != "ecs":
         return
-    quota = _quota(patient, FARGATE)
-    used = max(0.0, _in_use(patient, quota) - _own_vcpus(patient))
-    yield _room(patient, FARGATE, used, options.max_tasks * options.cpu / FARGATE_UNITS)
+    quota = _quota(target, FARGATE)
+    used = max(0.0, _in_use(target, quota) - _own_vcpus(target))
+    yield _room(target, FARGATE, used, options.max_tasks * options.cpu / FARGATE_UNITS)
 
 
-def _own_vcpus(patient: Patient) -> float:
+def _own_vcpus(target: Target) -> float:
     """vCPUs of this environment's tasks that run."""
-    ecs = patient.client("ecs")
-    clusters, services = (patient.own("Assistant", f"AWS::ECS::{kind}") for kind in ("Cluster", "Service"))
+    ecs = target.client("ecs")
+    clusters, services = (target.own("Assistant", f"AWS::ECS::{kind}") for kind in ("Cluster", "Service"))
     if not clusters or not services:
         return 0.0
     found = ecs.describe_services(cluster=next(iter(clusters)), services=sorted(services))["services"]
@@ -95,13 +95,13 @@ def _own_vcpus(patient: Patient) -> float:
     return sum(float(count) * int(task["cpu"]) / FARGATE_UNITS for count, task in sizes)
 
 
-def _in_use(patient: Patient, quota: Mapping[str, Any]) -> float:
+def _in_use(target: Target, quota: Mapping[str, Any]) -> float:
     """Of a quota: the last measure of the usage metric that Service Quotas names for it. Nothing measured is nothing used."""
     metric = quota.get("UsageMetric", {})
     if "MetricName" not in metric:
         return 0.0
     now = datetime.now(UTC)
-    points = patient.client("cloudwatch").get_metric_statistics(
+    points = target.client("cloudwatch").get_metric_statistics(
         Namespace=metric["MetricNamespace"],
         MetricName=metric["MetricName"],
         Dimensions=[{"Name": name, "Value": value} for name, value in metric["MetricDimensions"].items()],
@@ -114,10 +114,10 @@ def _in_use(patient: Patient, quota: Mapping[str, Any]) -> float:
 
 
 @check("the quota of the chat model")
-def tokens(patient: Patient) -> Iterator[Finding]:
-    model_id = patient.settings.assistant.model_id
-    name = _model_name(patient, model_id)
-    found = [each for each in _quotas(patient, "bedrock") if _is_of(each["QuotaName"], model_id, name)]
+def tokens(target: Target) -> Iterator[Finding]:
+    model_id = target.settings.assistant.model_id
+    name = _model_name(target, model_id)
+    found = [each for each in _quotas(target, "bedrock") if _is_of(each["QuotaName"], model_id, name)]
     if not found:
         yield Finding(
             "warning",
@@ -136,10 +136,10 @@ def tokens(patient: Patient) -> Iterator[Finding]:
         yield Finding("ok", said)
 
 
-def _model_name(patient: Patient, model_id: str) -> str:
+def _model_name(target: Target, model_id: str) -> str:
     """Such as Claude Haiku 4.5: what quotas call a model."""
-    behind = model_behind(patient, model_id)
-    found = patient.client("bedrock").get_foundation_model(modelIdentifier=behind)
+    behind = model_behind(target, model_id)
+    found = target.client("bedrock").get_foundation_model(modelIdentifier=behind)
     return str(found["modelDetails"]["modelName"])
 
 
@@ -153,14 +153,14 @@ def _is_of(quota: str, model_id: str, name: str) -> bool:
 
 
 @check("the quotas of the jobs' machines")
-def machines(patient: Patient) -> Iterator[Finding]:
+def machines(target: Target) -> Iterator[Finding]:
     """Find machines that an account may not start: a new one has none of most types."""
     wanted: dict[str, list[str]] = {}
-    for setting, instance_type in settings.named(patient.settings, settings.InstanceType):
+    for setting, instance_type in settings.named(target.settings, settings.InstanceType):
         wanted.setdefault(f"{instance_type} {PROCESSING}", []).append(setting)
     if not wanted:
         return
-    found = {each["QuotaName"]: each for each in _quotas(patient, "sagemaker") if each["QuotaName"] in wanted}
+    found = {each["QuotaName"]: each for each in _quotas(target, "sagemaker") if each["QuotaName"] in wanted}
     for name, where in wanted.items():
         said = f"{', '.join(where)}: {name}"
         if name not in found:
@@ -173,69 +173,69 @@ def machines(patient: Patient) -> Iterator[Finding]:
             yield Finding(
                 "stop",
                 f"{said} is {found[name]['Value']:g}, so that no job can run",
-                f"{_increase(patient, found[name], len(where))}, or set another type",
+                f"{_increase(target, found[name], len(where))}, or set another type",
             )
         else:
             yield Finding("ok", f"{said} is {found[name]['Value']:g}")
 
 
 @check("the quota of Spark's vCPUs")
-def spark(patient: Patient) -> Iterator[Finding]:
-    options = patient.settings.analysis
+def spark(target: Target) -> Iterator[Finding]:
+    options = target.settings.analysis
     if options.engine == "embedded":
         return
-    found = [each for each in _quotas(patient, "emr-serverless") if each["QuotaName"] == SPARK]
+    found = [each for each in _quotas(target, "emr-serverless") if each["QuotaName"] == SPARK]
     if not found:
         yield Finding("warning", f"Service Quotas lists no {SPARK}", "look there under EMR Serverless")
         return
     (quota,) = found
     said = f"EMR Serverless, {SPARK}: {quota['Value']:g}, and analysis.spark_max_vcpus is {options.spark_max_vcpus}"
     if quota["Value"] < options.spark_max_vcpus:
-        remedy = f"{_increase(patient, quota, options.spark_max_vcpus)}, or lower analysis.spark_max_vcpus"
+        remedy = f"{_increase(target, quota, options.spark_max_vcpus)}, or lower analysis.spark_max_vcpus"
         yield Finding("stop" if quota["Value"] < SPARK_LEAST else "warning", said, remedy)
     else:
         yield Finding("ok", said)
 
 
 @check("the quota of Lambda")
-def concurrency(patient: Patient) -> Iterator[Finding]:
+def concurrency(target: Target) -> Iterator[Finding]:
     """Find an account whose quota is too small to reserve from: a new one's is 10."""
-    wanted = patient.settings.assistant.concurrency
+    wanted = target.settings.assistant.concurrency
     if wanted is None:
         return
-    quota = _quota(patient, LAMBDA)
+    quota = _quota(target, LAMBDA)
     said = f"{LAMBDA[2]}: {quota['Value']:g}, of which assistant.concurrency reserves {wanted}"
     if quota["Value"] < wanted + UNRESERVED:
-        remedy = f"{_increase(patient, quota, wanted + UNRESERVED)}, or leave assistant.concurrency out"
+        remedy = f"{_increase(target, quota, wanted + UNRESERVED)}, or leave assistant.concurrency out"
         yield Finding("stop", f"{said}; {UNRESERVED} must be left", remedy)
     else:
         yield Finding("ok", said)
 
 
-def _increase(patient: Patient, quota: Mapping[str, Any], value: int) -> str:
+def _increase(target: Target, quota: Mapping[str, Any], value: int) -> str:
     """Return the command that asks AWS for a larger quota."""
     return (
-        f"aws service-quotas request-service-quota-increase --region {patient.region} --service-code {quota['ServiceCode']}"
+        f"aws service-quotas request-service-quota-increase --region {target.region} --service-code {quota['ServiceCode']}"
         f" --quota-code {quota['QuotaCode']} --desired-value {value}"
     )
 
 
-def _quotas(patient: Patient, service: str) -> Iterator[dict[str, Any]]:
-    pages = patient.client("service-quotas").get_paginator("list_service_quotas")
+def _quotas(target: Target, service: str) -> Iterator[dict[str, Any]]:
+    pages = target.client("service-quotas").get_paginator("list_service_quotas")
     for page in pages.paginate(ServiceCode=service):
         yield from page["Quotas"]
 
 
-def _quota(patient: Patient, quota: tuple[str, str, str]) -> dict[str, Any]:
+def _quota(target: Target, quota: tuple[str, str, str]) -> dict[str, Any]:
     service, code, _ = quota
-    asked = patient.client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=code)
+    asked = target.client("service-quotas").get_service_quota(ServiceCode=service, QuotaCode=code)
     answer: dict[str, Any] = asked["Quota"]
     return answer
 
 
-def _room(patient: Patient, quota: tuple[str, str, str], used: float, needed: float) -> Finding:
+def _room(target: Target, quota: tuple[str, str, str], used: float, needed: float) -> Finding:
     service, code, name = quota
-    limit = _quota(patient, quota)["Value"]
+    limit = _quota(target, quota)["Value"]
     if used + needed > limit:
         return Finding(
             "stop",

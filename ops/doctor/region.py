@@ -9,7 +9,7 @@ from typing import Any
 
 import botocore.session
 
-from ops.doctor.finding import Finding, Patient, check
+from ops.doctor.finding import Finding, Target, check
 from stacks import availability
 
 CLIENTS = {
@@ -39,52 +39,52 @@ ACTION = re.compile(r"([a-z][a-z0-9-]+):[A-Z*]\w*\*?")
 
 
 @check("the region")
-def region(patient: Patient) -> Iterator[Finding]:
+def region(target: Target) -> Iterator[Finding]:
     known = _regions("ec2")
-    if patient.region not in known:
-        close = difflib.get_close_matches(patient.region, known, 1)
+    if target.region not in known:
+        close = difflib.get_close_matches(target.region, known, 1)
         yield Finding(
             "stop",
-            f"there is no region {patient.region}",
+            f"there is no region {target.region}",
             f"set region in cdk.json, or AWS_REGION, to one that is there{f', such as {close[0]}' if close else ''}",
         )
         return
-    asked = patient.client("ec2").describe_regions(RegionNames=[patient.region], AllRegions=True)
+    asked = target.client("ec2").describe_regions(RegionNames=[target.region], AllRegions=True)
     if asked["Regions"][0]["OptInStatus"] == "not-opted-in":
         yield Finding(
             "stop",
-            f"{patient.region} is not enabled in this account",
-            f"aws account enable-region --region-name {patient.region}, or set another region",
+            f"{target.region} is not enabled in this account",
+            f"aws account enable-region --region-name {target.region}, or set another region",
         )
         return
-    yield Finding("ok", f"region {patient.region}")
+    yield Finding("ok", f"region {target.region}")
 
 
 @check("the resource types of the region")
-def resource_types(patient: Patient) -> Iterator[Finding]:
+def resource_types(target: Target) -> Iterator[Finding]:
     """Find the resource types of the templates that CloudFormation does not have in the region."""
     types = {
         resource["Type"]
-        for template in patient.templates().values()
+        for template in target.templates().values()
         for resource in template["Resources"].values()
     }
-    for name in availability.lacking(types, patient.region):
+    for name in availability.lacking(types, target.region):
         yield Finding(
             "stop",
-            f"{patient.region} has no {name}, which the templates make",
-            availability.remedy(types, name, patient.region),
+            f"{target.region} has no {name}, which the templates make",
+            availability.remedy(types, name, target.region),
         )
 
 
 @check("the zones of the tasks")
-def zones(patient: Patient) -> Iterator[Finding]:
+def zones(target: Target) -> Iterator[Finding]:
     """Find zones that the tasks' subnets are in, and that Fargate does not start them in."""
-    options, network = patient.settings.assistant, patient.settings.network
+    options, network = target.settings.assistant, target.settings.network
     if options.compute != "ecs":
         return
     there = {
         zone["ZoneName"]: zone["ZoneId"]
-        for zone in patient.client("ec2").describe_availability_zones()["AvailabilityZones"]
+        for zone in target.client("ec2").describe_availability_zones()["AvailabilityZones"]
     }
     # As CDK takes them for a new VPC.
     names = network.vpc.zones if network.vpc else sorted(there)[: network.zones]
@@ -99,14 +99,14 @@ def zones(patient: Patient) -> Iterator[Finding]:
 
 
 @check("the services of the region")
-def services(patient: Patient) -> Iterator[Finding]:
-    needed = services_of(patient.templates())
+def services(target: Target) -> Iterator[Finding]:
+    needed = services_of(target.templates())
     for service in sorted(needed):
         # botocore does not list the regions of the newest services: an empty list says nothing.
-        if (regions := _regions(service)) and patient.region not in regions:
+        if (regions := _regions(service)) and target.region not in regions:
             yield Finding(
                 "warning",
-                f"botocore does not know {service} in {patient.region}",
+                f"botocore does not know {service} in {target.region}",
                 f"look whether it is there by now; it is in {', '.join(regions[:4])} ...",
             )
     yield Finding("ok", f"{len(needed)} services in the templates: {', '.join(sorted(needed))}")

@@ -25,7 +25,7 @@ from fmops.assistant.service import _add_error_handlers
 from fmops.budgets import Budgets, BudgetSettings, CounterTable, Unit
 from fmops.conversation.budget_answers import duration
 from fmops.conversation.failures import AnswerFailedError
-from fmops.conversation.spending import Purse
+from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import Turns
 from fmops.conversation.wire import ChatMessage
 from fmops.guardrails import GuardrailSettings
@@ -78,7 +78,7 @@ class Metered(Service):
         self.budgets = Budgets(
             CounterTable(self.table, TABLE), when_unavailable=parsed.when_unavailable, clock=self.clock
         )
-        self.conversation._purse = Purse(
+        self.conversation._turn_budgets = TurnBudgets(
             self.budgets,
             parsed,
             Pseudonyms(KEY),
@@ -337,9 +337,9 @@ async def test_a_claim_of_the_token_says_which_teams_pay(
     settings: dict[str, Any], claims: dict[str, Any], counted: list[str]
 ) -> None:
     it = Metered(settings)
-    purse = it.conversation._purse
-    assert purse is not None
-    spending = purse.open(Principal("s", "carla", frozenset({"customers"}), False, "t", claims))
+    turn_budgets = it.conversation._turn_budgets
+    assert turn_budgets is not None
+    spending = turn_budgets.open(Principal("s", "carla", frozenset({"customers"}), False, "t", claims))
     assert [each.name for each in spending._paying] == counted
     assert [each.key for each in spending._paying] == [
         f"team#{Pseudonyms(KEY).team(name)}" for name in counted
@@ -414,7 +414,7 @@ def playground(it: Metered, bench: Bench) -> FastAPI:
             guardrails=GuardrailSettings(),
             models=MODELS,
             packaged=Prompt(NAME, "packaged", "Packaged prompt."),
-            purse=it.conversation._purse,
+            turn_budgets=it.conversation._turn_budgets,
         ),
     )
     return app

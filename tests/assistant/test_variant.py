@@ -13,7 +13,7 @@ from fmops.conversation.failures import AnswerFailedError
 from fmops.guardrails import GuardrailEngine, GuardrailSettings, build_engine
 from fmops.interaction import GuardrailOutcome, Interaction
 from fmops.prompts import Prompt
-from fmops.variants.variant import RehearsedAssistant, Variant, Workbench
+from fmops.variants.variant import Variant, VariantAssistant, Workbench
 
 ONLY_LOCAL = GuardrailSettings.model_validate(
     {"detectors": {"pii": None, "toxicity": None, "checks": None}, "default_rules": False}
@@ -74,5 +74,5 @@ def test_a_rehearsal_waits_longer_for_detectors_than_those_who_are_served() -> N
             engines.append(build_engine(settings, self.session))
             return engines[-1]
 
-    assert isinstance(Noting().assistant(VARIANT), RehearsedAssistant)
+    assert isinstance(Noting().assistant(VARIANT), VariantAssistant)
     assert engines

@@ -28,7 +28,7 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.service import create_app
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.conversation.agent import build_agent
-from fmops.conversation.approval_queue import ApprovalTable, WaitingRoom
+from fmops.conversation.approval_queue import ApprovalQueue, ApprovalTable
 from fmops.conversation.checkpoints import WaitingRuns
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.recording import RecordingMiddleware
@@ -221,7 +221,7 @@ class Deployed:
             model_id="obedient",
             service="assistant",
             environment="test",
-            waiting=WaitingRoom(table, runs),
+            waiting=ApprovalQueue(table, runs),
         )
         app = create_app(
             conversation=conversation,

@@ -18,19 +18,19 @@ from local.aws.services.bedrock.catalog import Catalog
 from local.aws.services.servicequotas import FARGATE_USE, Quotas
 from ops.doctor import account, features, machine, quotas, region
 from ops.doctor.__main__ import examine, main
-from ops.doctor.finding import Finding, Patient
+from ops.doctor.finding import Finding, Target
 
 
 @pytest.fixture
-def patient(cloud: Cloud) -> Callable[..., Patient]:
-    """A patient of the local AWS, with the settings of a profile of these changes, and answers put in the services' place."""
+def target(cloud: Cloud) -> Callable[..., Target]:
+    """A target of the local AWS, with the settings of a profile of these changes, and answers put in the services' place."""
 
-    def make(answers: dict[str, Any] | None = None, *, probe: bool = False, **changes: Any) -> Patient:
+    def make(answers: dict[str, Any] | None = None, *, probe: bool = False, **changes: Any) -> Target:
         context = settings.read_context()
         context["fmops"]["examined"] = changes
         profile = settings.load({**context, "profile": "examined"})
         given = answers or {}
-        return Patient(profile, cloud.region, lambda name: given.get(name) or cloud.client(name), probe)
+        return Target(profile, cloud.region, lambda name: given.get(name) or cloud.client(name), probe)
 
     return make
 
@@ -61,14 +61,14 @@ def one(findings: Iterator[Finding]) -> Finding:
     return found
 
 
-def test_another_account_stops(patient: Callable[..., Patient]) -> None:
-    assert one(account.identity(patient())).level == "ok"
-    found = one(account.identity(patient(account="999999999999")))
+def test_another_account_stops(target: Callable[..., Target]) -> None:
+    assert one(account.identity(target())).level == "ok"
+    found = one(account.identity(target(account="999999999999")))
     assert (found.level, "account in cdk.json" in found.remedy) == ("stop", True)
 
 
-def test_the_bootstrap_must_be_there_and_new_enough(cloud: Cloud, patient: Callable[..., Patient]) -> None:
-    examined = patient(bootstrap_qualifier="qual")
+def test_the_bootstrap_must_be_there_and_new_enough(cloud: Cloud, target: Callable[..., Target]) -> None:
+    examined = target(bootstrap_qualifier="qual")
     found = one(account.bootstrap(examined))
     assert (found.level, found.remedy) == ("stop", "make bootstrap")
     for version, level in (("5", "stop"), ("29", "ok")):
@@ -125,7 +125,7 @@ NAT = {"network": {"egress": "nat", "zones": 2}}
 
 
 def test_a_full_quota_of_the_network_stops(
-    cloud: Cloud, patient: Callable[..., Patient], limits: dict[tuple[str, str], float]
+    cloud: Cloud, target: Callable[..., Target], limits: dict[tuple[str, str], float]
 ) -> None:
     ec2 = cloud.client("ec2")
     others = len(ec2.describe_vpcs()["Vpcs"])
@@ -138,38 +138,38 @@ def test_a_full_quota_of_the_network_stops(
         (quotas.gateways, quotas.GATEWAYS, 2),
     ):
         limits[quota[:2]] = enough
-        assert one(check(patient(**NAT))).level == "ok"
+        assert one(check(target(**NAT))).level == "ok"
         limits[quota[:2]] = enough - 1
-        found = one(check(patient(**NAT)))
+        found = one(check(target(**NAT)))
         assert found.level == "stop", found
         assert f"Service Quotas ({quota[0]}, {quota[1]})" in found.remedy
     ec2.delete_nat_gateway(NatGatewayId=gateway["NatGateway"]["NatGatewayId"])
     ec2.release_address(AllocationId=address["AllocationId"])
-    assert list(quotas.addresses(patient(network={"egress": "public"}))) == []
+    assert list(quotas.addresses(target(network={"egress": "public"}))) == []
 
 
 @pytest.mark.usefixtures("deployed")
 def test_what_a_redeployment_has_already_does_not_count_against_it(
-    cloud: Cloud, patient: Callable[..., Patient], limits: dict[tuple[str, str], float]
+    cloud: Cloud, target: Callable[..., Target], limits: dict[tuple[str, str], float]
 ) -> None:
     others = len(cloud.client("ec2").describe_vpcs()["Vpcs"]) - 1
     limits.update({quotas.VPCS[:2]: others + 1, quotas.ADDRESSES[:2]: 2, quotas.GATEWAYS[:2]: 1})
     for check in (quotas.vpcs, quotas.addresses, quotas.gateways):
-        assert one(check(patient(**NAT))).level == "ok"
-        assert one(check(replace(patient(**NAT), settings=somebody_else(patient)))).level == "stop"
+        assert one(check(target(**NAT))).level == "ok"
+        assert one(check(replace(target(**NAT), settings=somebody_else(target)))).level == "stop"
 
 
-def somebody_else(patient: Callable[..., Patient]) -> settings.Settings:
+def somebody_else(target: Callable[..., Target]) -> settings.Settings:
     """The same settings of an environment that has no stacks yet."""
-    examined: settings.Settings = patient(**NAT).settings
+    examined: settings.Settings = target(**NAT).settings
     return examined.model_copy(update={"prefix": "other"})
 
 
 def test_fargate_counts_what_runs_but_not_the_environments_own(
-    cloud: Cloud, patient: Callable[..., Patient], limits: dict[tuple[str, str], float]
+    cloud: Cloud, target: Callable[..., Target], limits: dict[tuple[str, str], float]
 ) -> None:
     large = {"assistant": {"cpu": 1024, "memory_mib": 2048, "min_tasks": 1, "max_tasks": 4}}
-    assert one(quotas.fargate(patient(**large))).level == "ok"
+    assert one(quotas.fargate(target(**large))).level == "ok"
     dimensions = [
         {"Name": name, "Value": value}
         for name, value in FARGATE_USE["MetricDimensions"].items()  # type: ignore[attr-defined]
@@ -178,7 +178,7 @@ def test_fargate_counts_what_runs_but_not_the_environments_own(
         Namespace="AWS/Usage",
         MetricData=[{"MetricName": "ResourceCount", "Dimensions": dimensions, "Value": 3.0}],
     )
-    found = one(quotas.fargate(patient(**large)))
+    found = one(quotas.fargate(target(**large)))
     assert (found.level, found.what) == (
         "stop",
         "Fargate vCPUs: others use 3 of 6, and this environment needs 4",
@@ -194,7 +194,7 @@ def test_fargate_counts_what_runs_but_not_the_environments_own(
         "describe_services": running,
         "describe_task_definition": ecs.describe_task_definition(taskDefinition=task),
     }
-    redeployed = patient({"ecs": Answers(**own)}, **large)
+    redeployed = target({"ecs": Answers(**own)}, **large)
     for _ in make_stack(
         cloud,
         "Assistant",
@@ -208,20 +208,20 @@ def test_fargate_counts_what_runs_but_not_the_environments_own(
 
 
 def test_the_tokens_of_the_chat_model_are_looked_up_by_its_name(
-    patient: Callable[..., Patient], limits: dict[tuple[str, str], float]
+    target: Callable[..., Target], limits: dict[tuple[str, str], float]
 ) -> None:
     quota = ("bedrock", "L-LOCAL001")
     for value, level in ((1_000_000.0, "ok"), (10_000.0, "warning"), (0.0, "stop")):
         limits[quota] = value
-        found = one(quotas.tokens(patient()))
+        found = one(quotas.tokens(target()))
         assert (found.level, f"{value:,.0f}" in found.what) == (level, True)
     everywhere = {"model_id": "global.anthropic.claude-haiku-4-5-20251001-v1:0"}
-    found = one(quotas.tokens(patient(assistant=everywhere)))
+    found = one(quotas.tokens(target(assistant=everywhere)))
     assert found == Finding(
         "ok",
         "Global cross-region model inference tokens per minute for Anthropic Claude Haiku 4.5: 1,000,000",
     )
-    unknown = one(quotas.tokens(patient(assistant={"model_id": "amazon.nova-2-lite-v1:0"})))
+    unknown = one(quotas.tokens(target(assistant={"model_id": "amazon.nova-2-lite-v1:0"})))
     assert (unknown.level, "Amazon Bedrock" in unknown.remedy) == ("warning", True)
 
 
@@ -256,9 +256,9 @@ def catalog(cloud: Cloud) -> Iterator[Catalog]:
 
 @pytest.mark.parametrize("lacking", LACKS)
 def test_each_model_of_a_setting_that_the_account_cannot_call_stops(
-    catalog: Catalog, patient: Callable[..., Patient], lacking: str
+    catalog: Catalog, target: Callable[..., Target], lacking: str
 ) -> None:
-    examined = patient(**NAMED)
+    examined = target(**NAMED)
     named = list(settings.named(examined.settings, settings.ModelId))
     assert {setting for setting, _ in named} == {
         f"{section}.{setting}" for section, values in NAMED.items() for setting in values
@@ -279,9 +279,9 @@ def test_each_model_of_a_setting_that_the_account_cannot_call_stops(
             assert f"--region us-east-1 --model-id {behind} --offer-token" in stop.remedy
 
 
-def test_a_profile_that_is_not_in_the_region_stops(catalog: Catalog, patient: Callable[..., Patient]) -> None:
+def test_a_profile_that_is_not_in_the_region_stops(catalog: Catalog, target: Callable[..., Target]) -> None:
     catalog.withdrawn.add("us.made.chat-v1:0")
-    assert [found.level for found in features.models(patient(**NAMED))].count("stop") == 1
+    assert [found.level for found in features.models(target(**NAMED))].count("stop") == 1
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ def test_a_profile_that_is_not_in_the_region_stops(catalog: Catalog, patient: Ca
     ],
 )
 def test_what_bedrock_says_of_a_model_is_said(
-    cloud: Cloud, patient: Callable[..., Patient], changes: dict[str, Any], what: str
+    cloud: Cloud, target: Callable[..., Target], changes: dict[str, Any], what: str
 ) -> None:
     bedrock = cloud.client("bedrock")
     usual = bedrock.get_foundation_model_availability(modelId="made.chat-v1")
@@ -303,22 +303,22 @@ def test_what_bedrock_says_of_a_model_is_said(
         get_foundation_model=bedrock.get_foundation_model(modelIdentifier="made.chat-v1"),
         get_foundation_model_availability={**usual, **changes},
     )
-    for found in features.models(patient({"bedrock": told})):
+    for found in features.models(target({"bedrock": told})):
         assert (found.level, what in found.what, bool(found.remedy)) == ("stop", True, True)
 
 
-def test_what_may_not_be_asked_of_models_is_a_warning(patient: Callable[..., Patient]) -> None:
+def test_what_may_not_be_asked_of_models_is_a_warning(target: Callable[..., Target]) -> None:
     denied = Answers(
         get_foundation_model=error("AccessDeniedException"), get_inference_profile={"models": []}
     )
     changes = {"assistant": {"model_id": "made.chat-v1"}}
-    assert one(features.models(patient({"bedrock": denied}, **changes))).level == "warning"
+    assert one(features.models(target({"bedrock": denied}, **changes))).level == "warning"
 
 
 def test_a_model_without_an_agreement_does_not_answer(
-    cloud: Cloud, catalog: Catalog, patient: Callable[..., Patient]
+    cloud: Cloud, catalog: Catalog, target: Callable[..., Target]
 ) -> None:
-    examined = patient(probe=True)
+    examined = target(probe=True)
     assert one(features.access(examined)).level == "ok"
     catalog.without_agreement.add(examined.settings.assistant.model_id.partition(".")[2])
     assert one(features.access(examined)).remedy == features.ACCESS
@@ -334,10 +334,10 @@ PROCESSING = ("sagemaker", "L-LOCAL003")
 
 @pytest.mark.parametrize(("value", "level"), [(4.0, "ok"), (1.0, "ok"), (0.0, "stop")])
 def test_an_account_that_may_not_start_the_jobs_machines_stops(
-    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+    target: Callable[..., Target], limits: dict[tuple[str, str], float], value: float, level: str
 ) -> None:
     limits[PROCESSING] = value
-    found = one(quotas.machines(patient()))
+    found = one(quotas.machines(target()))
     said = f"review.instance_type, analysis.instance_type: ml.m5.large for processing job usage is {value:g}"
     assert (found.level, found.what.startswith(said)) == (level, True), found
     assert (
@@ -347,28 +347,28 @@ def test_an_account_that_may_not_start_the_jobs_machines_stops(
 
 
 def test_each_type_of_machine_has_its_own_quota(
-    patient: Callable[..., Patient], limits: dict[tuple[str, str], float]
+    target: Callable[..., Target], limits: dict[tuple[str, str], float]
 ) -> None:
     limits[PROCESSING] = 0
-    review, analysis = quotas.machines(patient(analysis={"instance_type": "ml.c5.xlarge"}))
+    review, analysis = quotas.machines(target(analysis={"instance_type": "ml.c5.xlarge"}))
     assert (review.level, review.what.startswith("review.instance_type: ml.m5.large")) == ("stop", True)
     assert (analysis.level, "ml.c5.xlarge" in analysis.what) == ("warning", True)
 
 
 @pytest.mark.parametrize(("value", "level"), [(64.0, "ok"), (16.0, "warning"), (0.0, "stop")])
 def test_spark_needs_its_vcpus(
-    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+    target: Callable[..., Target], limits: dict[tuple[str, str], float], value: float, level: str
 ) -> None:
     limits["emr-serverless", "L-LOCAL004"] = value
-    found = one(quotas.spark(patient(analysis={"engine": "auto"})))
+    found = one(quotas.spark(target(analysis={"engine": "auto"})))
     assert (found.level, f"vCPUs per account: {value:g}," in found.what) == (level, True)
     assert ("--service-code emr-serverless" in found.remedy) == (level != "ok")
-    assert list(quotas.spark(patient())) == []
+    assert list(quotas.spark(target())) == []
 
 
 @pytest.mark.parametrize(("value", "level"), [(1000.0, "ok"), (120.0, "ok"), (119.0, "stop"), (10.0, "stop")])
 def test_a_new_accounts_lambda_quota_is_too_small_to_reserve_from(
-    patient: Callable[..., Patient], limits: dict[tuple[str, str], float], value: float, level: str
+    target: Callable[..., Target], limits: dict[tuple[str, str], float], value: float, level: str
 ) -> None:
     limits["lambda", "L-B99A9384"] = value
     assistant = {
@@ -377,12 +377,12 @@ def test_a_new_accounts_lambda_quota_is_too_small_to_reserve_from(
         "ingress_cidrs": ["203.0.113.0/24"],
         "concurrency": 20,
     }
-    found = one(quotas.concurrency(patient(assistant=assistant, network={"mode": "none"})))
+    found = one(quotas.concurrency(target(assistant=assistant, network={"mode": "none"})))
     assert (found.level, "--desired-value 120" in found.remedy) == (level, level == "stop")
-    assert list(quotas.concurrency(patient())) == []
+    assert list(quotas.concurrency(target())) == []
 
 
-def test_zones_where_fargate_does_not_start_the_tasks_stop(patient: Callable[..., Patient]) -> None:
+def test_zones_where_fargate_does_not_start_the_tasks_stop(target: Callable[..., Target]) -> None:
     def of(*ids: str) -> Answers:
         zones = [
             {"ZoneName": f"us-east-1{letter}", "ZoneId": id_} for letter, id_ in zip("abc", ids, strict=True)
@@ -390,16 +390,16 @@ def test_zones_where_fargate_does_not_start_the_tasks_stop(patient: Callable[...
         return Answers(describe_availability_zones={"AvailabilityZones": zones})
 
     without = {"ec2": of("use1-az1", "use1-az3", "use1-az2")}
-    found = one(region.zones(patient(without)))
+    found = one(region.zones(target(without)))
     assert (found.level, "us-east-1b is use1-az3" in found.what) == ("stop", True)
     assert found.remedy.startswith("set assistant.architecture to x86_64, or ")
-    assert list(region.zones(patient({"ec2": of("use1-az1", "use1-az2", "use1-az3")}))) == []
-    three = patient({"ec2": of("use1-az1", "use1-az2", "use1-az3")}, network={"zones": 3})
+    assert list(region.zones(target({"ec2": of("use1-az1", "use1-az2", "use1-az3")}))) == []
+    three = target({"ec2": of("use1-az1", "use1-az2", "use1-az3")}, network={"zones": 3})
     assert one(region.zones(three)).level == "stop"
-    assert list(region.zones(patient(without, assistant={"architecture": "x86_64"}))) == []
+    assert list(region.zones(target(without, assistant={"architecture": "x86_64"}))) == []
     none_at_all = one(
         region.zones(
-            patient({"ec2": of("usw1-az1", "usw1-az2", "usw1-az3")}, assistant={"architecture": "x86_64"})
+            target({"ec2": of("usw1-az1", "usw1-az2", "usw1-az3")}, assistant={"architecture": "x86_64"})
         )
     )
     assert none_at_all.remedy.startswith("import a VPC")
@@ -409,19 +409,19 @@ def test_zones_where_fargate_does_not_start_the_tasks_stop(patient: Callable[...
         "zones": ["us-east-1a", "us-east-1c"],
         "public_subnets": ["subnet-0a1b2c3d", "subnet-1a1b2c3d"],
     }
-    assert list(region.zones(patient(without, network={"mode": "import", "vpc": imported}))) == []
+    assert list(region.zones(target(without, network={"mode": "import", "vpc": imported}))) == []
     function = {"compute": "lambda", "memory_mib": 2048, "ingress_cidrs": ["203.0.113.0/24"]}
-    assert list(region.zones(patient(without, assistant=function, network={"mode": "none"}))) == []
+    assert list(region.zones(target(without, assistant=function, network={"mode": "none"}))) == []
 
 
 def test_a_region_that_is_not_there_or_not_enabled_stops_and_ends_it(
-    patient: Callable[..., Patient],
+    target: Callable[..., Target],
 ) -> None:
-    assert one(region.region(patient())).level == "ok"
-    found = list(examine(replace(patient(), region="us-eest-1")))
+    assert one(region.region(target())).level == "ok"
+    found = list(examine(replace(target(), region="us-eest-1")))
     assert [(each.level, each.what) for each in found] == [("stop", "there is no region us-eest-1")]
     assert "such as us-" in found[0].remedy
-    (closed,) = examine(replace(patient(), region="me-central-1"))
+    (closed,) = examine(replace(target(), region="me-central-1"))
     assert (closed.level, "enable-region --region-name me-central-1" in closed.remedy) == ("stop", True)
 
 
@@ -441,26 +441,26 @@ TEMPLATES = {
 }
 
 
-def test_the_services_are_those_of_the_templates(patient: Callable[..., Patient]) -> None:
+def test_the_services_are_those_of_the_templates(target: Callable[..., Target]) -> None:
     assert region.services_of(TEMPLATES) == {"amp", "iam", "comprehend"}
-    examined = replace(patient(), templates=lambda: TEMPLATES)
+    examined = replace(target(), templates=lambda: TEMPLATES)
     assert [each.level for each in region.services(examined)] == ["ok"]
     lacking, summary = region.services(replace(examined, region="eu-north-1"))
     assert (lacking.level, "comprehend in eu-north-1" in lacking.what) == ("warning", True)
     assert "3 services" in summary.what
 
 
-def test_the_model_is_asked_on_request_only(patient: Callable[..., Patient]) -> None:
-    assert one(features.access(patient())).level == "warning"
+def test_the_model_is_asked_on_request_only(target: Callable[..., Target]) -> None:
+    assert one(features.access(target())).level == "warning"
     refusing = Answers(converse=error("AccessDeniedException"))
-    found = one(features.access(patient({"bedrock-runtime": refusing}, probe=True)))
+    found = one(features.access(target({"bedrock-runtime": refusing}, probe=True)))
     assert (found.level, found.remedy) == ("stop", features.ACCESS)
-    assert one(features.access(patient({"bedrock-runtime": Answers(converse={})}, probe=True))).level == "ok"
+    assert one(features.access(target({"bedrock-runtime": Answers(converse={})}, probe=True))).level == "ok"
 
 
-def test_grafana_needs_identity_center(cloud: Cloud, patient: Callable[..., Patient]) -> None:
-    assert list(features.identity_center(patient())) == []
-    examined = patient(observability={"grafana": True})
+def test_grafana_needs_identity_center(cloud: Cloud, target: Callable[..., Target]) -> None:
+    assert list(features.identity_center(target())) == []
+    examined = target(observability={"grafana": True})
     assert one(features.identity_center(examined)).level == "ok"
     instances = ssoadmin_backends[cloud.account][cloud.region].instances
     instances.clear()
@@ -478,16 +478,16 @@ def test_grafana_needs_identity_center(cloud: Cloud, patient: Callable[..., Pati
     ],
 )
 def test_transaction_search_is_as_its_setting_needs_it(
-    cloud: Cloud, patient: Callable[..., Patient], setting: str, destination: str, level: str, remedy: str
+    cloud: Cloud, target: Callable[..., Target], setting: str, destination: str, level: str, remedy: str
 ) -> None:
     cloud.client("xray").update_trace_segment_destination(Destination=destination)
-    found = one(features.transaction_search(patient(observability={"transaction_search": setting})))
+    found = one(features.transaction_search(target(observability={"transaction_search": setting})))
     assert found.level == level
     assert remedy in found.remedy
 
 
 def test_transaction_search_of_this_environment_is_no_reason_to_stop(
-    cloud: Cloud, patient: Callable[..., Patient]
+    cloud: Cloud, target: Callable[..., Target]
 ) -> None:
     cloud.client("xray").update_trace_segment_destination(Destination="CloudWatchLogs")
     summary = {
@@ -501,20 +501,20 @@ def test_transaction_search_of_this_environment_is_no_reason_to_stop(
     }
     # moto's CloudFormation does not know the type, so that it is said for it.
     pages = Answers(paginate=[summary])
-    own = patient(
+    own = target(
         {"cloudformation": Answers(get_paginator=pages)}, observability={"transaction_search": "enable"}
     )
     assert one(features.transaction_search(own)).what == "Transaction Search is on, by this environment"
 
 
-def test_what_is_closed_to_new_customers_is_looked_at_when_it_is_on(patient: Callable[..., Patient]) -> None:
-    assert [*features.ground_truth(patient()), *features.prompt_safety(patient())] == []
+def test_what_is_closed_to_new_customers_is_looked_at_when_it_is_on(target: Callable[..., Target]) -> None:
+    assert [*features.ground_truth(target()), *features.prompt_safety(target())] == []
     none = Answers(list_labeling_jobs={"LabelingJobSummaryList": []})
-    found = one(features.ground_truth(patient({"sagemaker": none}, review={"backend": "ground_truth"})))
+    found = one(features.ground_truth(target({"sagemaker": none}, review={"backend": "ground_truth"})))
     assert (found.level, "mlflow" in found.remedy) == ("warning", True)
     safety = {"detectors": {"safety": {"kind": "comprehend_prompt_safety"}}}
     closed = Answers(classify_document=error("AccessDeniedException"))
-    found = one(features.prompt_safety(patient({"comprehend": closed}, assistant={"guardrails": safety})))
+    found = one(features.prompt_safety(target({"comprehend": closed}, assistant={"guardrails": safety})))
     assert (found.level, "bedrock_checks" in found.remedy) == ("stop", True)
 
 
@@ -537,32 +537,32 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_what_builds_the_images_is_tried(patient: Callable[..., Patient], programs: Path) -> None:
-    found = one(machine.docker(patient()))
+def test_what_builds_the_images_is_tried(target: Callable[..., Target], programs: Path) -> None:
+    found = one(machine.docker(target()))
     assert (found.level, found.remedy) == ("stop", "install it, or set images to codebuild")
     program(programs, "finch", info="up")
-    assert one(machine.docker(patient())).remedy.startswith("export CDK_DOCKER=finch, or ")
+    assert one(machine.docker(target())).remedy.startswith("export CDK_DOCKER=finch, or ")
     program(programs, "docker", __version="Docker version 27.1.1, build 1")
-    assert one(machine.docker(patient())).remedy == "start it, or set images to codebuild"
+    assert one(machine.docker(target())).remedy == "start it, or set images to codebuild"
     program(programs, "docker", __version="Docker version 20.10.2, build 1", info="up")
-    assert one(machine.docker(patient())).what == "Docker version 20.10.2, build 1: 23 is needed"
+    assert one(machine.docker(target())).what == "Docker version 20.10.2, build 1: 23 is needed"
     program(programs, "docker", __version="Docker version 27.1.1, build 1", info="up")
-    assert one(machine.docker(patient())).level == "ok"
-    assert one(machine.docker(patient(images="codebuild"))).what == "CodeBuild builds the images"
+    assert one(machine.docker(target())).level == "ok"
+    assert one(machine.docker(target(images="codebuild"))).what == "CodeBuild builds the images"
 
 
 def test_another_architecture_needs_a_builder_that_emulates_it(
-    patient: Callable[..., Patient], programs: Path, monkeypatch: pytest.MonkeyPatch
+    target: Callable[..., Target], programs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine.platform, "machine", lambda: "x86_64")
     works = {"__version": "Docker version 27.1.1", "info": "up"}
     program(programs, "docker", **works)
-    built, found = machine.docker(patient())
+    built, found = machine.docker(target())
     assert (built.level, found.level) == ("ok", "stop")
     assert "binfmt --install arm64" in found.remedy
     program(programs, "docker", **works, buildx_inspect="Platforms: linux/amd64, linux/arm64")
-    assert one(machine.docker(patient())).level == "ok"
-    assert one(machine.docker(patient(assistant={"architecture": "x86_64"}))).level == "ok"
+    assert one(machine.docker(target())).level == "ok"
+    assert one(machine.docker(target(assistant={"architecture": "x86_64"}))).level == "ok"
 
 
 JOBS = {
@@ -573,9 +573,9 @@ JOBS = {
 }
 
 
-def test_the_jobs_architecture_counts_too(patient: Callable[..., Patient], programs: Path) -> None:
+def test_the_jobs_architecture_counts_too(target: Callable[..., Target], programs: Path) -> None:
     works = {"__version": "Docker version 27.1.1", "info": "up"}
-    examined = replace(patient(), templates=lambda: {"Analysis": {"Resources": JOBS}})
+    examined = replace(target(), templates=lambda: {"Analysis": {"Resources": JOBS}})
     for platforms, levels in (
         ("linux/arm64", ["ok", "stop"]),
         ("linux/arm64, linux/amd64*, linux/amd64/v2", ["ok"]),
@@ -589,28 +589,28 @@ def test_the_jobs_architecture_counts_too(patient: Callable[..., Patient], progr
 
 
 def test_node_and_the_cli_are_those_that_are_locked(
-    patient: Callable[..., Patient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    target: Callable[..., Target], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert one(machine.node(patient())).level == "ok"
+    assert one(machine.node(target())).level == "ok"
     monkeypatch.setattr(machine, "_node", lambda: str(tmp_path / "node"))
-    assert one(machine.node(patient())).remedy.startswith("make setup")
+    assert one(machine.node(target())).remedy.startswith("make setup")
     program(tmp_path, "node", __version="v16.20.0")
-    assert one(machine.node(patient())).what.startswith("Node is v16.20.0, the CDK CLI needs")
+    assert one(machine.node(target())).what.startswith("Node is v16.20.0, the CDK CLI needs")
     monkeypatch.setattr(machine, "ROOT", tmp_path)
     lock = {"packages": {machine.LOCKED: {"version": "2.9", "engines": {"node": ">= 18.0.0"}}}}
     (tmp_path / "package-lock.json").write_text(json.dumps(lock))
-    assert "which make deploy installs first" in one(machine.cli(patient())).what
+    assert "which make deploy installs first" in one(machine.cli(target())).what
     installed = tmp_path / machine.CLI
     installed.parent.mkdir(parents=True)
     for version, level in (("2.9", "ok"), ("2.8", "stop")):
         installed.write_text(json.dumps({"version": version}))
-        assert one(machine.cli(patient())).level == level
+        assert one(machine.cli(target())).level == level
 
 
-def test_what_cannot_be_asked_is_a_warning_and_never_ok(patient: Callable[..., Patient]) -> None:
+def test_what_cannot_be_asked_is_a_warning_and_never_ok(target: Callable[..., Target]) -> None:
     found = one(
         features.transaction_search(
-            patient(
+            target(
                 {"xray": Answers(get_trace_segment_destination=error("AccessDenied"))},
                 observability={"transaction_search": "use"},
             )
@@ -620,11 +620,11 @@ def test_what_cannot_be_asked_is_a_warning_and_never_ok(patient: Callable[..., P
     assert "could not be checked" in found.what
 
 
-def test_the_whole_examination_of_the_local_aws(cloud: Cloud, patient: Callable[..., Patient]) -> None:
+def test_the_whole_examination_of_the_local_aws(cloud: Cloud, target: Callable[..., Target]) -> None:
     cloud.client("ssm").put_parameter(
         Name="/cdk-bootstrap/hnb659fds/version", Value="29", Type="String", Overwrite=True
     )
-    found = list(examine(patient(images="codebuild")))
+    found = list(examine(target(images="codebuild")))
     assert all(each.remedy for each in found if each.level != "ok")
     assert found[0].what == "region us-east-1"
     assert "CDK bootstrap of version 29" in [each.what for each in found]
