@@ -1,14 +1,12 @@
 """Assistant: the application. Changes with each release."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
@@ -21,21 +19,20 @@ from constructs.budgets_table import BudgetsTable
 from constructs.data_lake import DataLake
 from constructs.front_door import FrontDoor
 from constructs.layered_guardrails import LayeredGuardrails
-from constructs.otel_collector import OtelCollector, grant_export
+from constructs.otel_collector import grant_export
 from constructs.own_domain import OwnDomain
 from constructs.records_table import RecordsTable
 from constructs.streaming_api import StreamingApi
 from constructs.web_firewall import WebFirewall
 from pydantic import BaseModel
 
-from observability.collector import config as collector_config
-from observability.collector.template import Option, compose
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.capture import Capture
 from stacks.foundation import Foundation
 from stacks.identity import Identity
 from stacks.observability import Observability
+from stacks.sidecar import CollectorSidecar
 from stacks.tracking import Tracking
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +44,6 @@ KEEP_ALIVE_MARGIN = 5
 TURNS_NAMESPACE = "FMOps/Assistant"
 TURNS_TARGET = 0.6
 """Share of a task's most turns at which others are added: they take minutes to come."""
-COLLECTOR = "/opt/aws-otel-collector/awscollector"
-"""In the assistant's image."""
 
 
 class Assistant(FmopsStack):
@@ -81,6 +76,7 @@ class Assistant(FmopsStack):
             if settings.assistant.budgets.limited
             else None
         )
+        self._sidecar = CollectorSidecar(self, settings, observability, tracking)
         self.guardrails = self._build_guardrails()
         self.pseudonym_key = self._build_pseudonym_key()
         build = self._build_on_ecs if settings.assistant.compute == "ecs" else self._build_on_lambda
@@ -127,7 +123,7 @@ class Assistant(FmopsStack):
 
     def _build_on_ecs(self) -> iam.Role:
         app = self._build_service()
-        self._build_collector(app)
+        self._sidecar.build(app)
         self._build_front_door(app)
         CfnOutput(self, "ClusterName", value=app.cluster.cluster_name)
         CfnOutput(self, "ServiceName", value=app.service.service_name)
@@ -156,7 +152,7 @@ class Assistant(FmopsStack):
             lifetime=self.lifetime,
             log_retention=self.log_retention,
         )
-        grant_export(app.role, self._trace_actions, self._observability.prometheus.arn)
+        grant_export(app.role, self._sidecar.trace_actions, self._observability.prometheus.arn)
         api = StreamingApi(
             self,
             "Api",
@@ -304,10 +300,10 @@ class Assistant(FmopsStack):
         return {
             "FMOPS_FLUSH_EACH_REQUEST": "true",
             "FMOPS_SPOOL_DIRECTORY": "/tmp/spool",  # noqa: S108 - what a sandbox may write to
-            "FMOPS_COLLECTOR_OPTIONS": ",".join(self._collector_options()),
+            "FMOPS_COLLECTOR_OPTIONS": ",".join(self._sidecar.options()),
             "OTLP_HTTP_ENDPOINT": f"localhost:{options.collector_port}",
             "HEALTH_CHECK_ENDPOINT": f"localhost:{options.collector_health_port}",
-            **self._collector_environment(),
+            **self._sidecar.environment(),
         }
 
     def _turns_under_way(self) -> cloudwatch.Metric:
@@ -320,71 +316,8 @@ class Assistant(FmopsStack):
             period=Duration.minutes(1),
         )
 
-    def _collector_options(self) -> list[Option]:
-        observability, options = self._settings.observability, list[Option]()
-        if observability.transaction_search != "off":
-            options.append("transaction-search")
-        if observability.mlflow_traces:
-            options.append("mlflow-traces")
-        return options
-
-    @property
-    def _trace_actions(self) -> Sequence[str]:
-        spans = self._settings.observability.transaction_search != "off"
-        return OtelCollector.SPANS if spans else OtelCollector.SEGMENTS
-
     def _build_args(self) -> dict[str, str]:
         return {"COLLECTOR_IMAGE": self._settings.observability.collector_image}
-
-    def _collector_image(self, app: AgentService) -> ecs.ContainerImage:
-        """ADOT's own; but the public registry has no endpoint, and the assistant's image has the collector too."""
-        if self._without_internet:
-            return app.image.for_ecs()
-        return ecs.ContainerImage.from_registry(self._settings.observability.collector_image)
-
-    @property
-    def _without_internet(self) -> bool:
-        return self._settings.network.egress == "endpoints"
-
-    def _build_collector(self, app: AgentService) -> None:
-        options, prometheus = self._settings.assistant, self._observability.prometheus
-        configuration = compose(*self._collector_options())
-        collector_config.load(configuration)
-        collector = OtelCollector(
-            self,
-            "Collector",
-            task_definition=app.task_definition,
-            task_role=app.task_role,
-            image=self._collector_image(app),
-            command=[COLLECTOR] if self._without_internet else None,
-            configuration=configuration,
-            environment=self._collector_environment(),
-            otlp_port=options.collector_port,
-            health_port=options.collector_health_port,
-            prometheus_arn=prometheus.arn,
-            trace_actions=self._trace_actions,
-            lifetime=self.lifetime,
-            log_retention=self.log_retention,
-        )
-        app.container.add_container_dependencies(
-            ecs.ContainerDependency(
-                container=collector.container, condition=ecs.ContainerDependencyCondition.START
-            )
-        )
-
-    def _collector_environment(self) -> dict[str, str]:
-        options, observability = self._settings.assistant, self._settings.observability
-        environment = {"AMP_REMOTE_WRITE_ENDPOINT": self._observability.prometheus.remote_write_endpoint}
-        if observability.transaction_search != "off":
-            environment["XRAY_OTLP_TRACES_ENDPOINT"] = f"https://xray.{self.region}.amazonaws.com/v1/traces"
-        if observability.mlflow_traces:
-            environment |= {
-                "CONTENT_OTLP_HTTP_ENDPOINT": f"0.0.0.0:{options.collector_content_port}",
-                "MLFLOW_OTLP_TRACES_ENDPOINT": f"https://mlflow.sagemaker.{self.region}.app.aws/v1/traces",
-                "MLFLOW_ARN": self._tracking.mlflow.arn,
-                "MLFLOW_EXPERIMENT_ID": observability.mlflow_traces_experiment_id,
-            }
-        return environment
 
     def _grant(self, role: iam.Role) -> None:
         """The same wherever it runs."""

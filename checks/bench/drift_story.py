@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fmops.agent import KNOWLEDGE
 from fmops.analysis.lake import DirectoryLake, Window, windows
 from fmops.analysis.report import render
 from fmops.analysis.result import WindowResult
@@ -110,7 +111,7 @@ def _day(
 
 def analyse(lake: DirectoryLake, *, weeks: int = WEEKS) -> list[WindowResult]:
     """A baseline of the first weeks, then every day."""
-    documents = [f"{document.title}\n{document.text}" for document in load()]
+    documents = [f"{document.title}\n{document.text}" for document in load(KNOWLEDGE)]
     end = START + timedelta(weeks=weeks)
     analysis = Analysis(
         lake, corpus=lambda _: np.array(embed(documents), np.float32), now=lambda: end + timedelta(days=1)

@@ -7,29 +7,34 @@ model are simulated, the boto3 clients are real; every round measures each conte
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import re
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, PIIMiddleware
+from langchain.agents.middleware import PIIMiddleware
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
 
+from checks.bench.guardrail_parts import (
+    ANSWER,
+    CHECK,
+    Chained,
+    Instant,
+    Model,
+    StreamingModel,
+    question,
+)
 from checks.bench.guardrails_peers import chains, detector_api, session
 from checks.bench.report import Entry, Note, absolute, entry, median_ratio, publish
 from fmops.guardrails import (
-    Category,
     Direction,
-    Finding,
     GuardedChatModel,
     GuardrailEngine,
     GuardrailMiddleware,
@@ -37,14 +42,12 @@ from fmops.guardrails import (
     build_engine,
 )
 from fmops.guardrails.chunking import Limits, segments
-from fmops.guardrails.detectors.base import Context, Detector
+from fmops.guardrails.detectors.base import Context
 from fmops.guardrails.detectors.secrets import find
 from fmops.guardrails.flow import flow_sync
 from fmops.guardrails.text import fold
 
-CHECK = 0.08
 MODEL = 0.4
-FIRST_TOKEN = 0.3
 ROUNDS = 7
 
 # Three detectors of the input and two of the output, as the chain is given them.
@@ -55,87 +58,6 @@ SETTINGS: dict[str, Any] = {
     },
     "speculative": True,
 }
-ANSWER = (
-    "Your claim was opened on the third of March. The adjuster of the north region has looked at the photos that you"
-    " sent, and asks for the invoice of the roofer. As soon as it is here the payment can be decided. "
-) * 4
-_number = itertools.count()
-
-
-def question() -> str:
-    """Never the same twice: the cache must not help."""
-    return f"What is the status of claim number {next(_number)}, please? I have been waiting for two weeks."
-
-
-class Model(BaseChatModel):
-    """Answers after a while, never quite the same twice."""
-
-    answers: list[AIMessage]
-    seconds: float = 0.0
-    turn: int = 0
-
-    @property
-    def _llm_type(self) -> str:
-        return "simulated"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self.bind(**kwargs)
-
-    def _next(self) -> AIMessage:
-        answer = self.answers[self.turn % len(self.answers)]
-        self.turn += 1
-        number = next(_number)
-        text = f"{answer.text} {number}" if answer.text else ""
-        return answer.model_copy(update={"id": f"a{number}", "content": text})
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        raise NotImplementedError
-
-    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        if self.seconds:
-            await asyncio.sleep(self.seconds)
-        return ChatResult(generations=[ChatGeneration(message=self._next())])
-
-
-class StreamingModel(Model):
-    """Streams 200 pieces over 1.5 s, after the time to its first token."""
-
-    async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
-        began = time.perf_counter() + FIRST_TOKEN
-        text = self._next().text
-        size = -(-len(text) // 200)
-        for index in range(0, len(text), size):
-            due = began + 1.5 * index / len(text)
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            yield ChatGenerationChunk(message=AIMessageChunk(content=text[index : index + size]))
-
-
-class Instant(Detector):
-    """Answers at once, in a worker's thread like a service's."""
-
-    categories = frozenset({Category.INSULT})
-    seconds = 0.0
-
-    def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
-        if self.seconds:
-            time.sleep(self.seconds)
-        return [[] for _ in texts]
-
-
-class Chained(AgentMiddleware[Any, Any]):
-    """The moderation chain in an agent: before each model call on the user's message, after it on the answer."""
-
-    def __init__(self, before: Any, after: Any) -> None:
-        super().__init__()
-        self.before, self.after = before, after
-
-    async def abefore_model(self, state: Any, runtime: Any) -> None:
-        user = next(message for message in reversed(state["messages"]) if isinstance(message, HumanMessage))
-        await self.before.ainvoke(user.text)
-
-    async def aafter_model(self, state: Any, runtime: Any) -> None:
-        if text := state["messages"][-1].text:
-            await self.after.ainvoke(text)
 
 
 async def timed(run: Callable[[], Awaitable[Any]]) -> float:
@@ -254,7 +176,7 @@ async def streamed() -> tuple[dict[str, list[float]], dict[str, list[float]], di
         GuardrailSettings.model_validate(
             {
                 **SETTINGS,
-                "detectors": {**SETTINGS["detectors"], "mail": {"kind": "checks.bench.guardrails:Mail"}},
+                "detectors": {**SETTINGS["detectors"], "mail": {"kind": "checks.bench.guardrail_parts:Mail"}},
             }
         ),
         session(),
@@ -270,19 +192,6 @@ async def streamed() -> tuple[dict[str, list[float]], dict[str, list[float]], di
         number=5,
     )
     return totals, {name: times[1:] for name, times in first.items()}, leaked
-
-
-class Mail(Detector):
-    """Finds the planted address, after as long as a service takes."""
-
-    categories = frozenset({Category.EMAIL})
-
-    def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
-        time.sleep(CHECK)
-        return [
-            [Finding(Category.EMAIL, 1.0, *match.span()) for match in re.finditer(r"\S+@\S+\w", text)]
-            for text in texts
-        ]
 
 
 def instant_engine(seconds: float) -> GuardrailEngine:

@@ -24,7 +24,7 @@ DATA_SOURCE = "policy-documents"
 def build_tools(
     records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
 ) -> list[BaseTool]:
-    """The tools over records and a knowledge base."""
+    """Return the tools over records and a knowledge base."""
 
     @tool
     def search_policy_docs(query: str, runtime: Runtime) -> str:
@@ -36,6 +36,10 @@ def build_tools(
         """
         return _json(search(query, runtime.context, knowledge, readable, guardrails, data_source=DATA_SOURCE))
 
+    return [search_policy_docs, *_record_tools(records)]
+
+
+def _record_tools(records: Records) -> list[BaseTool]:
     @tool
     def get_claim(claim_id: str) -> str:
         """Read a claim: its status, what is open, and its notes.
@@ -102,7 +106,6 @@ def build_tools(
         return f"{claim_id} is on hold and with the special investigators."
 
     return [
-        search_policy_docs,
         get_claim,
         add_claim_note,
         approve_payout,

@@ -17,11 +17,12 @@ from fmops.analysis.engine import fitting_rows, profile
 from fmops.analysis.findings import Findings, find
 from fmops.analysis.lake import Lake, Window, windows
 from fmops.analysis.reference import FIT_ROWS, Array, BaselineError, Reference, fit
-from fmops.analysis.result import PLACES, Engine, PartResult, Place, ReviewSignal, Verdict, WindowResult
+from fmops.analysis.result import PLACES, Engine, PartResult, Place, Verdict, WindowResult
 from fmops.analysis.state import State, StateError
 from fmops.analysis.statistics import MIN_WINDOWS, Comparison
 from fmops.analysis.store import Store
 from fmops.analysis.trend import Trend, follow
+from fmops.analysis.window_facts import described, for_review, other_model
 
 log = logging.getLogger("fmops.analysis")
 
@@ -201,7 +202,7 @@ class Analysis:
         self.store.save_state(version, window.id, state)
         before = self._before(window, version)
         previous = before[-1] if before else None
-        if incomparable := _other_model(state, baseline.reference):
+        if incomparable := other_model(state, baseline.reference):
             return self._result(
                 window,
                 state,
@@ -356,65 +357,10 @@ class Analysis:
                 }
             )
         if state is not None and baseline is not None:
-            result = result.model_copy(update=_described(state, baseline))
-            result = result.model_copy(update={"for_review": _for_review(state, result.findings)})
+            result = result.model_copy(update=described(state, baseline))
+            result = result.model_copy(update={"for_review": for_review(state, result.findings)})
         return result
-
-
-def _described(state: State, baseline: Baseline) -> dict[str, object]:
-    usual = baseline.state
-    ours, others = state.vectors.sum(axis=0), usual.vectors.sum(axis=0)
-    lengths = np.linalg.norm(ours) * np.linalg.norm(others)
-    waves = state.waves.sum(axis=0) / max(state.count, 1) - usual.waves.sum(axis=0) / max(usual.count, 1)
-    return {
-        "rows": state.count,
-        "cosine_distance": float(1 - ours @ others / lengths) if lengths else 0.0,
-        "mmd2": float((waves**2).sum() / (len(waves) / 2)),
-        "checks": {name: count for name, count in sorted(state.checks.items()) if count},
-        "models": dict(state.models),
-        "bad_objects": state.bad_objects,
-        "duplicate_share": state.duplicate_share,
-        "repeated_share": state.repeated_share,
-    }
-
-
-def _other_model(state: State, reference: Reference) -> str:
-    """The sentence that refuses a window whose embeddings are of another model; empty when they are of the reference's."""
-    others = {model: count for model, count in state.models.items() if model != reference.model_id}
-    if sum(others.values()) + state.checks["other_dimension"] <= state.count:
-        return ""
-    model = max(others, key=others.__getitem__) if others else reference.model_id
-    what = f"of {model}" if others else f"of another dimension than {reference.dimension}"
-    return (
-        f"The embeddings are {what}, the baseline's are of {reference.model_id}: they cannot be compared. "
-        "Fit a baseline of windows with the new model: make analyse FIT=1 FROM= TO=."
-    )
 
 
 def _evidence(previous: WindowResult | None) -> float:
     return previous.evidence if previous else 1.0
-
-
-def _for_review(state: State, findings: Findings) -> list[ReviewSignal]:
-    """What is new, what is not covered, and the farthest outliers: each interaction once, for its first reason."""
-    signals: dict[str, ReviewSignal] = {}
-    for cluster in findings.new_topics:
-        for quote in cluster.examples:
-            signals.setdefault(
-                quote.interaction_id,
-                ReviewSignal(
-                    interaction_id=quote.interaction_id, kind="new_topic", detail=", ".join(cluster.terms)
-                ),
-            )
-    for row in state.examples["gap"]:
-        detail = f"similarity {row.similarity:.2f} to the nearest document"
-        signals.setdefault(
-            row.interaction_id,
-            ReviewSignal(interaction_id=row.interaction_id, kind="coverage_gap", detail=detail),
-        )
-    for row in state.examples["farthest"]:
-        detail = f"{row.novelty:.2f} times the squared radius of its topic"
-        signals.setdefault(
-            row.interaction_id, ReviewSignal(interaction_id=row.interaction_id, kind="outlier", detail=detail)
-        )
-    return list(signals.values())

@@ -63,17 +63,8 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         content_exporter=content_traces(settings.content_traces_endpoint),
     )
     session = boto3.Session(region_name=settings.region)
-    # One call of each turn waits for the model, and one that was left may not have noticed yet.
-    calls = 2 * settings.max_turns
-    model = deadline.inheriting(
-        session.client("bedrock-runtime", config=MODEL.merge(Config(max_pool_connections=calls)))
-    )
     records = Records(deadline.inheriting(session.client("dynamodb", config=FAST)), settings.records_table)
-    embeddings = BedrockEmbeddings(
-        client=deadline.inheriting(session.client("bedrock-runtime", config=EMBEDDING)),
-        model_id=settings.embedding_model_id,
-        region_name=settings.region,
-    )
+    embeddings = _embeddings(settings, session)
     guardrails = build_engine(settings.guardrails, session, observers=[record_outcome, observe_guardrails])
     permissions = deadline.inheriting(session.client("verifiedpermissions", config=FAST))
     authorizer = Authorizer(
@@ -82,36 +73,14 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
     resolver = Resolver(records, settings.principal_prefix)
     base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
-    firehose = session.client("firehose", config=FAST)
-    durable = settings.spool_is_durable
-    sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory, durable=durable))
-    raw_sink = (
-        FirehoseSink(
-            firehose, settings.raw_delivery_stream, Spool(settings.spool_directory / "raw", durable=durable)
-        )
-        if settings.raw_delivery_stream
-        else None
-    )
+    sink, raw_sink = _sinks(settings, session)
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
-    prompts = PromptSource(
-        packaged(NAME, PROMPT),
-        from_mlflow(settings.tracking_uri) if settings.tracking_uri else None,
-        alias=settings.prompt_alias,
-        seconds=settings.prompt_refresh_seconds,
-    )
-    prompts.start()
+    prompts = _prompts(settings)
     tools = build_tools(records, base, resolver.readable(authorizer), guardrails)
     turn_budgets = _turn_budgets(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
-        model=MeasuredChatBedrock(
-            client=model,
-            threads=Threads(calls, "model"),
-            model_id=settings.model_id,
-            max_tokens=settings.max_output_tokens,
-            temperature=0,
-            region_name=settings.region,
-        ),
+        model=_model(settings, session),
         tools=tools,
         guardrails=guardrails,
         authorization=AuthorizationMiddleware(
@@ -142,53 +111,15 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         turns=turns,
         turn_seconds=settings.turn_seconds,
     )
-    verifier = TokenVerifier(
-        issuer=settings.oidc_issuer,
-        audience=settings.oidc_audience,
-        jwks_url=_user_pool_keys(session, settings.user_pool_id),
-        group_claim=settings.oidc_group_claim,
-        key_max_age=settings.key_max_age_seconds,
-    )
-    review = (
-        ReviewDesk(
-            MlflowReview(settings.tracking_uri),
-            authorizer=Authorizer(permissions, settings.policy_store_id),
-            resolver=resolver,
-            documents=knowledge.load(KNOWLEDGE),
-            guardrails=guardrails,
-            pseudonyms=pseudonyms,
-        )
-        if settings.tracking_uri
-        else None
-    )
-    playground = (
-        Playground(
-            lambda: Workbench(
-                region=settings.region,
-                policy_store_id=settings.policy_store_id,
-                principal_prefix=settings.principal_prefix,
-                embedding_model_id=settings.embedding_model_id,
-                max_output_tokens=settings.max_output_tokens,
-            ),
-            lambda: _prompt_registry(settings.tracking_uri),
-            authorizer=Authorizer(permissions, settings.policy_store_id),
-            resolver=resolver,
-            guardrails=settings.guardrails,
-            models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
-            packaged=packaged(NAME, PROMPT),
-            turn_budgets=turn_budgets,
-        )
-        if settings.tracking_uri
-        else None
-    )
+    verifier = _verifier(settings, session)
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
-        review=review,
-        playground=playground,
+        review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
+        playground=_playground(settings, permissions, resolver, turn_budgets),
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,
@@ -200,6 +131,108 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         else [],
     )
     return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app
+
+
+def _model(settings: AssistantSettings, session: boto3.Session) -> MeasuredChatBedrock:
+    """Return the chat model, with a thread for each call."""
+    # One call of each turn waits for the model, and one that was left may not have noticed yet.
+    calls = 2 * settings.max_turns
+    config = MODEL.merge(Config(max_pool_connections=calls))
+    return MeasuredChatBedrock(
+        client=deadline.inheriting(session.client("bedrock-runtime", config=config)),
+        threads=Threads(calls, "model"),
+        model_id=settings.model_id,
+        max_tokens=settings.max_output_tokens,
+        temperature=0,
+        region_name=settings.region,
+    )
+
+
+def _embeddings(settings: AssistantSettings, session: boto3.Session) -> BedrockEmbeddings:
+    """Return the embedding model of questions and documents."""
+    return BedrockEmbeddings(
+        client=deadline.inheriting(session.client("bedrock-runtime", config=EMBEDDING)),
+        model_id=settings.embedding_model_id,
+        region_name=settings.region,
+    )
+
+
+def _verifier(settings: AssistantSettings, session: boto3.Session) -> TokenVerifier:
+    """Return the verifier of ID tokens."""
+    return TokenVerifier(
+        issuer=settings.oidc_issuer,
+        audience=settings.oidc_audience,
+        jwks_url=_user_pool_keys(session, settings.user_pool_id),
+        group_claim=settings.oidc_group_claim,
+        key_max_age=settings.key_max_age_seconds,
+    )
+
+
+def _sinks(settings: AssistantSettings, session: boto3.Session) -> tuple[FirehoseSink, FirehoseSink | None]:
+    """Return the sink of records, and that of texts before redaction where they are captured."""
+    firehose = session.client("firehose", config=FAST)
+    durable = settings.spool_is_durable
+    sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory, durable=durable))
+    if not settings.raw_delivery_stream:
+        return sink, None
+    raw_spool = Spool(settings.spool_directory / "raw", durable=durable)
+    return sink, FirehoseSink(firehose, settings.raw_delivery_stream, raw_spool)
+
+
+def _prompts(settings: AssistantSettings) -> PromptSource:
+    """Return the source of the prompt, which is read again every few seconds from now on."""
+    prompts = PromptSource(
+        packaged(NAME, PROMPT),
+        from_mlflow(settings.tracking_uri) if settings.tracking_uri else None,
+        alias=settings.prompt_alias,
+        seconds=settings.prompt_refresh_seconds,
+    )
+    prompts.start()
+    return prompts
+
+
+def _review_desk(
+    settings: AssistantSettings,
+    permissions: Any,
+    resolver: Resolver,
+    guardrails: GuardrailEngine,
+    pseudonyms: Pseudonyms,
+) -> ReviewDesk | None:
+    """Return the desk of human review, which needs MLflow."""
+    if not settings.tracking_uri:
+        return None
+    return ReviewDesk(
+        MlflowReview(settings.tracking_uri),
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        documents=knowledge.load(KNOWLEDGE),
+        guardrails=guardrails,
+        pseudonyms=pseudonyms,
+    )
+
+
+def _playground(
+    settings: AssistantSettings, permissions: Any, resolver: Resolver, turn_budgets: TurnBudgets | None
+) -> Playground | None:
+    """Return the playground of prompts, which needs MLflow."""
+    if not settings.tracking_uri:
+        return None
+    return Playground(
+        lambda: Workbench(
+            region=settings.region,
+            policy_store_id=settings.policy_store_id,
+            principal_prefix=settings.principal_prefix,
+            embedding_model_id=settings.embedding_model_id,
+            max_output_tokens=settings.max_output_tokens,
+        ),
+        lambda: _prompt_registry(settings.tracking_uri),
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        guardrails=settings.guardrails,
+        models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
+        packaged=packaged(NAME, PROMPT),
+        turn_budgets=turn_budgets,
+    )
 
 
 def _turn_budgets(

@@ -123,14 +123,37 @@ def create_app(
     app.state.verifier = verifier
     app.add_middleware(CatchAllMiddleware)
     app.add_middleware(SecurityHeaders)
-    feedback_rate = Rate(FEEDBACK_PER_MINUTE)
     _add_error_handlers(app)
 
     add_chat_routes(app, conversation)
+    _add_feedback_route(app, guardrails, sink, pseudonyms)
+    if approvals is not None:
+        add_approval_routes(app, approvals)
+    if review is not None:
+        add_review_routes(app, review)
+    if playground is not None:
+        add_playground_routes(app, playground)
+
+    _add_health_and_page(app)
+
+    FastAPIInstrumentor.instrument_app(
+        app,
+        excluded_urls=f"{HEALTH},{READY}",
+        exclude_spans=["receive", "send"],
+        server_request_hook=_address_without_port,
+    )
+    return app
+
+
+def _add_feedback_route(
+    app: FastAPI, guardrails: GuardrailEngine, sink: FirehoseSink, pseudonyms: Pseudonyms
+) -> None:
+    """Take a rating of an answer, with a comment that guardrails have checked."""
+    rate = Rate(FEEDBACK_PER_MINUTE)
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(body: FeedbackRequest, principal: Caller) -> dict[str, str]:
-        feedback_rate.take(principal.subject)
+        rate.take(principal.subject)
         comment = await guardrails.check(body.comment, Direction.INPUT) if body.comment else None
         record = Feedback(
             interaction_id=body.interaction_id,
@@ -143,12 +166,9 @@ def create_app(
         instruments().feedback.add(1, {names.FEEDBACK_RATING: body.rating})
         return {"feedback_id": record.feedback_id}
 
-    if approvals is not None:
-        add_approval_routes(app, approvals)
-    if review is not None:
-        add_review_routes(app, review)
-    if playground is not None:
-        add_playground_routes(app, playground)
+
+def _add_health_and_page(app: FastAPI) -> None:
+    """Say that the service is alive and ready, and show the chat page."""
 
     @app.get(HEALTH)
     async def health() -> dict[str, str]:
@@ -161,14 +181,6 @@ def create_app(
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
         return HTMLResponse(chat_page())
-
-    FastAPIInstrumentor.instrument_app(
-        app,
-        excluded_urls=f"{HEALTH},{READY}",
-        exclude_spans=["receive", "send"],
-        server_request_hook=_address_without_port,
-    )
-    return app
 
 
 def _add_error_handlers(app: FastAPI) -> None:

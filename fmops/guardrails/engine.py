@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any
 
 from fmops import deadline
 from fmops.guardrails.asking import Ask
@@ -39,6 +36,7 @@ from fmops.guardrails.types import (
     Role,
     is_notice,
 )
+from fmops.guardrails.waiting import Waiting, settled, until
 from fmops.surrogates import mend
 from fmops.threads import Threads
 
@@ -46,9 +44,6 @@ _log = logging.getLogger(__name__)
 
 Observer = Callable[[Outcome], None]
 """Is told each outcome, in the context of the check. It must not export ``Outcome.text``."""
-
-_Waiting = tuple[list[Future[Any]], float]
-"""Futures, and how many seconds to wait for all of them."""
 
 
 @dataclass
@@ -113,7 +108,7 @@ class GuardrailEngine:
         try:
             while True:
                 futures, seconds = next(steps)
-                await _settled(futures, seconds)
+                await settled(futures, seconds)
         except StopIteration as finished:
             return self._told(finished.value, text, role, observe=observe)
 
@@ -167,9 +162,7 @@ class GuardrailEngine:
     def _key(self, text: str, direction: Direction, role: Role | None) -> bytes:
         return self._cache.key(mend(text), direction, role or direction.role)
 
-    def _steps(
-        self, text: str, direction: Direction, role: Role | None
-    ) -> Generator[_Waiting, None, Outcome]:
+    def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[Waiting, None, Outcome]:
         """A check, as the waits in it: the same for callers with and without an event loop."""
         check = _Check(direction, role or direction.role, mend(text))
         if not check.text.strip() or is_notice(check.text):
@@ -219,7 +212,7 @@ class GuardrailEngine:
 
     def _ask_all(
         self, check: _Check, folded: Folded, due: list[str], key: bytes
-    ) -> Generator[_Waiting, None, None]:
+    ) -> Generator[Waiting, None, None]:
         """Ask the detectors at once, then the fallbacks of those that did not answer, until the deadline."""
         ends_at = check.began + deadline.at_most(self.settings.deadline_ms / 1000)
         asked: set[str] = set()
@@ -236,7 +229,7 @@ class GuardrailEngine:
                     elif not self._refused_for_language(check, name, fallbacks):
                         mine[name] = shared[name] = self._ask(check, folded, name, ends_at)
             try:
-                yield from _until(ends_at, [*joined.values(), *mine.values()])
+                yield from until(ends_at, [*joined.values(), *mine.values()])
             finally:
                 self._land(key, mine)
             for name, ask in {**joined, **mine}.items():
@@ -388,49 +381,3 @@ def _left(findings: Iterable[Finding], outcome: Outcome) -> Iterator[Finding]:
         elif before == len(begins) or begins[before] >= finding.end:
             shift = shifts[before]
             yield replace(finding, begin=finding.begin + shift, end=finding.end + shift)
-
-
-def _until(ends_at: float, asks: Iterable[Ask]) -> Generator[_Waiting, None, None]:
-    """Wait for every question until it is answered, or its own time or the deadline is over."""
-    waiting = list(asks)
-    while waiting := [ask for ask in waiting if not ask.done]:
-        now = time.perf_counter()
-        waiting = [ask for ask in waiting if min(ask.expires, ends_at) > now]
-        if not waiting:
-            return
-        seconds = min(min(ask.expires, ends_at) for ask in waiting) - now
-        yield [future for ask in waiting for future in ask.futures if not future.done()], seconds
-
-
-async def _settled(futures: Iterable[Future[Any]], seconds: float) -> None:
-    """Wait until all are done, or for so long. Cancelling the wait leaves them running: others may have joined.
-
-    The loop is woken once, by the last of them: waking it for each would cost more than the rest of a check.
-    """
-    loop = asyncio.get_running_loop()
-    pending = list(futures)
-    everything: asyncio.Future[None] = loop.create_future()
-    left, lock = len(pending), threading.Lock()
-
-    def finish() -> None:
-        if not everything.done():
-            everything.set_result(None)
-
-    def one_done(_: Future[Any]) -> None:
-        nonlocal left
-        with lock:
-            left -= 1
-            last = left == 0
-        if last:
-            try:
-                loop.call_soon_threadsafe(finish)
-            except RuntimeError:  # the loop has closed: nobody waits
-                pass
-
-    for future in pending:
-        future.add_done_callback(one_done)
-    timer = loop.call_later(seconds, finish)
-    try:
-        await everything
-    finally:
-        timer.cancel()

@@ -12,11 +12,11 @@ import pytest
 from langchain_core.messages.ai import InputTokenDetails, UsageMetadata
 from opentelemetry.metrics import CallbackOptions
 
-import settings
 from fmops.budgets import BudgetSettings, Limits, Unit, Window, accounts, estimated_tokens, micro_usd
 from fmops.budgets.amounts import at_most, dearest
 from fmops.telemetry.metrics import instruments
 from fmops.telemetry.prices import prices
+from settings.assistant import Budgets
 from stacks.assistant import _without_unset
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
@@ -109,12 +109,12 @@ def test_the_settings_of_a_deployment_are_those_of_the_runtime() -> None:
         "team_claim": "cost_centre",
         "when_unavailable": "allow",
     }
-    deployed = settings.Budgets.model_validate(given)
+    deployed = Budgets.model_validate(given)
     parsed = BudgetSettings.model_validate(_without_unset(deployed))
     assert parsed.model_dump() == deployed.model_dump()
     assert parsed.limited and deployed.limited
     nothing: dict[str, Any] = {"user": {}, "deployment": {}}
-    assert not settings.Budgets.model_validate(nothing).limited
+    assert not Budgets.model_validate(nothing).limited
     assert not BudgetSettings.model_validate(nothing).limited
 
 

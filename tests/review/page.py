@@ -12,6 +12,7 @@ import boto3
 import uvicorn
 from fastapi import FastAPI
 
+from fmops.agent import KNOWLEDGE
 from fmops.agent.resources import Resolver
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
@@ -87,7 +88,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
             queue,
             authorizer=rules,
             resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-            documents=load(),
+            documents=load(KNOWLEDGE),
             guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
             pseudonyms=PSEUDONYMS,
         ),
