@@ -30,12 +30,12 @@ ANSWER = (
 ) * 4
 
 
-_number = itertools.count()
+NUMBER = itertools.count()
 
 
 def question() -> str:
     """Never the same twice: the cache must not help."""
-    return f"What is the status of claim number {next(_number)}, please? I have been waiting for two weeks."
+    return f"What is the status of claim number {next(NUMBER)}, please? I have been waiting for two weeks."
 
 
 class Model(BaseChatModel):
@@ -55,7 +55,7 @@ class Model(BaseChatModel):
     def _next(self) -> AIMessage:
         answer = self.answers[self.turn % len(self.answers)]
         self.turn += 1
-        number = next(_number)
+        number = next(NUMBER)
         text = f"{answer.text} {number}" if answer.text else ""
         return answer.model_copy(update={"id": f"a{number}", "content": text})
 

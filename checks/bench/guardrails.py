@@ -25,6 +25,7 @@ from langchain_core.tools import tool
 from checks.bench.guardrail_parts import (
     ANSWER,
     CHECK,
+    NUMBER,
     Chained,
     Instant,
     Model,
@@ -116,7 +117,7 @@ async def whole_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[s
 @tool
 def lookup(claim: str) -> str:
     """Look a claim up."""
-    return f"Claim {claim} is open, entry {next(_number)}."
+    return f"Claim {claim} is open, entry {next(NUMBER)}."
 
 
 async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[str, list[float]]:
@@ -124,7 +125,7 @@ async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[st
 
     def model() -> Model:
         calls = [
-            {"name": "lookup", "args": {"claim": f"C-{next(_number)}"}, "id": f"c{index}"}
+            {"name": "lookup", "args": {"claim": f"C-{next(NUMBER)}"}, "id": f"c{index}"}
             for index in range(2)
         ]
         return Model(
