@@ -11,8 +11,9 @@ from local.aws.kernel.ports import check_ports
 from local.aws.server import LocalAws
 from local.run.deploy import Deployment, deploy, synthesize
 from local.run.folder import held
+from local.run.options import Options
 from local.run.runner import Runner
-from local.run.up import Options, use_as_environment
+from local.run.up import use_as_environment
 
 
 @contextmanager

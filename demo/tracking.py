@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ EXPERIMENT = "tour"
 
 def load() -> Any:
     """MLflow, which takes seconds to import, without its own telemetry and its announcements."""
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet_mlflow()
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 TRACES_AT_ONCE = 100
+
+
+def quiet_mlflow() -> None:
+    """Have MLflow in this process send no telemetry and print no addresses of its pages."""
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 
 def signed_in() -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+from local.run.options import PORTS
 from local.run.proxies import bypass
 
 if __name__ == "__main__":
@@ -45,9 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--port-base",
         type=int,
         metavar="N",
-        help="use ports N (AWS), N+1 (assistant), N+2 and N+3 (collector), N+4 (MLflow), N+5 (Prometheus), N+6 (collector, traces with content), "
-        "N+9 (AI gateway) "
-        "instead of 4566, 8080, 4318, 13133, 5000, 9090, 7000",
+        help="use ports N to N+9 instead of the usual ones: "
+        + ", ".join(f"N+{offset} for {usual}" for usual, offset in PORTS.values()),
     )
     up.add_argument(
         "--directory",
@@ -70,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     bypass(os.environ)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
-    from local.run.up import Options
+    from local.run.options import Options
     from local.run.up import main as run
 
     return run(

@@ -86,7 +86,7 @@ class Analysis(FmopsStack):
                 "FMOPS_ENVIRONMENT": self._settings.environment_name,
                 "FMOPS_LAKE_BUCKET": self._foundation.lake.bucket.bucket_name,
                 "FMOPS_INTERACTIONS_PREFIX": Foundation.INTERACTIONS,
-                "FMOPS_TRACKING_URI": self._tracking.mlflow.arn,
+                "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
                 "FMOPS_EMBEDDING_MODEL_ID": self._settings.assistant.embedding_model_id,
                 "FMOPS_DESCRIPTION_MODEL_ID": options.description_model_id or "",
                 "FMOPS_WINDOW_HOURS": str(options.window_hours),

@@ -129,7 +129,7 @@ class Review(FmopsStack):
             environment={
                 "FMOPS_ENVIRONMENT": self._settings.environment_name,
                 "FMOPS_LAKE_BUCKET": self._foundation.lake.bucket.bucket_name,
-                "FMOPS_TRACKING_URI": self._tracking.mlflow.arn,
+                "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
                 "FMOPS_GUARDRAILS_PARAMETER": self._guardrails.parameter_name,
                 "FMOPS_SAMPLING": json.dumps(sampling),
                 "FMOPS_JUDGES": json.dumps(options.judges),

@@ -20,8 +20,8 @@ from local.aws.faults import Fault
 from local.aws.kernel.cloud import Cloud
 from local.aws.server import LocalAws
 from local.run.deploy import Deployment
+from local.run.options import Options
 from local.run.runner import Runner
-from local.run.up import Options
 
 DIRECTORY = Path("build/faults")
 DELIVER_WITHIN = 0.5
@@ -132,13 +132,13 @@ def deployed(port_base: int, directory: Path = DIRECTORY) -> Iterator[Deployed]:
     """Synthesize, deploy, seed and start; everything ends with the context."""
     options = Options(port_base=port_base, directory=directory)
     cloud = LocalAws(
-        port=options.port(4566, 0),
+        port=options.port("aws"),
         directory=directory,
         run_servers=True,
         deliver_within=DELIVER_WITHIN,
-        mlflow_port=options.port(5000, 4),
-        prometheus_port=options.port(9090, 5),
+        mlflow_port=options.port("mlflow"),
+        prometheus_port=options.port("prometheus"),
     )
-    runner = Runner(cloud, api_port=options.port(8081, 7))
+    runner = Runner(cloud, api_port=options.port("api"))
     with demo_deployed(options, cloud, runner) as (deployment, users):
         yield Deployed(cloud, runner, deployment, users)

@@ -19,8 +19,8 @@ from demo.accounts import Directory
 from demo.deployed import deployed as demo_deployed
 from local.aws.kernel.ports import check_port
 from local.aws.server import LocalAws
+from local.run.options import Options
 from local.run.runner import Runner
-from local.run.up import Options
 
 DIRECTORY = Path("build/load")
 REPLACED = ("BEDROCK_RUNTIME", "COMPREHEND", "FIREHOSE")
@@ -52,7 +52,7 @@ class Deployed:
 def deployed(profile: str, port_base: int, users: int, console: Console) -> Iterator[Deployed]:
     """Deploy a profile into a local AWS, sign ``users`` people in, and start the assistant; stop all of it in the end."""
     options = Options(profile=profile, port_base=port_base, directory=DIRECTORY)
-    cloud = LocalAws(port=options.port(4566, 0), region=options.region, directory=DIRECTORY)
+    cloud = LocalAws(port=options.port("aws"), region=options.region, directory=DIRECTORY)
     port = port_base + SERVICES_OFFSET
     check_port(port, "the load's services", "--port-base")
     services = f"http://localhost:{port}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fmops.analysis.baseline import Baseline
 from fmops.analysis.result import WindowResult
+from fmops.tracking import quiet_mlflow
 
 NAMESPACE = "FMOps/Analysis"
 OLDEST = timedelta(days=13)
@@ -34,7 +34,7 @@ def to_cloudwatch(client: Any, result: WindowResult, *, environment: str, now: d
 
 def mlflow_module() -> Any:
     """MLflow without its own telemetry and announcements."""
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet_mlflow()
     import mlflow
 
     return mlflow

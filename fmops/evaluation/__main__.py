@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 import webbrowser
 from collections import Counter
@@ -18,6 +17,7 @@ from fmops.agent import CASES, LABELS, NAME, PROMPT
 from fmops.deployment import Deployment, DeploymentError, operator
 from fmops.evaluation.cases import EvaluationError
 from fmops.prompts import Prompt, PromptError
+from fmops.tracking import quiet_mlflow
 
 if TYPE_CHECKING:
     from fmops.evaluation.registry import PromptRegistry
@@ -29,7 +29,7 @@ URL_SECONDS = 300
 
 def main(arguments: list[str] | None = None, deployment: Deployment | None = None) -> int:
     """``deployment`` takes the place of the one that the arguments name."""
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet_mlflow()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     parser = _parser()
     options = parser.parse_args(arguments)

@@ -25,6 +25,7 @@ from fmops.evaluation.judge import Judge
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt, packaged
+from fmops.tracking import quiet_mlflow
 from fmops.variants.variant import Variant, Workbench
 
 EXPERIMENT = f"{NAME}-evaluation"
@@ -138,7 +139,7 @@ def assemble(environment: Mapping[str, str] | None = None) -> Setup:
 
 def quiet() -> None:
     """MLflow without its announcements and telemetry."""
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet_mlflow()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # Its LangChain tracer detaches context in other tasks than it attached it, and says so at each step; traces are whole.
     logging.getLogger("mlflow.utils.autologging_utils").setLevel(logging.ERROR)

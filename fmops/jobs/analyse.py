@@ -33,13 +33,15 @@ log = logging.getLogger("fmops.analysis")
 class AnalyseSettings(BaseSettings):
     """Variables named ``FMOPS_`` and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FMOPS_", populate_by_name=True, frozen=True)
 
     environment: str = Field(min_length=1, description="dimension of the metrics")
     lake_bucket: str = Field(min_length=1)
     interactions_prefix: str = "interactions"
     tracking_uri: str = Field(
-        default="", description="ARN of the MLflow App; nothing is logged to MLflow without one"
+        validation_alias="MLFLOW_TRACKING_URI",
+        default="",
+        description="ARN of the MLflow App; nothing is logged to MLflow without one",
     )
     embedding_model_id: str = Field(
         default="", description="embeds the knowledge base when a baseline is fitted"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import signal
 import sys
 import tempfile
@@ -38,6 +37,7 @@ from fmops.review.model import parse as parse_lines
 from fmops.review.outcome import Quality, case, judge_agreement, quality
 from fmops.review.sampling import SamplingSettings, draw
 from fmops.toolkit import knowledge
+from fmops.tracking import quiet_mlflow
 from fmops.turn import TAKEN, TurnTakenError, turn
 
 NAMESPACE = "FMOps/Review"
@@ -54,11 +54,13 @@ log = logging.getLogger("fmops.review")
 class ReviewSettings(BaseSettings):
     """Variables named ``FMOPS_`` and the field's name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="FMOPS_", populate_by_name=True, frozen=True)
 
     environment: str = Field(min_length=1, description="dimension of the metrics")
     lake_bucket: str = Field(min_length=1)
-    tracking_uri: str = Field(min_length=1, description="ARN of the MLflow App")
+    tracking_uri: str = Field(
+        min_length=1, validation_alias="MLFLOW_TRACKING_URI", description="ARN of the MLflow App"
+    )
     guardrails_parameter: str = Field(default="", description="SSM parameter with the guardrails' settings")
     backend: Literal["mlflow", "ground_truth"] = "mlflow"
     sampling: SamplingSettings = SamplingSettings()
@@ -345,5 +347,5 @@ def _checked_day(text: str) -> str:
 
 
 if __name__ == "__main__":
-    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
+    quiet_mlflow()
     sys.exit(main())

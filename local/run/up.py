@@ -11,9 +11,8 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +29,11 @@ from local.run import gateway
 from local.run.containers import UnresolvedError
 from local.run.deploy import DeployError, Deployment, deploy, synthesize
 from local.run.folder import FolderError, explained, held
+from local.run.options import DIRECTORY, Options
 from local.run.runner import Runner
 from local.run.standins import unreviewed
 
-DIRECTORY = Path("build/local")
-ALL_OPTIONS = Path(__file__).with_name("all_options.json")
-"""Profiles that turn on what those of cdk.json do not, to be rehearsed."""
 FIREHOSE_SECONDS = 2.0
-GATEWAY_PORT = (7000, 9)
-"""The usual one, and its offset from a port base."""
 PROMPT_PAGE = "{mlflow}: Model training, an experiment, New run, using Prompt Engineering"
 NO_PROMETHEUS = (
     "none on PATH, so dashboards are not drawn and alert rules not evaluated: apt-get install prometheus,"
@@ -47,63 +42,6 @@ NO_PROMETHEUS = (
 LOG_WIDTH = 140
 """Columns of the report where the output is a file or a CI log."""
 EXPECTED_FAILURES = (FolderError, PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line says. Ports follow from `port_base`; without it each has its usual number."""
-
-    profile: str = "dev"
-    once: bool = False
-    rehearse: bool = False
-    port_base: int | None = None
-    region: str = "us-east-1"
-    context: Mapping[str, str] = field(default_factory=dict)
-    then: str = ""
-    """A command to run against what is deployed, before it stops."""
-    directory: Path = DIRECTORY
-    """Folder of the run's databases, logs and spools."""
-    gateway: bool = False
-    """Whether MLflow's prompt page gets its AI gateway."""
-
-    def port(self, usual: int, offset: int) -> int:
-        return usual if self.port_base is None else self.port_base + offset
-
-    def needed_ports(self) -> dict[str, int]:
-        """What listens where, to be checked before anything is started."""
-        contexts = {
-            "port": (8080, 1),
-            "collector_port": (4318, 2),
-            "collector_health_port": (13133, 3),
-            "collector_content_port": (4319, 6),
-        }
-        needed = {
-            "the local AWS": self.port(4566, 0),
-            "MLflow": self.port(5000, 4),
-            "Prometheus": self.port(9090, 5),
-        }
-        if self.gateway:
-            needed["the AI gateway"] = self.port(*GATEWAY_PORT)
-        for name, (usual, offset) in contexts.items():
-            given = self.context.get(name, "")
-            # A value that is no number is the settings' to refuse, with their words.
-            needed[f"the assistant ({name})"] = int(given) if given.isdecimal() else self.port(usual, offset)
-        return needed
-
-    def synth_context(self) -> dict[str, str]:
-        # What a pipeline deploys is deployed here by hand; CodePipeline and CodeBuild have no emulation.
-        context = {"profile": self.profile, "pipeline": "false"}
-        if self.port_base is not None:
-            context.update(
-                port=str(self.port(8080, 1)),
-                collector_port=str(self.port(4318, 2)),
-                collector_health_port=str(self.port(13133, 3)),
-                collector_content_port=str(self.port(4319, 6)),
-            )
-        if self.rehearse:
-            # The tour's users sign in with passwords; this is the one thing that a rehearsal changes.
-            context |= {"sign_in": "password", "profiles": str(ALL_OPTIONS)}
-        return {**context, **self.context}
 
 
 class Steps:
@@ -155,16 +93,16 @@ def up(options: Options, console: Console) -> int:
 def _held(options: Options, console: Console) -> int:
     """The run, when its folder is held: whatever ends it, its processes end."""
     cloud = LocalAws(
-        port=options.port(4566, 0),
+        port=options.port("aws"),
         region=options.region,
         directory=options.directory,
         run_servers=True,
         deliver_within=FIREHOSE_SECONDS,
-        mlflow_port=options.port(5000, 4),
-        prometheus_port=options.port(9090, 5),
-        gateway_port=options.port(*GATEWAY_PORT) if options.gateway else None,
+        mlflow_port=options.port("mlflow"),
+        prometheus_port=options.port("prometheus"),
+        gateway_port=options.port("gateway") if options.gateway else None,
     )
-    runner = Runner(cloud, api_port=options.port(8081, 7))
+    runner = Runner(cloud, api_port=options.port("api"))
     try:
         return _run(options, Steps(console, options.directory), cloud, runner)
     finally:

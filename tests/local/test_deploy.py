@@ -20,8 +20,8 @@ from local.aws.kernel.cloud import Cloud
 from local.aws.server import LocalAws
 from local.run.containers import UnresolvedError, read_services
 from local.run.deploy import DeployError, Deployment, _create_stack, deploy, synthesize
+from local.run.options import ALL_OPTIONS
 from local.run.standins import reasons
-from local.run.up import ALL_OPTIONS
 from local.run.web_functions import read_web_functions
 
 pytestmark = pytest.mark.rehearsal

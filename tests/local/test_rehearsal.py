@@ -13,7 +13,8 @@ from rich.console import Console
 from local.aws.server import LocalAws
 from local.run.containers import read_services
 from local.run.deploy import deploy, synthesize
-from local.run.up import Options, report_permissions
+from local.run.options import Options
+from local.run.up import report_permissions
 
 pytestmark = pytest.mark.rehearsal
 LACKING, NEEDLESS = "firehose:PutRecordBatch", "dynamodb:DeleteTable"

@@ -21,7 +21,8 @@ from rich.console import Console
 from local.aws.kernel.ports import PortInUseError, check_ports
 from local.run import folder
 from local.run.folder import FOLDERS, FolderError, explained, held
-from local.run.up import Options, up
+from local.run.options import Options
+from local.run.up import up
 
 ROOT = Path(__file__).parents[2]
 Usage = namedtuple("Usage", "total used free")

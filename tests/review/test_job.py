@@ -155,10 +155,10 @@ def test_mlflow_away_fails_the_run_and_the_next_one_submits_what_was_chosen(
     caplog.set_level(logging.INFO)
     put(cloud, bucket, f"interactions/dt={DAY}/hour=09/a", interaction(1).line())
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    monkeypatch.setenv("FMOPS_TRACKING_URI", "http://localhost:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:9")
     assert run("--day", str(DAY)) == 2
     assert "MLflow did not answer" in caplog.text
-    monkeypatch.setenv("FMOPS_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     assert run("--day", str(DAY)) == 0
     assert "1 tasks were chosen before" in caplog.text
     assert "1 of 1 tasks submitted" in caplog.text
