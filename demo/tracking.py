@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from demo.tour import Step
+from fmops.tracking import quiet_mlflow
 
 EXPERIMENT = "tour"
 

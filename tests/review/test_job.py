@@ -50,12 +50,12 @@ def run(cloud: Cloud, bucket: str, uri: str, monkeypatch: pytest.MonkeyPatch) ->
     environment = {
         "ENVIRONMENT": "test",
         "LAKE_BUCKET": bucket,
-        "TRACKING_URI": uri,
         "GUARDRAILS_PARAMETER": "guardrails",
         "SAMPLING": '{"budget": 14}',
     }
     for name, value in environment.items():
         monkeypatch.setenv(f"FMOPS_{name}", value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setattr(job.boto3, "client", cloud.client)
     return lambda *arguments: job.main(list(arguments))
 
