@@ -225,10 +225,14 @@ snapshots: setup ## Write the template snapshots and stacks/availability.json ag
 	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
 
 .PHONY: schema
-schema: setup node_modules ## Write the generated files again: JSON schemas, the tables of constructs/README.md
+schema: setup node_modules ## Write the generated files again: JSON schemas
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
 	@for folder in policies $(wildcard examples/*/policies); do $(WITH_NODE) node policies/convert-schema.mjs $$folder; done
-	@$(WITH_NODE) $(BIN)/python -m constructs.reference
+
+.PHONY: docs
+docs: setup .venvs/docs/installed ## Build the documentation site into build/site; a warning or a broken link fails
+	@NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build --quiet
+	@echo "✓ build/site/index.html"
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
@@ -237,6 +241,7 @@ lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.
 	@cd requirements && $(LOCK) bench.in -o ../requirements-bench.txt
 	@cd requirements && for set in drift-peers gateway load spark-image spark; do \
 	  $(LOCK) $$set.in -o ../requirements-$$set.txt; done
+	@cd requirements && $(LOCK) docs.in -o docs.txt
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c ../requirements-dev.txt $$set.in -o ../requirements-$$set.txt; done
 
@@ -264,6 +269,14 @@ clean: ## Remove everything that was built or installed here
 	@echo "Installing $<"
 	@test -x $(@D)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(@D)
 	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@touch $@
+
+# The site's packages, and the script with which it draws diagrams in the reader's browser.
+.venvs/docs/installed: requirements/docs.txt requirements/docs/package-lock.json | .venv/installed
+	@echo "Installing $<"
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(@D)
+	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@cp requirements/docs/*.json $(@D) && $(NPM_CI) --ignore-scripts --prefix $(@D)
 	@touch $@
 
 node_modules: package-lock.json | .venv/installed

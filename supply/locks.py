@@ -24,7 +24,7 @@ class Locked:
 
 def locks() -> list[Path]:
     """The compiled requirement files."""
-    return sorted(ROOT.glob("requirements*.txt"))
+    return sorted([*ROOT.glob("requirements*.txt"), ROOT / "requirements/docs.txt"])
 
 
 def read(lock: Path) -> list[Locked]:
