@@ -1,4 +1,4 @@
-"""Griffe extension: shows the attributes of a class or a module as one table, with types also where none is written."""
+"""Griffe extension: shows the attributes of a class or module as one table, with types that it infers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hook of MkDocs: adds the pages that lie outside of docs/ to the site, and turns links between files into links of the site."""
+"""MkDocs hook: adds the pages outside of docs/ to the site, and turns links between files into its own links."""
 
 from __future__ import annotations
 

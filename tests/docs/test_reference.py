@@ -34,7 +34,7 @@ CONSTRUCTS = public_constructs()
 
 
 def undocumented(construct: type[Construct]) -> list[str]:
-    """Return the arguments that are only in `__init__` or only under `Args:`, and members without a docstring."""
+    """Return arguments that are only in `__init__` or only under `Args:`, and members without a docstring."""
     _, _, documented = (inspect.getdoc(construct) or "").partition("Args:\n")
     taken = {
         each.name
