@@ -30,7 +30,7 @@ LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?=[)#])")
 
 
 def on_config(config: MkDocsConfig) -> None:
-    """Replace each folder in the navigation by its pages, the README first."""
+    """Replace each folder in the navigation by its pages."""
     config.nav = expanded(config.nav)
 
 
@@ -52,15 +52,15 @@ def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
 
 
 def expanded(nav: Any) -> Any:
-    """Return a navigation in which each `folder/` is the list of its pages."""
-    if isinstance(nav, list):
-        return [expanded(each) for each in nav]
+    """Return a navigation in which each `folder/` is replaced by its pages, the README first."""
     if isinstance(nav, dict):
         return {title: expanded(each) for title, each in nav.items()}
+    if isinstance(nav, list):
+        return [page for each in map(expanded, nav) for page in (each if isinstance(each, list) else [each])]
     if not nav.endswith("/"):
         return nav
-    pages = sorted(path.name for path in (ROOT / "docs" / nav).glob("*.md"))
-    return [nav + name for name in sorted(pages, key=lambda name: name != "README.md")]
+    names = (path.name for path in (ROOT / "docs" / nav).glob("*.md"))
+    return [nav + name for name in sorted(names, key=lambda name: (name != "README.md", name))]
 
 
 def rewritten(markdown: str, uri: str) -> str:
