@@ -26,7 +26,7 @@ MOVED = {
 SOURCES = {uri: source for source, uri in MOVED.items()}
 MERMAID = "@mermaid-js/tiny/dist/mermaid.tiny.js"
 FENCED = re.compile(r"(^```.*?^```)", re.DOTALL | re.MULTILINE)
-LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?=[)#])")
+LINK = re.compile(r"(?:(?<=\]\()|(?<=\]: ))(?P<path>[^)\s#:]+)(?=[)#]|$)", re.MULTILINE)
 
 
 def on_config(config: MkDocsConfig) -> None:

@@ -15,12 +15,12 @@ PAGES = [
         ["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
 ]
-LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"!?\[[^\]]*\](?:\(|: (?=\S+$))([^)\s]+)", re.MULTILINE)
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def links(page: Path) -> list[str]:
-    return [first or second for first, second in LINK.findall(FENCED.sub("", page.read_text()))]
+    return LINK.findall(FENCED.sub("", page.read_text()))
 
 
 def anchors(page: Path) -> set[str]:
