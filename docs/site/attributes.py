@@ -8,6 +8,7 @@ from typing import Any
 import griffe
 
 Owner = griffe.Module | griffe.Class
+LONGEST_VALUE = 100
 
 
 class AttributeTables(griffe.Extension):
@@ -47,14 +48,18 @@ def public_attributes(owner: Owner) -> list[Any]:
 def row(attribute: Any) -> griffe.DocstringAttribute:
     """Return an attribute's line of the table, with its value where that is a plain one."""
     annotation = attribute.annotation or assigned_type(attribute.parent, attribute.value)
-    meaning = " ".join(attribute.docstring.value.split()) if attribute.docstring else ""
-    if (
-        attribute.value is not None
-        and not isinstance(attribute.value, griffe.ExprCall)
-        and annotation is attribute.annotation
-    ):
-        meaning = f"{meaning}{' ' if meaning else ''}`{attribute.value}`"
-    return griffe.DocstringAttribute(attribute.name, annotation=annotation, description=meaning)
+    parts = [" ".join(attribute.docstring.value.split())] if attribute.docstring else []
+    if annotation is attribute.annotation and is_plain(attribute):
+        parts.append(f"`{attribute.value}`")
+    return griffe.DocstringAttribute(attribute.name, annotation=annotation, description=" ".join(parts))
+
+
+def is_plain(attribute: Any) -> bool:
+    """Tell whether an attribute has a value worth showing: a short one, which is no call that its type explains."""
+    value = attribute.value
+    if value is None or len(str(value)) > LONGEST_VALUE:
+        return False
+    return not (attribute.annotation and isinstance(value, griffe.ExprCall))
 
 
 def assigned_type(owner: Any, value: Any) -> Any:
