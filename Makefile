@@ -231,8 +231,7 @@ schema: setup node_modules ## Write the generated files again: JSON schemas
 
 .PHONY: docs
 docs: setup .venvs/docs/installed ## Build the documentation site into build/site; a warning or a broken link fails
-	@NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build --quiet
-	@echo "✓ build/site/index.html"
+	@NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked requirements*.txt
