@@ -226,16 +226,19 @@ snapshots: setup ## Write the template snapshots and stacks/availability.json ag
 	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
 
 .PHONY: schema
-schema: setup node_modules ## Write the generated files again: JSON schemas, the tables of constructs/README.md
+schema: setup node_modules ## Write the generated files again: JSON schemas
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
 	@for folder in policies $(wildcard examples/*/policies); do $(WITH_NODE) node policies/convert-schema.mjs $$folder; done
-	@$(WITH_NODE) $(BIN)/python -m constructs.reference
+
+.PHONY: docs
+docs: setup .venvs/docs/installed ## Build the documentation site into build/site; a warning or a broken link fails
+	@NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
 
 .PHONY: lock
 lock: .venv/uv ## Compile requirements/*.in again into the locked files beside them, and requirements.txt
 	@cd requirements && $(LOCK) dev.in -o dev.txt
 	@cd requirements && $(LOCK) -c dev.txt infrastructure.in -o ../requirements.txt
-	@cd requirements && for set in bench drift-peers gateway load spark-image spark; do \
+	@cd requirements && for set in bench docs drift-peers gateway load spark-image spark; do \
 	  $(LOCK) $$set.in -o $$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c dev.txt $$set.in -o $$set.txt; done
@@ -264,6 +267,14 @@ clean: ## Remove everything that was built or installed here
 	@echo "Installing $<"
 	@test -x $(@D)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(@D)
 	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@touch $@
+
+# The site's packages, and the script with which it draws diagrams in the reader's browser.
+.venvs/docs/installed: requirements/docs.txt requirements/docs/package-lock.json | .venv/installed
+	@echo "Installing $<"
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --python $(BIN)/python $(@D)
+	@$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
+	@cp requirements/docs/*.json $(@D) && $(NPM_CI) --ignore-scripts --prefix $(@D)
 	@touch $@
 
 node_modules: package-lock.json | .venv/installed

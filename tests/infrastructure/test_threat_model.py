@@ -33,11 +33,11 @@ def test_no_threat_is_left_out_and_each_has_its_proof(list_: str) -> None:
         "Elevation of privilege",
     )
     threats = stride if list_ == "STRIDE" else tuple(list_.format(number) for number in range(1, 11))
-    rows = [line for line in TEXT.splitlines() if line.startswith("| ")]
+    entries = [" ".join(each.split()) for each in re.split(r"\n(?=- )|\n\n", TEXT)]
     for threat in threats:
-        proofs = [row for row in rows if row.startswith(f"| {threat}")]
+        proofs = [entry for entry in entries if entry.startswith(f"- **{threat}")]
         assert proofs, threat
-        assert all("`tests/" in row.rsplit("|", 2)[1] for row in proofs), threat
+        assert all("Proved by `tests/" in entry for entry in proofs), threat
 
 
 def test_every_group_of_the_policies_has_its_row() -> None:

@@ -10,7 +10,7 @@ from aws_cdk import App, CfnResource, Stack, Validations
 from cdk_nag import AwsSolutionsChecks
 
 EXAMPLE = re.compile(
-    r"^## (?P<name>\w+)\n(?:(?!## ).*\n)*?<!-- end -->\n\n```python\n(?P<code>(?:(?!```).*\n)*)```$",
+    r"^## (?P<name>\w+)\n(?:(?!## ).*\n)*?\[Arguments.*\n\n```python\n(?P<code>(?:(?!```).*\n)*)```$",
     re.MULTILINE,
 )
 
