@@ -111,7 +111,8 @@ def check(app: App) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's schema."""
+    """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's
+    schema."""
     try:
         assembly = build(settings.read_context(arguments)).synth()
         availability.check(Path(assembly.directory), availability.deploy_region())

@@ -21,7 +21,8 @@ from constructs.network import inside
 
 ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
 
-# Lambda sets them itself and refuses a function that has them (Lambda Developer Guide, "Reserved environment variables").
+# Lambda sets them itself and refuses a function that has them (Lambda Developer Guide, "Reserved environment
+# variables").
 RESERVED = {"AWS_REGION", "AWS_DEFAULT_REGION"}
 ENVIRONMENT_BYTES = 4096
 """Of all variables together (Lambda quotas)."""
@@ -35,9 +36,11 @@ class FunctionEnvironmentError(ValueError):
 
 
 class AgentFunction(Construct):
-    """An HTTP server on Lambda: the image that runs on ECS, its requests handed over by the Lambda Web Adapter that is in the image.
+    """An HTTP server on Lambda: the image that runs on ECS, its requests handed over by the Lambda Web Adapter that
+    is in the image.
 
-    Answers are streamed. The sandbox is frozen between two requests, so the application must have delivered what it holds when an answer ends.
+    Answers are streamed. The sandbox is frozen between two requests, so the application must have delivered what it
+    holds when an answer ends.
 
     Args:
         image: folder with the Dockerfile, whose image has the adapter in /opt/extensions.
@@ -48,7 +51,8 @@ class AgentFunction(Construct):
         architecture: of the image and of the function.
         memory_mib: of the function; CPU comes in proportion, one whole at 1769 MiB.
         timeout: of one request, at most fifteen minutes.
-        concurrency: requests at once that the function may and does have to itself; the account's common quota by default.
+        concurrency: requests at once that the function may and does have to itself; the account's common quota by
+            default.
         port: that the application listens on.
         ready_path: answers 200 when the application takes requests.
         environment: of the function; what Lambda reserves is left out. Raises `FunctionEnvironmentError` above 4 KB.
@@ -163,7 +167,8 @@ class AgentFunction(Construct):
 
 
 def _adapter(port: int, ready_path: str) -> dict[str, str]:
-    """What the Lambda Web Adapter reads. It lets a start take longer than the ten seconds that Lambda gives it, at the first request's cost."""
+    """What the Lambda Web Adapter reads. It lets a start take longer than the ten seconds that Lambda gives it, at
+    the first request's cost."""
     return {
         "AWS_LWA_PORT": str(port),
         "AWS_LWA_READINESS_CHECK_PATH": ready_path,

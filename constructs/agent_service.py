@@ -44,10 +44,13 @@ class AgentService(Construct):
         health_path: answers 200 when the application is well.
         environment: of the container.
         secrets: of the container, by the variable that each is put into.
-        volumes: directories that the application may write to, by volume name; nowhere else can it write, and they live as long as the task.
+        volumes: directories that the application may write to, by volume name; nowhere else can it write, and they
+            live as long as the task.
         min_tasks: always running.
-        max_tasks: when above `min_tasks`, the service scales on CPU, on requests when behind a load balancer, and on a metric of yours.
-        container_insights: CloudWatch's metrics of the cluster and its service; `enhanced`: of tasks and containers too. Billed by the metric.
+        max_tasks: when above `min_tasks`, the service scales on CPU, on requests when behind a load balancer, and on
+            a metric of yours.
+        container_insights: CloudWatch's metrics of the cluster and its service; `enhanced`: of tasks and containers
+            too. Billed by the metric.
         lifetime: of the log groups.
         log_retention: of the log groups.
     """
@@ -113,7 +116,8 @@ class AgentService(Construct):
             )
 
     def scale_on(self, metric: cloudwatch.IMetric, *, target: float) -> None:
-        """Adds tasks when the metric, which must fall as tasks are added, is above its target. No effect on a service that does not scale."""
+        """Adds tasks when the metric, which must fall as tasks are added, is above its target. No effect on a service
+        that does not scale."""
         if self._scaling is not None:
             self._scaling.scale_to_track_custom_metric("Load", metric=metric, target_value=target)
 

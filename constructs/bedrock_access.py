@@ -16,7 +16,8 @@ def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> No
     """Lets a role invoke a model, with `streamed` also for an answer that comes in pieces.
 
     A call through an inference profile is checked against the profile and against the model in the region that it is
-    sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through the profile.
+    sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through the
+    profile.
     """
     stack = Stack.of(role)
     profile = PROFILE.match(model_id)
@@ -40,7 +41,8 @@ def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> No
 
 
 def foundation_model_arn(stack: Stack, model_id: str) -> str:
-    """Return the ARN of a model, or of the one behind an inference profile, in whatever region the profile may choose."""
+    """Return the ARN of a model, or of the one behind an inference profile, in whatever region the profile may
+    choose."""
     profile = PROFILE.match(model_id)
     return _model_arn(stack, "*", profile["model"]) if profile else _model_arn(stack, stack.region, model_id)
 

@@ -61,7 +61,8 @@ class CedarPolicies:
 
 
 def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
-    """Reads `schema.json`, every `*.cedar` and every `templates/*.cedar`; raises CedarError for the first that is not valid.
+    """Reads `schema.json`, every `*.cedar` and every `templates/*.cedar`; raises CedarError for the first that is not
+    valid.
 
     Args:
         folder: each file holds one statement with `@id("<file stem>")` after a comment that says what it is for.
@@ -108,7 +109,8 @@ def groups(folder: Path) -> tuple[str, ...]:
 
 
 def custom_attributes(folder: Path) -> tuple[str, ...]:
-    """The claims of a Cognito token that policies may read: `region` for the attribute `custom:region` of the schema's `User`."""
+    """The claims of a Cognito token that policies may read: `region` for the attribute `custom:region` of the
+    schema's `User`."""
     (schema,) = json.loads((folder / SCHEMA_FILE).read_text()).values()
     declared = schema["entityTypes"]["User"].get("shape", {}).get("attributes", {})
     return tuple(sorted(name.removeprefix("custom:") for name in declared if name.startswith("custom:")))

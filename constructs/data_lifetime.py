@@ -13,7 +13,8 @@ class DataLifetime(StrEnum):
 
     @property
     def removal_policy(self) -> RemovalPolicy:
-        """Return the fate of a resource with data that leaves its stack; a first deployment that fails leaves nothing."""
+        """Return the fate of a resource with data that leaves its stack; a first deployment that fails leaves
+        nothing."""
         return (
             RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
             if self is DataLifetime.RETAINED

@@ -16,19 +16,22 @@ from constructs.own_domain import OwnDomain
 
 
 class FrontDoor(Construct):
-    """An Application Load Balancer: facing the internet for the given address ranges, or internal to the VPC without any.
+    """An Application Load Balancer: facing the internet for the given address ranges, or internal to the VPC without
+    any.
 
     With a certificate it speaks TLS and redirects plain HTTP; without one it speaks plain HTTP.
 
     Args:
         vpc: of the load balancer.
-        ingress_cidrs: IPv4 ranges that may connect; empty for an internal load balancer, which the VPC's own range reaches.
+        ingress_cidrs: IPv4 ranges that may connect; empty for an internal load balancer, which the VPC's own range
+            reaches.
         certificate: of the listener; plain HTTP without one and without a domain.
         domain: whose name leads here, and whose certificate is used without another.
         service: gets the requests.
         container_port: of the service's default container.
         health_path: answers 200 when a task is well.
-        log_bucket: receives the access logs; its policy must let Elastic Load Balancing write, as `DataLake.log_bucket`'s does.
+        log_bucket: receives the access logs; its policy must let Elastic Load Balancing write, as
+            `DataLake.log_bucket`'s does.
         log_prefix: key prefix of the access logs that the bucket's policy names, such as `DataLake.ALB_LOGS_PREFIX`.
         deletion_protection: refuses the deletion of the load balancer.
     """

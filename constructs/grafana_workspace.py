@@ -10,7 +10,8 @@ from constructs.acknowledge import acknowledge
 class GrafanaWorkspace(Construct):
     """A workspace whose users sign in through IAM Identity Center, with a role that reads metrics and traces.
 
-    The account or its organization needs IAM Identity Center; users are assigned after the deployment, which CloudFormation cannot do.
+    The account or its organization needs IAM Identity Center; users are assigned after the deployment, which
+    CloudFormation cannot do.
 
     Args:
         name: shown in the console.

@@ -1,4 +1,5 @@
-"""The settings of `fmops.guardrails`, checked by their JSON schema: what is wrong shows at synth, not when a task starts."""
+"""The settings of `fmops.guardrails`, checked by their JSON schema: what is wrong shows at synth, not when a task
+starts."""
 
 import json
 from collections.abc import Iterator, Mapping

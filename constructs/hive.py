@@ -11,7 +11,8 @@ class SchemaError(ValueError):
 
 
 def columns(schema: Mapping[str, Any]) -> dict[str, str]:
-    """Hive type of each property of an object's schema, in order. Times stay text: Athena's JSON SerDe reads no ISO 8601."""
+    """Hive type of each property of an object's schema, in order. Times stay text: Athena's JSON SerDe reads no ISO
+    8601."""
     return {name: _type(value, schema, name) for name, value in schema["properties"].items()}
 
 

@@ -19,7 +19,8 @@ FUNCTIONS = Path(__file__).parents[1] / "lambdas" / "labeling"
 class LabelingTeam(Construct):
     """Groups of a user pool as private workteams, pre- and post-annotation functions, and the labelling jobs' role.
 
-    Ground Truth is closed to new customers since 2026-07-30: only accounts that have it can deploy this. An account has one
+    Ground Truth is closed to new customers since 2026-07-30: only accounts that have it can deploy this. An account
+    has one
     private workforce per region.
 
     Args:

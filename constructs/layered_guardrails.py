@@ -1,4 +1,5 @@
-"""What the guardrails of an application need in AWS: permissions for the detectors that are on, and a Bedrock guardrail."""
+"""What the guardrails of an application need in AWS: permissions for the detectors that are on, and a Bedrock
+guardrail."""
 
 import copy
 import hashlib
@@ -39,7 +40,8 @@ PERSONAL_DATA = (
 
 
 class LayeredGuardrails(Construct):
-    """Permissions, and if a detector of kind `bedrock_guardrail` is on, a Bedrock guardrail with its version and alarms.
+    """Permissions, and if a detector of kind `bedrock_guardrail` is on, a Bedrock guardrail with its version and
+    alarms.
 
     The guardrail detects and blocks nothing itself: what follows from a finding is the policy's matter, which is in
     `settings` and knows tool calls too. A detector whose options name a `guardrail_id` asks that one instead.
@@ -107,7 +109,8 @@ class LayeredGuardrails(Construct):
         return json.dumps(settings)
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role ask the detectors that are on, and no others. What a class of your own calls is yours to grant."""
+        """Lets a role ask the detectors that are on, and no others. What a class of your own calls is yours to
+        grant."""
         kinds = {detector["kind"] for detector in self._detectors.values()}
         if without_resources := sorted(ACTIONS[kind] for kind in kinds & ACTIONS.keys()):
             role.add_to_policy(iam.PolicyStatement(actions=without_resources, resources=["*"]))
@@ -216,7 +219,8 @@ class LayeredGuardrails(Construct):
         version: bedrock.CfnGuardrailVersion,
         topic: sns.ITopic | None,
     ) -> list[cloudwatch.Alarm]:
-        """On the metrics of `AWS/Bedrock/Guardrails`. Interventions are none of them: a guardrail that detects makes none."""
+        """On the metrics of `AWS/Bedrock/Guardrails`. Interventions are none of them: a guardrail that detects makes
+        none."""
         dimensions = {
             "GuardrailArn": guardrail.attr_guardrail_arn,
             "GuardrailVersion": version.attr_version,

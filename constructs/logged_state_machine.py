@@ -15,7 +15,8 @@ def logged_state_machine(
     timeout: Duration,
     log_retention: logs.RetentionDays,
 ) -> sfn.StateMachine:
-    """Makes `StateMachine` and `LogGroup` in the scope; `name` ends the log group's, whose prefix is Step Functions'."""
+    """Makes `StateMachine` and `LogGroup` in the scope; `name` ends the log group's, whose prefix is Step
+    Functions'."""
     log_group = logs.LogGroup(
         scope,
         "LogGroup",

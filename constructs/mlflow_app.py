@@ -13,7 +13,8 @@ class MlflowApp(MlflowTracking):
     """A serverless MLflow App with its artifacts under a prefix of a bucket. It costs nothing while nobody uses it.
 
     Args:
-        name: begins the App's name, which stays as long as its stack: another name replaces the App, and its runs are lost.
+        name: begins the App's name, which stays as long as its stack: another name replaces the App, and its runs are
+            lost.
         bucket: encrypted with a customer key, or not.
         artifact_prefix: key prefix of the artifacts, without slashes at the ends.
         maintenance_window: start of the weekly window in UTC, such as `Tue:03:30`.

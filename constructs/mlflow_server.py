@@ -18,7 +18,8 @@ class MlflowServer(MlflowTracking):
     """A tracking server with its artifacts under a prefix of a bucket. It is billed by the hour, used or not.
 
     Args:
-        name: begins the server's name, which stays as long as its stack: another name replaces the server, and its runs are lost.
+        name: begins the server's name, which stays as long as its stack: another name replaces the server, and its
+            runs are lost.
         version: of MLflow, such as `3.10`; the clients' must be the same.
         size: for up to 25, 50 or 100 people.
         bucket: encrypted with a customer key, or not.
@@ -27,7 +28,8 @@ class MlflowServer(MlflowTracking):
         lifetime: `RETAINED` keeps the server when its stack is deleted.
     """
 
-    # Of the service authorization reference for `sagemaker-mlflow`: what experiments, prompts, evaluation and review call.
+    # Of the service authorization reference for `sagemaker-mlflow`: what experiments, prompts, evaluation and review
+    # call.
     ACTIONS = (
         *("CreateExperiment", "GetExperiment", "GetExperimentByName", "SearchExperiments", "SetExperimentTag"),
         *("CreateRun", "GetRun", "SearchRuns", "UpdateRun", "SetTag", "LogBatch", "LogMetric", "LogParam", "LogInputs"),
@@ -76,6 +78,7 @@ class MlflowServer(MlflowTracking):
         )
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role call the server, by the actions that its API has in IAM. Deleting experiments, runs and models is not among them."""
+        """Lets a role call the server, by the actions that its API has in IAM. Deleting experiments, runs and models
+        is not among them."""
         actions = [f"sagemaker-mlflow:{action}" for action in self.ACTIONS]
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[self.arn]))

@@ -38,7 +38,8 @@ class MlflowTracking(Construct):
         raise NotImplementedError
 
     def grant_read_artifacts(self, role: iam.Role) -> None:
-        """Lets a role read artifacts, such as the spans of traces: MLflow's client fetches them from the bucket itself."""
+        """Lets a role read artifacts, such as the spans of traces: MLflow's client fetches them from the bucket
+        itself."""
         self._grant_artifacts(role, "s3:GetObject", key_use=("kms:Decrypt",))
 
     def grant_write_artifacts(self, role: iam.Role) -> None:

@@ -21,17 +21,22 @@ def inside(vpc: ec2.IVpc) -> list[ec2.ISubnet]:
 class Network(Construct):
     """A VPC with flow logs and the free gateway endpoints of S3 and DynamoDB.
 
-    With `egress="public"` there are public subnets only and no NAT gateway, whose idle price would be the largest of a development
-    environment. Tasks get public addresses for their way out; nothing comes in, because their security group admits the load balancer alone.
-    With `egress="nat"` tasks run in private subnets, and each zone has a NAT gateway so that the loss of one zone stays in that zone.
-    With `egress="endpoints"` there is no way to the internet: the services in use are reached through interface endpoints, each billed by
+    With `egress="public"` there are public subnets only and no NAT gateway, whose idle price would be the largest of
+    a development
+    environment. Tasks get public addresses for their way out; nothing comes in, because their security group admits
+    the load balancer alone.
+    With `egress="nat"` tasks run in private subnets, and each zone has a NAT gateway so that the loss of one zone
+    stays in that zone.
+    With `egress="endpoints"` there is no way to the internet: the services in use are reached through interface
+    endpoints, each billed by
     the hour in each zone, so that this is the dearest of the three.
 
     Args:
         egress: how tasks reach AWS services.
         zones: number of availability zones; a load balancer wants two.
         services: IAM prefixes of the services that need an interface endpoint with `egress="endpoints"`.
-        public_subnets: makes public subnets, for a load balancer that faces the internet, where `egress` does not need them.
+        public_subnets: makes public subnets, for a load balancer that faces the internet, where `egress` does not
+            need them.
         log_bucket: receives the flow logs.
     """
 
@@ -95,10 +100,12 @@ class ExistingNetwork(Construct):
         vpc_id: of the VPC.
         cidr: its IPv4 range.
         zones: its availability zones, in the order of the subnets.
-        public_subnets: ids, one in each zone; for tasks with public addresses, and for a load balancer that faces the internet.
+        public_subnets: ids, one in each zone; for tasks with public addresses, and for a load balancer that faces the
+            internet.
         private_subnets: ids, one in each zone; tasks run there when there are some.
         private_route_tables: ids, of the private subnets in their order, for the gateway endpoints.
-        services: IAM prefixes of the services that get an interface endpoint; none when the subnets have a way to AWS already.
+        services: IAM prefixes of the services that get an interface endpoint; none when the subnets have a way to AWS
+            already.
     """
 
     def __init__(

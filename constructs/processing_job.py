@@ -27,8 +27,10 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 class ProcessingJob(Construct):
     """A state machine whose execution is one run of the job: it succeeds and fails with the run.
 
-    An execution's input is an object; `{"arguments": ["--from", "2026-11-01"]}` gives the container's command arguments,
-    1 to 99 strings of at most 256 characters (limits of CreateProcessingJob). The job is never a resource of the template,
+    An execution's input is an object; `{"arguments": ["--from", "2026-11-01"]}` gives the container's command
+    arguments,
+    1 to 99 strings of at most 256 characters (limits of CreateProcessingJob). The job is never a resource of the
+    template,
     since CloudFormation would run it at each deployment (`AWS::SageMaker::ProcessingJob`). Grant what the job may do
     to `role`.
 
@@ -38,12 +40,14 @@ class ProcessingJob(Construct):
         dockerfile: its name.
         built_by: who builds the image (`ApplicationImage`).
         module: the entry point is `python -m <module>`.
-        environment: of the container, beside the region: values of at most 256 characters (limit of CreateProcessingJob).
+        environment: of the container, beside the region: values of at most 256 characters (limit of
+            CreateProcessingJob).
         instance_type: of SageMaker Processing, such as `ml.m5.xlarge`: x86-64, without a local NVMe disk, which no key
             of ours could encrypt.
         volume_gib: of the run's disk, in GiB.
         max_runtime: after it the run is stopped, which fails the execution.
-        schedule: `rate(...)` or `cron(...)` in UTC (EventBridge Scheduler); nothing starts the job by itself without one.
+        schedule: `rate(...)` or `cron(...)` in UTC (EventBridge Scheduler); nothing starts the job by itself without
+            one.
         scheduled_input: input of the executions that the schedule starts. `<aws.scheduler.scheduled-time>` in it
             becomes the time that a run was due, whenever it starts.
         overdue_days: an alarm rings when a job with a schedule has not succeeded for so many days.
@@ -54,7 +58,8 @@ class ProcessingJob(Construct):
     """
 
     LOOKS = 5
-    """After so many, a second longer is waited: soon back from a short run, few state transitions for a long one. The thousand
+    """After so many, a second longer is waited: soon back from a short run, few state transitions for a long one. The
+    thousand
     looks that an array can count are 27 hours."""
 
     def __init__(
@@ -280,7 +285,8 @@ class ProcessingJob(Construct):
         )
 
     def _allow_runs(self) -> None:
-        """What the state machine needs beside the two calls: to hand over the role, and to say which key the disk has."""
+        """What the state machine needs beside the two calls: to hand over the role, and to say which key the disk
+        has."""
         machine = self.state_machine.role
         machine.add_to_principal_policy(
             iam.PolicyStatement(

@@ -20,7 +20,8 @@ class PrometheusWorkspace(Construct):
 
     Args:
         alias: shown in the console; also ends the log group's name, which the service wants under `/aws/vendedlogs/`.
-        rules: texts of rule files in Prometheus's format, by the ends of their namespaces' names, which begin with the alias.
+        rules: texts of rule files in Prometheus's format, by the ends of their namespaces' names, which begin with
+            the alias.
         alert_email: subscribes to the topic, and has to be confirmed by its owner; nobody does by default.
         metric_retention_days: 1 to 1095.
         lifetime: of the workspace.

@@ -22,7 +22,8 @@ INTERFACES: Mapping[str, tuple[ec2.InterfaceVpcEndpointAwsService, ...]] = {
     "verifiedpermissions": (Service.VERIFIED_PERMISSIONS,),
     "xray": (Service.XRAY,),
 }
-"""The endpoints behind which a service's calls are, by the prefix of its IAM actions ("AWS services that integrate with AWS PrivateLink")."""
+"""The endpoints behind which a service's calls are, by the prefix of its IAM actions ("AWS services that integrate
+with AWS PrivateLink")."""
 
 GATEWAYS = frozenset({"dynamodb", "s3"})
 """Reached through the free gateway endpoints."""

@@ -55,7 +55,8 @@ class OidcIdentity:
     """The users of any OpenID Connect issuer, by their ID tokens.
 
     Args:
-        issuer: its https URL, to the letter as in its discovery document, with any slash at its end; Verified Permissions
+        issuer: its https URL, to the letter as in its discovery document, with any slash at its end; Verified
+            Permissions
             reads `/.well-known/openid-configuration` there.
         audience: the client id that the tokens are issued to.
         group_claim: of the token, a list of group names.
@@ -89,9 +90,12 @@ class ToolAuthorization(Construct):
     """A policy store in STRICT mode with a schema, one policy or policy template per file, and an identity source.
 
     The entity types of the principals are `<namespace>::User` and `<namespace>::Group`. Policies write a group as
-    `Group::"adjusters"`; deployed it is `Group::"<entity prefix>|adjusters"`, the name that Verified Permissions gives to
-    it. In the store a policy has the name `name/<file stem>/<scope>`, by whose file stem the runtime names it in the audit.
-    An edit of a policy's effect, principal or resource, which Verified Permissions cannot update, changes the scope, and so
+    `Group::"adjusters"`; deployed it is `Group::"<entity prefix>|adjusters"`, the name that Verified Permissions
+    gives to
+    it. In the store a policy has the name `name/<file stem>/<scope>`, by whose file stem the runtime names it in the
+    audit.
+    An edit of a policy's effect, principal or resource, which Verified Permissions cannot update, changes the scope,
+    and so
     makes a new policy and removes the old one; with a policy template, the policies that are linked to it go.
 
     Verified Permissions publishes no metric of policies that fail to evaluate: the runtime denies and counts them
@@ -128,7 +132,8 @@ class ToolAuthorization(Construct):
         return self.store.attr_policy_store_id
 
     def grant_decisions(self, role: iam.IRole) -> None:
-        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and read names and scopes of policies."""
+        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and read names and scopes of
+        policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[
@@ -141,7 +146,8 @@ class ToolAuthorization(Construct):
         )
 
     def grant_rehearsal(self, role: iam.IRole) -> None:
-        """Lets a role ask about people whom it describes itself, as those of a sandbox, and read names and scopes of policies."""
+        """Lets a role ask about people whom it describes itself, as those of a sandbox, and read names and scopes of
+        policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[

@@ -7,7 +7,8 @@ from constructs import Construct
 from constructs.data_lifetime import DataLifetime
 from constructs.unique_name import unique_name
 
-# Rules of the common set that look at bodies. People may ask about HTML, paths and addresses; what they say is the guardrails' to judge.
+# Rules of the common set that look at bodies. People may ask about HTML, paths and addresses; what they say is the
+# guardrails' to judge.
 BODY_RULES = (
     "SizeRestrictions_BODY",
     "CrossSiteScripting_BODY",
@@ -25,7 +26,8 @@ MANAGED = (
 class WebFirewall(Construct):
     """A web ACL: a limit of requests for each address, and AWS's managed rules, in that order.
 
-    What is blocked is logged, without the header that carries tokens; bodies are never in these logs. Rules about bodies count and do not block.
+    What is blocked is logged, without the header that carries tokens; bodies are never in these logs. Rules about
+    bodies count and do not block.
 
     Args:
         name: of the log group, after the beginning that WAF asks for.

@@ -117,7 +117,8 @@ class TokenError(Exception):
 
 
 def check_passwords(identity: Mapping[str, str], environment: str) -> None:
-    """Raise NoPasswordsError unless the demo's users can sign in: asked first, so that a refusal leaves no users behind."""
+    """Raise NoPasswordsError unless the demo's users can sign in: asked first, so that a refusal leaves no users
+    behind."""
     if "UserPoolId" not in identity:
         raise NoPasswordsError(
             f"{environment} has no user pool, since identity.oidc names an issuer of yours: the tour's users cannot be made there: give a token of a user as TOKEN="
@@ -132,7 +133,8 @@ def check_passwords(identity: Mapping[str, str], environment: str) -> None:
 
 
 def check_token(url: str, token: str) -> None:
-    """Raise TokenError unless the assistant knows who the token's caller is: asked with a body that it refuses anyway."""
+    """Raise TokenError unless the assistant knows who the token's caller is: asked with a body that it refuses
+    anyway."""
     bearer = {"authorization": f"Bearer {token}"}
     answer = httpx.post(f"{url.rstrip('/')}/v1/chat/completions", json={}, headers=bearer, timeout=30)
     if answer.status_code == httpx.codes.UNAUTHORIZED:

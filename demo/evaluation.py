@@ -1,4 +1,5 @@
-"""The chapter on prompts and evaluation: versions, an experiment, a worse prompt refused, a better one served, and back."""
+"""The chapter on prompts and evaluation: versions, an experiment, a worse prompt refused, a better one served, and
+back."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ PATIENCE = 180
 """Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
 
 CHAPTERS: tuple[Chapter, ...] = (analysis.chapter, review.review, evaluation.chapter, metrics.look)
-"""In the order in which each needs what the one before has made. They change a deployment: its analysis, its review tasks, and
+"""In the order in which each needs what the one before has made. They change a deployment: its analysis, its review
+tasks, and
 for a while the prompt that serves."""
 
 

@@ -1,4 +1,5 @@
-"""What the dashboards show of the visit: every panel that reads Prometheus, or what our jobs write, has something to draw."""
+"""What the dashboards show of the visit: every panel that reads Prometheus, or what our jobs write, has something to
+draw."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ PATIENCE = 30
 
 
 def look(visit: Visit) -> list[str]:
-    """Draw every dashboard from the deployment's Managed Prometheus and CloudWatch, and name the panels without data."""
+    """Draw every dashboard from the deployment's Managed Prometheus and CloudWatch, and name the panels without
+    data."""
     built, metrics = list(dashboards().values()), CloudWatch(boto3.client("cloudwatch"))
     panels = sum(
         is_drawn(panel, metrics) and panel["title"] not in not_in_a_run().get(board["uid"], {})

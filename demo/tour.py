@@ -66,7 +66,8 @@ class Step:
 
     @property
     def shows_denial(self) -> bool:
-        """Whether authorization is what the step is about: in LOG_ONLY nothing of it holds but the recorded decision."""
+        """Whether authorization is what the step is about: in LOG_ONLY nothing of it holds but the recorded
+        decision."""
         tools = " ".join(self.expect.get("tools", ()))
         return (
             "denied" in tools

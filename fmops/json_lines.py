@@ -1,4 +1,5 @@
-"""JSON lines: one JSON document a line. Only a line feed ends a line, since a JSON string may hold every other separator."""
+"""JSON lines: one JSON document a line. Only a line feed ends a line, since a JSON string may hold every other
+separator."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ T = TypeVar("T")
 
 
 class Threads(ThreadPoolExecutor):
-    """A pool of at most ``most`` threads, begun as they are needed. A stop does not wait for them: what they call may hang."""
+    """A pool of at most ``most`` threads, begun as they are needed. A stop does not wait for them: what they call may
+    hang."""
 
     def __init__(self, most: int, name: str) -> None:
         super().__init__(most, thread_name_prefix=name)
@@ -24,6 +25,7 @@ class Threads(ThreadPoolExecutor):
 
 
 async def run(threads: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``function`` in one of ``threads`` and in the current context; never, if the caller leaves before it begins."""
+    """Run ``function`` in one of ``threads`` and in the current context; never, if the caller leaves before it
+    begins."""
     call = partial(copy_context().run, function, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(threads, call)

@@ -1,4 +1,5 @@
-"""MLflow's client on SageMaker: one boto3 session for a process, where the plugin makes one, with new credentials, for each call."""
+"""MLflow's client on SageMaker: one boto3 session for a process, where the plugin makes one, with new credentials,
+for each call."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`python -m ops.jobs <name> --environment fmops-dev [arguments of the job]`: runs a deployed job, and follows it to its end."""
+"""`python -m ops.jobs <name> --environment fmops-dev [arguments of the job]`: runs a deployed job, and follows it to
+its end."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def start(name: str, environment: str, arguments: Sequence[str], *, session: Any
 
 
 def follow(execution: str, *, session: Any = None, tell: Callable[[str], None] = lambda _: None) -> str:
-    """Wait until the execution has ended, passing on the lines of the run's log; the run's name. JobError when it failed."""
+    """Wait until the execution has ended, passing on the lines of the run's log; the run's name. JobError when it
+    failed."""
     import boto3
 
     session = session or boto3.Session()

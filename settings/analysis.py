@@ -20,7 +20,8 @@ class Analysis(Section):
     window_hours: Annotated[int, Field(ge=1, le=168)] = 24
     """Of interactions that are looked at together: whole days, or a part of one that divides it."""
     baseline_windows: Annotated[int, Field(ge=1, le=366)] = 14
-    """The first baseline is fitted when so many windows in a row have interactions. From 14 on, days are compared with how
+    """The first baseline is fitted when so many windows in a row have interactions. From 14 on, days are compared
+    with how
     days usually differ."""
     alarm_windows: Annotated[int, Field(ge=10, le=100_000)] = 500
     """Without drift, an alarm comes once in so many windows."""
@@ -33,7 +34,8 @@ class Analysis(Section):
     max_hours: Annotated[int, Field(ge=1, le=24)] = 4
     """After which a job is stopped."""
     engine: Literal["embedded", "spark", "auto"] = "embedded"
-    """What reads a window: the job itself on all its cores, Spark on EMR Serverless, or Spark for large windows (`auto`)."""
+    """What reads a window: the job itself on all its cores, Spark on EMR Serverless, or Spark for large windows
+    (`auto`)."""
     spark_from_gib: Annotated[int, Field(ge=1, le=100_000)] = 50
     """With `auto`, a window goes to Spark from so many GiB of objects on; the job decides for each window."""
     spark_max_vcpus: Annotated[int, Field(ge=8, le=4000)] = 64

@@ -25,7 +25,8 @@ FARGATE_SIZES = {
 
 
 class BedrockGuardrail(Section):
-    """The guardrail in Bedrock, which is made when `assistant.guardrails` has a detector of kind `bedrock_guardrail`."""
+    """The guardrail in Bedrock, which is made when `assistant.guardrails` has a detector of kind
+    `bedrock_guardrail`."""
 
     tier: Literal["CLASSIC", "STANDARD"] = "CLASSIC"
     """`STANDARD` knows more languages and prompt leakage, and needs a `cross_region_profile`."""
@@ -69,7 +70,8 @@ class Limits(Section):
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Questions, whatever number of model calls each takes."""
     tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of all model calls, in and out. A call that runs counts with the most it may take: input and `max_output_tokens`."""
+    """Tokens of all model calls, in and out. A call that runs counts with the most it may take: input and
+    `max_output_tokens`."""
     tokens_per_day: Annotated[int, Field(ge=1)] | None = None
     """Tokens of all model calls from midnight."""
     tokens_per_month: Annotated[int, Field(ge=1)] | None = None
@@ -103,17 +105,20 @@ class Budgets(Section):
 
 
 class Assistant(Section):
-    """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says when which)."""
+    """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says when
+    which)."""
 
     compute: Literal["ecs", "lambda"] = "ecs"
     """`lambda`: the same image, paid by the request, and nothing while idle. A cold start takes seconds."""
     model_id: ModelId = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
     max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
-    """What one call of the model may write at most; a client's `max_tokens` below it is honoured. An answer that is cut there ends with
+    """What one call of the model may write at most; a client's `max_tokens` below it is honoured. An answer that is
+    cut there ends with
     `finish_reason: length`. More than the model allows is refused by Bedrock at each call."""
     embedding_model_id: ModelId = "amazon.titan-embed-text-v2:0"
-    """Of the knowledge base's search and of the captured questions; another one makes windows of the analysis incomparable."""
+    """Of the knowledge base's search and of the captured questions; another one makes windows of the analysis
+    incomparable."""
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """Of the image and of the task, so that they cannot differ."""
     cpu: Literal[256, 512, 1024, 2048, 4096] = 512
@@ -125,13 +130,16 @@ class Assistant(Section):
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
     """The service on ECS scales on turns under way, requests and CPU when this is above `min_tasks`."""
     turns_per_task: Annotated[int, Field(ge=1, le=1000)] = 48
-    """Turns under way at once in one task, above which new ones are refused with 503; with autoscaling, tasks are added from 60 % of it on."""
+    """Turns under way at once in one task, above which new ones are refused with 503; with autoscaling, tasks are
+    added from 60 % of it on."""
     turns_per_user: Annotated[int, Field(ge=1, le=1000)] = 6
     """Turns of one user under way at once in one task, above which new ones are refused with 429."""
     turn_seconds: Annotated[int, Field(ge=10, le=870)] = 90
-    """Seconds for all calls of a turn, which then ends with 504. On ECS at most 110, since the load balancer waits 120."""
+    """Seconds for all calls of a turn, which then ends with 504. On ECS at most 110, since the load balancer waits
+    120."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Requests at once on Lambda, reserved from the account's quota and the most that will run; no limit but the quota by default."""
+    """Requests at once on Lambda, reserved from the account's quota and the most that will run; no limit but the
+    quota by default."""
     timeout_seconds: Annotated[int, Field(ge=30, le=900)] = 300
     """Of one request on Lambda."""
     port: Port = 8080
@@ -139,7 +147,8 @@ class Assistant(Section):
     max_body_kib: Annotated[int, Field(ge=64, le=10_240)] = 1024
     """Of one request's body; a larger one is refused with 413 before it is read."""
     issuer_keys_hours: Annotated[int, Field(ge=1, le=168)] = 24
-    """For how long the issuer's known keys serve while it cannot be reached; after that requests are refused with 503."""
+    """For how long the issuer's known keys serve while it cannot be reached; after that requests are refused with
+    503."""
     collector_port: Port = 4318
     """Of the collector, for OTLP over HTTP."""
     collector_health_port: Port = 13133
@@ -155,9 +164,11 @@ class Assistant(Section):
     firewall: Firewall | None = None
     """Billed by the month, about 9 USD; none by default."""
     ingress_cidrs: tuple[str, ...] = ()
-    """IPv4 ranges that may reach the load balancer, which is internal to the VPC when there are none; or the API of Lambda, which needs some."""
+    """IPv4 ranges that may reach the load balancer, which is internal to the VPC when there are none; or the API of
+    Lambda, which needs some."""
     guardrails: dict[str, JsonValue] = {}
-    """Settings of `fmops.guardrails` (docs/guardrails.md); the library's defaults when empty. Checked by their schema."""
+    """Settings of `fmops.guardrails` (docs/guardrails.md); the library's defaults when empty. Checked by their
+    schema."""
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
     authorization: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     """`LOG_ONLY` decides and records every tool call and stops none: for trying policies, never for untrusted users."""
@@ -166,7 +177,8 @@ class Assistant(Section):
     playground_models: tuple[ModelId, ...] = ()
     """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    """How often each task looks which prompt version has the alias `production`: a promotion takes this long to serve."""
+    """How often each task looks which prompt version has the alias `production`: a promotion takes this long to
+    serve."""
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
     """Which package traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
 

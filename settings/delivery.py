@@ -27,7 +27,8 @@ class GitHubRepository(Section):
         ]
         | None
     ) = None
-    """GitHub's OIDC provider when the account has it already, such as from another environment: there can be only one."""
+    """GitHub's OIDC provider when the account has it already, such as from another environment: there can be only
+    one."""
 
 
 class Pipeline(Section):
@@ -45,7 +46,8 @@ class Pipeline(Section):
     ]
     """Of a CodeConnections connection to the repository, made and authorized in the console."""
     smoke: bool = True
-    """Whether the smoke test must pass before the next environment. It runs on machines of CodeBuild's, outside of every VPC of yours."""
+    """Whether the smoke test must pass before the next environment. It runs on machines of CodeBuild's, outside of
+    every VPC of yours."""
     then: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")] | None = "prod"
     """The profile that is deployed after somebody has approved; none: only this one is deployed."""
 
@@ -54,7 +56,8 @@ class Delivery(Section):
     """How releases come into the account, beside `make deploy` (docs/delivery.md)."""
 
     github: GitHubRepository | None = None
-    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for pull requests."""
+    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for pull
+    requests."""
     pipeline: Pipeline | None = None
     """Deploys from CodePipeline. Beside `github` two would deploy the same: one of them."""
 

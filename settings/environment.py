@@ -41,7 +41,8 @@ class Settings(Section):
     log_retention_days: RetentionDays = 30
     """Of every log group of ours."""
     images: Literal["docker", "codebuild"] = "docker"
-    """Who builds the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the account, for people without Docker."""
+    """Who builds the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the account,
+    for people without Docker."""
     network: Network = Network()
     identity: Identity = Identity()
     tracking: Tracking = Tracking()

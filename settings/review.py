@@ -20,7 +20,8 @@ class Review(Section):
     """Human review of answers."""
 
     backend: Literal["mlflow", "ground_truth"] = "mlflow"
-    """Where people review. `ground_truth`: SageMaker Ground Truth, which is closed to new customers since 2026-07-30."""
+    """Where people review. `ground_truth`: SageMaker Ground Truth, which is closed to new customers since
+    2026-07-30."""
 
     budget: Annotated[int, Field(ge=14, le=10_000)] = 40
     """Interactions that people look at per day; at least two of each of the seven strata."""
@@ -32,9 +33,11 @@ class Review(Section):
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "us.amazon.nova-pro-v1:0",
     )
-    """Models that judge captured answers: where they are unsure or differ, people look. Of different makers, so that they can."""
+    """Models that judge captured answers: where they are unsure or differ, people look. Of different makers, so that
+    they can."""
     judged: Annotated[int, Field(ge=0, le=10_000)] = 100
-    """Answers of a day that the judges look at, drawn at random; each costs two or three calls of each judge. 0: none."""
+    """Answers of a day that the judges look at, drawn at random; each costs two or three calls of each judge. 0:
+    none."""
     days: Annotated[int, Field(ge=1, le=365)] = 30
     """How old tasks may be to be reviewed, collected and estimated from."""
     schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(0 3 * * ? *)"

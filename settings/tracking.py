@@ -15,7 +15,8 @@ class Tracking(Section):
     """MLflow on SageMaker. Another kind than before is another MLflow: what the old one knew stays behind."""
 
     kind: Literal["app", "server"] = "app"
-    """`app`: serverless, without cost while idle. `server`: a tracking server, billed by the hour, whose API has an IAM action
+    """`app`: serverless, without cost while idle. `server`: a tracking server, billed by the hour, whose API has an
+    IAM action
     per operation, and whose version you choose."""
     server_size: Literal["Small", "Medium", "Large"] = "Small"
     """Of the tracking server: for up to 25, 50 or 100 people."""

@@ -40,14 +40,16 @@ ROOT = Path(__file__).parents[1]
 
 COMMAND = ("python", "-m", "fmops.assistant")
 KEEP_ALIVE_MARGIN = 5
-"""Seconds by which the assistant keeps an idle connection longer than the load balancer, which otherwise sends into closed ones."""
+"""Seconds by which the assistant keeps an idle connection longer than the load balancer, which otherwise sends into
+closed ones."""
 TURNS_NAMESPACE = "FMOps/Assistant"
 TURNS_TARGET = 0.6
 """Share of a task's most turns at which others are added: they take minutes to come."""
 
 
 class Assistant(FmopsStack):
-    """The assistant, on ECS Fargate behind a load balancer or on Lambda behind an API, with the ADOT collector beside it."""
+    """The assistant, on ECS Fargate behind a load balancer or on Lambda behind an API, with the ADOT collector beside
+    it."""
 
     HEALTH_PATH = "/healthz"
     READY_PATH = "/readyz"

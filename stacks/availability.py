@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 MISSING = Path(__file__).with_name("availability.json")
-"""The regions without each type; a type that is not there is in all of them. `make snapshots` writes it from the schemas
+"""The regions without each type; a type that is not there is in all of them. `make snapshots` writes it from the
+schemas
 that CloudFormation publishes for each region, as cfn-lint packages them."""
 
 REMEDIES = {
@@ -56,7 +57,8 @@ def remedy(types: set[str], lacked: str, region: str) -> str:
 
 
 def check(assembly: Path, region: str | None) -> None:
-    """Raise ``RegionError`` when a stack's region lacks a type. ``region`` is that of stacks whose settings name none."""
+    """Raise ``RegionError`` when a stack's region lacks a type. ``region`` is that of stacks whose settings name
+    none."""
     problems = []
     for template, own in stacks(assembly):
         if where := own or region:

@@ -1,4 +1,5 @@
-"""GitHub: who of a repository's workflows may deploy and look at the environment. Changes with the repository's name."""
+"""GitHub: who of a repository's workflows may deploy and look at the environment. Changes with the repository's
+name."""
 
 from aws_cdk import CfnOutput
 from constructs import Construct
@@ -9,7 +10,8 @@ from stacks.base import FmopsStack
 
 
 class GitHub(FmopsStack):
-    """Roles for GitHub Actions, apart from everything else: a person deploys it first, so that the workflow can deploy the rest."""
+    """Roles for GitHub Actions, apart from everything else: a person deploys it first, so that the workflow can
+    deploy the rest."""
 
     def __init__(
         self,

@@ -15,7 +15,8 @@ POLICIES = ROOT / "policies"
 
 
 class Identity(FmopsStack):
-    """Verified Permissions policy store, and the Cognito user pool whose users it knows, unless they sign in elsewhere."""
+    """Verified Permissions policy store, and the Cognito user pool whose users it knows, unless they sign in
+    elsewhere."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: users, groups and Cedar policies")

@@ -22,7 +22,8 @@ CLI = json.loads((Path(__file__).parents[1] / "package.json").read_text())["devD
 
 
 class Pipeline(FmopsStack):
-    """A CDK pipeline in the environment's account: synth, itself, the environment, a smoke test, an approval, the next environment.
+    """A CDK pipeline in the environment's account: synth, itself, the environment, a smoke test, an approval, the
+    next environment.
 
     `stages` holds what it deploys, in this order, each made with this stack as its scope.
     """

@@ -150,7 +150,8 @@ class Review(FmopsStack):
         )
 
     def _build_evaluation_job(self, identity: Identity, assistant: Assistant) -> ProcessingJob:
-        """Evaluations and experiments, started by hand or by a pipeline: the assistant as it is deployed, over its sandbox."""
+        """Evaluations and experiments, started by hand or by a pipeline: the assistant as it is deployed, over its
+        sandbox."""
         options = self._settings.review
         # As they are deployed, with the ids of what the stack has made.
         self._deployed_guardrails = ssm.StringParameter(

@@ -1,4 +1,5 @@
-"""The attack pack: every case with who makes it, on what way, what the model is talked into, and what counts as a success."""
+"""The attack pack: every case with who makes it, on what way, what the model is talked into, and what counts as a
+success."""
 
 from __future__ import annotations
 

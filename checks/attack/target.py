@@ -1,4 +1,5 @@
-"""The target of the attacks: the assistant's application with the default guardrails and the project's Cedar policies, over a local
+"""The target of the attacks: the assistant's application with the default guardrails and the project's Cedar
+policies, over a local
 AWS on a free port of the loopback. It starts everything that it attacks, and nothing else is reachable from here.
 """
 
@@ -142,7 +143,8 @@ class Target:
 
 @contextmanager
 def target(*, telemetry: bool = False) -> Iterator[Target]:
-    """The target while it runs. ``telemetry`` installs the runtime's own for the whole process, with spans in memory."""
+    """The target while it runs. ``telemetry`` installs the runtime's own for the whole process, with spans in
+    memory."""
     kept = dict(os.environ)
     spans = InMemorySpanExporter() if telemetry else None
     stop = setup.start(exporter=spans, reader=InMemoryMetricReader()) if spans else lambda: None
@@ -225,7 +227,8 @@ def _embeddings() -> Any:
 
 
 def _users(cloud: Cloud) -> tuple[str, str, dict[str, str], str]:
-    """A user pool with the demo's users, and a policy store with the project's policies: pool, client, subjects, store."""
+    """A user pool with the demo's users, and a policy store with the project's policies: pool, client, subjects,
+    store."""
     cognito, permissions = cloud.client("cognito-idp"), cloud.client("verifiedpermissions")
     pool = cognito.create_user_pool(PoolName="attack")["UserPool"]
     client = cognito.create_user_pool_client(UserPoolId=pool["Id"], ClientName="attack")["UserPoolClient"]

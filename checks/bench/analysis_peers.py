@@ -1,7 +1,10 @@
-"""What others say of the same windows: run in `.venvs/drift-peers` by `checks.bench.analysis`, which gives the work and reads JSON.
+"""What others say of the same windows: run in `.venvs/drift-peers` by `checks.bench.analysis`, which gives the work
+and reads JSON.
 
-evidently and alibi-detect are the packages themselves. The AWS blog's statistics (February 2024, `amazon-sagemaker-generativeai`,
-x_archive/fmops) are a Spark job without a test; here they are scikit-learn's PCA, k-means and silhouette, fitted to each window
+evidently and alibi-detect are the packages themselves. The AWS blog's statistics (February 2024,
+`amazon-sagemaker-generativeai`,
+x_archive/fmops) are a Spark job without a test; here they are scikit-learn's PCA, k-means and silhouette, fitted to
+each window
 as the job does, with a threshold from 40 pairs without drift, since the method has none.
 """
 
@@ -44,7 +47,8 @@ def alibi_classifier(usual: Array, current: Array) -> bool:
 
 
 def c2st(usual: Array, current: Array) -> bool:
-    """Classifier two-sample test (Lopez-Paz and Oquab 2017): held out accuracy of a logistic regression, binomial p-value."""
+    """Classifier two-sample test (Lopez-Paz and Oquab 2017): held out accuracy of a logistic regression, binomial
+    p-value."""
     from scipy.stats import binom
     from sklearn.linear_model import LogisticRegression
 

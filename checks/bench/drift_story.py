@@ -1,6 +1,8 @@
-"""Twelve weeks of synthetic questions to the claims desk: a new topic from week 8, and a swell that comes every fourth week.
+"""Twelve weeks of synthetic questions to the claims desk: a new topic from week 8, and a swell that comes every
+fourth week.
 
-`python -m checks.bench.drift_story` writes the lake, analyses it day by day, and leaves the reports in `build/story`. The questions are made
+`python -m checks.bench.drift_story` writes the lake, analyses it day by day, and leaves the reports in `build/story`.
+The questions are made
 from phrases and embedded by the local stand-in for Titan, which is MiniLM.
 """
 

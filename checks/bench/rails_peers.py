@@ -1,4 +1,5 @@
-"""An agent behind an HTTP server, bare or with all rails: ``python -m checks.bench.rails_peers bare|rails PORT OTLP_ENDPOINT``.
+"""An agent behind an HTTP server, bare or with all rails: ``python -m checks.bench.rails_peers bare|rails PORT
+OTLP_ENDPOINT``.
 
 Detectors, policy store, delivery stream and model answer at once, without a network: what is measured is ours.
 """

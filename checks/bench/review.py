@@ -1,6 +1,7 @@
 """Choosing review tasks among a million interactions: time over merely reading them, and peak memory.
 
-Each part runs in a process of its own, so that its peak memory is its own. ``ROWS`` in the environment makes it smaller.
+Each part runs in a process of its own, so that its peak memory is its own. ``ROWS`` in the environment makes it
+smaller.
 """
 
 from __future__ import annotations

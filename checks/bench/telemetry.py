@@ -1,6 +1,8 @@
-"""What telemetry adds to an agent's request, beside Traceloop's defaults and MLflow's autolog, and when the collector dies.
+"""What telemetry adds to an agent's request, beside Traceloop's defaults and MLflow's autolog, and when the collector
+dies.
 
-Each contender is a process with an agent of its own; a round asks each once, one after another. The peers' packages are in
+Each contender is a process with an agent of its own; a round asks each once, one after another. The peers' packages
+are in
 ``.venvs/bench`` (requirements/bench.txt), and every contender runs there.
 """
 
@@ -158,7 +160,8 @@ def _redaction_us() -> float:
 
 
 def _lossless() -> float:
-    """The largest tried rate at which every span of ours arrives: redacted, batched and sent over OTLP, from one process."""
+    """The largest tried rate at which every span of ours arrives: redacted, batched and sent over OTLP, from one
+    process."""
     best = 0
     for rate in RATES:
         with sink() as (endpoint, server):

@@ -1,6 +1,8 @@
-"""An agent under one kind of telemetry, in a process of its own: ``python -m checks.bench.telemetry_peers KIND ENDPOINT``.
+"""An agent under one kind of telemetry, in a process of its own: ``python -m checks.bench.telemetry_peers KIND
+ENDPOINT``.
 
-Reads ``REQUESTS CONCURRENCY`` a line from standard input, and answers each with a line of JSON: CPU per request of the whole
+Reads ``REQUESTS CONCURRENCY`` a line from standard input, and answers each with a line of JSON: CPU per request of
+the whole
 process, exporting included, and the times of the requests. KIND is none, ours, traceloop or mlflow.
 """
 

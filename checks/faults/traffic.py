@@ -55,7 +55,8 @@ def send(
     within: float,
     told: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
-    """Send everything, some at a time, and wait for the answers or the users' patience. ``told`` is called after each."""
+    """Send everything, some at a time, and wait for the answers or the users' patience. ``told`` is called after
+    each."""
     tokens = {ask.user: token(ask.user) for ask in asks}
     work = [(ask, number % 2 == 1) for ask in asks for number in range(ask.count)]
 

@@ -1,4 +1,5 @@
-"""The assistant as the templates have it, with its model, detectors and delivery stream replaced by ``checks.load.services``."""
+"""The assistant as the templates have it, with its model, detectors and delivery stream replaced by
+``checks.load.services``."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ class Deployed:
 
 @contextmanager
 def deployed(profile: str, port_base: int, users: int, console: Console) -> Iterator[Deployed]:
-    """Deploy a profile into a local AWS, sign ``users`` people in, and start the assistant; stop all of it in the end."""
+    """Deploy a profile into a local AWS, sign ``users`` people in, and start the assistant; stop all of it in the
+    end."""
     options = Options(profile=profile, port_base=port_base, directory=DIRECTORY)
     cloud = LocalAws(port=options.port("aws"), region=options.region, directory=DIRECTORY)
     port = port_base + SERVICES_OFFSET

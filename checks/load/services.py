@@ -1,4 +1,5 @@
-"""Model, detectors and delivery stream with delays of our choice and next to no work: ``python -m checks.load.services PORT``.
+"""Model, detectors and delivery stream with delays of our choice and next to no work: ``python -m
+checks.load.services PORT``.
 
 On two cores, stand-ins that think would be what saturates. These answer in the services' own formats after a delay, and
 remember which interactions were delivered. ``PUT /_pace`` sets the delays; ``GET /_delivered`` lists the interactions.

@@ -68,7 +68,8 @@ class Stage:
 
     @property
     def wrong(self) -> dict[str, int]:
-        """Return the outcomes that are neither an answer nor a refusal that says when to come back, with their numbers."""
+        """Return the outcomes that are neither an answer nor a refusal that says when to come back, with their
+        numbers."""
         return {
             name: count
             for name, count in self.measured["outcomes"].items()

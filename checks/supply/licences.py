@@ -18,7 +18,8 @@ LONGEST = 100
 
 
 def expression(distribution: Distribution, aliases: Mapping[str, str]) -> str:
-    """The licences that a distribution declares, as an SPDX expression where that is known; empty when it says nothing."""
+    """The licences that a distribution declares, as an SPDX expression where that is known; empty when it says
+    nothing."""
     metadata: Any = distribution.metadata
     if declared := metadata.get("License-Expression"):
         return str(declared)

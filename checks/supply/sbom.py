@@ -1,4 +1,5 @@
-"""Writes a bill of materials (CycloneDX 1.6, JSON) for each lock file into ``build/sbom``: ``python -m checks.supply.sbom``."""
+"""Writes a bill of materials (CycloneDX 1.6, JSON) for each lock file into ``build/sbom``: ``python -m
+checks.supply.sbom``."""
 
 from __future__ import annotations
 

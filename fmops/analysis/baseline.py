@@ -21,7 +21,8 @@ SIGNED = ("novelty", "coverage")
 
 @dataclass
 class Baseline:
-    """``spread``: statistics of each window against all others, shape ``[w, 6]``; ``noise``: what chance alone makes of them."""
+    """``spread``: statistics of each window against all others, shape ``[w, 6]``; ``noise``: what chance alone makes
+    of them."""
 
     reference: Reference
     state: State
@@ -57,7 +58,8 @@ class Baseline:
         return Comparison(float(adjusted.min()), parts, "windows")
 
     def _p_values(self, observed: Array, noise: Array) -> Array:
-        """From a t-distribution of how usual windows differ, each part relative to noise and usual variation together."""
+        """From a t-distribution of how usual windows differ, each part relative to noise and usual variation
+        together."""
         variation = np.maximum(self.spread - self.noise, 0).mean(axis=0)
         scale, own_scale = self.noise + variation + 1e-12, noise + variation + 1e-12
         signed = np.array([name in SIGNED for name in PARTS])
@@ -81,7 +83,8 @@ class Baseline:
         return self._pooled_p_values(window)
 
     def _pooled_p_values(self, window: State) -> Array:
-        """Signed root of the deviance: exact enough for rare topics, where normal approximations alarm (drift study, trap 3)."""
+        """Signed root of the deviance: exact enough for rare topics, where normal approximations alarm (drift study,
+        trap 3)."""
         counts, usual = window.topics.sum(axis=0), self.state.topics.sum(axis=0)
         n, m = window.count, self.state.count
         pooled = (counts + usual) / (n + m)
@@ -126,7 +129,8 @@ class Baseline:
 
 
 def build(reference: Reference, states: Sequence[tuple[str, State]]) -> Baseline:
-    """From the states of usual windows, by their ids. Windows with too few rows count in the state, not in the spread."""
+    """From the states of usual windows, by their ids. Windows with too few rows count in the state, not in the
+    spread."""
     everything = merge(state for _, state in states)
     enough = [(name, state) for name, state in states if not not_enough(state)]
     spread, noise = [], []
@@ -170,7 +174,8 @@ def evidence(p_value: float) -> float:
 def accumulate(before: float, p_value: float | None, *, most: float = np.inf) -> float:
     """The running evidence after one more window (e-CUSUM; Shin, Ramdas and Rinaldo 2024).
 
-    An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks. ``most``
+    An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks.
+    ``most``
     bounds it, so that it is over soon after the drift is.
     """
     return min(most, max(1.0, before) * evidence(p_value)) if p_value is not None else before

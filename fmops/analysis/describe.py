@@ -34,13 +34,15 @@ class Describer:
         self._ask = ask
 
     def __call__(self, result: WindowResult) -> str:
-        """Up to two sentences; empty when there is nothing to describe, or the model failed or answered something else."""
+        """Up to two sentences; empty when there is nothing to describe, or the model failed or answered something
+        else."""
         groups = _groups(result)
         if not groups:
             return ""
         try:
             answer = " ".join(self._ask(INSTRUCTIONS, json.dumps(groups, ensure_ascii=False)).split())
-        # Any failure of an extra: the analysis is finished without it. The message may quote questions, so the log has its kind only.
+        # Any failure of an extra: the analysis is finished without it. The message may quote questions, so the log
+        # has its kind only.
         except Exception as error:  # noqa: BLE001
             log.warning("window %s: no description, the model failed: %s", result.window, _kind(error))
             return ""

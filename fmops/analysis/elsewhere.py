@@ -1,4 +1,5 @@
-"""Windows too large for this machine: their state is made by the Spark engine, somewhere else, and read from the lake."""
+"""Windows too large for this machine: their state is made by the Spark engine, somewhere else, and read from the
+lake."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ class EngineError(RuntimeError):
 class SparkEngine:
     """Makes states by runs of ``fmops.analysis.spark``.
 
-    ``run`` is given the entry point's arguments and returns when the run has succeeded, or raises EngineError. ``lake_name`` is what
+    ``run`` is given the entry point's arguments and returns when the run has succeeded, or raises EngineError.
+    ``lake_name`` is what
     the run calls the lake: its bucket.
     """
 

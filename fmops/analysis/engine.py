@@ -46,7 +46,8 @@ def profile(
 ) -> State:
     """The window's state. An object that cannot be read is left out as a whole, counted and named.
 
-    ``without_fitted`` leaves out the sessions that ``fitting_rows`` takes: a baseline's windows must not hold the rows that
+    ``without_fitted`` leaves out the sessions that ``fitting_rows`` takes: a baseline's windows must not hold the
+    rows that
     it was fitted to.
     """
     total = sum(size for _, size in keys)
@@ -129,7 +130,8 @@ def profile_object(
 def fitting_rows(
     lake: Lake, keys: Sequence[tuple[str, int]], window: Window, *, limit: int, model_id: str | None = None
 ) -> tuple[Array, Array, str | None, Counter[str]]:
-    """Up to ``limit`` vectors ``[n, d]`` of a window's sessions that are for fitting, their similarities, and the model.
+    """Up to ``limit`` vectors ``[n, d]`` of a window's sessions that are for fitting, their similarities, and the
+    model.
 
     The model is the one asked for, or that of the first row.
     """

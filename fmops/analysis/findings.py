@@ -17,7 +17,8 @@ TOPIC_RATIO, TOPIC_POINTS, TOPIC_Q = 1.25, 0.005, 0.05
 NEW_RATIO, NEW_SHARE, NEW_ROWS = 3.0, 0.005, 5
 GAP_RATIO, GAP_POINTS = 2.0, 0.01
 TOGETHER = 2.4
-"""Squared distance of two rows of a group over a topic's squared radius: twice, and some more since topics are cut fine."""
+"""Squared distance of two rows of a group over a topic's squared radius: twice, and some more since topics are cut
+fine."""
 NEAR = 1.25
 SAME_TOPIC = 0.3
 """Part of a new topic's present share from which on an earlier window counts as having it already."""
@@ -267,7 +268,8 @@ def _cluster(
 
 
 def _covered(baseline: Baseline, similarity: float | None) -> bool | None:
-    """Whether a document is as near as for most queries, or farther than for nearly all; None between, where it is unclear."""
+    """Whether a document is as near as for most queries, or farther than for nearly all; None between, where it is
+    unclear."""
     if similarity is None:
         return None
     if similarity < baseline.reference.gap_similarity:

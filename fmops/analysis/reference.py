@@ -115,7 +115,8 @@ def fit(
 ) -> Reference:
     """Fit on a sample, shape ``[n, d]``, of at least 2 rows, of which no row should be in the windows that it measures.
 
-    Topics are centroids of k-means: ``n / 15`` of them at most, up to 128. ``similarities``, shape ``[n]``, are the captured
+    Topics are centroids of k-means: ``n / 15`` of them at most, up to 128. ``similarities``, shape ``[n]``, are the
+    captured
     ones of the sample (NaN where there is none); they are computed when a ``corpus``, shape ``[c, d]``, is given.
     """
     if vectors.ndim != 2 or len(vectors) < 2:
@@ -165,7 +166,8 @@ def moment_products(components: Array) -> Array:
 
 
 def _tail_points(values: Array) -> Array:
-    """Points below which the shares of ``TAILS`` lie. Where rows are too few for one, the tail is taken to be exponential."""
+    """Points below which the shares of ``TAILS`` lie. Where rows are too few for one, the tail is taken to be
+    exponential."""
     if len(values) < 20:
         return np.zeros(0, np.float32)
     near, far = np.quantile(values, [0.1, 0.02])
@@ -184,7 +186,8 @@ def _principal_axes(centred: Array) -> tuple[Array, Array]:
 
 
 def _kmeans(sample: Array, count: int, generator: np.random.Generator) -> tuple[Array, Array, Array]:
-    """Lloyd's algorithm from greedy k-means++ seeds (Arthur and Vassilvitskii 2007), in numpy: workers of the Spark engine have no scikit-learn.
+    """Lloyd's algorithm from greedy k-means++ seeds (Arthur and Vassilvitskii 2007), in numpy: workers of the Spark
+    engine have no scikit-learn.
 
     Centroids ``[k, d]``, the topic of each row ``[n]`` and its squared distance ``[n]``.
     """

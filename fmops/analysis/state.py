@@ -19,9 +19,11 @@ BINS = 400
 NOVELTY_RANGE = 2.0
 """Of the histogram of squared distance over the topic's squared radius; what is farther is in the last bin."""
 DISTINCT = 1024
-"""Least hashes kept, with how often each came: a sample of the different values, exact while there are no more of them."""
+"""Least hashes kept, with how often each came: a sample of the different values, exact while there are no more of
+them."""
 KEPT = {"all": 512, "novel": 256, "farthest": 64, "gap": 128, "topic": 4}
-"""Rows kept as examples: least hashes among all, among the novel, among the uncovered and of each topic; the farthest."""
+"""Rows kept as examples: least hashes among all, among the novel, among the uncovered and of each topic; the
+farthest."""
 WITH_VECTORS = ("novel", "farthest", "gap")
 """Kinds of examples that are clustered, and for it keep their vectors."""
 
@@ -89,7 +91,8 @@ class State:
 
     @property
     def duplicate_share(self) -> float:
-        """Share of the rows whose vector another row before had, within a point where more than DISTINCT vectors differ."""
+        """Share of the rows whose vector another row before had, within a point where more than DISTINCT vectors
+        differ."""
         return _repeated(self.copies)
 
     @property

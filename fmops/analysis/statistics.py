@@ -59,7 +59,8 @@ class Features:
 
     @property
     def noise(self) -> Array:
-        """Centred sums of blocks over the number of rows: with random signs they sum to what chance makes of the mean."""
+        """Centred sums of blocks over the number of rows: with random signs they sum to what chance makes of the
+        mean."""
         filled = max(int((self.rows > 0).sum()), 2)
         centred = self.sums - self.rows[:, None] * self.mean
         return np.asarray(centred * np.sqrt(filled / (filled - 1)) / max(self.rows.sum(), 1))
@@ -129,7 +130,8 @@ class Comparer:
         return np.stack(values, axis=-1)
 
     def compare(self, state: State, *, with_: State | None = None) -> Comparison:
-        """Two samples: whether blocks of sessions, relabelled by chance, would differ as much. 8 ms, whatever the rows."""
+        """Two samples: whether blocks of sessions, relabelled by chance, would differ as much. 8 ms, whatever the
+        rows."""
         if reason := not_enough(state) or not_enough(with_ or self.baseline):
             return Comparison(None, {}, "sessions", reason)
         ours = self.features(state)
@@ -141,7 +143,8 @@ class Comparer:
     def resample(self, ours: Features, others: Features) -> Array:
         """Statistics without drift, shape ``[RESAMPLES, 6]``.
 
-        Blocks of windows of like size are exchangeable: then labels are permuted, which is exact. Else their centred sums get
+        Blocks of windows of like size are exchangeable: then labels are permuted, which is exact. Else their centred
+        sums get
         random signs.
         """
         generator = np.random.default_rng(self._seed)
@@ -164,7 +167,8 @@ def _permuted(generator: np.random.Generator, ours: Features, others: Features) 
 
 
 def _min_p(observed: Array, resampled: Array) -> Comparison:
-    """The least p-value of the parts, with the distribution that it has among the resamples (Westfall and Young 1993)."""
+    """The least p-value of the parts, with the distribution that it has among the resamples (Westfall and Young
+    1993)."""
     every = np.vstack([observed, resampled])
     total = len(every)
     # The share that is at least as large, per part; ties count against a finding.

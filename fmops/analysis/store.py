@@ -1,6 +1,7 @@
 """Where the analysis keeps what it knows, in the data lake.
 
-Below the prefix (`analysis`): `baseline.json` names the baseline in use, `baselines/` and `states/` hold numbers and the vectors
+Below the prefix (`analysis`): `baseline.json` names the baseline in use, `baselines/` and `states/` hold numbers and
+the vectors
 of examples. `content/` holds what quotes people: reports, texts and results, which expire as interactions do.
 """
 
@@ -87,7 +88,8 @@ class Store:
         return key
 
     def save_for_review(self, result: WindowResult) -> str:
-        """The interactions that people should look at, as JSON lines of `interaction_id`, `kind` and `detail`; the key."""
+        """The interactions that people should look at, as JSON lines of `interaction_id`, `kind` and `detail`; the
+        key."""
         key = self._key("content", "review", f"{result.window}.jsonl")
         lines = "".join(item.model_dump_json() + "\n" for item in result.for_review)
         self.lake.write(key, lines.encode(), content_type="application/x-ndjson")

@@ -16,7 +16,8 @@ OWN_WORDS = frozenset(
 
 
 class Terms:
-    """Class-based TF-IDF over words and pairs of words (as BERTopic, Grootendorst 2022): in how many texts, not how often."""
+    """Class-based TF-IDF over words and pairs of words (as BERTopic, Grootendorst 2022): in how many texts, not how
+    often."""
 
     def __init__(self, background: Iterable[str]) -> None:
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
@@ -50,7 +51,8 @@ class Terms:
         return chosen
 
     def _analyze(self, text: str) -> set[str]:
-        """Words of three letters and more, and pairs of them that stand side by side, with no stop word or comma between."""
+        """Words of three letters and more, and pairs of them that stand side by side, with no stop word or comma
+        between."""
         found: set[str] = set()
         for clause in CLAUSES.split(text.lower()):
             before = ""

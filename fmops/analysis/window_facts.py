@@ -1,4 +1,5 @@
-"""Facts about one window beside its comparison: counts for the record, another model's embeddings, signals for review."""
+"""Facts about one window beside its comparison: counts for the record, another model's embeddings, signals for
+review."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def described(state: State, baseline: Baseline) -> dict[str, object]:
 
 
 def other_model(state: State, reference: Reference) -> str:
-    """The sentence that refuses a window whose embeddings are of another model; empty when they are of the reference's."""
+    """The sentence that refuses a window whose embeddings are of another model; empty when they are of the
+    reference's."""
     others = {model: count for model, count in state.models.items() if model != reference.model_id}
     if sum(others.values()) + state.checks["other_dimension"] <= state.count:
         return ""

@@ -1,4 +1,5 @@
-"""Admission of requests: a token is checked before a body is read, and a body is read within limits of size and time."""
+"""Admission of requests: a token is checked before a body is read, and a body is read within limits of size and
+time."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""Headers of every response: answers are for their caller's eyes, in no other site's frame, and what they say they are."""
+"""Headers of every response: answers are for their caller's eyes, in no other site's frame, and what they say they
+are."""
 
 
 class Admission:

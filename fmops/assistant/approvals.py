@@ -49,7 +49,8 @@ class Approvals:
         ]
 
     def see(self, approval_id: str, principal: Principal) -> WaitingCall:
-        """One call and what became of it. Raises ``ApprovalNotFoundError`` for who neither requested it nor may decide it."""
+        """One call and what became of it. Raises ``ApprovalNotFoundError`` for who neither requested it nor may
+        decide it."""
         call = self._call(approval_id)
         if principal.subject not in (call.requested_by, call.decided_by):
             _, decision = self._judged(call, principal, Interaction())

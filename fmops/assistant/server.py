@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 
 
 class Accepting:
-    """Handles a loop's errors: a connection that finds no descriptor is logged once a minute, not once for each attempt."""
+    """Handles a loop's errors: a connection that finds no descriptor is logged once a minute, not once for each
+    attempt."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -78,7 +79,8 @@ class Server(uvicorn.Server):
 class BoundedConnection(H11Protocol):
     """A connection that is closed when the headers of a request take too long, or when there are far too many.
 
-    ``limit_concurrency`` is the most requests at once: those above it are refused, but for health checks, whose refusal would
+    ``limit_concurrency`` is the most requests at once: those above it are refused, but for health checks, whose
+    refusal would
     have the task replaced by another that is as full. Twice as many connections may be open. uvicorn's own limit counts
     idle connections, refuses health checks, and logs each refusal.
     """
@@ -127,7 +129,8 @@ class BoundedConnection(H11Protocol):
         return limited
 
     def _expect_headers(self) -> None:
-        """Start the clock when the beginning of a request has come, or nothing at all; stop it when its headers have."""
+        """Start the clock when the beginning of a request has come, or nothing at all; stop it when its headers
+        have."""
         idle = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
         if not idle or (self.cycle is not None and not self.conn.trailing_data[0]):
             # Between two requests it is the keep-alive time that counts.

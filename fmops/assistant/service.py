@@ -109,7 +109,8 @@ def create_app(
         if isinstance(verifier, TokenVerifier)
         else lambda given: asyncio.to_thread(verifier.verify, given)
     )
-    # No address is made of the host header, which is the client's word: no redirect to a path with or without its slash.
+    # No address is made of the host header, which is the client's word: no redirect to a path with or without its
+    # slash.
     app = FastAPI(
         title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )

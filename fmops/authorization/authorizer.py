@@ -70,7 +70,8 @@ class Decision:
 class Authorizer:
     """Asks a policy store. Denies by default: an error, a time-out or a policy that failed to evaluate is a denial.
 
-    With ``enforce=False`` (``LOG_ONLY``) decisions are made and recorded as ever, and stop nothing: for the time in which
+    With ``enforce=False`` (``LOG_ONLY``) decisions are made and recorded as ever, and stop nothing: for the time in
+    which
     new policies are tried on real traffic.
     """
 

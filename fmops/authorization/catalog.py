@@ -1,4 +1,5 @@
-"""What a policy store says of its policies: the names that people know them by, and whom and what their scopes cover."""
+"""What a policy store says of its policies: the names that people know them by, and whom and what their scopes
+cover."""
 
 from __future__ import annotations
 

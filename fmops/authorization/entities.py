@@ -42,7 +42,8 @@ class Entity:
 
 
 def wire_value(value: Value, name: str) -> dict[str, Any]:
-    """``value`` as an ``AttributeValue``. Raises ``TypeError`` that names the attribute for what Cedar does not have."""
+    """``value`` as an ``AttributeValue``. Raises ``TypeError`` that names the attribute for what Cedar does not
+    have."""
     match value:
         case bool():
             return {"boolean": value}

@@ -88,7 +88,8 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         resolver: makes the requests.
         principals: with it, the model is not offered the tools that no policy could permit to this user
             (``PolicyCatalog.may_allow``). A call of such a tool is decided, and denied, all the same.
-        approvals: for each tool that may wait for a human, the action that decides whether a call that its caller is not
+        approvals: for each tool that may wait for a human, the action that decides whether a call that its caller is
+            not
             permitted does wait. Its denial has the reason ``needs_approval``; ``human_approval`` makes it wait.
     """
 
@@ -160,7 +161,8 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return request.override(tools=offered)
 
     def _decide_all(self, calls: Sequence[ToolCall], request: ModelRequest[Any]) -> None:
-        """Decide the calls of a model's answer, before they run. One that stands there twice is decided again as it runs."""
+        """Decide the calls of a model's answer, before they run. One that stands there twice is decided again as it
+        runs."""
         context = cast(AuthorizationContext, request.runtime.context)
         known = {_name(tool) for tool in request.tools}
         once = {call_key(call): call for call in calls}
@@ -261,7 +263,8 @@ class ApprovalPerCall(HumanInTheLoopMiddleware[Any, Any, Any]):
 def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any, Any]:
     """LangChain's human-in-the-loop for the calls whose denial has the reason ``needs_approval``.
 
-    It goes before ``AuthorizationMiddleware``, so that the call is authorized again after the approval, as the approver.
+    It goes before ``AuthorizationMiddleware``, so that the call is authorized again after the approval, as the
+    approver.
     The agent needs a checkpointer.
     """
     review: InterruptOnConfig = {"allowed_decisions": ["approve", "reject"], "when": _waits}

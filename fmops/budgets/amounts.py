@@ -12,7 +12,8 @@ from langchain_core.messages.ai import UsageMetadata
 from fmops.telemetry.prices import Price, prices
 
 BYTES_PER_TOKEN = 3
-"""Bytes of UTF-8 in a token, for an estimate that is rather too high: English has about four, JSON and Chinese about three."""
+"""Bytes of UTF-8 in a token, for an estimate that is rather too high: English has about four, JSON and Chinese about
+three."""
 PER_MESSAGE = 8
 """Tokens around a message."""
 MICRO = 1_000_000
@@ -70,7 +71,8 @@ def micro_usd(model_id: str, usage: UsageMetadata) -> int:
 
 
 def at_most(model_id: str, input_tokens: int, output_tokens: int) -> Amount:
-    """Return what one model call takes at most: all of its input, written to the prompt cache, and the longest answer."""
+    """Return what one model call takes at most: all of its input, written to the prompt cache, and the longest
+    answer."""
     price = prices().price(model_id) or dearest()
     paid = input_tokens * max(price.input, price.cache_write) + output_tokens * price.output
     return Amount(tokens=input_tokens + output_tokens, micro_usd=math.ceil(round(paid, 6)))

@@ -1,10 +1,12 @@
 """Counters in DynamoDB: one item for each account and window, changed by single conditional updates.
 
-An item holds what was spent and, as an attribute of its own, each reservation under way. One update makes a reservation,
+An item holds what was spent and, as an attribute of its own, each reservation under way. One update makes a
+reservation,
 with its amount, if there is room; one update ends it, with the difference to what was spent. So a repeated update finds
 that it was applied, and a reservation whose process died is dropped by whoever needs its room.
 
-No transactions: two that change one item at once cancel each other, and every turn changes the deployment's item. Updates
+No transactions: two that change one item at once cancel each other, and every turn changes the deployment's item.
+Updates
 of an item line up instead, about a thousand in a second.
 """
 
@@ -189,7 +191,8 @@ class CounterTable:
         )
 
     def _without_expired(self, counter: Counter, item: Item, now: float) -> Item:
-        """Give back what processes have reserved that are gone; answers the item then, or ``item`` if there was none."""
+        """Give back what processes have reserved that are gone; answers the item then, or ``item`` if there was
+        none."""
         expired = _expired(item, now)[:DROPPED_AT_ONCE]
         if not expired:
             return item

@@ -24,7 +24,8 @@ from fmops.telemetry.metrics import instruments
 
 THREADS = 16
 FAILURES = 3
-"""After so many without an answer in between, DynamoDB is not asked for a while: nobody waits for what does not come."""
+"""After so many without an answer in between, DynamoDB is not asked for a while: nobody waits for what does not
+come."""
 PAUSE_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
 """Which a stop waits for settlements; a reservation that is not settled expires."""
@@ -154,7 +155,8 @@ class Budgets:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def spent(self) -> Iterable[tuple[str, str, str, float]]:
-        """Scope, window, unit and share of the limit that is spent: of the user and the team that are nearest to theirs."""
+        """Scope, window, unit and share of the limit that is spent: of the user and the team that are nearest to
+        theirs."""
         now = self._clock()
         for (scope, window, unit), (share, ends) in list(self._spent.items()):
             yield scope.value, window.value, unit.label, share if now < ends else 0.0

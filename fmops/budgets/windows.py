@@ -1,4 +1,5 @@
-"""Windows of time, in UTC, that a counter is for. The window is part of the counter's key, so nothing has to reset it."""
+"""Windows of time, in UTC, that a counter is for. The window is part of the counter's key, so nothing has to reset
+it."""
 
 from __future__ import annotations
 

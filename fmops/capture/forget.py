@@ -2,7 +2,8 @@
 
 The lake is versioned, so a rewritten object leaves its old version behind: those are deleted too, for good.
 
-Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the lake, who and when:
+Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the lake, who
+and when:
 what began before it is left out by whoever reads, is reported, and goes when the requests are applied again.
 """
 
@@ -35,7 +36,8 @@ GZIP = b"\x1f\x8b"
 
 
 REQUESTS = "privacy/requests.jsonl"
-"""Of the lake: a line per request, with the pseudonym and the moment. It has to outlive the records that it is about."""
+"""Of the lake: a line per request, with the pseudonym and the moment. It has to outlive the records that it is
+about."""
 
 
 def note(s3: Any, bucket: str, user: str, moment: str) -> None:
@@ -111,7 +113,8 @@ def forget(
 
     ``prefixes`` are those of the lake with records or what was made of them. Objects of JSON lines, gzipped or not,
     are rewritten; any other object that names the user or an interaction is deleted whole, and so is one that quotes
-    a question of theirs: reports do, without saying whose it is. ``before`` keeps what the user did from that moment on.
+    a question of theirs: reports do, without saying whose it is. ``before`` keeps what the user did from that moment
+    on.
     """
     result = Forgotten()
     quotes: set[bytes] = set()

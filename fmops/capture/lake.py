@@ -45,7 +45,8 @@ class Reading:
 def fetch(
     s3: Any, bucket: str, directory: Path, *, first: date | None = None, last: date | None = None
 ) -> Reading:
-    """Bring the objects of the days from ``first`` to ``last`` (UTC, both included) under ``directory``, some at a time."""
+    """Bring the objects of the days from ``first`` to ``last`` (UTC, both included) under ``directory``, some at a
+    time."""
 
     def bring(key: str) -> tuple[str, Exception | None]:
         path = directory / key
@@ -105,7 +106,8 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """DuckDB with what ``fetch`` has brought as the view ``interactions``, whose columns are the record's.
 
-    ``forgotten`` are requests of ``fmops.capture.forget``: what began before them is not in the view. ``memory`` bounds what DuckDB keeps; what does not fit is written beside the objects.
+    ``forgotten`` are requests of ``fmops.capture.forget``: what began before them is not in the view. ``memory``
+    bounds what DuckDB keeps; what does not fit is written beside the objects.
     """
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = '{memory}'")

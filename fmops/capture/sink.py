@@ -2,8 +2,10 @@
 
 A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again record
 by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost is only what
-finds neither memory nor spool, or waits when a task stops whose disk goes with it, each counted; and what a SIGKILL catches
-in memory, which nobody can count: at most ``memory_limit`` records or ``memory_bytes``, and the one batch that is under way.
+finds neither memory nor spool, or waits when a task stops whose disk goes with it, each counted; and what a SIGKILL
+catches
+in memory, which nobody can count: at most ``memory_limit`` records or ``memory_bytes``, and the one batch that is
+under way.
 
 No answer of the stream and no fault of the disk ends the thread that delivers: records then wait, and are sent again.
 """
@@ -145,7 +147,8 @@ class FirehoseSink:
             return True
 
     def flush(self, timeout: float = STOP_SECONDS) -> bool:
-        """Send what waits at once, and wait until memory is empty; return whether it became so within ``timeout`` seconds."""
+        """Send what waits at once, and wait until memory is empty; return whether it became so within ``timeout``
+        seconds."""
         with self._idle:
             self._hurried += 1
             self._ready.notify_all()
@@ -251,7 +254,8 @@ class FirehoseSink:
         return pending
 
     def _may_send(self) -> bool:
-        """Return whether the stream may have come back; at a stop it is asked once more, since the disk may not last."""
+        """Return whether the stream may have come back; at a stop it is asked once more, since the disk may not
+        last."""
         if self._closing.is_set():
             return self._available_at < float("inf") and time.monotonic() < self._stop_at
         return time.monotonic() >= self._available_at

@@ -31,7 +31,8 @@ _MAY_HAVE_BEGUN = ("ModelTimeoutException", "ModelStreamErrorException")
 
 
 class BudgetMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
-    """Belongs next to the model, where the request is as it is sent. Without a ``spending`` in the context nothing is counted.
+    """Belongs next to the model, where the request is as it is sent. Without a ``spending`` in the context nothing is
+    counted.
 
     A turn whose budget is spent between two model calls ends with a sentence that says so, in the model's place.
     """
@@ -100,7 +101,8 @@ def _sum(usages: Iterable[UsageMetadata]) -> UsageMetadata | None:
 
 
 def _cost_nothing(error: BaseException) -> bool:
-    """Return whether the model never began. A call that it refuses is not billed; a stream that broke, or was left, is."""
+    """Return whether the model never began. A call that it refuses is not billed; a stream that broke, or was left,
+    is."""
     for each in causes(error):
         if isinstance(each, _NEVER_BEGAN):
             return True

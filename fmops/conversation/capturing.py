@@ -1,4 +1,5 @@
-"""Records on their way to the sinks, once their answers are given: redacted, embedded in time or not at all, handed over."""
+"""Records on their way to the sinks, once their answers are given: redacted, embedded in time or not at all, handed
+over."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ class Captures:
         await asyncio.gather(*(run(self._threads, sink.flush) for sink in self._sinks))
 
     async def close(self, seconds: float = STOP_SECONDS) -> None:
-        """Hand over what was taken, without the embeddings that are not there, and have it delivered within ``seconds``."""
+        """Hand over what was taken, without the embeddings that are not there, and have it delivered within
+        ``seconds``."""
         ends_at = asyncio.get_running_loop().time() + seconds
         self._stopping = True
         for each in self._embedding:
@@ -133,7 +135,8 @@ class Captures:
             await self._put(self._sink, interaction)
 
     async def _put(self, sink: Sink, record: Any) -> None:
-        """Put the record, in a thread, since the disk may be slow; whoever cancels the wait does not cancel the record."""
+        """Put the record, in a thread, since the disk may be slow; whoever cancels the wait does not cancel the
+        record."""
         await asyncio.shield(asyncio.wrap_future(self._threads.submit(sink.put, record)))
 
     async def _redact(self, interaction: Interaction) -> None:

@@ -1,4 +1,5 @@
-"""Where a turn that waits for a human is kept: in DynamoDB, so that a restart between question and approval loses nothing."""
+"""Where a turn that waits for a human is kept: in DynamoDB, so that a restart between question and approval loses
+nothing."""
 
 from __future__ import annotations
 

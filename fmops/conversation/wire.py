@@ -64,7 +64,8 @@ def chunk(
 ) -> dict[str, Any]:
     """One event of a streamed answer; the last one carries the finish reason and what the layers decided.
 
-    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it: clients add up.
+    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it: clients
+    add up.
     """
     event: dict[str, Any] = {
         "id": interaction.interaction_id,
@@ -118,7 +119,8 @@ def error(
 
 
 def _finish(reason: str | None) -> str | None:
-    """Return the reason as OpenAI's clients know it. Some refuse any other, so a spent budget is told as a limit of length."""
+    """Return the reason as OpenAI's clients know it. Some refuse any other, so a spent budget is told as a limit of
+    length."""
     return "length" if reason == "budget_exceeded" else reason
 
 

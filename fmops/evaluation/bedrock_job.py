@@ -1,4 +1,5 @@
-"""Runs a Bedrock evaluation job by the deployment's state machine, and brings its scores into the evaluation's MLflow run."""
+"""Runs a Bedrock evaluation job by the deployment's state machine, and brings its scores into the evaluation's MLflow
+run."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ def run(
     patience: float = 6 * 3600,
     metrics: tuple[str, ...] = STANDARD,
 ) -> dict[str, float]:
-    """The means by metric, as they now stand in the run. Raises ``EvaluationError`` with the job's reason when it fails."""
+    """The means by metric, as they now stand in the run. Raises ``EvaluationError`` with the job's reason when it
+    fails."""
     made = dataset(evaluation)
     name = job_name(f"fmops-{uuid4().hex[:12]}-{made.source}")
     s3, states = boto3.client("s3"), boto3.client("stepfunctions")

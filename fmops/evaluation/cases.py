@@ -183,7 +183,8 @@ def digest(rows: Sequence[BaseModel]) -> str:
 
 
 def of_reviewed(rows: Iterable[ReviewedCase]) -> Iterator[Case]:
-    """Cases of reviewed answers: those whose right answer is known, by a correction, facts, or a label that it was right."""
+    """Cases of reviewed answers: those whose right answer is known, by a correction, facts, or a label that it was
+    right."""
     for row in rows:
         reference = row.corrected_answer or (row.answer if row.label("correctness") else "")
         if row.facts or reference:

@@ -1,7 +1,9 @@
-"""The gate between a candidate and production: it compares them on the same cases, and says no unless it has a reason to say yes.
+"""The gate between a candidate and production: it compares them on the same cases, and says no unless it has a reason
+to say yes.
 
 No, when a metric is worse: the mean has fallen by more than is tolerated, or fallen significantly. No, when nothing is
-significantly better: a tie does not pass for free. No, when a score is missing, production has none, or the cases are too few.
+significantly better: a tie does not pass for free. No, when a score is missing, production has none, or the cases are
+too few.
 """
 
 from __future__ import annotations
@@ -25,13 +27,15 @@ class GatePolicy:
     """In all. A metric that applies to fewer than ``min_metric_cases`` can refuse, and cannot promote."""
     min_metric_cases: int = 5
     alpha: float = 0.05
-    """Of each one-sided test. For "better" it is shared among the metrics (Tarone, Holm), for "worse" it is not: doubt refuses."""
+    """Of each one-sided test. For "better" it is shared among the metrics (Tarone, Holm), for "worse" it is not:
+    doubt refuses."""
     tolerance: float = 0.05
     """By which a judged mean may fall: judges are not sure of themselves."""
     strict: tuple[str, ...] = ("safety", *RULES)
     """Metrics of which not one case may fall."""
     cost_factor: float = 1.5
-    """By which the cost of an answer may grow. Latency is reported, and not judged: it is that of the machine that evaluates."""
+    """By which the cost of an answer may grow. Latency is reported, and not judged: it is that of the machine that
+    evaluates."""
 
 
 STANDARD = GatePolicy()
@@ -129,7 +133,8 @@ def _cost(
 
 
 def _only_significant(results: list[MetricResult], policy: GatePolicy) -> list[MetricResult]:
-    """With many metrics, one is better by chance: Holm's step-down over those that could be significant at all (Tarone 1990)."""
+    """With many metrics, one is better by chance: Holm's step-down over those that could be significant at all
+    (Tarone 1990)."""
     tested = sorted(
         ((result.metric, result.compared) for result in results if result.compared is not None),
         key=lambda pair: pair[1].p_better,

@@ -1,4 +1,5 @@
-"""A candidate's way through the gate: evaluated beside production on the same cases, decided, recorded, and promoted or not."""
+"""A candidate's way through the gate: evaluated beside production on the same cases, decided, recorded, and promoted
+or not."""
 
 from __future__ import annotations
 
@@ -39,9 +40,11 @@ def judge_candidate(
     evaluator: Evaluator | None = None,
     production: Evaluation | None = None,
 ) -> Outcome:
-    """Evaluate both, decide, and record the decision with its reasons; move the alias if it is yes and only the prompt differs.
+    """Evaluate both, decide, and record the decision with its reasons; move the alias if it is yes and only the
+    prompt differs.
 
-    ``production`` is an evaluation of what serves, over the same cases, that was made before. Raises ``EvaluationError``; then nothing was decided and nothing moved.
+    ``production`` is an evaluation of what serves, over the same cases, that was made before. Raises
+    ``EvaluationError``; then nothing was decided and nothing moved.
     """
     evaluator = evaluator or setup.evaluator()
     serving = setup.production()
@@ -63,7 +66,8 @@ def judge_candidate(
 
 
 def record(decision: Decision, cases: Sequence[Case]) -> str:
-    """One MLflow run with the decision, the reason per metric, both evaluations' runs and the comparison; answers its id."""
+    """One MLflow run with the decision, the reason per metric, both evaluations' runs and the comparison; answers its
+    id."""
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=f"gate: {decision.candidate.variant.name}") as run:
         mlflow.log_params(

@@ -141,6 +141,7 @@ def quiet() -> None:
     """MLflow without its announcements and telemetry."""
     quiet_mlflow()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Its LangChain tracer detaches context in other tasks than it attached it, and says so at each step; traces are whole.
+    # Its LangChain tracer detaches context in other tasks than it attached it, and says so at each step; traces are
+    # whole.
     logging.getLogger("mlflow.utils.autologging_utils").setLevel(logging.ERROR)
     logging.getLogger("sagemaker_mlflow").setLevel(logging.WARNING)

@@ -42,7 +42,8 @@ class Paired:
 
 
 def paired(production: Sequence[float], candidate: Sequence[float]) -> Paired:
-    """Compare by a sign-flip permutation test (exact up to 13 cases that differ), with a BCa or percentile bootstrap interval."""
+    """Compare by a sign-flip permutation test (exact up to 13 cases that differ), with a BCa or percentile bootstrap
+    interval."""
     if len(production) != len(candidate) or not production:
         raise ValueError(
             f"{len(production)} and {len(candidate)} scores cannot be paired: give one of each per case"
@@ -82,7 +83,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def kappa(people: Sequence[bool], judge: Sequence[bool]) -> Interval | None:
-    """Cohen's kappa with its bootstrap interval; ``None`` when one side always says the same, where it is not defined."""
+    """Cohen's kappa with its bootstrap interval; ``None`` when one side always says the same, where it is not
+    defined."""
     if len(set(people)) < 2 or len(set(judge)) < 2:
         return None
     from sklearn.metrics import cohen_kappa_score

@@ -1,4 +1,5 @@
-"""The texts of something that is to be checked: found wherever they stand, checked together, put back where they were."""
+"""The texts of something that is to be checked: found wherever they stand, checked together, put back where they
+were."""
 
 from __future__ import annotations
 

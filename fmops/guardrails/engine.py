@@ -101,7 +101,8 @@ class GuardrailEngine:
         """What is done about ``text``. Never raises for what a detector did; the outcome says it.
 
         ``role`` is who speaks, by default what the direction implies. With ``observe=False`` the observers are not
-        told, unless it is a block, when the answer was known: for layers that check again what another layer has checked.
+        told, unless it is a block, when the answer was known: for layers that check again what another layer has
+        checked.
         Within a turn (``begin_turn``) they are told of each text once, however many layers check it.
         """
         steps = self._steps(text, Direction(direction), role)

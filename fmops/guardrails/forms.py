@@ -1,4 +1,5 @@
-"""Forms of strings that are no text: ids and words of protocols, opaque tokens, and files. Whatever lacks the form is text."""
+"""Forms of strings that are no text: ids and words of protocols, opaque tokens, and files. Whatever lacks the form is
+text."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ _FRAMED = {b"RIFF": (b"WEBP", b"WAVE", b"AVI ")}
 
 
 def is_token(text: str) -> bool:
-    """Whether it is an id or a word of a protocol: short, without spaces, and no number in it that could be a person's."""
+    """Whether it is an id or a word of a protocol: short, without spaces, and no number in it that could be a
+    person's."""
     if arn := _ARN.match(text):
         text = text[arn.end() :]
     if _TOKEN.fullmatch(text) is None:

@@ -83,7 +83,8 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return self._kept(request, replace(response, result=messages, structured_response=structured))
 
     def sealed(self, message: MessageT) -> MessageT:
-        """``message`` for the agent's input, its text sealed if checks may overlap the model call and it is plain text."""
+        """``message`` for the agent's input, its text sealed if checks may overlap the model call and it is plain
+        text."""
         if self._sealing is None or not isinstance(message.content, str):
             return message
         return message.model_copy(update={"content": self._sealing.seal(message.content)})

@@ -1,4 +1,5 @@
-"""What detectors said of a text, below thresholds too: thresholds can only be judged by scores on both sides of them."""
+"""What detectors said of a text, below thresholds too: thresholds can only be judged by scores on both sides of
+them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The guardrails' settings: which detectors, what the policy does about their findings, and the limits in time and space.
+"""The guardrails' settings: which detectors, what the policy does about their findings, and the limits in time and
+space.
 
 ``python -m fmops.guardrails`` prints the JSON schema that ``settings.schema.json`` holds, by which the infrastructure
 checks what a deployment sets.

@@ -40,8 +40,10 @@ class UnknownKeyError(Exception):
 class IssuerKeys:
     """Published keys by their ids, found when they are first needed.
 
-    One reading is under way at a time, in a thread of its own. A key that is known serves at once, for ``max_age`` seconds
-    after the last reading that succeeded. A key id that is not known has the keys read again, at most once in ``cooldown``
+    One reading is under way at a time, in a thread of its own. A key that is known serves at once, for ``max_age``
+    seconds
+    after the last reading that succeeded. A key id that is not known has the keys read again, at most once in
+    ``cooldown``
     seconds, and is remembered for ten times as long if it is not among them.
     """
 
@@ -200,7 +202,8 @@ class IssuerKeys:
 
 
 def discovery_url(issuer: str) -> str:
-    """Where an issuer's metadata is, which one slash at the issuer's end does not change (OpenID Connect Discovery 1.0, 4.1)."""
+    """Where an issuer's metadata is, which one slash at the issuer's end does not change (OpenID Connect Discovery
+    1.0, 4.1)."""
     return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
 
 

@@ -58,8 +58,10 @@ class Verifier(Protocol):
 class TokenVerifier:
     """Checks signature, issuer, audience, expiry and use of an ID token against the issuer's published keys.
 
-    A rotation needs no restart: an unknown key id has the keys read again, at most once in ``key_cooldown`` seconds, so that
-    forged ids cannot make us flood the issuer. While the issuer is away the known keys serve for ``key_max_age`` seconds.
+    A rotation needs no restart: an unknown key id has the keys read again, at most once in ``key_cooldown`` seconds,
+    so that
+    forged ids cannot make us flood the issuer. While the issuer is away the known keys serve for ``key_max_age``
+    seconds.
     """
 
     def __init__(
@@ -72,7 +74,8 @@ class TokenVerifier:
         key_cooldown: float = 30,
         key_max_age: float = 86_400,
     ) -> None:
-        """Without a ``jwks_url`` the issuer's discovery document says where its keys are, and how the issuer is written."""
+        """Without a ``jwks_url`` the issuer's discovery document says where its keys are, and how the issuer is
+        written."""
         self.keys = IssuerKeys(issuer, jwks_url, cooldown=key_cooldown, max_age=key_max_age)
         self._audience = audience
         self._group_claim = group_claim
@@ -88,7 +91,8 @@ class TokenVerifier:
         return self._principal(token, key)
 
     async def admit(self, authorization: str | None) -> Principal:
-        """As ``verify``, without a thread that waits: a token whose key is known passes at once, whatever the others do."""
+        """As ``verify``, without a thread that waits: a token whose key is known passes at once, whatever the others
+        do."""
         token, key_id = _parts(authorization)
         with _told():
             key = self.keys.known(key_id)

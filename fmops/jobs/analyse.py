@@ -169,7 +169,8 @@ def spark(settings: AnalyseSettings) -> SparkEngine | None:
 
 
 def embed_knowledge(model_id: str, captured_model: str) -> Array | None:
-    """Vectors of the assistant's documents, shape ``[c, d]``; None when they would be of another model than the queries."""
+    """Vectors of the assistant's documents, shape ``[c, d]``; None when they would be of another model than the
+    queries."""
     if not model_id or model_id != captured_model:
         return None
     import numpy as np

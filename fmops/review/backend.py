@@ -29,7 +29,8 @@ class ReviewBackend(Protocol):
         ...
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
-        """Put what people disagree on before somebody who settles it; answers how many were new. Again changes nothing."""
+        """Put what people disagree on before somebody who settles it; answers how many were new. Again changes
+        nothing."""
         ...
 
 

@@ -1,6 +1,7 @@
 """Rates in the traffic, estimated from labels of a stratified sample.
 
-Each label counts for the interactions that it stands for: ``population / labelled`` of its stratum on its day. A stratum
+Each label counts for the interactions that it stands for: ``population / labelled`` of its stratum on its day. A
+stratum
 is pooled over its days before its interval is made, since two labels of one day say next to nothing. The interval is
 MOVER (Zou and Donner 2008, "Construction of confidence limits about effect measures", eq. 5) over the strata's
 Agresti-Coull intervals at Kish's effective number of labels (1965, section 11.7), with the finite population
@@ -20,7 +21,8 @@ Z = 1.959964
 
 @dataclass(frozen=True)
 class StratumCount:
-    """One stratum of one day: of ``population`` interactions ``labelled`` were labelled, and ``found`` have what counts."""
+    """One stratum of one day: of ``population`` interactions ``labelled`` were labelled, and ``found`` have what
+    counts."""
 
     population: int
     labelled: int

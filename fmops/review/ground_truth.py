@@ -128,7 +128,8 @@ class GroundTruth:
         return self._start(self._name(tasks[0].day), tasks, manifest(tasks, self._documents))
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
-        """Start the job of each day whose reviewers are done and disagree, if it has none. Raises ``ReviewUnavailableError``."""
+        """Start the job of each day whose reviewers are done and disagree, if it has none. Raises
+        ``ReviewUnavailableError``."""
         days: dict[str, list[Reviewed]] = {}
         for each in reviewed:
             days.setdefault(each.task.day, []).append(each)
@@ -155,7 +156,8 @@ class GroundTruth:
         return len(tasks)
 
     def reviewed(self) -> list[Reviewed]:
-        """The tasks of every day's job, with the labels of those whose output manifest is there, and what was settled."""
+        """The tasks of every day's job, with the labels of those whose output manifest is there, and what was
+        settled."""
         prefix = f"{PREFIX}/{self._settings.name_prefix}-"
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         keys = (item["Key"] for page in pages for item in page.get("Contents", []))

@@ -175,7 +175,8 @@ class MlflowReview:
                 return
 
     def _find(self, mlflow: Any, task_id: str) -> tuple[Any, Reviewed]:
-        """Return what MLflow knows of the trace, and the task with its labels of this moment. Raises ``NoSuchTaskError``."""
+        """Return what MLflow knows of the trace, and the task with its labels of this moment. Raises
+        ``NoSuchTaskError``."""
         if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
         known = task_id in self._tasks
@@ -233,7 +234,8 @@ class MlflowReview:
 
 
 class _TaskIds(RandomIdGenerator):
-    """Ids that follow from the task: of two runs that did not see each other's trace, the second writes the same one."""
+    """Ids that follow from the task: of two runs that did not see each other's trace, the second writes the same
+    one."""
 
     def generate_trace_id(self) -> int:
         numbers = _numbers.get()

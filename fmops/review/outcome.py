@@ -82,7 +82,8 @@ class Quality:
 
 
 def quality(reviewed: Iterable[Reviewed]) -> Quality:
-    """Return what the labels say of all answers of their days. A day that nobody has begun to label is not among them."""
+    """Return what the labels say of all answers of their days. A day that nobody has begun to label is not among
+    them."""
     given = list(reviewed)
     settled = [each for each in given if each.state is State.SETTLED]
     days = {each.task.day for each in settled}

@@ -73,7 +73,8 @@ PERSONAL: Final = re.compile(
     r"|http\.(client_ip|user_agent|url|target|host|server_name|(request|response)\.header)"
     r"|url\.(full|original|path|query|fragment))"
 )
-"""Span attributes that say who called, from where, and with what in the address. ``http.route`` says what was asked for."""
+"""Span attributes that say who called, from where, and with what in the address. ``http.route`` says what was asked
+for."""
 
 METRIC_GUARDRAIL_DECISIONS: Final = "fmops.guardrail.decisions"
 METRIC_GUARDRAIL_INTERVENTIONS: Final = "fmops.guardrail.interventions"

@@ -21,7 +21,8 @@ Instrumentor = Literal["openllmetry", "otel"]
 def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: bool = False) -> None:
     """Instrument LangChain, once in a process; what people and models say is in its spans only with ``content``.
 
-    The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``, which changes the
+    The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``, which
+    changes the
     metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever instruments LangChain.
     """
     langsmith.set_runtime_overrides(aio_to_thread=_at_once)
@@ -39,7 +40,8 @@ def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: 
 async def _at_once(
     _: object, context: contextvars.Context, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
-    """LangChain has LangSmith trace every layer of an agent, which asks a thread twice a call to do nothing when it is off."""
+    """LangChain has LangSmith trace every layer of an agent, which asks a thread twice a call to do nothing when it
+    is off."""
     return context.run(function, *args, **kwargs)
 
 
@@ -77,7 +79,8 @@ def _opentelemetry() -> Any:
 class WithoutSteps(TracerProvider):
     """Tracers that leave out the steps of the agent's graph: a third of a trace's spans, which say what the code says.
 
-    What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span. The making of the agent is
+    What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span. The making of the
+    agent is
     left out too: without a parent, it would be a service of its own on X-Ray's map.
     """
 

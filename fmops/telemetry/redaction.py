@@ -18,7 +18,8 @@ from fmops.telemetry.attributes import CONTENT, ERROR_TYPE, PERSONAL
 
 
 class RedactingSpanExporter(SpanExporter):
-    """Exports copies of spans from which content, who called and from where, exception text and status text are gone."""
+    """Exports copies of spans from which content, who called and from where, exception text and status text are
+    gone."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter

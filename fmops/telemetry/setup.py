@@ -39,10 +39,12 @@ def start(
 ) -> Callable[[], None]:
     """Install the providers and instrument LangChain; answers the function that flushes and stops them.
 
-    With a ``content_exporter``, spans are recorded with prompts and answers: it gets them whole, and every other exporter
+    With a ``content_exporter``, spans are recorded with prompts and answers: it gets them whole, and every other
+    exporter
     gets them cleaned.
 
-    Exporters and their intervals follow the standard ``OTEL_*`` variables. Every span is recorded, whatever a caller's header
+    Exporters and their intervals follow the standard ``OTEL_*`` variables. Every span is recorded, whatever a
+    caller's header
     says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits for the collector;
     the SDK's own metrics (``otel.sdk.*``) count what was dropped.
     """
@@ -57,7 +59,8 @@ def start(
     meter_provider = MeterProvider(resource=resource, metric_readers=[reader], views=views())
     metrics.set_meter_provider(meter_provider)
 
-    # Of the SDK's own metrics those of the processor and the exporter are kept; counting each span would cost a request more.
+    # Of the SDK's own metrics those of the processor and the exporter are kept; counting each span would cost a
+    # request more.
     uncounted = metrics.NoOpMeterProvider()
     tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, meter_provider=uncounted)
     redacting = RedactingSpanExporter(exporter or OTLPSpanExporter(timeout=EXPORT_SECONDS))

@@ -1,4 +1,5 @@
-"""Which Cedar request decides a call, as far as it is the same for every agent: who asks, in what session, and on what."""
+"""Which Cedar request decides a call, as far as it is the same for every agent: who asks, in what session, and on
+what."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ Facts = Mapping[str, Value]
 class ToolResolver(ABC):
     """Answers the ``AuthorizationRequest`` of a tool call. An agent derives its own, and says what its tools are about.
 
-    ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one that
+    ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one
+    that
     the identity source of another issuer was given.
     """
 
@@ -132,7 +134,8 @@ def text(arguments: Mapping[str, Any], name: str) -> str:
 
 
 def integer(arguments: Mapping[str, Any], name: str, example: str) -> int:
-    """An argument that must be a whole number, as Cedar's are. Raises ``ValueError`` that names it and gives ``example``."""
+    """An argument that must be a whole number, as Cedar's are. Raises ``ValueError`` that names it and gives
+    ``example``."""
     value = arguments.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise ValueError(f"{name}: give a whole number, such as {example}")

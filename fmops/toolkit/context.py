@@ -61,7 +61,8 @@ class RequestContext:
     """By action, what the allowed calls of this turn have drawn on their shared limit so far."""
     model_calls: int = 0
     max_tokens: int | None = None
-    """What each model call of this turn may write at most, where the caller asks for less than the deployment allows."""
+    """What each model call of this turn may write at most, where the caller asks for less than the deployment
+    allows."""
     finish: FinishReason = ""
     """How the last model call ended."""
     spending: Spending | None = None

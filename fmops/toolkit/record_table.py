@@ -46,7 +46,8 @@ class RecordTable:
         return _plain(answer["Attributes"])
 
     def is_suspended(self, subject: str) -> bool:
-        """Whether this person is suspended, whatever their token says: ``person`` records are by the token's subject."""
+        """Whether this person is suspended, whatever their token says: ``person`` records are by the token's
+        subject."""
         person = self.get("person", subject)
         return bool(person and person.get("suspended"))
 
@@ -54,14 +55,16 @@ class RecordTable:
 def run_of(runtime: Any) -> str:
     """An id of this run of a tool, for writes that must happen once; ``runtime`` is its ``ToolRuntime``.
 
-    The server makes it, and a run that is repeated after a crash has it again. The id of the tool call is the model's word.
+    The server makes it, and a run that is repeated after a crash has it again. The id of the tool call is the model's
+    word.
     """
     run = runtime.config["configurable"]
     return f"{run['thread_id']}/{run['checkpoint_ns']}"
 
 
 class RecordsInMemory(RecordTable):
-    """A copy of ``records`` by kind and id, for the sandbox; what changes records with ``update`` is to be overridden."""
+    """A copy of ``records`` by kind and id, for the sandbox; what changes records with ``update`` is to be
+    overridden."""
 
     def __init__(self, records: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         self._records: dict[str, dict[str, Record]] = copy.deepcopy(

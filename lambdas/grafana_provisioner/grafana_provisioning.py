@@ -122,7 +122,8 @@ def read(directory: Path) -> dict[str, Json]:
 
 
 def answer(event: Mapping[str, Any], work: Callable[[], None]) -> None:
-    """Do the work and put the outcome where CloudFormation waits for it: a failure too, or the stack waits for an hour."""
+    """Do the work and put the outcome where CloudFormation waits for it: a failure too, or the stack waits for an
+    hour."""
     outcome = {"Status": "SUCCESS"}
     try:
         work()

@@ -1,4 +1,5 @@
-"""CloudFormation's custom resource that keeps a Grafana workspace's data sources and dashboards as the stack has them."""
+"""CloudFormation's custom resource that keeps a Grafana workspace's data sources and dashboards as the stack has
+them."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,7 @@
 """Ground Truth's events, as documented under "Using pre-annotation and post-annotation Lambda functions".
 
-Consolidating keeps every worker's label: which of them counts is decided where labels of all backends are (fmops.review).
+Consolidating keeps every worker's label: which of them counts is decided where labels of all backends are
+(fmops.review).
 """
 
 import json

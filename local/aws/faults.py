@@ -51,7 +51,8 @@ JOURNAL = 100_000
 
 
 class Fault(BaseModel):
-    """A fault of matching calls. ``times`` bounds how many, ``every`` leaves out those between, ``caller`` is a pattern of ARNs."""
+    """A fault of matching calls. ``times`` bounds how many, ``every`` leaves out those between, ``caller`` is a
+    pattern of ARNs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -83,7 +84,8 @@ FAULTS = TypeAdapter(list[Fault])
 
 @dataclass
 class Call:
-    """One line of the journal. ``status`` is 0 when the connection was dropped; ``left`` when the caller hung up first."""
+    """One line of the journal. ``status`` is 0 when the connection was dropped; ``left`` when the caller hung up
+    first."""
 
     service: str
     operation: str

@@ -81,7 +81,8 @@ def _moto_backend(host: str) -> str | None:
 
 
 ATOMIC = frozenset({"dynamodb"})
-"""Services that check a condition and write in one step: moto does it in two, between which another thread may write."""
+"""Services that check a condition and write in one step: moto does it in two, between which another thread may
+write."""
 
 
 class Front:
@@ -305,7 +306,8 @@ def result_response(model: Any, protocol: str, result: Any) -> Response:
 
 
 def _encode(events: Iterable[Any]) -> Iterator[bytes]:
-    """One chunk per event, as soon as it is there. An error in mid-stream is an exception event, as the model has it."""
+    """One chunk per event, as soon as it is there. An error in mid-stream is an exception event, as the model has
+    it."""
     encoder = EventStreamEncoder()
     try:
         for event in events:

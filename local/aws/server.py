@@ -74,7 +74,8 @@ class LocalAws(Cloud):
         self.stop()
 
     def authorize(self, context: Context, request: Callable[[], Params]) -> None:
-        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do everything."""
+        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do
+        everything."""
         self.calls[context.caller.role_arn or context.caller.arn, context.service, context.operation] += 1
         if self.enforce and context.caller.role_arn is not None:
             self.state(Permissions).check(context, request())

@@ -1,4 +1,5 @@
-"""The process of a Lambda function: reads events from stdin, answers on its own pipe. Run by path, imports only the code."""
+"""The process of a Lambda function: reads events from stdin, answers on its own pipe. Run by path, imports only the
+code."""
 
 import importlib
 import json

@@ -127,7 +127,8 @@ def stop_all(processes: Sequence[Process]) -> None:
 
 
 def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` for a process: every address of a container is one of this whole machine, which others may reach."""
+    """`environment` for a process: every address of a container is one of this whole machine, which others may
+    reach."""
     bound = {
         name: re.sub(r"^0\.0\.0\.0(?=:\d+$|$)", "localhost", value) for name, value in environment.items()
     }

@@ -1,1 +1,2 @@
-"""The local run: synthesized templates deployed into the local AWS, and what ECS and Lambda would start as processes."""
+"""The local run: synthesized templates deployed into the local AWS, and what ECS and Lambda would start as
+processes."""

@@ -121,7 +121,8 @@ def _secret_value(cloud: Cloud, source: str, role: TemporaryCredentials) -> str:
 
 
 def _map_volumes(container: Container, described: dict[str, Any], directory: Path) -> None:
-    """The one change to an environment: a path below a volume's mount point becomes one below build/, where we may write."""
+    """The one change to an environment: a path below a volume's mount point becomes one below build/, where we may
+    write."""
     targets = {}
     for mount in described.get("mountPoints", []):
         target = directory / mount["sourceVolume"]

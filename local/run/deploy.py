@@ -1,4 +1,5 @@
-"""Synthesize the CDK app and create its stacks in the local AWS, as `cdk deploy` would: assets first, then stack by stack."""
+"""Synthesize the CDK app and create its stacks in the local AWS, as `cdk deploy` would: assets first, then stack by
+stack."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class Deployment:
 
 
 def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app: Path | None = None) -> None:
-    """Run `python app.py` into `assembly`, without CDK's slow validation (CI has it). DeployError with what it printed."""
+    """Run `python app.py` into `assembly`, without CDK's slow validation (CI has it). DeployError with what it
+    printed."""
     app = app or Path(__file__).parents[2] / "app.py"
     arguments = [part for key, value in (context or {}).items() for part in ("-c", f"{key}={value}")]
     environment = {

@@ -29,7 +29,8 @@ class FolderError(Exception):
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Hold the folder, which is made if it is not there. Raises ``FolderError`` when another run holds it, or it is not fit."""
+    """Hold the folder, which is made if it is not there. Raises ``FolderError`` when another run holds it, or it is
+    not fit."""
     with _writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         # Not inherited by the processes of the run: it ends with this process, however that ends.
@@ -90,7 +91,8 @@ def _writing(directory: Path) -> Iterator[None]:
 
 
 def explained(error: BaseException, directory: Path) -> str:
-    """The sentence for a failure that is the disk's or the folder's, whatever the failing program made of it; else empty."""
+    """The sentence for a failure that is the disk's or the folder's, whatever the failing program made of it; else
+    empty."""
     if (isinstance(error, OSError) and error.errno in DISK_FULL) or _free_mib(directory) < FULL_MIB:
         return (
             f"the disk of {directory} is full, whatever else failed: free at least {NEEDED_MIB} MiB and run this again, "

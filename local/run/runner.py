@@ -1,4 +1,5 @@
-"""Starts what ECS would start, as processes: exactly the container's environment, the task role's credentials, a log each."""
+"""Starts what ECS would start, as processes: exactly the container's environment, the task role's credentials, a log
+each."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ class Runner:
         ]
 
     def base_url(self) -> str:
-        """Where the function's API, or the container behind the load balancer, listens. LookupError if there is neither."""
+        """Where the function's API, or the container behind the load balancer, listens. LookupError if there is
+        neither."""
         if self._apis:
             return self._apis[0].url
         for running in self.running:
@@ -149,7 +151,8 @@ class Runner:
 
 
 def _command(container: Container) -> list[str]:
-    """The container's command with this machine's programs; the collector's image has only an entry point of its own."""
+    """The container's command with this machine's programs; the collector's image has only an entry point of its
+    own."""
     if container.name == "collector":
         return programs.collector_command()
     if container.command:

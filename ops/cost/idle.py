@@ -30,7 +30,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Idle:
-    """Lines, the resource types that nobody has priced, called free or named, and those that are named as not priced."""
+    """Lines, the resource types that nobody has priced, called free or named, and those that are named as not
+    priced."""
 
     lines: list[Line]
     unpriced: list[str]

@@ -15,7 +15,8 @@ from ops.cost.prices import Prices
 THOUSAND = 1000
 MEBIBYTES_OF_GB = 1024
 CHECK_GROUPS = 2
-"""Kinds of checks that one `InvokeGuardrailChecks` of ours asks for, unless its options say: content and prompt attack."""
+"""Kinds of checks that one `InvokeGuardrailChecks` of ours asks for, unless its options say: content and prompt
+attack."""
 FIREHOSE_STEP_KB = 5
 
 

@@ -1,4 +1,5 @@
-"""``python -m ops.cost.survivors``: what of a profile stays when it is destroyed, and why; then asks whether to go on."""
+"""``python -m ops.cost.survivors``: what of a profile stays when it is destroyed, and why; then asks whether to go
+on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the settings turn on, asked of the services: models, Grafana, Transaction Search, and what is closed to new customers."""
+"""What the settings turn on, asked of the services: models, Grafana, Transaction Search, and what is closed to new
+customers."""
 
 from __future__ import annotations
 

@@ -35,7 +35,8 @@ class Target:
     """By stack id; synthesized when a check asks."""
 
     def own(self, stack: str, kind: str) -> set[str]:
-        """Physical ids of the resources of a type that the environment's stack has already: none before its first deployment."""
+        """Physical ids of the resources of a type that the environment's stack has already: none before its first
+        deployment."""
         pages = (
             self.client("cloudformation")
             .get_paginator("list_stack_resources")

@@ -1,4 +1,5 @@
-"""Quotas that stop a deployment, or keep it from answering. What this environment has already does not count against it."""
+"""Quotas that stop a deployment, or keep it from answering. What this environment has already does not count against
+it."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ FARGATE_UNITS = 1024
 USED_WITHIN = timedelta(minutes=30)
 """How long ago the last measure of a quota's use may be."""
 FEW_TOKENS = 50_000
-"""Tokens a minute under which some ten people at once meet throttling: a question costs about 5,000, its documents included."""
+"""Tokens a minute under which some ten people at once meet throttling: a question costs about 5,000, its documents
+included."""
 
 # Service, code, name.
 VPCS = ("vpc", "L-F678F1CE", "VPCs per region")
@@ -96,7 +98,8 @@ def _own_vcpus(target: Target) -> float:
 
 
 def _in_use(target: Target, quota: Mapping[str, Any]) -> float:
-    """Of a quota: the last measure of the usage metric that Service Quotas names for it. Nothing measured is nothing used."""
+    """Of a quota: the last measure of the usage metric that Service Quotas names for it. Nothing measured is nothing
+    used."""
     metric = quota.get("UsageMetric", {})
     if "MetricName" not in metric:
         return 0.0

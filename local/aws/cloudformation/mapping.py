@@ -1,4 +1,5 @@
-"""CloudFormation properties as the input of an API operation: names matched without case, values coerced to the shape."""
+"""CloudFormation properties as the input of an API operation: names matched without case, values coerced to the
+shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Stand-ins: resources that are only names. Their Ref and attributes follow the provider schemas that cfn-lint bundles."""
+"""Stand-ins: resources that are only names. Their Ref and attributes follow the provider schemas that cfn-lint
+bundles."""
 
 from __future__ import annotations
 

@@ -103,7 +103,8 @@ class Cloud:
             return state
 
     def authorize(self, context: Context, request: Callable[[], Params]) -> None:
-        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do everything."""
+        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do
+        everything."""
         raise NotImplementedError
 
     def check_trust(self, role_arn: str, service_principal: str) -> None:

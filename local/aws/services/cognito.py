@@ -1,4 +1,5 @@
-"""Cognito on moto, with what moto leaves out: TOTP really verified, required MFA, and the pre-token-generation trigger."""
+"""Cognito on moto, with what moto leaves out: TOTP really verified, required MFA, and the pre-token-generation
+trigger."""
 
 from __future__ import annotations
 

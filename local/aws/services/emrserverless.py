@@ -1,4 +1,5 @@
-"""EMR Serverless: a job run is a process of Spark's local mode, with the role's credentials, and writes to the application's log group."""
+"""EMR Serverless: a job run is a process of Spark's local mode, with the role's credentials, and writes to the
+application's log group."""
 
 from __future__ import annotations
 

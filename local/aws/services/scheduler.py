@@ -1,4 +1,5 @@
-"""EventBridge Scheduler: schedules are kept, and fire when asked to (`POST /_local/schedules/<name>`), not by a clock."""
+"""EventBridge Scheduler: schedules are kept, and fire when asked to (`POST /_local/schedules/<name>`), not by a
+clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Bedrock's catalog: every model and inference profile is there, since one stand-in answers for each, but what is withdrawn."""
+"""Bedrock's catalog: every model and inference profile is there, since one stand-in answers for each, but what is
+withdrawn."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ NAMES = {"claude-haiku-4-5": "Claude Haiku 4.5", "claude-sonnet-4-5": "Claude So
 class Catalog(ServiceState):
     """The ids, for a test, of what an account may lack: all others are there, active, agreed to and authorized.
 
-    ``withdrawn``: not in the region. ``without_agreement``, ``legacy``, ``unauthorized``: foundation models, as Bedrock tells of them.
+    ``withdrawn``: not in the region. ``without_agreement``, ``legacy``, ``unauthorized``: foundation models, as
+    Bedrock tells of them.
     """
 
     def __init__(self, cloud: Cloud) -> None:

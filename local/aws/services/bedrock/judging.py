@@ -24,7 +24,8 @@ STOP = frozenset(
 )
 NEGATIONS = frozenset({"not", "no", "never", "cannot", "without", "nobody"})
 FACT_WORDS, SUPPORT, ON_TOPIC = 0.7, 0.7, 0.2
-"""Shares of words: of a fact that the answer must hold, of a sentence that the sources must hold, of a question in its answer."""
+"""Shares of words: of a fact that the answer must hold, of a sentence that the sources must hold, of a question in
+its answer."""
 UNSAFE = 0.5
 
 
@@ -166,7 +167,8 @@ def _runs(text: str, length: int) -> set[tuple[str, ...]]:
 
 
 def _states(answer: str, fact: str) -> bool:
-    """Whether a sentence of the answer, or two together, hold the fact's numbers, its negation and most of its words."""
+    """Whether a sentence of the answer, or two together, hold the fact's numbers, its negation and most of its
+    words."""
     if not set(NUMBER.findall(fact)) <= set(NUMBER.findall(answer)):
         return False
     parts = SENTENCE.split(answer)

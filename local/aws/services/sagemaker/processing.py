@@ -1,4 +1,5 @@
-"""SageMaker Processing: the container's command as a process, with the request's environment and the role's credentials."""
+"""SageMaker Processing: the container's command as a process, with the request's environment and the role's
+credentials."""
 
 from __future__ import annotations
 
