@@ -116,8 +116,8 @@ class AgentService(Construct):
             )
 
     def scale_on(self, metric: cloudwatch.IMetric, *, target: float) -> None:
-        """Adds tasks when the metric, which must fall as tasks are added, is above its target. No effect on a service
-        that does not scale."""
+        """Adds tasks when the metric, which must fall as tasks are added, is above its target. No effect on a
+        service that does not scale."""
         if self._scaling is not None:
             self._scaling.scale_to_track_custom_metric("Load", metric=metric, target_value=target)
 

@@ -15,9 +15,9 @@ INVOKE, STREAM = "bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"
 def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> None:
     """Lets a role invoke a model, with `streamed` also for an answer that comes in pieces.
 
-    A call through an inference profile is checked against the profile and against the model in the region that it is
-    sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through the
-    profile.
+    A call through an inference profile is checked against the profile and against the model in the region that it
+    is sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through
+    the profile.
     """
     stack = Stack.of(role)
     profile = PROFILE.match(model_id)

@@ -17,9 +17,9 @@ from constructs.logged_state_machine import logged_state_machine
 class BedrockEvaluation(Construct):
     """A state machine whose execution is one job of CreateEvaluationJob, which has no type in CloudFormation.
 
-    An execution's input has `name`, `source` (of the answers), `dataset` and `output` (S3 addresses below the prefix)
-    and
-    `metrics`; its output has the job's ARN. Grant starting it with `grant_start_execution` of `state_machine`.
+    An execution's input has `name`, `source` (of the answers), `dataset` and `output` (S3 addresses below the
+    prefix) and `metrics`; its output has the job's ARN. Grant starting it with `grant_start_execution` of
+    `state_machine`.
 
     Args:
         name: of the environment; begins the log group's name.

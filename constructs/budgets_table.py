@@ -11,8 +11,8 @@ from constructs.encrypted_table import build_table, grant_use
 class BudgetsTable(Construct):
     """Counters of budgets, by `account` and `period`. Paid per request.
 
-    An item is for one account, under a pseudonym, and one window of time. It expires by its `expires_at`, days after
-    the window's end.
+    An item is for one account, under a pseudonym, and one window of time. It expires by its `expires_at`, days
+    after the window's end.
 
     Args:
         key: encrypts the table.

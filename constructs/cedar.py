@@ -61,8 +61,8 @@ class CedarPolicies:
 
 
 def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
-    """Reads `schema.json`, every `*.cedar` and every `templates/*.cedar`; raises CedarError for the first that is not
-    valid.
+    """Reads `schema.json`, every `*.cedar` and every `templates/*.cedar`; raises CedarError for the first that is
+    not valid.
 
     Args:
         folder: each file holds one statement with `@id("<file stem>")` after a comment that says what it is for.

@@ -16,8 +16,8 @@ from constructs.own_domain import OwnDomain
 
 
 class FrontDoor(Construct):
-    """An Application Load Balancer: facing the internet for the given address ranges, or internal to the VPC without
-    any.
+    """An Application Load Balancer: facing the internet for the given address ranges, or internal to the VPC
+    without any.
 
     With a certificate it speaks TLS and redirects plain HTTP; without one it speaks plain HTTP.
 

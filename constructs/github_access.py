@@ -15,11 +15,10 @@ class GitHubAccess(Construct):
     """GitHub's OIDC provider and two roles: one deploys, one only looks.
 
     Neither may do anything in the account itself: they assume the roles of `cdk bootstrap`, which deploy, publish
-    assets and look up. A workflow
-    gets the deploying role only in one of the repository's environments, whose protection rules say which branches
-    reach it and who
-    approves; and the looking role only for a pull request, which GitHub gives no identity when it comes from a fork.
-    Source: GitHub's guide "Configuring OpenID Connect in Amazon Web Services", and the CDK's "Customize bootstrapping".
+    assets and look up. A workflow gets the deploying role only in one of the repository's environments, whose
+    protection rules say which branches reach it and who approves; and the looking role only for a pull request,
+    which GitHub gives no identity when it comes from a fork. Source: GitHub's guide "Configuring OpenID Connect in
+    Amazon Web Services", and the CDK's "Customize bootstrapping".
 
     Args:
         repository: `OWNER/NAME`.

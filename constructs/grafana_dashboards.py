@@ -34,8 +34,8 @@ class DataSource:
 
 
 class GrafanaDashboards(Construct):
-    """A custom resource that installs plugins, data sources and dashboards on create and update, and removes them on
-    delete.
+    """A custom resource that installs plugins, data sources and dashboards on create and update, and removes them
+    on delete.
 
     Its function makes a service account with a token of ten minutes for each run, and deletes both.
 

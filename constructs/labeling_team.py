@@ -20,8 +20,7 @@ class LabelingTeam(Construct):
     """Groups of a user pool as private workteams, pre- and post-annotation functions, and the labelling jobs' role.
 
     Ground Truth is closed to new customers since 2026-07-30: only accounts that have it can deploy this. An account
-    has one
-    private workforce per region.
+    has one private workforce per region.
 
     Args:
         name: begins the jobs' names, and is part of the workforce's sign-in address.

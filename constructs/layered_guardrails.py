@@ -219,8 +219,8 @@ class LayeredGuardrails(Construct):
         version: bedrock.CfnGuardrailVersion,
         topic: sns.ITopic | None,
     ) -> list[cloudwatch.Alarm]:
-        """On the metrics of `AWS/Bedrock/Guardrails`. Interventions are none of them: a guardrail that detects makes
-        none."""
+        """On the metrics of `AWS/Bedrock/Guardrails`. Interventions are none of them: a guardrail that detects
+        makes none."""
         dimensions = {
             "GuardrailArn": guardrail.attr_guardrail_arn,
             "GuardrailVersion": version.attr_version,

@@ -28,8 +28,8 @@ class MlflowServer(MlflowTracking):
         lifetime: `RETAINED` keeps the server when its stack is deleted.
     """
 
-    # Of the service authorization reference for `sagemaker-mlflow`: what experiments, prompts, evaluation and review
-    # call.
+    # Of the service authorization reference for `sagemaker-mlflow`: what experiments, prompts, evaluation and
+    # review call.
     ACTIONS = (
         *("CreateExperiment", "GetExperiment", "GetExperimentByName", "SearchExperiments", "SetExperimentTag"),
         *("CreateRun", "GetRun", "SearchRuns", "UpdateRun", "SetTag", "LogBatch", "LogMetric", "LogParam", "LogInputs"),
@@ -78,7 +78,7 @@ class MlflowServer(MlflowTracking):
         )
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role call the server, by the actions that its API has in IAM. Deleting experiments, runs and models
-        is not among them."""
+        """Lets a role call the server, by the actions that its API has in IAM. Deleting experiments, runs and
+        models is not among them."""
         actions = [f"sagemaker-mlflow:{action}" for action in self.ACTIONS]
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[self.arn]))

@@ -21,15 +21,12 @@ def inside(vpc: ec2.IVpc) -> list[ec2.ISubnet]:
 class Network(Construct):
     """A VPC with flow logs and the free gateway endpoints of S3 and DynamoDB.
 
-    With `egress="public"` there are public subnets only and no NAT gateway, whose idle price would be the largest of
-    a development
-    environment. Tasks get public addresses for their way out; nothing comes in, because their security group admits
-    the load balancer alone.
-    With `egress="nat"` tasks run in private subnets, and each zone has a NAT gateway so that the loss of one zone
-    stays in that zone.
-    With `egress="endpoints"` there is no way to the internet: the services in use are reached through interface
-    endpoints, each billed by
-    the hour in each zone, so that this is the dearest of the three.
+    With `egress="public"` there are public subnets only and no NAT gateway, whose idle price would be the largest
+    of a development environment. Tasks get public addresses for their way out; nothing comes in, because their
+    security group admits the load balancer alone. With `egress="nat"` tasks run in private subnets, and each zone
+    has a NAT gateway so that the loss of one zone stays in that zone. With `egress="endpoints"` there is no way to
+    the internet: the services in use are reached through interface endpoints, each billed by the hour in each zone,
+    so that this is the dearest of the three.
 
     Args:
         egress: how tasks reach AWS services.

@@ -22,8 +22,8 @@ class OtelCollector(Construct):
         command: of an image that is not ADOT's own; Python must be in it, for the health check.
         task_role: of the task; it may then write traces and metrics.
         configuration: YAML (`observability/collector/template.py` makes it), handed over in AOT_CONFIG_CONTENT. It
-            holds no secret, and as plain environment each change of it is a new
-            revision of the task, which a parameter's value would not be.
+            holds no secret, and as plain environment each change of it is a new revision of the task, which a
+            parameter's value would not be.
         environment: what the configuration refers to as `${env:NAME}`, besides AWS_REGION, OTLP_HTTP_ENDPOINT and
             HEALTH_CHECK_ENDPOINT.
         otlp_port: for OTLP/HTTP.

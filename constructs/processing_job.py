@@ -28,11 +28,9 @@ class ProcessingJob(Construct):
     """A state machine whose execution is one run of the job: it succeeds and fails with the run.
 
     An execution's input is an object; `{"arguments": ["--from", "2026-11-01"]}` gives the container's command
-    arguments,
-    1 to 99 strings of at most 256 characters (limits of CreateProcessingJob). The job is never a resource of the
-    template,
-    since CloudFormation would run it at each deployment (`AWS::SageMaker::ProcessingJob`). Grant what the job may do
-    to `role`.
+    arguments, 1 to 99 strings of at most 256 characters (limits of CreateProcessingJob). The job is never a
+    resource of the template, since CloudFormation would run it at each deployment
+    (`AWS::SageMaker::ProcessingJob`). Grant what the job may do to `role`.
 
     Args:
         name: begins the names of the runs; letters, digits and hyphens, at most 50.
@@ -58,9 +56,8 @@ class ProcessingJob(Construct):
     """
 
     LOOKS = 5
-    """After so many, a second longer is waited: soon back from a short run, few state transitions for a long one. The
-    thousand
-    looks that an array can count are 27 hours."""
+    """After so many, a second longer is waited: soon back from a short run, few state transitions for a long one.
+    The thousand looks that an array can count are 27 hours."""
 
     def __init__(
         self,

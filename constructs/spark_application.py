@@ -19,9 +19,8 @@ class SparkApplication(Construct):
     """Spark with an image of ours, started by a job and stopped five minutes after the last one.
 
     It has no network of its own: without one EMR Serverless reaches S3, KMS and CloudWatch Logs of its region, and
-    nothing else.
-    EMR Serverless may pull images from the repository of a current `cdk bootstrap`, and from the image's own where
-    CodeBuild builds it. Grant what a job may do to `role`.
+    nothing else. EMR Serverless may pull images from the repository of a current `cdk bootstrap`, and from the
+    image's own where CodeBuild builds it. Grant what a job may do to `role`.
 
     Args:
         image: folder with the Dockerfile, which must be from `public.ecr.aws/emr-serverless/spark/<release>`.

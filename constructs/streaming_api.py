@@ -18,8 +18,8 @@ class StreamingApi(Construct):
     """A REST API that hands everything to a function and passes its answer on as it comes: the front that costs
     nothing idle.
 
-    It speaks TLS only. It does not authenticate: the application checks the token of each request itself, wherever it
-    runs.
+    It speaks TLS only. It does not authenticate: the application checks the token of each request itself, wherever
+    it runs.
 
     Args:
         name: of the API.

@@ -56,8 +56,7 @@ class OidcIdentity:
 
     Args:
         issuer: its https URL, to the letter as in its discovery document, with any slash at its end; Verified
-            Permissions
-            reads `/.well-known/openid-configuration` there.
+            Permissions reads `/.well-known/openid-configuration` there.
         audience: the client id that the tokens are issued to.
         group_claim: of the token, a list of group names.
         entity_prefix: begins the ids of users and groups.
@@ -91,12 +90,10 @@ class ToolAuthorization(Construct):
 
     The entity types of the principals are `<namespace>::User` and `<namespace>::Group`. Policies write a group as
     `Group::"adjusters"`; deployed it is `Group::"<entity prefix>|adjusters"`, the name that Verified Permissions
-    gives to
-    it. In the store a policy has the name `name/<file stem>/<scope>`, by whose file stem the runtime names it in the
-    audit.
-    An edit of a policy's effect, principal or resource, which Verified Permissions cannot update, changes the scope,
-    and so
-    makes a new policy and removes the old one; with a policy template, the policies that are linked to it go.
+    gives to it. In the store a policy has the name `name/<file stem>/<scope>`, by whose file stem the runtime names
+    it in the audit. An edit of a policy's effect, principal or resource, which Verified Permissions cannot update,
+    changes the scope, and so makes a new policy and removes the old one; with a policy template, the policies that
+    are linked to it go.
 
     Verified Permissions publishes no metric of policies that fail to evaluate: the runtime denies and counts them
     (`fmops.authorization.decisions` with the reason `policy_error`), and alarms are rules over that metric.
@@ -132,8 +129,8 @@ class ToolAuthorization(Construct):
         return self.store.attr_policy_store_id
 
     def grant_decisions(self, role: iam.IRole) -> None:
-        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and read names and scopes of
-        policies."""
+        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and read names and scopes
+        of policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[
@@ -146,8 +143,8 @@ class ToolAuthorization(Construct):
         )
 
     def grant_rehearsal(self, role: iam.IRole) -> None:
-        """Lets a role ask about people whom it describes itself, as those of a sandbox, and read names and scopes of
-        policies."""
+        """Lets a role ask about people whom it describes itself, as those of a sandbox, and read names and scopes
+        of policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[

@@ -17,8 +17,8 @@ PRE_TOKEN = Path(__file__).parents[1] / "lambdas" / "pre_token"
 
 
 class UserDirectory(Construct):
-    """A user pool without self sign-up, its groups, an app client, and the trigger that puts the claim `mfa` into ID
-    tokens.
+    """A user pool without self sign-up, its groups, an app client, and the trigger that puts the claim `mfa` into
+    ID tokens.
 
     Users carry custom attributes, which policies may rely on: only administrators can write them.
 

@@ -21,18 +21,16 @@ SKEW = timedelta(minutes=15)
 
 
 CAPTURED = """
-SELECT interaction_id, count(*), any_value(json)
-FROM (SELECT json, json->>'interaction_id' AS interaction_id FROM read_ndjson_objects(?) WHERE json->>'record_type' =
-'interaction')
-GROUP BY interaction_id
+SELECT interaction_id, count(*), any_value(json) FROM (SELECT json, json->>'interaction_id' AS interaction_id FROM
+read_ndjson_objects(?) WHERE json->>'record_type' = 'interaction') GROUP BY interaction_id
 """
 
 
 class Evidence:
     """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing.
 
-    ``since``: when the visit began. What was captured before it, which may be a year of others' interactions, is not
-    read.
+    ``since``: when the visit began. What was captured before it, which may be a year of others' interactions, is
+    not read.
     """
 
     def __init__(self, outputs: Mapping[str, Mapping[str, str]], *, since: datetime | None = None) -> None:

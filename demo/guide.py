@@ -22,8 +22,7 @@ PATIENCE = 180
 
 CHAPTERS: tuple[Chapter, ...] = (analysis.chapter, review.review, evaluation.chapter, metrics.look)
 """In the order in which each needs what the one before has made. They change a deployment: its analysis, its review
-tasks, and
-for a while the prompt that serves."""
+tasks, and for a while the prompt that serves."""
 
 
 def run(**parts: Any) -> bool:

@@ -1,5 +1,5 @@
-"""What the dashboards show of the visit: every panel that reads Prometheus, or what our jobs write, has something to
-draw."""
+"""What the dashboards show of the visit: every panel that reads Prometheus, or what our jobs write, has something
+to draw."""
 
 from __future__ import annotations
 

@@ -24,10 +24,8 @@ class Visit:
     """A seeded deployment.
 
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` is what a
-    chapter
-    does before its turn, while another waits, by the chapter's module. ``sign_in_links`` puts tokens into the
-    addresses that
-    are printed: for the local run alone, since what is printed ends in logs.
+    chapter does before its turn, while another waits, by the chapter's module. ``sign_in_links`` puts tokens into
+    the addresses that are printed: for the local run alone, since what is printed ends in logs.
     """
 
     base_url: str
@@ -46,5 +44,4 @@ class Visit:
 
 Chapter = Callable[[Visit], list[str]]
 """What follows the tour: does its part through the deployment's own interfaces, prints what came of it, and answers
-what
-did not hold."""
+what did not hold."""

@@ -1,9 +1,8 @@
 """Puts another agent in the place of the insurance example: ``make new-agent NAME=it-help``.
 
 It removes what the example brought, copies ``examples/service_desk`` (a small IT service desk: a search, two ticket
-tools, and
-one that waits for approval) under your name, and takes away the tests of what is gone. All of it runs at once; then
-make it yours.
+tools, and one that waits for approval) under your name, and takes away the tests of what is gone. All of it runs at
+once; then make it yours.
 """
 
 from __future__ import annotations

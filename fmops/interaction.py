@@ -38,8 +38,8 @@ class Record(BaseModel):
         try:
             return self.model_dump_json().encode() + b"\n"
         except PydanticSerializationError:
-            # Half a surrogate pair, which JSON escapes and UTF-8 cannot carry: better a sign that stands for it than
-            # no record.
+            # Half a surrogate pair, which JSON escapes and UTF-8 cannot carry: better a sign that stands for it
+            # than no record.
             text = json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
             return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode() + b"\n"
 

@@ -12,8 +12,8 @@ from botocore.config import Config
 
 WORKERS = 16
 PATIENT = Config(max_pool_connections=WORKERS, retries={"total_max_attempts": 8, "mode": "standard"})
-"""Attempts of clients that read much and that nobody waits for: where one call of three fails, a long run still ends
-well."""
+"""Attempts of clients that read much and that nobody waits for: where one call of three fails, a long run still
+ends well."""
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 

@@ -14,8 +14,8 @@ T = TypeVar("T")
 
 
 class Threads(ThreadPoolExecutor):
-    """A pool of at most ``most`` threads, begun as they are needed. A stop does not wait for them: what they call may
-    hang."""
+    """A pool of at most ``most`` threads, begun as they are needed. A stop does not wait for them: what they call
+    may hang."""
 
     def __init__(self, most: int, name: str) -> None:
         super().__init__(most, thread_name_prefix=name)

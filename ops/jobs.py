@@ -1,5 +1,5 @@
-"""`python -m ops.jobs <name> --environment fmops-dev [arguments of the job]`: runs a deployed job, and follows it to
-its end."""
+"""`python -m ops.jobs <name> --environment fmops-dev [arguments of the job]`: runs a deployed job, and follows it
+to its end."""
 
 from __future__ import annotations
 

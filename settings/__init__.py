@@ -1,8 +1,7 @@
 """Deployment settings: one profile per environment, from the context key `fmops` of cdk.json.
 
 A profile says only what differs from the defaults of its sections, a file each. A bad value is refused before any
-construct is
-made.
+construct is made.
 """
 
 from settings.delivery import GitHubRepository, Pipeline

@@ -21,8 +21,7 @@ class Analysis(Section):
     """Of interactions that are looked at together: whole days, or a part of one that divides it."""
     baseline_windows: Annotated[int, Field(ge=1, le=366)] = 14
     """The first baseline is fitted when so many windows in a row have interactions. From 14 on, days are compared
-    with how
-    days usually differ."""
+    with how days usually differ."""
     alarm_windows: Annotated[int, Field(ge=10, le=100_000)] = 500
     """Without drift, an alarm comes once in so many windows."""
     description_model_id: ModelId | None = None

@@ -114,8 +114,7 @@ class Assistant(Section):
     """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
     max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """What one call of the model may write at most; a client's `max_tokens` below it is honoured. An answer that is
-    cut there ends with
-    `finish_reason: length`. More than the model allows is refused by Bedrock at each call."""
+    cut there ends with `finish_reason: length`. More than the model allows is refused by Bedrock at each call."""
     embedding_model_id: ModelId = "amazon.titan-embed-text-v2:0"
     """Of the knowledge base's search and of the captured questions; another one makes windows of the analysis
     incomparable."""

@@ -56,8 +56,8 @@ class Delivery(Section):
     """How releases come into the account, beside `make deploy` (docs/delivery.md)."""
 
     github: GitHubRepository | None = None
-    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for pull
-    requests."""
+    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for
+    pull requests."""
     pipeline: Pipeline | None = None
     """Deploys from CodePipeline. Beside `github` two would deploy the same: one of them."""
 

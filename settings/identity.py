@@ -16,8 +16,7 @@ class Oidc(Section):
 
     issuer: Annotated[str, Pattern(pattern=r"^https://[^\s?#/@]+(/[^\s?#]*)?$")]
     """To the letter as `issuer` stands in its discovery document, `<issuer>/.well-known/openid-configuration`: with
-    the slash at its end
-    if it has one there, as Auth0's and Entra ID's (v1) have."""
+    the slash at its end if it has one there, as Auth0's and Entra ID's (v1) have."""
     audience: Annotated[str, Pattern(pattern=r"^\S+$")]
     """The client id that the ID tokens are issued to."""
     group_claim: Annotated[str, Pattern(pattern=r"^\S+$")] = "groups"

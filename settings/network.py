@@ -62,11 +62,10 @@ class Network(Section):
     """`import`: in the VPC that `vpc` describes. `none`: there is no VPC, which only `assistant.compute` lambda can
     do without."""
     egress: Literal["public", "nat", "endpoints"] = "public"
-    """How AWS services are reached. `public`: tasks have public addresses and no NAT gateway is paid for. `nat`: from
-    private subnets, whose way out
-    is made, or is there in a VPC of yours. `endpoints`: from private subnets without a way to the internet, by an
-    endpoint for each service, each paid
-    by the hour in each zone (docs/deploy.md)."""
+    """How AWS services are reached. `public`: tasks have public addresses and no NAT gateway is paid for. `nat`:
+    from private subnets, whose way out is made, or is there in a VPC of yours. `endpoints`: from private subnets
+    without a way to the internet, by an endpoint for each service, each paid by the hour in each zone
+    (docs/deploy.md)."""
     zones: Annotated[int, Field(ge=2, le=3)] = 2
     """Of a new VPC."""
     vpc: ExistingVpc | None = None

@@ -79,8 +79,8 @@ def load(context: Mapping[str, Any]) -> Settings:
 
 
 def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
-    """The settings of the profile that the pipeline of a profile deploys next, or SettingsError; none without a next
-    one."""
+    """The settings of the profile that the pipeline of a profile deploys next, or SettingsError; none without a
+    next one."""
     pipeline = profile.delivery.pipeline
     if pipeline is None or pipeline.then is None:
         return None

@@ -33,8 +33,8 @@ class Review(Section):
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "us.amazon.nova-pro-v1:0",
     )
-    """Models that judge captured answers: where they are unsure or differ, people look. Of different makers, so that
-    they can."""
+    """Models that judge captured answers: where they are unsure or differ, people look. Of different makers, so
+    that they can."""
     judged: Annotated[int, Field(ge=0, le=10_000)] = 100
     """Answers of a day that the judges look at, drawn at random; each costs two or three calls of each judge. 0:
     none."""

@@ -16,8 +16,7 @@ class Tracking(Section):
 
     kind: Literal["app", "server"] = "app"
     """`app`: serverless, without cost while idle. `server`: a tracking server, billed by the hour, whose API has an
-    IAM action
-    per operation, and whose version you choose."""
+    IAM action per operation, and whose version you choose."""
     server_size: Literal["Small", "Medium", "Large"] = "Small"
     """Of the tracking server: for up to 25, 50 or 100 people."""
     server_version: Annotated[str, Pattern(pattern=r"^\d+\.\d+(\.\d+)?$")] = "3.10"

@@ -48,8 +48,8 @@ TURNS_TARGET = 0.6
 
 
 class Assistant(FmopsStack):
-    """The assistant, on ECS Fargate behind a load balancer or on Lambda behind an API, with the ADOT collector beside
-    it."""
+    """The assistant, on ECS Fargate behind a load balancer or on Lambda behind an API, with the ADOT collector
+    beside it."""
 
     HEALTH_PATH = "/healthz"
     READY_PATH = "/readyz"

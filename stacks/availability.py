@@ -15,8 +15,7 @@ from typing import Any
 
 MISSING = Path(__file__).with_name("availability.json")
 """The regions without each type; a type that is not there is in all of them. `make snapshots` writes it from the
-schemas
-that CloudFormation publishes for each region, as cfn-lint packages them."""
+schemas that CloudFormation publishes for each region, as cfn-lint packages them."""
 
 REMEDIES = {
     "AWS::Bedrock::Guardrail": "leave detectors of kind bedrock_guardrail out of assistant.guardrails",

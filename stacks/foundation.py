@@ -76,8 +76,8 @@ class Foundation(FmopsStack):
 
 
 def _called(settings: Settings) -> list[str]:
-    """Whom the assistant calls, or is started by, from inside the VPC; tests/infrastructure/test_network.py compares
-    it with the role."""
+    """Whom the assistant calls, or is started by, from inside the VPC; tests/infrastructure/test_network.py
+    compares it with the role."""
     services = [
         "aps",
         "bedrock",

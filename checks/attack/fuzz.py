@@ -1,8 +1,7 @@
 """Fuzz the parsers of untrusted bytes with atheris, and the HTTP API with schemathesis. Bounded in count and time.
 
-``python -m checks.attack.fuzz parsers`` and ``python -m checks.attack.fuzz api``, with requirements/attack.in beside
-the project's own
-packages. A finding ends the run with its exception.
+``python -m checks.attack.fuzz parsers`` and ``python -m checks.attack.fuzz api``, with requirements/attack.in
+beside the project's own packages. A finding ends the run with its exception.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The embedding analysis beside what others do: power and false alarms, rows per second, formats, and growth.
 
 `python -m checks.bench.analysis` is `make bench`'s part; `--power` prints only the table of power, `--scale 10000000`
-the growth up to
-as many rows. The peers run in `.venvs/drift-peers`, made when it is not there.
+the growth up to as many rows. The peers run in `.venvs/drift-peers`, made when it is not there.
 """
 
 from __future__ import annotations

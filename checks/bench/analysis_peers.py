@@ -2,10 +2,9 @@
 and reads JSON.
 
 evidently and alibi-detect are the packages themselves. The AWS blog's statistics (February 2024,
-`amazon-sagemaker-generativeai`,
-x_archive/fmops) are a Spark job without a test; here they are scikit-learn's PCA, k-means and silhouette, fitted to
-each window
-as the job does, with a threshold from 40 pairs without drift, since the method has none.
+`amazon-sagemaker-generativeai`, x_archive/fmops) are a Spark job without a test; here they are scikit-learn's PCA,
+k-means and silhouette, fitted to each window as the job does, with a threshold from 40 pairs without drift, since
+the method has none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The embedded engine on a lake of a million captured interactions, as capture writes them and as Parquet.
 
 `python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB), and prints for each format
-the whole job's time
-on all cores, its peak memory, and which part of the time of one object is reading. `--rows` makes it smaller.
+the whole job's time on all cores, its peak memory, and which part of the time of one object is reading. `--rows`
+makes it smaller.
 """
 
 from __future__ import annotations

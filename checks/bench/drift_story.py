@@ -2,8 +2,7 @@
 fourth week.
 
 `python -m checks.bench.drift_story` writes the lake, analyses it day by day, and leaves the reports in `build/story`.
-The questions are made
-from phrases and embedded by the local stand-in for Titan, which is MiniLM.
+The questions are made from phrases and embedded by the local stand-in for Titan, which is MiniLM.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 embedder.
 
 384 dimensions, 80 topics with Zipf shares; the variances fall so that the participation ratio is 75 to 85 and the
-first ten
-axes hold about a quarter, as measured on all-MiniLM-L6-v2 (drift study, section 3). Rows have length one.
+first ten axes hold about a quarter, as measured on all-MiniLM-L6-v2 (drift study, section 3). Rows have length one.
 """
 
 from __future__ import annotations
@@ -63,11 +62,10 @@ class World:
         """Rows, shape ``[count, d]``.
 
         ``new``: share of a topic that was never seen. ``shift``: length of a shift of every row, of length one.
-        ``rotate``: degrees by which the rows turn about their mean, in planes of two
-        axes; ``rotate_within``: by which each topic's own variation does. ``boost``: factor of
-        the shares of three topics. ``jitter``: sigma of the log of factors of all shares, drawn anew.
-        ``per_session``: rows in
-        sequence that share a topic and half of their variation.
+        ``rotate``: degrees by which the rows turn about their mean, in planes of two axes; ``rotate_within``: by
+        which each topic's own variation does. ``boost``: factor of the shares of three topics. ``jitter``: sigma of
+        the log of factors of all shares, drawn anew. ``per_session``: rows in sequence that share a topic and half
+        of their variation.
         """
         shares = self.shares.copy()
         shares[5:8] *= boost
@@ -115,8 +113,8 @@ NULLS: dict[str, dict[str, float]] = {"none": {}, "none, 5 per session": {"per_s
 
 
 def pair(seed: int, changes: Mapping[str, float], rows: int) -> tuple[Array, Array, Array]:
-    """History to fit on ``[5000, d]``, and two windows ``[rows, d]``, the second with the changes. The same for every
-    contender.
+    """History to fit on ``[5000, d]``, and two windows ``[rows, d]``, the second with the changes. The same for
+    every contender.
 
     ``per_session`` holds for all of them: it is no change.
     """

@@ -1,8 +1,8 @@
 """What the guardrails cost in time, beside the Comprehend moderation chain and LangChain's PIIMiddleware.
 
 ``python -m checks.bench.guardrails`` prints a table and writes its entries into build/bench.json. The detector API
-and the
-model are simulated, the boto3 clients are real; every round measures each contender once, and the median counts.
+and the model are simulated, the boto3 clients are real; every round measures each contender once, and the median
+counts.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """What it costs to deliver a request's telemetry before a frozen process stops: straight from the process, and by a
 collector beside it.
 
-The requests are 17 spans and 12 measurements, about what an answered question makes. The receiver takes everything at
-once, so what is measured is
-our side. The collector is the stand-in in Python: its milliseconds of CPU are not those of ADOT, which is a compiled
-program.
+The requests are 17 spans and 12 measurements, about what an answered question makes. The receiver takes everything
+at once, so what is measured is our side. The collector is the stand-in in Python: its milliseconds of CPU are not
+those of ADOT, which is a compiled program.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""What telemetry adds to an agent's request, beside Traceloop's defaults and MLflow's autolog, and when the collector
-dies.
+"""What telemetry adds to an agent's request, beside Traceloop's defaults and MLflow's autolog, and when the
+collector dies.
 
 Each contender is a process with an agent of its own; a round asks each once, one after another. The peers' packages
-are in
-``.venvs/bench`` (requirements/bench.txt), and every contender runs there.
+are in ``.venvs/bench`` (requirements/bench.txt), and every contender runs there.
 """
 
 from __future__ import annotations

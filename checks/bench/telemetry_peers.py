@@ -2,8 +2,7 @@
 ENDPOINT``.
 
 Reads ``REQUESTS CONCURRENCY`` a line from standard input, and answers each with a line of JSON: CPU per request of
-the whole
-process, exporting included, and the times of the requests. KIND is none, ours, traceloop or mlflow.
+the whole process, exporting included, and the times of the requests. KIND is none, ours, traceloop or mlflow.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Many signed-in users at once, by Locust: ``python -m checks.load.users``, in the environment of requirements/load.in.
 
 Each user asks, reads the whole answer, compares it with the only right one, and asks again. Half of them stream. It
-prints
-one JSON object: requests by outcome, percentiles of whole answers and first tokens, and samples of the processes.
+prints one JSON object: requests by outcome, percentiles of whole answers and first tokens, and samples of the
+processes.
 """
 
 from __future__ import annotations

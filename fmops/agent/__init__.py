@@ -1,8 +1,8 @@
 """The agent that this deployment serves, and all that a fork replaces of the runtime: here, an insurance claims desk.
 
-``records`` is its system of record, ``tools`` what the model may call, ``resources`` what Cedar decides each call on,
-and
-``sandbox`` the records that evaluations work on. ``prompts``, ``knowledge`` and ``evaluation`` hold its texts.
+``records`` is its system of record, ``tools`` what the model may call, ``resources`` what Cedar decides each call
+on, and ``sandbox`` the records that evaluations work on. ``prompts``, ``knowledge`` and ``evaluation`` hold its
+texts.
 """
 
 from pathlib import Path

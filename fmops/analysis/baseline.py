@@ -21,8 +21,8 @@ SIGNED = ("novelty", "coverage")
 
 @dataclass
 class Baseline:
-    """``spread``: statistics of each window against all others, shape ``[w, 6]``; ``noise``: what chance alone makes
-    of them."""
+    """``spread``: statistics of each window against all others, shape ``[w, 6]``; ``noise``: what chance alone
+    makes of them."""
 
     reference: Reference
     state: State
@@ -83,8 +83,8 @@ class Baseline:
         return self._pooled_p_values(window)
 
     def _pooled_p_values(self, window: State) -> Array:
-        """Signed root of the deviance: exact enough for rare topics, where normal approximations alarm (drift study,
-        trap 3)."""
+        """Signed root of the deviance: exact enough for rare topics, where normal approximations alarm (drift
+        study, trap 3)."""
         counts, usual = window.topics.sum(axis=0), self.state.topics.sum(axis=0)
         n, m = window.count, self.state.count
         pooled = (counts + usual) / (n + m)
@@ -175,8 +175,7 @@ def accumulate(before: float, p_value: float | None, *, most: float = np.inf) ->
     """The running evidence after one more window (e-CUSUM; Shin, Ramdas and Rinaldo 2024).
 
     An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks.
-    ``most``
-    bounds it, so that it is over soon after the drift is.
+    ``most`` bounds it, so that it is over soon after the drift is.
     """
     return min(most, max(1.0, before) * evidence(p_value)) if p_value is not None else before
 

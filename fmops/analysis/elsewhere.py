@@ -24,8 +24,7 @@ class SparkEngine:
     """Makes states by runs of ``fmops.analysis.spark``.
 
     ``run`` is given the entry point's arguments and returns when the run has succeeded, or raises EngineError.
-    ``lake_name`` is what
-    the run calls the lake: its bucket.
+    ``lake_name`` is what the run calls the lake: its bucket.
     """
 
     lake: Lake

@@ -47,8 +47,7 @@ def profile(
     """The window's state. An object that cannot be read is left out as a whole, counted and named.
 
     ``without_fitted`` leaves out the sessions that ``fitting_rows`` takes: a baseline's windows must not hold the
-    rows that
-    it was fitted to.
+    rows that it was fitted to.
     """
     total = sum(size for _, size in keys)
     effort = total + OBJECT_BYTES * len(keys)

@@ -1,8 +1,8 @@
 """From rows to a state, in one pass: the same code in every engine.
 
 Rows are padded to multiples of 256 before they are multiplied, so that a row's products do not depend on its
-neighbours:
-however the rows are split, counts and histograms come out the same, and sums differ in the last bits of float64.
+neighbours: however the rows are split, counts and histograms come out the same, and sums differ in the last bits of
+float64.
 """
 
 from __future__ import annotations

@@ -116,8 +116,8 @@ def fit(
     """Fit on a sample, shape ``[n, d]``, of at least 2 rows, of which no row should be in the windows that it measures.
 
     Topics are centroids of k-means: ``n / 15`` of them at most, up to 128. ``similarities``, shape ``[n]``, are the
-    captured
-    ones of the sample (NaN where there is none); they are computed when a ``corpus``, shape ``[c, d]``, is given.
+    captured ones of the sample (NaN where there is none); they are computed when a ``corpus``, shape ``[c, d]``, is
+    given.
     """
     if vectors.ndim != 2 or len(vectors) < 2:
         raise BaselineError(

@@ -42,10 +42,8 @@ class Analysis:
     """One deployment's analysis.
 
     ``corpus``: vectors of the knowledge base, shape ``[c, d]``, made when a baseline is fitted. ``alarm_windows``:
-    without
-    drift an alarm comes once in so many windows. ``describe`` asks a language model to say what changed. ``spark``:
-    the engine for
-    windows whose objects have ``spark_from`` bytes or more; without it all are read here.
+    without drift an alarm comes once in so many windows. ``describe`` asks a language model to say what changed.
+    ``spark``: the engine for windows whose objects have ``spark_from`` bytes or more; without it all are read here.
     """
 
     lake: Lake

@@ -1,9 +1,8 @@
 """The Spark engine: the embedded engine's tasks on a cluster's workers, in `mapInArrow`, with a tree of merges.
 
 For more than one machine can read: `python -m fmops.analysis.spark --help`. A gzip object cannot be split, so the
-objects are what is
-shared out, and each is read by the same reader: what counts as unreadable, repeated or corrupt is the same in both
-engines.
+objects are what is shared out, and each is read by the same reader: what counts as unreadable, repeated or corrupt
+is the same in both engines.
 """
 
 from __future__ import annotations

@@ -143,9 +143,8 @@ class Comparer:
     def resample(self, ours: Features, others: Features) -> Array:
         """Statistics without drift, shape ``[RESAMPLES, 6]``.
 
-        Blocks of windows of like size are exchangeable: then labels are permuted, which is exact. Else their centred
-        sums get
-        random signs.
+        Blocks of windows of like size are exchangeable: then labels are permuted, which is exact. Else their
+        centred sums get random signs.
         """
         generator = np.random.default_rng(self._seed)
         if 1 / ALIKE <= ours.rows.sum() / max(others.rows.sum(), 1) <= ALIKE:

@@ -1,8 +1,8 @@
 """Where the analysis keeps what it knows, in the data lake.
 
-Below the prefix (`analysis`): `baseline.json` names the baseline in use, `baselines/` and `states/` hold numbers and
-the vectors
-of examples. `content/` holds what quotes people: reports, texts and results, which expire as interactions do.
+Below the prefix (`analysis`): `baseline.json` names the baseline in use, `baselines/` and `states/` hold numbers
+and the vectors of examples. `content/` holds what quotes people: reports, texts and results, which expire as
+interactions do.
 """
 
 from __future__ import annotations

@@ -1,14 +1,10 @@
 """Whether a share rises over windows, asked anew after each of them.
 
 A conformal test martingale in Shiryaev and Roberts' form (Vovk et al. 2021, "Retrain or not retrain: conformal test
-martingales
-for change-point detection", arXiv 2102.10439). Without a change, windows are exchangeable: the rank of the newest
-share among all
-so far is uniform and independent of the ranks before, whatever the shares' distribution. A bet on high ranks is fair
-then, and
-`R_t = (1 + R_{t-1}) b_t` of fair bets `b_t` has the mean `t`. By Ville's inequality, `R` reaches `N / risk` within
-`N` windows
-with a probability of at most `risk`.
+martingales for change-point detection", arXiv 2102.10439). Without a change, windows are exchangeable: the rank of
+the newest share among all so far is uniform and independent of the ranks before, whatever the shares' distribution.
+A bet on high ranks is fair then, and `R_t = (1 + R_{t-1}) b_t` of fair bets `b_t` has the mean `t`. By Ville's
+inequality, `R` reaches `N / risk` within `N` windows with a probability of at most `risk`.
 """
 
 from __future__ import annotations
@@ -68,8 +64,8 @@ def needed(hours: int) -> float:
 
 
 def follow(before: Trend | None, baseline: Sequence[float] | Array, share: float, *, hours: int) -> Trend:
-    """The trend after one more window. ``baseline``: the shares of its windows, among which those after it are ranked
-    too."""
+    """The trend after one more window. ``baseline``: the shares of its windows, among which those after it are
+    ranked too."""
     known = [*(float(value) for value in baseline), *(before.history if before else [])][-KEPT:]
     bets = _bets(len(known) + 1)[:, sum(value >= share for value in known)]
     gathered = np.array(before.evidence) if before and before.evidence else np.zeros(len(EXPONENTS))
@@ -87,8 +83,8 @@ def follow(before: Trend | None, baseline: Sequence[float] | Array, share: float
 
 @lru_cache(maxsize=KEPT + 2)
 def _bets(count: int) -> Array:
-    """Shape ``[exponents, count]``: what a bet pays for each rank, the highest share first. Their mean is 1, so it is
-    fair.
+    """Shape ``[exponents, count]``: what a bet pays for each rank, the highest share first. Their mean is 1, so it
+    is fair.
 
     Ties take the worst of their ranks, which pays less.
     """

@@ -22,9 +22,8 @@ READERS_SECONDS = 1
 DESCRIPTORS = 65_536
 """More than any task needs."""
 SWITCH_SECONDS = 0.0005
-"""Seconds after which a busy thread gives way to another, ten times shorter than Python's own: so long a health check
-waits
-behind the turns."""
+"""Seconds after which a busy thread gives way to another, ten times shorter than Python's own: so long a health
+check waits behind the turns."""
 RESERVED = 128
 """Descriptors for what is no connection of a client: services, files, the loop."""
 

@@ -50,8 +50,8 @@ ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
 """For calls on the request path that decide or read: a slow answer there is a denial or an error."""
 COUNTERS = Config(connect_timeout=0.5, read_timeout=1, max_pool_connections=16, retries=ONCE_MORE)
-"""Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each call may
-be repeated."""
+"""Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each call
+may be repeated."""
 EMBEDDING = Config(connect_timeout=1, read_timeout=5, max_pool_connections=64, retries=ONCE_MORE)
 MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
 """Time-outs of calls that the turn's budget ends earlier: none outlives it."""
@@ -278,8 +278,8 @@ def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:
 
 
 def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:
-    """Ask each service once. In a span of the service: one without a parent would be a service of its own on X-Ray's
-    map."""
+    """Ask each service once. In a span of the service: one without a parent would be a service of its own on
+    X-Ray's map."""
     with trace.get_tracer(__name__).start_as_current_span("warm-up", kind=trace.SpanKind.SERVER):
         guardrails.check_sync("Good morning.", Direction.INPUT)
         base.search("Good morning.")

@@ -15,8 +15,8 @@ class FlushEachRequest:
     """Holds back the end of each answer until records, spans and metrics are delivered.
 
     Every piece before the end is passed on at once, so that a stream is as fast as ever; whoever runs the process
-    learns only from
-    the end that it may stop it. ``flush`` delivers what the application itself still holds. Health checks are not held.
+    learns only from the end that it may stop it. ``flush`` delivers what the application itself still holds. Health
+    checks are not held.
     """
 
     def __init__(self, app: ASGIApp, flush: Callable[[], Awaitable[None]]) -> None:

@@ -28,10 +28,8 @@ class OwnLoop:
     """Run ``app`` in a thread with an event loop of its own, and answer health checks in the server's loop.
 
     Requests cross over to that loop, and what is received and sent crosses back, each in its order and with the
-    server's
-    flow control. A request that the server cancels is cancelled there, too. A health check is a 503 when the
-    application's
-    loop shows no sign of life for ``STUCK_SECONDS``.
+    server's flow control. A request that the server cancels is cancelled there, too. A health check is a 503 when
+    the application's loop shows no sign of life for ``STUCK_SECONDS``.
     """
 
     def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:

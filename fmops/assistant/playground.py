@@ -1,9 +1,8 @@
-"""The playground: prompts and models tried side by side on chosen cases, over the sandbox, behind the guardrails that
-serve.
+"""The playground: prompts and models tried side by side on chosen cases, over the sandbox, behind the guardrails
+that serve.
 
 Nothing that is tried is captured, and nobody real is asked about. What is saved becomes a version of the registry;
-which
-version serves is the gate's to say.
+which version serves is the gate's to say.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 
 class RouteError(Exception):
-    """A refusal with its HTTP status and OpenAI's ``type`` and ``code``; without a message of its own, ``message`` is
-    told."""
+    """A refusal with its HTTP status and OpenAI's ``type`` and ``code``; without a message of its own, ``message``
+    is told."""
 
     status: ClassVar[int]
     kind: ClassVar[str] = "invalid_request_error"

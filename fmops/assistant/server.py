@@ -80,9 +80,8 @@ class BoundedConnection(H11Protocol):
     """A connection that is closed when the headers of a request take too long, or when there are far too many.
 
     ``limit_concurrency`` is the most requests at once: those above it are refused, but for health checks, whose
-    refusal would
-    have the task replaced by another that is as full. Twice as many connections may be open. uvicorn's own limit counts
-    idle connections, refuses health checks, and logs each refusal.
+    refusal would have the task replaced by another that is as full. Twice as many connections may be open.
+    uvicorn's own limit counts idle connections, refuses health checks, and logs each refusal.
     """
 
     receive_seconds = RECEIVE_SECONDS

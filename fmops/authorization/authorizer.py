@@ -71,8 +71,7 @@ class Authorizer:
     """Asks a policy store. Denies by default: an error, a time-out or a policy that failed to evaluate is a denial.
 
     With ``enforce=False`` (``LOG_ONLY``) decisions are made and recorded as ever, and stop nothing: for the time in
-    which
-    new policies are tried on real traffic.
+    which new policies are tried on real traffic.
     """
 
     def __init__(self, client: Any, policy_store_id: str, *, enforce: bool = True, workers: int = 8) -> None:

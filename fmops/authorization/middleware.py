@@ -89,8 +89,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         principals: with it, the model is not offered the tools that no policy could permit to this user
             (``PolicyCatalog.may_allow``). A call of such a tool is decided, and denied, all the same.
         approvals: for each tool that may wait for a human, the action that decides whether a call that its caller is
-            not
-            permitted does wait. Its denial has the reason ``needs_approval``; ``human_approval`` makes it wait.
+            not permitted does wait. Its denial has the reason ``needs_approval``; ``human_approval`` makes it wait.
     """
 
     def __init__(
@@ -264,8 +263,7 @@ def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any,
     """LangChain's human-in-the-loop for the calls whose denial has the reason ``needs_approval``.
 
     It goes before ``AuthorizationMiddleware``, so that the call is authorized again after the approval, as the
-    approver.
-    The agent needs a checkpointer.
+    approver. The agent needs a checkpointer.
     """
     review: InterruptOnConfig = {"allowed_decisions": ["approve", "reject"], "when": _waits}
     return ApprovalPerCall(dict.fromkeys(tools, review), interrupt_mode="per_call")

@@ -12,8 +12,8 @@ from langchain_core.messages.ai import UsageMetadata
 from fmops.telemetry.prices import Price, prices
 
 BYTES_PER_TOKEN = 3
-"""Bytes of UTF-8 in a token, for an estimate that is rather too high: English has about four, JSON and Chinese about
-three."""
+"""Bytes of UTF-8 in a token, for an estimate that is rather too high: English has about four, JSON and Chinese
+about three."""
 PER_MESSAGE = 8
 """Tokens around a message."""
 MICRO = 1_000_000

@@ -1,13 +1,12 @@
 """Counters in DynamoDB: one item for each account and window, changed by single conditional updates.
 
 An item holds what was spent and, as an attribute of its own, each reservation under way. One update makes a
-reservation,
-with its amount, if there is room; one update ends it, with the difference to what was spent. So a repeated update finds
-that it was applied, and a reservation whose process died is dropped by whoever needs its room.
+reservation, with its amount, if there is room; one update ends it, with the difference to what was spent. So a
+repeated update finds that it was applied, and a reservation whose process died is dropped by whoever needs its
+room.
 
 No transactions: two that change one item at once cancel each other, and every turn changes the deployment's item.
-Updates
-of an item line up instead, about a thousand in a second.
+Updates of an item line up instead, about a thousand in a second.
 """
 
 from __future__ import annotations

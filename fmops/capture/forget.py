@@ -2,9 +2,9 @@
 
 The lake is versioned, so a rewritten object leaves its old version behind: those are deleted too, for good.
 
-Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the lake, who
-and when:
-what began before it is left out by whoever reads, is reported, and goes when the requests are applied again.
+Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the lake,
+who and when: what began before it is left out by whoever reads, is reported, and goes when the requests are applied
+again.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def forget(
     """Remove every line of the pseudonym ``user``, and every line about one of their interactions.
 
     ``prefixes`` are those of the lake with records or what was made of them. Objects of JSON lines, gzipped or not,
-    are rewritten; any other object that names the user or an interaction is deleted whole, and so is one that quotes
-    a question of theirs: reports do, without saying whose it is. ``before`` keeps what the user did from that moment
-    on.
+    are rewritten; any other object that names the user or an interaction is deleted whole, and so is one that
+    quotes a question of theirs: reports do, without saying whose it is. ``before`` keeps what the user did from
+    that moment on.
     """
     result = Forgotten()
     quotes: set[bytes] = set()

@@ -1,11 +1,10 @@
 """Delivery to Amazon Data Firehose, off the request path and at least once.
 
-A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again record
-by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost is only what
-finds neither memory nor spool, or waits when a task stops whose disk goes with it, each counted; and what a SIGKILL
-catches
-in memory, which nobody can count: at most ``memory_limit`` records or ``memory_bytes``, and the one batch that is
-under way.
+A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again
+record by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost
+is only what finds neither memory nor spool, or waits when a task stops whose disk goes with it, each counted; and
+what a SIGKILL catches in memory, which nobody can count: at most ``memory_limit`` records or ``memory_bytes``, and
+the one batch that is under way.
 
 No answer of the stream and no fault of the disk ends the thread that delivers: records then wait, and are sent again.
 """

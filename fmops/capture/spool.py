@@ -36,10 +36,10 @@ class _Size(NamedTuple):
 class Spool:
     """A bounded directory of segments, each one batch of JSON lines, oldest first.
 
-    A segment is written aside and renamed, so that a reader never sees half of one; what a killed process left aside is
-    taken over by the next owner, up to its last whole line. Any number of processes may write to the directory; the one
-    that owns it delivers. ``durable`` says that the directory outlives the task, which the disk of a Fargate task
-    does not.
+    A segment is written aside and renamed, so that a reader never sees half of one; what a killed process left
+    aside is taken over by the next owner, up to its last whole line. Any number of processes may write to the
+    directory; the one that owns it delivers. ``durable`` says that the directory outlives the task, which the disk
+    of a Fargate task does not.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Spool:
         return waiting
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Keep ``lines``, each with its newline. Raises ``SpoolFullError`` over the limit, ``OSError`` when the disk
-        refuses."""
+        """Keep ``lines``, each with its newline. Raises ``SpoolFullError`` over the limit, ``OSError`` when the
+        disk refuses."""
         size = sum(map(len, lines))
         with self._lock:
             if self._bytes + size > self._limit:

@@ -42,8 +42,8 @@ def build_agent(
     """An agent whose every tool call is recorded, guarded and authorized, from the outside in.
 
     Authorization comes last, so that it decides on the arguments that run, and again after a human has approved the
-    call
-    of a tool in ``waiting``, for which a ``checkpointer`` is needed. The packaged prompt serves without ``prompts``.
+    call of a tool in ``waiting``, for which a ``checkpointer`` is needed. The packaged prompt serves without
+    ``prompts``.
     """
     return create_agent(
         GuardedChatModel(model=model, engine=guardrails),

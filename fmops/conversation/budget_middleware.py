@@ -31,8 +31,8 @@ _MAY_HAVE_BEGUN = ("ModelTimeoutException", "ModelStreamErrorException")
 
 
 class BudgetMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
-    """Belongs next to the model, where the request is as it is sent. Without a ``spending`` in the context nothing is
-    counted.
+    """Belongs next to the model, where the request is as it is sent. Without a ``spending`` in the context nothing
+    is counted.
 
     A turn whose budget is spent between two model calls ends with a sentence that says so, in the model's place.
     """

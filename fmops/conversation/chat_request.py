@@ -1,8 +1,7 @@
 """What OpenAI clients send to ``POST /v1/chat/completions``: read as they mean it, or refused by a sentence.
 
 A client's history is text to us, whoever it says spoke. Calls and results of tools of its own become text of the
-user's,
-so that nothing that a client claims is taken for what a tool of this assistant said.
+user's, so that nothing that a client claims is taken for what a tool of this assistant said.
 """
 
 from __future__ import annotations

@@ -183,8 +183,7 @@ class Conversation:
         """The vetted pieces of the answer, which begins now. A block is an answer, not an error.
 
         Reading it raises ``AnswerFailedError``; so does this, when the turn was not admitted and too many are under
-        way.
-        ``max_tokens`` is what the caller wants at most, if that is less than the deployment allows.
+        way. ``max_tokens`` is what the caller wants at most, if that is less than the deployment allows.
         """
         admitted = admitted or Admitted(self.turns.enter(principal.subject))
         context = RequestContext(principal, interaction, spending=admitted.spending)
@@ -199,8 +198,8 @@ class Conversation:
         context: RequestContext,
         verdict: Literal["approve", "reject"],
     ) -> Answer:
-        """Return what the agent says after a waiting call was decided. That call runs as the approver's, and nothing
-        else does.
+        """Return what the agent says after a waiting call was decided. That call runs as the approver's, and
+        nothing else does.
 
         It is the approver's budget too; one that is spent stops what the model says of the call, and not the call.
         """

@@ -74,8 +74,8 @@ class TurnBudgets:
 
 
 class Spending:
-    """The spending of one turn. The request counts once; each model call takes what it can cost at most, until it is
-    over."""
+    """The spending of one turn. The request counts once; each model call takes what it can cost at most, until it
+    is over."""
 
     def __init__(self, turn_budgets: TurnBudgets, paying: Sequence[Account], model_id: str) -> None:
         self._turn_budgets, self._budgets = turn_budgets, turn_budgets.budgets

@@ -64,8 +64,8 @@ def chunk(
 ) -> dict[str, Any]:
     """One event of a streamed answer; the last one carries the finish reason and what the layers decided.
 
-    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it: clients
-    add up.
+    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it:
+    clients add up.
     """
     event: dict[str, Any] = {
         "id": interaction.interaction_id,

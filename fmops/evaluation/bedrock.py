@@ -35,8 +35,8 @@ METRICS = (
 STANDARD = ("Builtin.Correctness", "Builtin.Completeness", "Builtin.Relevance", "Builtin.Harmfulness")
 TASK = "General"
 """Of jobs with a judge: what public code that runs such jobs gives, and what the results' keys are named after
-(`taskTypes/General`).
-The service model's list of task types does not name it; its pattern, which is what the client checks, admits it."""
+(`taskTypes/General`). The service model's list of task types does not name it; its pattern, which is what the
+client checks, admits it."""
 SOURCE = re.compile(r"[^a-zA-Z0-9._-]+")
 OUTPUT = re.compile(r"_output\.jsonl$")
 
@@ -54,8 +54,8 @@ class Dataset:
 
 
 def dataset(evaluation: Evaluation) -> Dataset:
-    """The answers of an evaluation to the cases with a reference answer. Raises ``EvaluationError`` for none, or too
-    many."""
+    """The answers of an evaluation to the cases with a reference answer. Raises ``EvaluationError`` for none, or
+    too many."""
     source = SOURCE.sub("-", evaluation.variant.name or "assistant").strip("-.")[:256]
     lines = []
     for case in evaluation.cases:

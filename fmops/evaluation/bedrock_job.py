@@ -1,5 +1,5 @@
-"""Runs a Bedrock evaluation job by the deployment's state machine, and brings its scores into the evaluation's MLflow
-run."""
+"""Runs a Bedrock evaluation job by the deployment's state machine, and brings its scores into the evaluation's
+MLflow run."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Compares variants of the assistant over a dataset, with LangChain's steps traced: one MLflow run each, and one for
-the table."""
+"""Compares variants of the assistant over a dataset, with LangChain's steps traced: one MLflow run each, and one
+for the table."""
 
 from __future__ import annotations
 

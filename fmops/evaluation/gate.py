@@ -1,9 +1,9 @@
-"""The gate between a candidate and production: it compares them on the same cases, and says no unless it has a reason
-to say yes.
+"""The gate between a candidate and production: it compares them on the same cases, and says no unless it has a
+reason to say yes.
 
-No, when a metric is worse: the mean has fallen by more than is tolerated, or fallen significantly. No, when nothing is
-significantly better: a tie does not pass for free. No, when a score is missing, production has none, or the cases are
-too few.
+No, when a metric is worse: the mean has fallen by more than is tolerated, or fallen significantly. No, when nothing
+is significantly better: a tie does not pass for free. No, when a score is missing, production has none, or the
+cases are too few.
 """
 
 from __future__ import annotations

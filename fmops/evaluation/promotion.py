@@ -1,5 +1,5 @@
-"""A candidate's way through the gate: evaluated beside production on the same cases, decided, recorded, and promoted
-or not."""
+"""A candidate's way through the gate: evaluated beside production on the same cases, decided, recorded, and
+promoted or not."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def judge_candidate(
 
 
 def record(decision: Decision, cases: Sequence[Case]) -> str:
-    """One MLflow run with the decision, the reason per metric, both evaluations' runs and the comparison; answers its
-    id."""
+    """One MLflow run with the decision, the reason per metric, both evaluations' runs and the comparison; answers
+    its id."""
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=f"gate: {decision.candidate.variant.name}") as run:
         mlflow.log_params(

@@ -1,5 +1,5 @@
-"""The prompt registry from the side of who writes it: versions, the alias that serves, and a record of every move of
-it."""
+"""The prompt registry from the side of who writes it: versions, the alias that serves, and a record of every move
+of it."""
 
 from __future__ import annotations
 

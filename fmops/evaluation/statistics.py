@@ -42,8 +42,8 @@ class Paired:
 
 
 def paired(production: Sequence[float], candidate: Sequence[float]) -> Paired:
-    """Compare by a sign-flip permutation test (exact up to 13 cases that differ), with a BCa or percentile bootstrap
-    interval."""
+    """Compare by a sign-flip permutation test (exact up to 13 cases that differ), with a BCa or percentile
+    bootstrap interval."""
     if len(production) != len(candidate) or not production:
         raise ValueError(
             f"{len(production)} and {len(candidate)} scores cannot be paired: give one of each per case"

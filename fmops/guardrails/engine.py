@@ -102,8 +102,7 @@ class GuardrailEngine:
 
         ``role`` is who speaks, by default what the direction implies. With ``observe=False`` the observers are not
         told, unless it is a block, when the answer was known: for layers that check again what another layer has
-        checked.
-        Within a turn (``begin_turn``) they are told of each text once, however many layers check it.
+        checked. Within a turn (``begin_turn``) they are told of each text once, however many layers check it.
         """
         steps = self._steps(text, Direction(direction), role)
         try:

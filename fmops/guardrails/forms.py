@@ -1,5 +1,5 @@
-"""Forms of strings that are no text: ids and words of protocols, opaque tokens, and files. Whatever lacks the form is
-text."""
+"""Forms of strings that are no text: ids and words of protocols, opaque tokens, and files. Whatever lacks the form
+is text."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A model's stream, taken apart into texts that go out in checked windows, and the rest that goes out checked at the
-end.
+"""A model's stream, taken apart into texts that go out in checked windows, and the rest that goes out checked at
+the end.
 
 Knows nothing of how checks are made: the same for callers with and without an event loop.
 """

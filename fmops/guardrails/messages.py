@@ -1,8 +1,7 @@
 """The walk through messages, content blocks, tool calls and what LangGraph's tools give back.
 
-A whitelist: every string is text, and so are keys, names, titles and long numbers, unless it stands where a protocol
-has
-an id or a word of its own and has the form of one, or is a file in a file's own field. See ``forms``.
+A whitelist: every string is text, and so are keys, names, titles and long numbers, unless it stands where a
+protocol has an id or a word of its own and has the form of one, or is a file in a file's own field. See ``forms``.
 """
 
 from __future__ import annotations

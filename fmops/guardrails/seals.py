@@ -1,8 +1,7 @@
 """Sealed text: it stands for a text that is still being checked, wherever state, checkpoints and callbacks may see it.
 
-Only ``GuardedChatModel`` opens it, to begin the model call while the check is under way; ``GuardrailMiddleware`` puts
-the
-vetted text in its place once the verdict is there. A seal that nobody knows any more stays closed.
+Only ``GuardedChatModel`` opens it, to begin the model call while the check is under way; ``GuardrailMiddleware``
+puts the vetted text in its place once the verdict is there. A seal that nobody knows any more stays closed.
 """
 
 from __future__ import annotations

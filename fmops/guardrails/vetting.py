@@ -1,5 +1,5 @@
-"""Checks whole messages, tool results and errors: each of their parts, at once, with the texts that were redacted put
-back."""
+"""Checks whole messages, tool results and errors: each of their parts, at once, with the texts that were redacted
+put back."""
 
 from __future__ import annotations
 

@@ -186,8 +186,8 @@ class Lane:
         return 0
 
     def _word(self, begin: int) -> int:
-        """Return where the word begins that goes on at ``begin``: a sign before a number, such as a plus, belongs to
-        it."""
+        """Return where the word begins that goes on at ``begin``: a sign before a number, such as a plus, belongs
+        to it."""
         before = self.text[max(self._cut, begin - _PREFIX) : begin]
         return begin - len(before) + match.start() if (match := _SIGNS.search(before)) else begin
 

@@ -41,10 +41,8 @@ class IssuerKeys:
     """Published keys by their ids, found when they are first needed.
 
     One reading is under way at a time, in a thread of its own. A key that is known serves at once, for ``max_age``
-    seconds
-    after the last reading that succeeded. A key id that is not known has the keys read again, at most once in
-    ``cooldown``
-    seconds, and is remembered for ten times as long if it is not among them.
+    seconds after the last reading that succeeded. A key id that is not known has the keys read again, at most once
+    in ``cooldown`` seconds, and is remembered for ten times as long if it is not among them.
     """
 
     def __init__(

@@ -58,10 +58,9 @@ class Verifier(Protocol):
 class TokenVerifier:
     """Checks signature, issuer, audience, expiry and use of an ID token against the issuer's published keys.
 
-    A rotation needs no restart: an unknown key id has the keys read again, at most once in ``key_cooldown`` seconds,
-    so that
-    forged ids cannot make us flood the issuer. While the issuer is away the known keys serve for ``key_max_age``
-    seconds.
+    A rotation needs no restart: an unknown key id has the keys read again, at most once in ``key_cooldown``
+    seconds, so that forged ids cannot make us flood the issuer. While the issuer is away the known keys serve for
+    ``key_max_age`` seconds.
     """
 
     def __init__(
@@ -91,8 +90,8 @@ class TokenVerifier:
         return self._principal(token, key)
 
     async def admit(self, authorization: str | None) -> Principal:
-        """As ``verify``, without a thread that waits: a token whose key is known passes at once, whatever the others
-        do."""
+        """As ``verify``, without a thread that waits: a token whose key is known passes at once, whatever the
+        others do."""
         token, key_id = _parts(authorization)
         with _told():
             key = self.keys.known(key_id)

@@ -1,9 +1,8 @@
 """The evaluation job: `python -m fmops.jobs.evaluate evaluate --candidate latest`, or any other command of
 `fmops.evaluation`.
 
-What an operator runs at a desk, with the deployment in its environment and what was paid for in the lake. A candidate
-that the
-gate refuses is an outcome, not a failure of the job: the log and MLflow have the decision.
+What an operator runs at a desk, with the deployment in its environment and what was paid for in the lake. A
+candidate that the gate refuses is an outcome, not a failure of the job: the log and MLflow have the decision.
 """
 
 from __future__ import annotations

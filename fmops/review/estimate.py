@@ -1,10 +1,10 @@
 """Rates in the traffic, estimated from labels of a stratified sample.
 
 Each label counts for the interactions that it stands for: ``population / labelled`` of its stratum on its day. A
-stratum
-is pooled over its days before its interval is made, since two labels of one day say next to nothing. The interval is
-MOVER (Zou and Donner 2008, "Construction of confidence limits about effect measures", eq. 5) over the strata's
-Agresti-Coull intervals at Kish's effective number of labels (1965, section 11.7), with the finite population
+stratum is pooled over its days before its interval is made, since two labels of one day say next to nothing. The
+interval is MOVER (Zou and Donner 2008, "Construction of confidence limits about effect measures", eq. 5) over the
+strata's Agresti-Coull intervals at Kish's effective number of labels (1965, section 11.7), with the finite
+population
 correction: strata are small and rates near zero, where the normal interval covers far too little. Tasks that nobody
 labelled are taken to be missing at random in their stratum, and so are the days of a stratum without any label.
 """

@@ -1,8 +1,8 @@
 """Judges' grades of captured answers: which of them are worth somebody's look, and how the traffic does, day by day.
 
-A random part of a day's answers under a budget, each by several judges, criterion by criterion. A judge's score of an
-answer is
-its lowest grade. Nothing that a judge writes is kept but its grades: rationales quote what people said.
+A random part of a day's answers under a budget, each by several judges, criterion by criterion. A judge's score of
+an answer is its lowest grade. Nothing that a judge writes is kept but its grades: rationales quote what people
+said.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Which interactions of a day people look at: a stratified random sample under a budget.
 
 Interactions that are likely to be bad, or to teach something, are over-represented; every interaction has a known
-chance
-above zero, so that rates estimated from the labels can be weighted back (``fmops.review.estimate``).
+chance above zero, so that rates estimated from the labels can be weighted back (``fmops.review.estimate``).
 """
 
 from __future__ import annotations
@@ -66,9 +65,9 @@ def draw(
 ) -> Sample:
     """Choose tasks from the interactions of ``day`` (UTC) that ``lake.connect`` gives.
 
-    The choice depends on the day and on the interactions' ids only: drawing again gives the same tasks. Interactions
-    without an answer are not in the population, nor are blocked questions, whose text is not kept. Signals about
-    interactions that are not there are ignored.
+    The choice depends on the day and on the interactions' ids only: drawing again gives the same tasks.
+    Interactions without an answer are not in the population, nor are blocked questions, whose text is not kept.
+    Signals about interactions that are not there are ignored.
     """
     _load_signals(connection, guardrails or GuardrailSettings(), judges, drift)
     connection.execute(_READ_ONCE)

@@ -21,9 +21,9 @@ Instrumentor = Literal["openllmetry", "otel"]
 def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: bool = False) -> None:
     """Instrument LangChain, once in a process; what people and models say is in its spans only with ``content``.
 
-    The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``, which
-    changes the
-    metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever instruments LangChain.
+    The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``,
+    which changes the metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever
+    instruments LangChain.
     """
     langsmith.set_runtime_overrides(aio_to_thread=_at_once)
     os.environ["TRACELOOP_TRACE_CONTENT"] = str(content).lower()
@@ -80,8 +80,7 @@ class WithoutSteps(TracerProvider):
     """Tracers that leave out the steps of the agent's graph: a third of a trace's spans, which say what the code says.
 
     What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span. The making of the
-    agent is
-    left out too: without a parent, it would be a service of its own on X-Ray's map.
+    agent is left out too: without a parent, it would be a service of its own on X-Ray's map.
     """
 
     def __init__(self, provider: TracerProvider) -> None:

@@ -46,8 +46,8 @@ class MeasuredChatBedrock(ChatBedrockConverse):
     """Records the GenAI client metrics of the conventions, and the cost, for each call to Bedrock.
 
     Its asynchronous methods run these in threads, as LangChain's do, but in threads of their own: a model takes
-    seconds, and
-    with the event loop's few threads the others would wait for it. A stream that nobody reads on is closed at once.
+    seconds, and with the event loop's few threads the others would wait for it. A stream that nobody reads on is
+    closed at once.
     """
 
     threads: Any = Field(default=None, exclude=True, repr=False)

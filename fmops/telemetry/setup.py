@@ -40,13 +40,11 @@ def start(
     """Install the providers and instrument LangChain; answers the function that flushes and stops them.
 
     With a ``content_exporter``, spans are recorded with prompts and answers: it gets them whole, and every other
-    exporter
-    gets them cleaned.
+    exporter gets them cleaned.
 
     Exporters and their intervals follow the standard ``OTEL_*`` variables. Every span is recorded, whatever a
-    caller's header
-    says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits for the collector;
-    the SDK's own metrics (``otel.sdk.*``) count what was dropped.
+    caller's header says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits
+    for the collector; the SDK's own metrics (``otel.sdk.*``) count what was dropped.
     """
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http,gen_ai_latest_experimental"
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")

@@ -25,8 +25,7 @@ class ToolResolver(ABC):
     """Answers the ``AuthorizationRequest`` of a tool call. An agent derives its own, and says what its tools are about.
 
     ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one
-    that
-    the identity source of another issuer was given.
+    that the identity source of another issuer was given.
     """
 
     namespace: str

@@ -55,8 +55,8 @@ class RecordTable:
 def run_of(runtime: Any) -> str:
     """An id of this run of a tool, for writes that must happen once; ``runtime`` is its ``ToolRuntime``.
 
-    The server makes it, and a run that is repeated after a crash has it again. The id of the tool call is the model's
-    word.
+    The server makes it, and a run that is repeated after a crash has it again. The id of the tool call is the
+    model's word.
     """
     run = runtime.config["configurable"]
     return f"{run['thread_id']}/{run['checkpoint_ns']}"

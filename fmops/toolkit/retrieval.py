@@ -25,8 +25,8 @@ def search(
     *,
     data_source: str,
 ) -> list[dict[str, str]]:
-    """``id``, ``title`` and ``text`` of the documents, best first; each is vetted alone, so that a bad one spoils no
-    other."""
+    """``id``, ``title`` and ``text`` of the documents, best first; each is vetted alone, so that a bad one spoils
+    no other."""
     described = {names.GEN_AI_OPERATION: "retrieval", names.GEN_AI_DATA_SOURCE: data_source}
     with _tracer.start_as_current_span(f"retrieval {data_source}", attributes=described) as span:
         found = knowledge.search(query)

@@ -1,5 +1,5 @@
-"""The assistant as an experiment, an evaluation or the playground asks it: any prompt, model and guardrails, over the
-sandbox.
+"""The assistant as an experiment, an evaluation or the playground asks it: any prompt, model and guardrails, over
+the sandbox.
 
 Agent, tools, guardrails and policies are the ones that serve; only the records and people are the sandbox's.
 """
@@ -214,8 +214,8 @@ class VariantAssistant:
         self._bench = bench
         self.variant = variant
         self._guardrails = guardrails
-        # Whatever guardrails import on first use is imported now, in this thread: MLflow's import hooks deadlock with
-        # others.
+        # Whatever guardrails import on first use is imported now, in this thread: MLflow's import hooks deadlock
+        # with others.
         language.identify("Good morning, how can I help you today?", "en")
         self._guardrails.check_sync("Good morning.", Direction.INPUT)
 
@@ -223,8 +223,7 @@ class VariantAssistant:
         """Answer a question as one of the sandbox's people, over records of its own.
 
         Raises ``LookupError`` for a caller that is not in the sandbox, and ``AnswerFailedError`` when the model is
-        away,
-        or when an answer was withheld because a detector did not answer: that says nothing about the variant.
+        away, or when an answer was withheld because a detector did not answer: that says nothing about the variant.
         """
         known = people()
         if caller not in known:

@@ -1,8 +1,7 @@
 """Ends the processes of a run when the run itself was killed.
 
-``python -m local.processes.warden`` reads process groups from its input: ``+123`` and ``-123``, a line each. When the
-input ends, which it does
-with the run however that ended, it stops the groups that are left.
+``python -m local.processes.warden`` reads process groups from its input: ``+123`` and ``-123``, a line each. When
+the input ends, which it does with the run however that ended, it stops the groups that are left.
 """
 
 from __future__ import annotations

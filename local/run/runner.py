@@ -1,5 +1,5 @@
-"""Starts what ECS would start, as processes: exactly the container's environment, the task role's credentials, a log
-each."""
+"""Starts what ECS would start, as processes: exactly the container's environment, the task role's credentials, a
+log each."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Lambda functions that serve HTTP: the image's process beside its collector, the Lambda Web Adapter, and the REST
 API in front.
 
-As on Lambda, a sandbox is frozen when an answer has ended and thawed by the next request, so that what an application
-has not delivered
-by then is not delivered. One sandbox serves one function: requests at once take turns, where Lambda would start more.
+As on Lambda, a sandbox is frozen when an answer has ended and thawed by the next request, so that what an
+application has not delivered by then is not delivered. One sandbox serves one function: requests at once take
+turns, where Lambda would start more.
 """
 
 from __future__ import annotations

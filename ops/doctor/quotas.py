@@ -1,5 +1,5 @@
-"""Quotas that stop a deployment, or keep it from answering. What this environment has already does not count against
-it."""
+"""Quotas that stop a deployment, or keep it from answering. What this environment has already does not count
+against it."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def _own_vcpus(target: Target) -> float:
 
 
 def _in_use(target: Target, quota: Mapping[str, Any]) -> float:
-    """Of a quota: the last measure of the usage metric that Service Quotas names for it. Nothing measured is nothing
-    used."""
+    """Of a quota: the last measure of the usage metric that Service Quotas names for it. Nothing measured is
+    nothing used."""
     metric = quota.get("UsageMetric", {})
     if "MetricName" not in metric:
         return 0.0

@@ -33,9 +33,9 @@ NO_FARGATE = {
     "usw1-az2": {"arm64", "x86_64"},
     "apne1-az3": {"arm64", "x86_64"},
 }
-"""Architectures that Fargate does not run, by the id of a zone (ECS's guide: "Supported Regions for Amazon ECS on AWS
-Fargate", and "Task
-definitions for 64-bit ARM workloads"). A name such as us-east-1a is another zone in each account."""
+"""Architectures that Fargate does not run, by the id of a zone (ECS's guide: "Supported Regions for Amazon ECS on
+AWS Fargate", and "Task definitions for 64-bit ARM workloads"). A name such as us-east-1a is another zone in each
+account."""
 TYPE = re.compile(r"AWS::(\w+)::\w+")
 ACTION = re.compile(r"([a-z][a-z0-9-]+):[A-Z*]\w*\*?")
 

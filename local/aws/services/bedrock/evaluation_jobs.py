@@ -1,8 +1,8 @@
 """Bedrock's evaluation jobs with a judge: read from S3 under the job's role, scored row by row, written as Bedrock
 writes.
 
-The judge is the built-in one of ``judging``, which is no language model, whichever model the job names; it knows the
-metrics below.
+The judge is the built-in one of ``judging``, which is no language model, whichever model the job names; it knows
+the metrics below.
 """
 
 from __future__ import annotations

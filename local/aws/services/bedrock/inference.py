@@ -139,8 +139,8 @@ def invoke_model(params: Params, context: Context) -> Params:
 
 
 def embed(body: Params) -> Params:
-    """A Titan Text Embeddings V2 answer: MiniLM's 384 numbers, with zeros up to the dimension, or cut and rescaled to
-    256."""
+    """A Titan Text Embeddings V2 answer: MiniLM's 384 numbers, with zeros up to the dimension, or cut and rescaled
+    to 256."""
     import numpy as np
 
     from local.detectors import embeddings

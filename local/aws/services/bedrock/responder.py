@@ -1,13 +1,10 @@
 """A built-in stand-in for a Bedrock model: it is no language model.
 
-It recognises the agent's requests by the patterns of ``demo/stand_in_model.yaml``, calls the tools it is offered, and
-answers
-with sentences of what the tools returned. It obeys whatever it reads, in tool results too: so what an attack achieves
-is up to the layers
-around it, not to a model's good manners. Of a system prompt it follows what ``Manner`` lists, and nothing else: so
-prompts can
-be compared, as far as they differ in that. Asked for a verdict or a grade, it computes one (``judging``). Token
-counts are
+It recognises the agent's requests by the patterns of ``demo/stand_in_model.yaml``, calls the tools it is offered,
+and answers with sentences of what the tools returned. It obeys whatever it reads, in tool results too: so what an
+attack achieves is up to the layers around it, not to a model's good manners. Of a system prompt it follows what
+``Manner`` lists, and nothing else: so prompts can be compared, as far as they differ in that. Asked for a verdict
+or a grade, it computes one (``judging``). Token counts are
 estimates: four characters to a token.
 """
 
@@ -52,9 +49,9 @@ NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 class Manner:
     """What it takes from a system prompt.
 
-    ``searches``: the prompt names the search tool (or there is no prompt); else it answers out of nothing, in general
-    words.
-    ``cites``: the prompt says to name the document. ``sentences``: the prompt says "up to N sentences"; else two.
+    ``searches``: the prompt names the search tool (or there is no prompt); else it answers out of nothing, in
+    general words. ``cites``: the prompt says to name the document. ``sentences``: the prompt says "up to N
+    sentences"; else two.
     """
 
     searches: bool = True
