@@ -191,6 +191,7 @@ class AwsXray(Component):
     endpoint: str | None = None
     index_all_attributes: bool = False
     indexed_attributes: list[str] = []
+    aws_log_groups: list[str] = []
 
 
 class Authenticator(Component):

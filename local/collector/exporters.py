@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import logging
 import os
 import time
@@ -21,10 +20,8 @@ from collector.config import AwsXray, OtlpHttp, PrometheusRemoteWrite, SigV4Auth
 from local.collector import remote_write, telemetry, xray
 from local.collector.telemetry import MetricPoints, Span
 
-XRAY_BATCH = 25
+XRAY_BATCH = 50
 """Segment documents of one PutTraceSegments call."""
-XRAY_DOCUMENT = 64 * 1024
-"""Bytes of one segment document."""
 
 _log = logging.getLogger("collector")
 
@@ -32,22 +29,21 @@ Export = Callable[[Sequence[Any]], None]
 
 
 def xray_segments(settings: AwsXray) -> Export:
-    """PutTraceSegments; a document over the service's limit is dropped and named, as there."""
+    """PutTraceSegments. What the service refuses is named in the log, as is a span that has no document."""
     client = boto3.client("xray", region_name=settings.region, endpoint_url=settings.endpoint)
 
     def export(spans: Sequence[Span]) -> None:
         documents = []
         for span in spans:
-            document = json.dumps(xray.segment(span, settings))
-            if len(document.encode()) > XRAY_DOCUMENT:
-                _log.warning(
-                    "span %s of trace %s is over %d bytes: dropped",
-                    span.span_id,
-                    span.trace_id,
-                    XRAY_DOCUMENT,
-                )
-                continue
-            documents.append(document)
+            for document in map(xray.encode, xray.documents(span, settings)):
+                if document is None:
+                    _log.warning(
+                        "span %s of trace %s has a number that JSON has not: dropped",
+                        span.span_id,
+                        span.trace_id,
+                    )
+                else:
+                    documents.append(document)
         for start in range(0, len(documents), XRAY_BATCH):
             answer = client.put_trace_segments(TraceSegmentDocuments=documents[start : start + XRAY_BATCH])
             for refused in answer.get("UnprocessedTraceSegments", []):

@@ -50,7 +50,7 @@ def put(environ: dict[str, Any], cloud: Cloud) -> Response:
         return _refused(f"more than {MAX_BYTES} bytes or {MAX_SPANS} spans in one request")
     taken = [span for span in spans if span.received.ByteSize() <= MAX_SPAN_BYTES]
     settings = AwsXray(region=context.region, index_all_attributes=True)
-    segments = [xray.segment(span, settings) for span in taken]
+    segments = [document for span in taken for document in xray.documents(span, settings)]
     traces.add({**segment, "trace_id": normalize(segment["trace_id"])} for segment in segments)
     rejected = len(spans) - len(taken)
     answer = ExportTraceServiceResponse(
