@@ -77,6 +77,7 @@ class MetricPoints:
     resource: Attributes
     scope_name: str
     scope_version: str
+    scope_attributes: Attributes = field(default_factory=dict)
 
 
 def spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
@@ -94,7 +95,11 @@ def metric_points(request: ExportMetricsServiceRequest) -> Iterator[MetricPoints
         for scope_metrics in resource_metrics.scope_metrics:
             for metric in scope_metrics.metrics:
                 yield MetricPoints(
-                    metric, dict(resource), scope_metrics.scope.name, scope_metrics.scope.version
+                    metric,
+                    dict(resource),
+                    scope_metrics.scope.name,
+                    scope_metrics.scope.version,
+                    attributes(scope_metrics.scope.attributes),
                 )
 
 
