@@ -30,7 +30,7 @@ Export = Callable[[Sequence[Any]], None]
 
 def xray_segments(settings: AwsXray) -> Export:
     """PutTraceSegments. What the service refuses is named in the log, as is a span that has no document."""
-    client = boto3.client("xray", region_name=settings.region, endpoint_url=settings.endpoint)
+    client = boto3.client("xray", region_name=settings.region or None, endpoint_url=settings.endpoint)
 
     def export(spans: Sequence[Span]) -> None:
         documents = []
@@ -56,10 +56,23 @@ def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Expor
     """Prometheus remote write."""
     conversion = settings.resource_to_telemetry_conversion
     resource_labels = bool(conversion and conversion.enabled)
+    options = remote_write.Options(
+        namespace=settings.namespace,
+        suffixes=settings.add_metric_suffixes
+        if not settings.translation_strategy
+        else "Without" not in settings.translation_strategy,
+        target_info=settings.target_info.enabled,
+        scope_info=not settings.disable_scope_info,
+        exclude_service_attributes=bool(conversion and conversion.exclude_service_attributes),
+        external_labels=settings.external_labels,
+    )
 
     def export(points: Sequence[MetricPoints]) -> None:
-        body = remote_write.encode(remote_write.series(points, resource_labels=resource_labels))
+        body = remote_write.encode(
+            remote_write.series(points, resource_labels=resource_labels, options=options)
+        )
         headers = {
+            **settings.headers,
             "content-type": "application/x-protobuf",
             "content-encoding": "snappy",
             "x-prometheus-remote-write-version": "0.1.0",
@@ -72,7 +85,7 @@ def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Expor
 def otlp(settings: OtlpHttp, auth: SigV4Auth | None) -> Export:
     """OTLP over HTTP: spans as they came, with the attributes and events that the processors left."""
     headers = {**settings.headers, "content-type": "application/x-protobuf"}
-    url = _reachable(settings.traces_endpoint)
+    url = _reachable(settings.url("traces"))
 
     def export(spans: Sequence[Span]) -> None:
         body = telemetry.request(spans).SerializeToString()
@@ -100,7 +113,11 @@ def post(url: str, body: bytes, headers: dict[str, str], auth: SigV4Auth | None,
             credentials = boto3.Session().get_credentials()
             if credentials is None:
                 raise OSError("no credentials to sign with")
-            Signer(credentials.get_frozen_credentials(), auth.service, auth.region).add_auth(request)
+            Signer(
+                credentials.get_frozen_credentials(),
+                auth.service,
+                auth.region or str(boto3.Session().region_name),
+            ).add_auth(request)
         try:
             with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=5):
                 return

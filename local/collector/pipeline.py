@@ -6,10 +6,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from collector.component import seconds
 from collector.config import (
     Attributes,
     Authenticator,
@@ -29,7 +31,8 @@ from collector.config import (
 )
 from local.collector import exporters
 from local.collector.exporters import Export
-from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged, seconds
+from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged
+from local.collector.supported import check_supported
 from local.collector.telemetry import MetricPoints, Span
 
 _log = logging.getLogger("collector")
@@ -86,12 +89,16 @@ class Queue:
                     export(batch)
                 except (BotoCoreError, ClientError, OSError) as error:
                     _log.warning("%s: %d items were not exported: %s", self._name, len(batch), error)
+                except Exception as error:  # noqa: BLE001 - what one batch holds must not end the process
+                    # Without the error's text, which may hold what the batch holds.
+                    _log.error("%s: %d items were dropped: %s", self._name, len(batch), type(error).__name__)
 
 
 class Pipelines:
     """All pipelines of a configuration. ``receive_*`` raise ``RefusedError`` over the memory limit."""
 
     def __init__(self, config: CollectorConfig) -> None:
+        check_supported(config)
         self._config = config
         self._traces: list[tuple[Pipeline, TailSampler | None, Queue]] = []
         self._metrics: list[tuple[Pipeline, Queue]] = []
@@ -121,9 +128,8 @@ class Pipelines:
             if receiver not in pipeline.receivers:
                 continue
             self._limit(pipeline, len(queue) + len(points))
-            for item in points:
-                item.resource = self._resource(pipeline, item.resource)
-            queue.add(points)
+            # Copies, as of spans.
+            queue.add([replace(item, resource=self._resource(pipeline, item.resource)) for item in points])
 
     def tick(self, *, everything: bool = False) -> None:
         """Decide traces that waited long enough, and export batches that are due."""
@@ -142,7 +148,7 @@ class Pipelines:
     def _limit(self, pipeline: Pipeline, items: int) -> None:
         for limiter in self._settings(pipeline, MemoryLimiter):
             # The stand-in counts items of about two kilobytes where the collector reads its heap.
-            if items * 2048 > (limiter.limit_mib - limiter.spike_limit_mib) * 1024 * 1024:
+            if items * 2048 > limiter.soft_limit_mib * 1024 * 1024:
                 raise RefusedError("over the memory limit")
 
     def _processed(self, pipeline: Pipeline, span: Span) -> Span | None:
