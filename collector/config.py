@@ -175,7 +175,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     for position, key in enumerate(keys):
         if key in keys[:position] and key != "<<":
             raise yaml.constructor.ConstructorError(
@@ -183,7 +183,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
             )
     loader.flatten_mapping(node)
     return {
-        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)  # type: ignore[no-untyped-call]
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
         for key, value in node.value
     }
 
