@@ -1,4 +1,4 @@
-"""What the models of the collector's components share: strictness, durations, and the blocks that many components have."""
+"""Base classes and fields that the models of the collector's components share."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 """A strict type for the collector components that we use.
 
 ADOT's binary has no ``validate`` command, and an unknown key stops the sidecar at its start. These models refuse
-at synth what the collector would refuse at start: an unknown component, key, action or reference. Two rules are our own:
-``memory_limiter`` comes first in a pipeline, as its documentation asks, and what comes in by CONTENT_RECEIVER goes to MLflow only.
-Sources: the component list of ADOT v0.49.0 and the components' source in OpenTelemetry Collector 0.156.
+at synth what the collector would refuse at start: an unknown component, key, action or reference. Two rules are
+our own: ``memory_limiter`` comes first in a pipeline, as its documentation asks, and what comes in by
+CONTENT_RECEIVER goes to MLflow only.
+Sources: the components of ADOT v0.49.0 and their source in OpenTelemetry Collector 0.156.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ KINDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "debug": Debug,
     },
 }
-"""The components whose settings are checked; ADOT's others are let through as they are."""
+"""Components whose settings are checked; ADOT's others are let through as they are."""
 CONTENT_RECEIVER = "otlp/content"
 """Spans with prompts and answers come in here and nowhere else."""
 CONTENT_AUTHENTICATOR = "sigv4auth/mlflow"
@@ -305,7 +306,9 @@ def _collide(one: str, other: str) -> bool:
         if not has_port:
             return False
         hosts.append(HOSTS.get(host, host))
-    return one.rpartition(":")[2] == other.rpartition(":")[2] and (len(set(hosts)) == 1 or "*" in hosts)
+    ports = {one.rpartition(":")[2], other.rpartition(":")[2]}
+    # Port 0 is any that is free.
+    return len(ports) == 1 and ports != {"0"} and (len(set(hosts)) == 1 or "*" in hosts)
 
 
 def _check_content_stays(path: str, pipeline: Pipeline, exporters: Mapping[str, Any]) -> None:

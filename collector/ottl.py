@@ -1,7 +1,7 @@
-"""Conditions of the OpenTelemetry Transformation Language (OTTL), as far as the collector checks them at its start.
+"""Conditions of the OpenTelemetry Transformation Language (OTTL), as the collector checks them at its start.
 
-Source: pkg/ottl in OpenTelemetry Collector contrib 0.156: its grammar (LANGUAGE.md), its functions (ottlfuncs/README.md) and
-the paths of its contexts (contexts/ottlspan, ottlspanevent, ottlmetric, ottldatapoint, ottllog).
+Source: pkg/ottl in OpenTelemetry Collector contrib 0.156: its grammar (LANGUAGE.md), its functions
+(ottlfuncs/README.md) and the paths of its contexts (contexts/ottlspan, ottlspanevent, ottlmetric, ...).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Regular expressions as the collector reads them: RE2's, which know neither lookaround nor backreferences."""
+"""Regular expressions of RE2, as the collector reads them: without lookaround and backreferences."""
 
 from __future__ import annotations
 
 import importlib
 import re
-from re import _parser  # type: ignore[attr-defined]  # the parser behind re.compile, which has no public name
+from re import _parser  # type: ignore[attr-defined]  # what re.compile parses with
 from typing import Any, Protocol
 
 MAX_REPEAT = 1000
@@ -27,7 +27,7 @@ class Pattern(Protocol):
 
 
 def compile_pattern(pattern: str) -> Pattern:
-    """Compile an expression with RE2 where google-re2 is installed, else with Python once it is in RE2's language.
+    """Compile an expression with RE2 if google-re2 is installed, else with Python if RE2 would take it.
 
     Raises ``ValueError`` that says what RE2 does not know of it.
     """

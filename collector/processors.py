@@ -1,4 +1,4 @@
-"""The processors that we use, as ADOT's components read their settings; tail sampling has a file of its own."""
+"""The processors that we use, as ADOT's components read their settings; see sampling.py for the sampler."""
 
 from __future__ import annotations
 

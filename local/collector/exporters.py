@@ -68,16 +68,16 @@ def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Expor
     )
 
     def export(points: Sequence[MetricPoints]) -> None:
-        body = remote_write.encode(
-            remote_write.series(points, resource_labels=resource_labels, options=options)
-        )
+        samples = list(remote_write.series(points, resource_labels=resource_labels, options=options))
+        if not samples:
+            return
         headers = {
             **settings.headers,
             "content-type": "application/x-protobuf",
             "content-encoding": "snappy",
             "x-prometheus-remote-write-version": "0.1.0",
         }
-        post(settings.endpoint, body, headers, auth)
+        post(settings.endpoint, remote_write.encode(samples), headers, auth)
 
     return export
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ class Queue:
         self._waits = waits
         self._timeout = seconds(batch.timeout)
         self._size = batch.send_batch_size
-        self._maximum = batch.send_batch_max_size or batch.send_batch_size
+        self._maximum = batch.send_batch_max_size or batch.send_batch_size or sys.maxsize
         self._exports = exports
         self._items: list[Any] = []
         self._since = 0.0
