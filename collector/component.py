@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
-UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+MICRO = dict.fromkeys(("us", "µs", "μs"), 1e-6)
+UNIT_SECONDS = {"ns": 1e-9, **MICRO, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
@@ -47,7 +48,7 @@ Settings = dict[str, Any]
 
 
 class Component(BaseModel):
-    """A component's settings: a key that the collector does not know is an error, and so is a value of another type."""
+    """A component's settings: an unknown key is an error, and so is a value of another type."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 

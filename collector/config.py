@@ -1,8 +1,8 @@
 """A strict type for the collector components that we use.
 
 ADOT's binary has no ``validate`` command, and an unknown key stops the sidecar at its start. These models refuse
-at synth what the collector would refuse at start: an unknown component, key, action or reference. Two rules are
-our own: ``memory_limiter`` comes first in a pipeline, as its documentation asks, and what comes in by
+at synth what the collector would refuse at start: an unknown component, key, action or reference. Two rules
+are our own: ``memory_limiter`` comes first in a pipeline, as its documentation asks, and what comes in by
 CONTENT_RECEIVER goes to MLflow only.
 Sources: the components of ADOT v0.49.0 and their source in OpenTelemetry Collector 0.156.
 """
@@ -121,7 +121,8 @@ CONTENT_RECEIVER = "otlp/content"
 CONTENT_AUTHENTICATOR = "sigv4auth/mlflow"
 NOT_IN_ADOT = {"transform", "redaction", "groupbyattrs", "spanmetrics", "count", "logging"}
 NAME = re.compile(r"[A-Za-z][0-9A-Za-z_]{0,62}(?:/\S+)?")
-HOSTS = {"localhost": "127.0.0.1", "[::1]": "127.0.0.1", "": "*", "0.0.0.0": "*", "[::]": "*"}  # noqa: S104 - compared
+LOOPBACK, ALL = "127.0.0.1", "*"
+HOSTS = {"localhost": LOOPBACK, "[::1]": LOOPBACK, "": ALL, "0.0.0.0": ALL, "[::]": ALL}  # noqa: S104
 """Names of one host, and of all interfaces."""
 OTTL_CONDITION = re.compile(
     r'^(?:IsMatch\((?P<path>name|attributes\["[^"]+"\]), (?P<pattern>"(?:[^"\\]|\\.)*")\)'
@@ -152,7 +153,8 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> CollectorCo
     Raises ``ValueError`` that names the key's path and the remedy.
     """
     try:
-        document = yaml.load(text if environment is None else _substitute(text, environment), _Loader)  # noqa: S506 - safe
+        given = text if environment is None else _substitute(text, environment)
+        document = yaml.load(given, _Loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(f"the collector configuration is not YAML: {error}") from error
     if not isinstance(document, dict):
@@ -308,7 +310,7 @@ def _collide(one: str, other: str) -> bool:
         hosts.append(HOSTS.get(host, host))
     ports = {one.rpartition(":")[2], other.rpartition(":")[2]}
     # Port 0 is any that is free.
-    return len(ports) == 1 and ports != {"0"} and (len(set(hosts)) == 1 or "*" in hosts)
+    return len(ports) == 1 and ports != {"0"} and (len(set(hosts)) == 1 or ALL in hosts)
 
 
 def _check_content_stays(path: str, pipeline: Pipeline, exporters: Mapping[str, Any]) -> None:

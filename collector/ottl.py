@@ -18,20 +18,22 @@ TOKEN = re.compile(
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
 WORDS = {"and", "or", "not", "true", "false", "nil"}
 FUNCTIONS = set(
-    """Base64Decode Bool ByteSlice CommunityID Concat ContainsValue ConvertAttributesToElementsXML ConvertCase
-    ConvertTextToElementsXML Day Decode Double Duration ExtractGrokPatterns ExtractPatterns FNV Format FormatTime GetXML
-    HasPrefix HasSuffix Hex Hour Hours Index InsertXML Int IsBool IsDouble IsInCIDR IsInt IsList IsMap IsMatch IsRootSpan
-    IsString IsValidLuhn Keys Len Log MD5 Microseconds Milliseconds Minute Minutes Month Murmur3Hash Murmur3Hash128
-    Nanosecond Nanoseconds Now ParseCSV ParseInt ParseJSON ParseKeyValue ParseSeverity ParseSimplifiedXML ParseXML ProfileID
-    RemoveXML SHA1 SHA256 SHA512 Second Seconds SliceToMap Sort SpanID Split String Substring Time ToCamelCase
-    ToKeyValueString ToLowerCase ToSnakeCase ToUpperCase TraceID Trim TrimPrefix TrimSuffix TruncateTime URL UUID UUIDv7
-    Unix UnixMicro UnixMilli UnixNano UnixSeconds UserAgent Values Weekday XXH128 XXH3 Year HasAttrKeyOnDatapoint
-    HasAttrOnDatapoint""".split()
+    """Base64Decode Bool ByteSlice CommunityID Concat ContainsValue ConvertAttributesToElementsXML
+    ConvertCase ConvertTextToElementsXML Day Decode Double Duration ExtractGrokPatterns
+    ExtractPatterns FNV Format FormatTime GetXML HasPrefix HasSuffix Hex Hour Hours Index InsertXML
+    Int IsBool IsDouble IsInCIDR IsInt IsList IsMap IsMatch IsRootSpan IsString IsValidLuhn Keys Len
+    Log MD5 Microseconds Milliseconds Minute Minutes Month Murmur3Hash Murmur3Hash128 Nanosecond
+    Nanoseconds Now ParseCSV ParseInt ParseJSON ParseKeyValue ParseSeverity ParseSimplifiedXML
+    ParseXML ProfileID RemoveXML SHA1 SHA256 SHA512 Second Seconds SliceToMap Sort SpanID Split
+    String Substring Time ToCamelCase ToKeyValueString ToLowerCase ToSnakeCase ToUpperCase TraceID
+    Trim TrimPrefix TrimSuffix TruncateTime URL UUID UUIDv7 Unix UnixMicro UnixMilli UnixNano
+    UnixSeconds UserAgent Values Weekday XXH128 XXH3 Year HasAttrKeyOnDatapoint HasAttrOnDatapoint""".split()
 )
 AROUND = {"cache", "resource", "instrumentation_scope", "scope", "otelcol"}
 SPAN = set(
-    """span trace_id span_id trace_state parent_span_id name kind start_time_unix_nano end_time_unix_nano start_time end_time
-    attributes dropped_attributes_count events dropped_events_count links dropped_links_count status flags""".split()
+    """span trace_id span_id trace_state parent_span_id name kind start_time_unix_nano end_time_unix_nano
+    start_time end_time attributes dropped_attributes_count events dropped_events_count links
+    dropped_links_count status flags""".split()
 )
 PATHS = {
     "span": AROUND | SPAN,
@@ -60,13 +62,14 @@ PATHS = {
     },
     "datapoint": AROUND
     | set(
-        """metric datapoint attributes start_time_unix_nano time_unix_nano start_time time value_double value_int exemplars
-        flags count sum bucket_counts explicit_bounds scale zero_count positive negative quantile_values""".split()
+        """metric datapoint attributes start_time_unix_nano time_unix_nano start_time time value_double
+    value_int exemplars flags count sum bucket_counts explicit_bounds scale zero_count positive
+    negative quantile_values""".split()
     ),
     "log_record": AROUND
     | set(
-        """log time_unix_nano observed_time_unix_nano time observed_time severity_number severity_text body attributes
-        dropped_attributes_count flags trace_id span_id event_name""".split()
+        """log time_unix_nano observed_time_unix_nano time observed_time severity_number severity_text body
+    attributes dropped_attributes_count flags trace_id span_id event_name""".split()
     ),
     "resource": AROUND | {"attributes", "dropped_attributes_count", "schema_url"},
 }
@@ -79,7 +82,8 @@ def check_condition(condition: str, about: str) -> None:
         _Condition(condition, PATHS[about]).check()
     except (ValueError, RecursionError) as error:
         raise ValueError(
-            f'not a condition that we use: {condition!r}: {error}; write IsMatch(name, "...") or name == "..."'
+            f"not a condition that we use: {condition!r}: {error}; "
+            'write IsMatch(name, "...") or name == "..."'
         ) from error
 
 
@@ -233,7 +237,7 @@ SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v":
 
 
 def unquoted(text: str) -> str:
-    """Return what a string of OTTL says. Raises ``ValueError`` for an escape that Go does not have, as ``\\d`` alone."""
+    """Return what a string of OTTL says. Raises ``ValueError`` for an escape that Go does not have."""
 
     def character(match: re.Match[str]) -> str:
         if match[1]:

@@ -15,8 +15,9 @@ PYTHONS_OWN = re.compile(r"\(\?#|\(\?[aiLmsu]*x|\\[uUN]")
 """Comments, spread-out patterns and escapes that Python knows and RE2 does not."""
 GROUP = re.compile(r"\(\?<(?=[A-Za-z_])")
 REFUSED = {
-    "ASSERT": "lookaround", "ASSERT_NOT": "lookaround", "GROUPREF": "a backreference", "GROUPREF_IGNORE": "a backreference",
-    "GROUPREF_EXISTS": "a conditional group", "ATOMIC_GROUP": "an atomic group", "POSSESSIVE_REPEAT": "a possessive repeat",
+    "ASSERT": "lookaround", "ASSERT_NOT": "lookaround", "GROUPREF": "a backreference",
+    "GROUPREF_IGNORE": "a backreference", "GROUPREF_EXISTS": "a conditional group",
+    "ATOMIC_GROUP": "an atomic group", "POSSESSIVE_REPEAT": "a possessive repeat",
 }  # fmt: skip
 
 

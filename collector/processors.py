@@ -11,10 +11,10 @@ from collector.ottl import check_condition
 from collector.patterns import compile_pattern
 
 DETECTORS = Literal[
-    "env", "system", "docker", "ec2", "ecs", "eks", "elastic_beanstalk", "lambda", "gcp", "gce", "gke", "azure", "aks", "consul",
-    "heroku", "openshift", "k8snode", "k8s_api", "kubeadm", "dynatrace", "hetzner", "akamai", "scaleway", "upcloud", "vultr",
-    "digitalocean", "oraclecloud", "nova", "alibaba_ecs", "tencent_cvm", "ibmcloud_vpc", "ibmcloud_classic",
-    "azurecontainerapps",
+    "env", "system", "docker", "ec2", "ecs", "eks", "elastic_beanstalk", "lambda", "gcp", "gce", "gke",
+    "azure", "aks", "consul", "heroku", "openshift", "k8snode", "k8s_api", "kubeadm", "dynatrace",
+    "hetzner", "akamai", "scaleway", "upcloud", "vultr", "digitalocean", "oraclecloud", "nova",
+    "alibaba_ecs", "tencent_cvm", "ibmcloud_vpc", "ibmcloud_classic", "azurecontainerapps",
 ]  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from collector.ottl import check_condition
 from collector.patterns import compile_pattern
 
 PolicyType = Literal[
-    "always_sample", "latency", "numeric_attribute", "probabilistic", "status_code", "string_attribute", "rate_limiting",
-    "bytes_limiting", "span_count", "trace_state", "boolean_attribute", "ottl_condition", "trace_flags", "and", "not", "drop",
-    "composite",
+    "always_sample", "latency", "numeric_attribute", "probabilistic", "status_code", "string_attribute",
+    "rate_limiting", "bytes_limiting", "span_count", "trace_state", "boolean_attribute", "ottl_condition",
+    "trace_flags", "and", "not", "drop", "composite",
 ]  # fmt: skip
 
 
@@ -111,7 +111,7 @@ class CompositePolicy(Component):
 
 
 class SamplingPolicy(Component):
-    """One tail sampling policy: its settings stand under the key that its type names; others are passed over."""
+    """One tail sampling policy: its settings stand under the key that its type names."""
 
     name: str = ""
     type: PolicyType

@@ -25,7 +25,10 @@ INDEXED_ONLY = (
 
 
 def dashboards(*, transaction_search: bool = False) -> dict[str, dict[str, Any]]:
-    """Every dashboard as Grafana's JSON model, by its uid; panels of X-Ray say what they miss with Transaction Search."""
+    """Return every dashboard as Grafana's JSON model, by its uid.
+
+    With ``transaction_search`` the panels of X-Ray say what they miss.
+    """
     built = [json.loads(JSONEncoder(sort_keys=True).encode(build().build())) for build in BUILDERS]
     for panel in (panel for dashboard in built for panel in dashboard["panels"] if transaction_search):
         if panel.get("datasource", {}).get("uid") == XRAY.uid:

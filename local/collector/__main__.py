@@ -94,7 +94,10 @@ def _otlp_handler(pipelines: Pipelines, receiver: str) -> type[BaseHTTPRequestHa
 
 
 def _body(handler: BaseHTTPRequestHandler) -> bytes:
-    """Read a request's body. Raises ``ValueError``, ``EOFError``, ``OSError`` or ``zlib.error`` for one that is broken."""
+    """Read a request's body.
+
+    Raises ``ValueError``, ``EOFError``, ``OSError`` or ``zlib.error`` for one that is broken.
+    """
     body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
     match handler.headers.get("content-encoding", ""):
         case "gzip":

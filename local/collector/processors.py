@@ -44,7 +44,7 @@ def apply_actions(values: Attributes, actions: Iterable[AttributeAction]) -> Non
 
 
 def detect(settings: ResourceDetection) -> Attributes:
-    """What the resource detectors find; ``ecs`` and ``lambda`` find nothing outside of their service, as there."""
+    """Return what the resource detectors find: ``ecs`` and ``lambda`` nothing outside of their service."""
     found: Attributes = {}
     for detector in settings.detectors:
         # The first detector that knows an attribute has it.

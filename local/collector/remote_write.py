@@ -1,7 +1,7 @@
 """The prometheusremotewrite exporter: OTLP metrics as Prometheus series, with its names and labels.
 
-Source of the rules: the exporter's translator in OpenTelemetry Collector contrib 0.156 (pkg/translator/prometheusremotewrite)
-and its recorded output (tests/local/golden). Exemplars are not sent.
+Source of the rules: the exporter's translator in OpenTelemetry Collector contrib 0.156
+(pkg/translator/prometheusremotewrite) and its recorded output (tests/local/golden). Exemplars are not sent.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Options:
 def series(
     points: Iterable[MetricPoints], *, resource_labels: bool, options: Options | None = None
 ) -> Iterator[Series]:
-    """Return the samples of metrics, and one ``target_info`` per resource that says more than job and instance.
+    """Return the samples of metrics, and a ``target_info`` for each resource with more than job and instance.
 
     Delta metrics are dropped, as is a point with an attribute that has no name as a label.
     """

@@ -1,4 +1,4 @@
-"""What ADOT takes and the stand-in does not implement: it refuses to start with it, instead of doing something else."""
+"""Settings that ADOT takes and the stand-in does not implement: it refuses to start with them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ MASK = 2**64 - 1
 
 @dataclass(frozen=True)
 class Buckets:
-    """One side of a native histogram: spans of (gap, length), and each count as its distance from the last."""
+    """One side of a native histogram: spans of (gap, length), and each count less the one before."""
 
     spans: tuple[tuple[int, int], ...] = ()
     deltas: tuple[int, ...] = ()

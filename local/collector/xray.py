@@ -1,7 +1,7 @@
 """The awsxray exporter: an OpenTelemetry span as X-Ray segment documents.
 
-Source of the rules: the exporter's translator in OpenTelemetry Collector contrib 0.156 (exporter/awsxrayexporter) and its
-recorded output (tests/local/golden). The tables of tests/local/golden hold cases of each rule.
+Source of the rules: the translator of contrib 0.156 (exporter/awsxrayexporter)
+and its recorded output. The tables of tests/local/golden hold cases of each rule.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from local.collector.xray_http import http_block
 Document = dict[str, Any]
 
 SQL_SYSTEMS = {
-    "db2", "derby", "hive", "mariadb", "mssql", "mysql", "oracle", "postgresql", "sqlite", "teradata", "other_sql",
+    "db2", "derby", "hive", "mariadb", "mssql", "mysql", "oracle", "postgresql", "sqlite", "teradata",
+    "other_sql",
 }  # fmt: skip
 SQL_ATTRIBUTES = {"db.connection_string", "db.system", "db.name", "db.statement", "db.user"}
 NAME_SYMBOLS = set(" 0123456789_.:/%&#=+-@")
@@ -34,7 +35,7 @@ ONLY_REMOTE = ("aws.remote.service", "aws.remote.operation", "remoteTarget", "K8
 
 
 def documents(span: Span, settings: AwsXray) -> list[Document]:
-    """Return what the exporter sends for a span: two documents for a service's first span if it calls another."""
+    """Return what the exporter sends for a span: two documents if a service's first span is a call."""
     if span.attributes.get("aws.span.kind") != "LOCAL_ROOT":
         document = segment(span, settings)
         if span.kind in REMOTE_KINDS and "type" in document and "aws.remote.service" in span.attributes:
@@ -99,7 +100,7 @@ def xray_trace_id(trace_id: str) -> str:
 
 
 def encode(document: Document) -> str | None:
-    """Return the JSON of a document, or ``None`` for one with a number that JSON does not have: it is not sent."""
+    """Return a document's JSON, or ``None`` for one with a number that JSON does not have: it is not sent."""
     try:
         return json.dumps(document, allow_nan=False)
     except ValueError:
@@ -107,7 +108,7 @@ def encode(document: Document) -> str | None:
 
 
 def segment_name(span: Span) -> str:
-    """Return the first name that says what was called; only a span's own name is cleaned and cut, as there."""
+    """Return the first name that says what was called; only a span's own name is cleaned and cut."""
     values = span.attributes
     candidates = [
         *_names_before_service(span),
@@ -262,7 +263,7 @@ def _is_scalar(value: Any) -> bool:
 
 
 def annotation_key(key: str) -> str:
-    """Return a key as filter expressions can name it: ASCII letters, digits and dots, the rest as underscores."""
+    """Return a key that filter expressions can name: ASCII letters, digits, dots and underscores."""
     return "".join(c if c.isascii() and (c.isalnum() or c == ".") else "_" for c in key)
 
 

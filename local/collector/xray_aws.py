@@ -60,7 +60,7 @@ def origin(resource: Attributes) -> str:
 def aws_block(
     values: Attributes, resource: Attributes, log_groups: Sequence[str] = ()
 ) -> tuple[Attributes, dict[str, Any] | None]:
-    """Return the attributes that are not AWS's, and the block, which a resource of another cloud does not have."""
+    """Return the attributes that are not AWS's, and the block, if the resource is not of another cloud."""
     rest = {key: value for key, value in values.items() if key not in TAKEN}
     if text(resource.get("cloud.provider")) not in ("", "aws"):
         return rest, None

@@ -17,13 +17,13 @@ ALIASES = {
 }
 """Names of the current conventions and the older ones that the exporter reads alike."""
 MAKES_BLOCK = {
-    "http.method", "http.client_ip", "http.user_agent", "http.status_code", "http.url", "http.scheme", "http.host",
-    "http.target", "http.server_name", "net.host.port", "url.path", "url.query",
+    "http.method", "http.client_ip", "http.user_agent", "http.status_code", "http.url", "http.scheme",
+    "http.host", "http.target", "http.server_name", "net.host.port", "url.path", "url.query",
 }  # fmt: skip
 """A span with one of these has the block."""
 MAKES_URL = {
-    "http.url", "http.host", "http.server_name", "host.name", "net.host.name", "net.peer.name", "net.peer.ip",
-    "server.address",
+    "http.url", "http.host", "http.server_name", "host.name", "net.host.name", "net.peer.name",
+    "net.peer.ip", "server.address",
 }  # fmt: skip
 TAKEN = MAKES_BLOCK | MAKES_URL | {"net.peer.port", "server.port", "client.address", "network.peer.address"}
 PORTS = {"net.host.port", "net.peer.port", "server.port"}

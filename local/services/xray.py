@@ -24,9 +24,10 @@ INDEXING_RULE = "Default"
 
 
 class Traces(ServiceState):
-    """Segments by trace id, in order of arrival; and where spans are kept: ``XRay``, or ``CloudWatchLogs`` by Transaction Search.
+    """Segments by trace id, in order of arrival.
 
-    With Transaction Search X-Ray's API finds the traces that the indexing rule picks; the others are in CloudWatch Logs alone.
+    With Transaction Search, that is the destination ``CloudWatchLogs``, X-Ray's API finds the traces that the
+    indexing rule picks; the others are in CloudWatch Logs alone.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -203,7 +204,7 @@ def _flatten(segment: Segment) -> list[Segment]:
 
 
 def _indexed(flat: list[Segment]) -> list[tuple[str, Any, str]]:
-    """Return the annotations that the service indexes of a trace, with the name of the segment that each stands on."""
+    """Return the annotations that the service indexes of a trace, each with its segment's name."""
     found = [
         (key, value, part["name"]) for part in flat for key, value in part.get("annotations", {}).items()
     ]

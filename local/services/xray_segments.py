@@ -1,6 +1,7 @@
 """Segment documents as X-Ray takes them.
 
-Sources: AWS X-Ray developer guide, "Segment documents" and "Concepts: Annotations and metadata"; API reference, PutTraceSegments.
+Sources: AWS X-Ray developer guide, "Segment documents" and "Annotations and metadata"; API reference,
+PutTraceSegments.
 """
 
 from __future__ import annotations

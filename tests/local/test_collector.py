@@ -248,7 +248,7 @@ def test_what_one_pipeline_takes_off_stays_in_another(monkeypatch: pytest.Monkey
 
 
 def test_no_request_ends_the_collector(caplog: pytest.LogCaptureFixture) -> None:
-    """Bodies that are broken are answered 400, and what no exporter can send is dropped: the next is served."""
+    """Broken bodies are answered 400, what cannot be sent is dropped, and the next request is served."""
     document = yaml.safe_load(BASE.read_text())
     document["processors"]["tail_sampling"]["decision_wait"] = "0s"
     environment = {

@@ -29,21 +29,26 @@ from local.services.xray_segments import RefusedError, parse
 
 EXAMPLES = int(os.environ.get("OTLP_FUZZ", "300"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-KEYS = """http.method http.request.method http.status_code http.response.status_code http.url url.full http.scheme url.scheme
-http.host http.target http.server_name net.host.port host.name net.host.name net.peer.name net.peer.port net.peer.ip
-network.peer.address network.peer.port client.address url.path url.query server.address server.port user_agent.original
-http.client_ip http.status_text message.type messaging.message_payload_size_bytes messaging.url peer.service aws.service
-aws.operation aws.account_id aws.region aws.request_id aws.requestId aws.queue_url aws.table_name aws.dynamodb.table_names
-aws.span.kind aws.local.service aws.remote.service aws.xray.annotations aws.xray.metadata.default aws.xray.metadata.x
-rpc.system rpc.service rpc.method db.system db.name db.connection_string db.statement db.user enduser.id service.name
-service.namespace service.instance.id service.version container.image.tag cloud.provider cloud.platform host.id
-aws.ecs.launchtype aws.log.group.names aws.log.group.arns k8s.cluster.name telemetry.sdk.language telemetry.sdk.name
-exception.type exception.message exception.stacktrace le quantile job instance __name__ otel_scope_name""".split()
-VALUES = """LOCAL_ROOT aws-api aws aws_ecs aws_eks aws_ec2 aws_elastic_beanstalk fargate mysql python java nodejs dotnet go php
-RECEIVED 10.0.0.1 ::1 http://[ //[x {"a":1} null [1] NaN {"a":NaN} mysql://u@[::1]:3/x jdbc:x://h:1""".split()
+KEYS = """http.method http.request.method http.status_code http.response.status_code http.url url.full
+    http.scheme url.scheme http.host http.target http.server_name net.host.port host.name
+    net.host.name net.peer.name net.peer.port net.peer.ip network.peer.address network.peer.port
+    client.address url.path url.query server.address server.port user_agent.original http.client_ip
+    http.status_text message.type messaging.message_payload_size_bytes messaging.url peer.service
+    aws.service aws.operation aws.account_id aws.region aws.request_id aws.requestId aws.queue_url
+    aws.table_name aws.dynamodb.table_names aws.span.kind aws.local.service aws.remote.service
+    aws.xray.annotations aws.xray.metadata.default aws.xray.metadata.x rpc.system rpc.service
+    rpc.method db.system db.name db.connection_string db.statement db.user enduser.id service.name
+    service.namespace service.instance.id service.version container.image.tag cloud.provider
+    cloud.platform host.id aws.ecs.launchtype aws.log.group.names aws.log.group.arns
+    k8s.cluster.name telemetry.sdk.language telemetry.sdk.name exception.type exception.message
+    exception.stacktrace le quantile job instance __name__ otel_scope_name""".split()
+VALUES = """LOCAL_ROOT aws-api aws aws_ecs aws_eks aws_ec2 aws_elastic_beanstalk fargate mysql python java
+    nodejs dotnet go php RECEIVED 10.0.0.1 ::1 http://[ //[x {"a":1} null [1] NaN {"a":NaN}
+    mysql://u@[::1]:3/x jdbc:x://h:1""".split()
 TRACES = st.sampled_from(
     [
-        'Traceback\n  File "a.py", line 1, in f\n    x\nE: m\n\nDuring handling of the above exception, another exception occurred:\n\n',
+        'Traceback\n  File "a.py", line 1, in f\n    x\nE: m\n\nDuring handling of the above exception, another'
+        " exception occurred:\n\n",
         "  File ,,\n  File \n",
         "x\n\tat a.b(C.java:1)\nCaused by: E:\n\tat (\n\tat )(\nCaused by: :",
         "E\n    at f (a.js:1:2)\n    at (\n    at x:y:z\n",

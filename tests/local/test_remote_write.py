@@ -1,4 +1,4 @@
-"""The stand-in for the remote-write exporter makes of each metric in the table what the exporter's source says."""
+"""The stand-in for the remote-write exporter makes of the table's metrics what the exporter's source says."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def test_bad_segments_are_named(cloud: Cloud, document: str, code: str) -> None:
 
 
 def refused(cloud: Cloud, **fields: Any) -> str | None:
-    """The code by which a segment is refused; ``None`` for one that is taken. A field of ``None`` is left out."""
+    """Return the code of a refusal, or ``None`` for a segment that is taken. ``None`` leaves a field out."""
     document = {
         "id": f"{50:016x}",
         "trace_id": trace_id(50),
@@ -171,7 +171,7 @@ def refused(cloud: Cloud, **fields: Any) -> str | None:
 def test_a_segment_is_taken_or_refused_as_the_service_documents(
     cloud: Cloud, fields: dict[str, Any], code: str | None
 ) -> None:
-    """Source: X-Ray developer guide, "Segment documents", "Annotations and metadata"; API reference, PutTraceSegments."""
+    """Sources: X-Ray developer guide, "Segment documents", "Annotations"; API reference, PutTraceSegments."""
     assert refused(cloud, **fields) == code
 
 
@@ -201,7 +201,7 @@ def summary(cloud: Cloud, number: int) -> dict[str, Any]:
 
 
 def test_faults_and_errors_of_a_trace_are_those_of_its_root(cloud: Cloud) -> None:
-    """Source: API reference, TraceSummary: HasFault and HasError of the root segment, HasThrottle of one or more."""
+    """Source: API reference, TraceSummary: HasFault and HasError of the root, HasThrottle of any."""
     put(cloud, 90)
     put(
         cloud,
@@ -243,7 +243,7 @@ def test_a_trace_is_searched_by_fifty_annotations(cloud: Cloud) -> None:
 def test_with_transaction_search_only_indexed_traces_are_readable(
     percent: float, found: int, tmp_path: Path
 ) -> None:
-    """Source: API reference, BatchGetTraces and UpdateIndexingRule; CloudWatch user guide, "Enable transaction search"."""
+    """Sources: API reference, BatchGetTraces; CloudWatch user guide, "Enable transaction search"."""
     with Cloud(port=0, enforce=False, directory=tmp_path) as own:
         xray = own.client("xray")
         put(own, 1)
