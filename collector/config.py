@@ -155,9 +155,9 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> CollectorCo
     try:
         given = text if environment is None else _substitute(text, environment)
         document = yaml.load(given, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, TypeError, RecursionError) as error:
         raise ValueError(f"the collector configuration is not YAML: {error}") from error
-    if not isinstance(document, dict):
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise ValueError("the collector configuration is not a YAML mapping")
     typed: dict[str, Any] = {key: value or {} for key, value in document.items()}
     for section in KINDS:
@@ -167,7 +167,7 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> CollectorCo
         typed[section] = {
             name: _component(section, str(name), settings) for name, settings in components.items()
         }
-    config = _checked("service", lambda: CollectorConfig(**typed))
+    config = _checked("", lambda: CollectorConfig(**typed))
     _check_references(config)
     _check_ports(config)
     return config
@@ -178,9 +178,10 @@ class _Loader(yaml.SafeLoader):
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    merge = "tag:yaml.org,2002:merge"
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
     for position, key in enumerate(keys):
-        if key in keys[:position] and key != "<<":
+        if key in keys[:position]:
             raise yaml.constructor.ConstructorError(
                 problem=f"the key {key!r} is there twice", problem_mark=node.start_mark
             )
@@ -233,7 +234,7 @@ def _checked(path: str, build: Callable[[], T]) -> T:
     except ValidationError as error:
         # A misspelt key also leaves its right spelling missing: name the misspelling.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        where = ".".join([path, *(str(part) for part in first["loc"])])
+        where = ".".join(filter(None, [path, *(str(part) for part in first["loc"])]))
         raise ValueError(f"{where}: {first['msg']} (given: {first.get('input')!r})") from error
 
 

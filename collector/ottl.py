@@ -16,6 +16,9 @@ TOKEN = re.compile(
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<sign>==|!=|<=|>=|[<>()\[\],.{}:+*/=-]))"
 )
 COMPARISONS = {"==", "!=", "<", "<=", ">", ">="}
+ENUM = re.compile(
+    r"(?:SPAN_KIND|STATUS_CODE|METRIC_DATA_TYPE|AGGREGATION_TEMPORALITY|SEVERITY_NUMBER|FLAG)_[A-Z0-9_]+"
+)
 WORDS = {"and", "or", "not", "true", "false", "nil"}
 FUNCTIONS = set(
     """Base64Decode Bool ByteSlice CommunityID Concat ContainsValue ConvertAttributesToElementsXML
@@ -194,7 +197,7 @@ class _Condition:
         """A function's call, an enumeration's constant, or a path."""
         if name[0].isupper() and self._peek() == "(":
             self._call(name)
-        elif name.isupper():
+        elif ENUM.fullmatch(name):
             return
         elif name not in self._paths:
             raise ValueError(f"{name!r} is no path here; there are {', '.join(sorted(self._paths))}")

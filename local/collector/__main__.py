@@ -85,6 +85,10 @@ def _otlp_handler(pipelines: Pipelines, receiver: str) -> type[BaseHTTPRequestHa
                 return _reply(self, 400)
             except RefusedError:
                 return _reply(self, 503, {"retry-after": RETRY_AFTER})
+            except Exception as error:  # noqa: BLE001 - whatever a request holds, the next one is served
+                # Without the error's text, which may hold what the request holds.
+                _log.error("a request was not taken: %s", type(error).__name__)
+                return _reply(self, 500)
             return _reply(self, 200, {"content-type": "application/x-protobuf"})
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
