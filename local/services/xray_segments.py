@@ -54,6 +54,7 @@ def parse(document: str) -> list[Segment]:
     for segment in segments:
         if not isinstance(segment, dict):
             raise RefusedError("ParseError", "a segment is a JSON object")
+        _drop_nulls(segment)
         _require(segment, "id", "trace_id", "name", "start_time")
         segment["trace_id"] = normalize(str(segment["trace_id"]))
         if not TRACE_ID.fullmatch(segment["trace_id"]):
@@ -67,6 +68,12 @@ def parse(document: str) -> list[Segment]:
             raise RefusedError("MissingField", "a subsegment that is sent by itself needs parent_id")
         _check(segment)
     return segments
+
+
+def _drop_nulls(segment: Segment) -> None:
+    """A field of null is one that is left out."""
+    for key in [key for key, value in segment.items() if value is None]:
+        del segment[key]
 
 
 def _check(segment: Segment) -> None:
@@ -100,6 +107,7 @@ def _check(segment: Segment) -> None:
     if not isinstance(within, list) or not all(isinstance(each, dict) for each in within):
         raise RefusedError("InvalidField", "subsegments is a list of objects")
     for each in within:
+        _drop_nulls(each)
         _check(each)
 
 

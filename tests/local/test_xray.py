@@ -183,6 +183,14 @@ def test_a_list_of_subsegments_is_a_document() -> None:
     assert len(parse(json.dumps([{**one, "parent_id": f"{61:016x}"}] * 2))) == 2
 
 
+def test_a_null_is_a_field_that_is_left_out(cloud: Cloud) -> None:
+    whole = {"id": f"{85:016x}", "trace_id": trace_id(85), "name": "desk", "start_time": NOW, "end_time": NOW}
+    text = json.dumps({**whole, "http": None, "parent_id": None, "annotations": None, "subsegments": None})
+    answer = cloud.client("xray").put_trace_segments(TraceSegmentDocuments=[text])
+    assert answer["UnprocessedTraceSegments"] == []
+    assert summary(cloud, 85)["Id"] == trace_id(85)
+
+
 def test_what_was_refused_leaves_reading_as_it_was(cloud: Cloud) -> None:
     put(cloud, 80)
     for bad in (1e18, "soon", None):
