@@ -272,6 +272,18 @@ def test_with_transaction_search_only_indexed_traces_are_readable(
         assert find(own, 'service("desk")') == [trace_id(1)]
 
 
+def test_a_template_says_how_many_traces_are_indexed(tmp_path: Path) -> None:
+    from tests.local.test_deploy import make_stack
+
+    with Cloud(port=0, enforce=False, directory=tmp_path) as own:
+        resource = {"Type": "AWS::XRay::TransactionSearchConfig", "Properties": {"IndexingPercentage": 25}}
+        make_stack(own, "Search", {"Config": resource})
+        xray = own.client("xray")
+        assert xray.get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
+        (rule,) = xray.get_indexing_rules()["IndexingRules"]
+        assert rule["Rule"]["Probabilistic"]["DesiredSamplingPercentage"] == 25
+
+
 def post_spans(cloud: Cloud, body: bytes) -> Any:
     url = f"{cloud.endpoint}/v1/traces"
     request = AWSRequest("POST", url, data=body, headers={"Content-Type": "application/x-protobuf"})
