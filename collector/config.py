@@ -19,7 +19,6 @@ from pydantic import BaseModel, Field, ValidationError
 from collector.adot import ALIASES, COMPONENTS, SIGNALS
 from collector.component import VARIABLE, Authenticator, Component, Opaque, Settings
 from collector.exporters import AwsXray, Debug, OtlpHttp, PrometheusRemoteWrite
-from collector.extensions import HealthCheck, OtlpReceiver, SigV4Auth
 from collector.processors import (
     AttributeAction,
     Attributes,
@@ -29,6 +28,7 @@ from collector.processors import (
     ResourceAttributes,
     ResourceDetection,
 )
+from collector.receivers import HealthCheck, OtlpReceiver, SigV4Auth
 from collector.sampling import SamplingPolicy, TailSampling
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The extensions and receivers that we use, as ADOT's components read their settings."""
+"""The receivers and extensions that we use, as ADOT's components read their settings."""
 
 from __future__ import annotations
 
