@@ -33,16 +33,16 @@ class Observability(FmopsStack):
             grafana = GrafanaWorkspace(
                 self, "Grafana", name=settings.environment_name, prometheus_arn=self.prometheus.arn
             )
-            self._build_dashboards(grafana)
+            self._build_dashboards(grafana, settings.observability.transaction_search != "off")
             CfnOutput(self, "GrafanaWorkspaceEndpoint", value=grafana.endpoint)
 
-    def _build_dashboards(self, workspace: GrafanaWorkspace) -> None:
+    def _build_dashboards(self, workspace: GrafanaWorkspace, transaction_search: bool) -> None:
         prometheus, traces = PROMETHEUS.type_val, XRAY.type_val
         GrafanaDashboards(
             self,
             "Dashboards",
             workspace=workspace,
-            dashboards=dashboards(),
+            dashboards=dashboards(transaction_search=transaction_search),
             data_sources=(
                 DataSource(str(PROMETHEUS.uid), str(prometheus), self.prometheus.endpoint),
                 DataSource(str(XRAY.uid), str(traces)),

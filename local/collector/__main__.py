@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from google.protobuf.message import DecodeError
@@ -70,10 +71,8 @@ def _otlp_handler(pipelines: Pipelines, receiver: str) -> type[BaseHTTPRequestHa
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            if self.headers.get("content-encoding") == "gzip":
-                body = gzip.decompress(body)
             try:
+                body = _body(self)
                 if self.path == "/v1/traces":
                     traces = ExportTraceServiceRequest.FromString(body)
                     pipelines.receive_spans(receiver, list(telemetry.spans(traces)))
@@ -82,16 +81,37 @@ def _otlp_handler(pipelines: Pipelines, receiver: str) -> type[BaseHTTPRequestHa
                     pipelines.receive_metrics(receiver, list(telemetry.metric_points(metrics)))
                 else:
                     return _reply(self, 404)
-            except DecodeError:
+            except (DecodeError, ValueError, EOFError, OSError, zlib.error):
                 return _reply(self, 400)
             except RefusedError:
                 return _reply(self, 503, {"retry-after": RETRY_AFTER})
+            except Exception as error:  # noqa: BLE001 - whatever a request holds, the next one is served
+                # Without the error's text, which may hold what the request holds.
+                _log.error("a request was not taken: %s", type(error).__name__)
+                return _reply(self, 500)
             return _reply(self, 200, {"content-type": "application/x-protobuf"})
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's name
             pass
 
     return OtlpHandler
+
+
+def _body(handler: BaseHTTPRequestHandler) -> bytes:
+    """Read a request's body.
+
+    Raises ``ValueError``, ``EOFError``, ``OSError`` or ``zlib.error`` for one that is broken.
+    """
+    body = handler.rfile.read(int(handler.headers.get("content-length", 0)))
+    match handler.headers.get("content-encoding", ""):
+        case "gzip":
+            return gzip.decompress(body)
+        case "zlib" | "deflate":
+            return zlib.decompress(body)
+        case "" | "identity":
+            return body
+        case other:
+            raise ValueError(f"the stand-in does not read {other}")
 
 
 class _HealthHandler(BaseHTTPRequestHandler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import logging
 import os
 import time
@@ -21,10 +20,8 @@ from local.collector import remote_write, telemetry, xray
 from local.collector.telemetry import MetricPoints, Span
 from observability.collector.config import AwsXray, OtlpHttp, PrometheusRemoteWrite, SigV4Auth
 
-XRAY_BATCH = 25
+XRAY_BATCH = 50
 """Segment documents of one PutTraceSegments call."""
-XRAY_DOCUMENT = 64 * 1024
-"""Bytes of one segment document."""
 
 _log = logging.getLogger("collector")
 
@@ -32,22 +29,21 @@ Export = Callable[[Sequence[Any]], None]
 
 
 def xray_segments(settings: AwsXray) -> Export:
-    """PutTraceSegments; a document over the service's limit is dropped and named, as there."""
-    client = boto3.client("xray", region_name=settings.region, endpoint_url=settings.endpoint)
+    """PutTraceSegments. What the service refuses is named in the log, as is a span that has no document."""
+    client = boto3.client("xray", region_name=settings.region or None, endpoint_url=settings.endpoint)
 
     def export(spans: Sequence[Span]) -> None:
         documents = []
         for span in spans:
-            document = json.dumps(xray.segment(span, settings))
-            if len(document.encode()) > XRAY_DOCUMENT:
-                _log.warning(
-                    "span %s of trace %s is over %d bytes: dropped",
-                    span.span_id,
-                    span.trace_id,
-                    XRAY_DOCUMENT,
-                )
-                continue
-            documents.append(document)
+            for document in map(xray.encode, xray.documents(span, settings)):
+                if document is None:
+                    _log.warning(
+                        "span %s of trace %s has a number that JSON has not: dropped",
+                        span.span_id,
+                        span.trace_id,
+                    )
+                else:
+                    documents.append(document)
         for start in range(0, len(documents), XRAY_BATCH):
             answer = client.put_trace_segments(TraceSegmentDocuments=documents[start : start + XRAY_BATCH])
             for refused in answer.get("UnprocessedTraceSegments", []):
@@ -60,15 +56,28 @@ def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Expor
     """Prometheus remote write."""
     conversion = settings.resource_to_telemetry_conversion
     resource_labels = bool(conversion and conversion.enabled)
+    options = remote_write.Options(
+        namespace=settings.namespace,
+        suffixes=settings.add_metric_suffixes
+        if not settings.translation_strategy
+        else "Without" not in settings.translation_strategy,
+        target_info=settings.target_info.enabled,
+        scope_info=not settings.disable_scope_info,
+        exclude_service_attributes=bool(conversion and conversion.exclude_service_attributes),
+        external_labels=settings.external_labels,
+    )
 
     def export(points: Sequence[MetricPoints]) -> None:
-        body = remote_write.encode(remote_write.series(points, resource_labels=resource_labels))
+        samples = list(remote_write.series(points, resource_labels=resource_labels, options=options))
+        if not samples:
+            return
         headers = {
+            **settings.headers,
             "content-type": "application/x-protobuf",
             "content-encoding": "snappy",
             "x-prometheus-remote-write-version": "0.1.0",
         }
-        post(settings.endpoint, body, headers, auth)
+        post(settings.endpoint, remote_write.encode(samples), headers, auth)
 
     return export
 
@@ -76,7 +85,7 @@ def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Expor
 def otlp(settings: OtlpHttp, auth: SigV4Auth | None) -> Export:
     """OTLP over HTTP: spans as they came, with the attributes and events that the processors left."""
     headers = {**settings.headers, "content-type": "application/x-protobuf"}
-    url = _reachable(settings.traces_endpoint)
+    url = _reachable(settings.url("traces"))
 
     def export(spans: Sequence[Span]) -> None:
         body = telemetry.request(spans).SerializeToString()
@@ -104,7 +113,11 @@ def post(url: str, body: bytes, headers: dict[str, str], auth: SigV4Auth | None,
             credentials = boto3.Session().get_credentials()
             if credentials is None:
                 raise OSError("no credentials to sign with")
-            Signer(credentials.get_frozen_credentials(), auth.service, auth.region).add_auth(request)
+            Signer(
+                credentials.get_frozen_credentials(),
+                auth.service,
+                auth.region or str(boto3.Session().region_name),
+            ).add_auth(request)
         try:
             with urllib.request.urlopen(urllib.request.Request(url, body, dict(request.headers)), timeout=5):
                 return

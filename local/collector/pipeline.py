@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.collector import exporters
 from local.collector.exporters import Export
-from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged, seconds
+from local.collector.processors import TailSampler, apply_actions, detect, keeps, merged
+from local.collector.supported import check_supported
 from local.collector.telemetry import MetricPoints, Span
+from observability.collector.component import seconds
 from observability.collector.config import (
     Attributes,
     Authenticator,
@@ -52,7 +56,7 @@ class Queue:
         self._waits = waits
         self._timeout = seconds(batch.timeout)
         self._size = batch.send_batch_size
-        self._maximum = batch.send_batch_max_size or batch.send_batch_size
+        self._maximum = batch.send_batch_max_size or batch.send_batch_size or sys.maxsize
         self._exports = exports
         self._items: list[Any] = []
         self._since = 0.0
@@ -86,12 +90,16 @@ class Queue:
                     export(batch)
                 except (BotoCoreError, ClientError, OSError) as error:
                     _log.warning("%s: %d items were not exported: %s", self._name, len(batch), error)
+                except Exception as error:  # noqa: BLE001 - what one batch holds must not end the process
+                    # Without the error's text, which may hold what the batch holds.
+                    _log.error("%s: %d items were dropped: %s", self._name, len(batch), type(error).__name__)
 
 
 class Pipelines:
     """All pipelines of a configuration. ``receive_*`` raise ``RefusedError`` over the memory limit."""
 
     def __init__(self, config: CollectorConfig) -> None:
+        check_supported(config)
         self._config = config
         self._traces: list[tuple[Pipeline, TailSampler | None, Queue]] = []
         self._metrics: list[tuple[Pipeline, Queue]] = []
@@ -121,9 +129,8 @@ class Pipelines:
             if receiver not in pipeline.receivers:
                 continue
             self._limit(pipeline, len(queue) + len(points))
-            for item in points:
-                item.resource = self._resource(pipeline, item.resource)
-            queue.add(points)
+            # Copies, as of spans.
+            queue.add([replace(item, resource=self._resource(pipeline, item.resource)) for item in points])
 
     def tick(self, *, everything: bool = False) -> None:
         """Decide traces that waited long enough, and export batches that are due."""
@@ -142,7 +149,7 @@ class Pipelines:
     def _limit(self, pipeline: Pipeline, items: int) -> None:
         for limiter in self._settings(pipeline, MemoryLimiter):
             # The stand-in counts items of about two kilobytes where the collector reads its heap.
-            if items * 2048 > (limiter.limit_mib - limiter.spike_limit_mib) * 1024 * 1024:
+            if items * 2048 > limiter.soft_limit_mib * 1024 * 1024:
                 raise RefusedError("over the memory limit")
 
     def _processed(self, pipeline: Pipeline, span: Span) -> Span | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from local.collector.telemetry import Attributes, Span
+from observability.collector.component import seconds
 from observability.collector.config import (
     OTTL_CONDITION,
     AttributeAction,
@@ -20,49 +20,71 @@ from observability.collector.config import (
     SamplingPolicy,
     TailSampling,
 )
-
-
-def seconds(duration: str) -> float:
-    """A Go duration of one unit in seconds."""
-    match = re.fullmatch(r"(\d+)(ms|s|m)", duration)
-    if match is None:
-        raise ValueError(f"not a duration: {duration!r}")
-    return int(match[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0}[match[2]]
+from observability.collector.ottl import unquoted
+from observability.collector.patterns import compile_pattern
 
 
 def apply_actions(values: Attributes, actions: Iterable[AttributeAction]) -> None:
     """The attributes and resource processors: change ``values`` in place."""
     for action in actions:
-        keys = (
-            [action.key]
-            if action.key is not None
-            else [k for k in values if re.search(action.pattern or "", k)]
-        )
-        for key in keys:
-            match action.action:
-                case "delete":
-                    values.pop(key, None)
-                case "hash" if key in values:
+        if action.action in ("delete", "hash"):
+            matching = compile_pattern(action.pattern) if action.pattern else None
+            for key in [k for k in values if k == action.key or (matching and matching.search(k))]:
+                if action.action == "delete":
+                    del values[key]
+                else:
                     values[key] = hashlib.sha256(str(values[key]).encode()).hexdigest()
-                case "insert":
-                    values.setdefault(key, action.value)
-                case "update" if key in values:
-                    values[key] = action.value
-                case "upsert":
-                    values[key] = action.value
+            continue
+        if action.from_attribute and action.from_attribute not in values:
+            continue
+        value = values[action.from_attribute] if action.from_attribute else action.value
+        exists = action.key in values
+        if action.action == "upsert" or exists == (action.action == "update"):
+            values[action.key] = value
 
 
 def detect(settings: ResourceDetection) -> Attributes:
-    """What the resource detectors find; ``ecs`` finds nothing outside of ECS, as there."""
+    """Return what the resource detectors find: ``ecs`` and ``lambda`` nothing outside of their service."""
     found: Attributes = {}
-    if "env" in settings.detectors:
-        pairs = (
-            pair.partition("=") for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if pair
-        )
-        found |= {name: value for name, _, value in pairs}
-    if "system" in settings.detectors:
-        found |= {"host.name": socket.gethostname(), "os.type": platform.system().lower()}
+    for detector in settings.detectors:
+        # The first detector that knows an attribute has it.
+        found = {**_DETECTED.get(detector, dict)(), **found}
     return found
+
+
+def _of_environment() -> Attributes:
+    pairs = (
+        pair.partition("=") for pair in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(",") if pair
+    )
+    return {name: value for name, _, value in pairs}
+
+
+def _of_system() -> Attributes:
+    return {"host.name": socket.gethostname(), "os.type": platform.system().lower()}
+
+
+def _of_lambda() -> Attributes:
+    name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+    if not name:
+        return {}
+    variables = {
+        "cloud.region": "AWS_REGION",
+        "faas.version": "AWS_LAMBDA_FUNCTION_VERSION",
+        "faas.max_memory": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "faas.instance": "AWS_LAMBDA_LOG_STREAM_NAME",
+    }
+    found: Attributes = {"cloud.provider": "aws", "cloud.platform": "aws_lambda", "faas.name": name}
+    found |= {key: os.environ[variable] for key, variable in variables.items() if variable in os.environ}
+    if group := os.environ.get("AWS_LAMBDA_LOG_GROUP_NAME"):
+        found["aws.log.group.names"] = [group]
+    return found
+
+
+_DETECTED: dict[str, Callable[[], Attributes]] = {
+    "env": _of_environment,
+    "system": _of_system,
+    "lambda": _of_lambda,
+}
 
 
 def merged(resource: Attributes, detected: Mapping[str, object], override: bool) -> Attributes:
@@ -85,11 +107,9 @@ def _holds(condition: str, name: str, values: Attributes) -> bool:
         raise ValueError(f"not a condition that the stand-in knows: {condition!r}")
     path = match["path"] or match["left"]
     subject = name if path == "name" else str(values.get(path.split('"')[1], ""))
-    return (
-        bool(re.search(match["pattern"], subject))
-        if match["pattern"] is not None
-        else subject == match["value"]
-    )
+    if match["pattern"] is not None:
+        return bool(compile_pattern(unquoted(match["pattern"])).search(subject))
+    return subject == unquoted(match["value"])
 
 
 @dataclass
@@ -142,15 +162,15 @@ class TailSampler:
 
 
 def _samples(policy: SamplingPolicy, trace_id: str, spans: list[Span]) -> bool:
-    if policy.status_code:
+    if policy.type == "status_code" and policy.status_code:
         return any(span.status in policy.status_code.status_codes for span in spans)
-    if policy.string_attribute:
+    if policy.type == "string_attribute" and policy.string_attribute:
         key, values = policy.string_attribute.key, policy.string_attribute.values
         return any(span.attributes.get(key) in values or span.resource.get(key) in values for span in spans)
-    if policy.latency:
+    if policy.type == "latency" and policy.latency:
         elapsed = max(span.end for span in spans) - min(span.start for span in spans)
         return elapsed / 1e6 >= policy.latency.threshold_ms
-    if policy.probabilistic:
+    if policy.type == "probabilistic" and policy.probabilistic:
         share = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8], "big") / 2**64
         return share * 100 < policy.probabilistic.sampling_percentage
     return policy.type == "always_sample"

@@ -1,248 +1,87 @@
 """A strict type for the collector components that we use.
 
 ADOT's binary has no ``validate`` command, and an unknown key stops the sidecar at its start. These models refuse
-at synth what the collector would refuse at start: an unknown component, key, action or reference.
-Sources: the component list of ADOT v0.49.0 and the component documentation of OpenTelemetry Collector 0.156.
+at synth what the collector would refuse at start: an unknown component, key, action or reference. Two rules
+are our own: ``memory_limiter`` comes first in a pipeline, as its documentation asks, and what comes in by
+CONTENT_RECEIVER goes to MLflow only.
+Sources: the components of ADOT v0.49.0 and their source in OpenTelemetry Collector 0.156.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
-Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m)$")]
-"""A Go duration in one unit, such as ``200ms``."""
+from observability.collector.adot import ALIASES, COMPONENTS, SIGNALS
+from observability.collector.component import VARIABLE, Authenticator, Component, Opaque, Settings
+from observability.collector.exporters import AwsXray, Debug, OtlpHttp, PrometheusRemoteWrite
+from observability.collector.processors import (
+    AttributeAction,
+    Attributes,
+    Batch,
+    Filter,
+    MemoryLimiter,
+    ResourceAttributes,
+    ResourceDetection,
+)
+from observability.collector.receivers import HealthCheck, OtlpReceiver, SigV4Auth
+from observability.collector.sampling import SamplingPolicy, TailSampling
 
-HeaderValue = Annotated[str, BeforeValidator(str)]
-"""A variable's number is text here, as in the collector."""
+__all__ = [
+    "AttributeAction",
+    "Attributes",
+    "Authenticator",
+    "AwsXray",
+    "Batch",
+    "CollectorConfig",
+    "Debug",
+    "Filter",
+    "HealthCheck",
+    "MemoryLimiter",
+    "OtlpHttp",
+    "OtlpReceiver",
+    "Pipeline",
+    "PrometheusRemoteWrite",
+    "ResourceAttributes",
+    "ResourceDetection",
+    "SamplingPolicy",
+    "SigV4Auth",
+    "TailSampling",
+    "load",
+    "variables",
+]
 
 T = TypeVar("T")
 
-VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-
-
-class Component(BaseModel):
-    """A component's settings: a key that the collector does not know is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class HealthCheck(Component):
-    endpoint: str
-
-
-class SigV4Auth(Component):
-    region: str
-    service: Literal["aps", "xray", "monitoring", "logs", "sagemaker", "sagemaker-mlflow"]
-
-
-class Endpoint(Component):
-    endpoint: str
-
-
-class OtlpProtocols(Component):
-    http: Endpoint | None = None
-    grpc: Endpoint | None = None
-
-
-class OtlpReceiver(Component):
-    protocols: OtlpProtocols
-
-
-class MemoryLimiter(Component):
-    check_interval: Duration
-    limit_mib: int = Field(gt=0)
-    spike_limit_mib: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _spike_below_limit(self) -> MemoryLimiter:
-        if self.spike_limit_mib >= self.limit_mib:
-            raise ValueError("spike_limit_mib must be smaller than limit_mib")
-        if re.fullmatch(r"0+(ms|s|m)", self.check_interval):
-            raise ValueError("check_interval must be greater than zero")
-        return self
-
-
-class ResourceDetection(Component):
-    detectors: list[Literal["env", "ecs", "ec2", "system"]]
-    timeout: Duration = "5s"
-    override: bool = True
-
-
-class AttributeAction(Component):
-    key: str | None = None
-    pattern: str | None = None
-    action: Literal["delete", "hash", "insert", "update", "upsert"]
-    value: str | int | float | bool | None = None
-
-    @model_validator(mode="after")
-    def _key_or_pattern(self) -> AttributeAction:
-        if (self.key is None) == (self.pattern is None):
-            raise ValueError("an action names either a key or a pattern")
-        if self.pattern is not None:
-            if self.action not in ("delete", "hash"):
-                raise ValueError(f"the action {self.action} takes a key, not a pattern")
-            re.compile(self.pattern)
-        if self.action in ("insert", "update", "upsert") and self.value is None:
-            raise ValueError(f"the action {self.action} needs a value")
-        return self
-
-
-class Attributes(Component):
-    actions: list[AttributeAction] = Field(min_length=1)
-
-
-class ResourceAttributes(Component):
-    attributes: list[AttributeAction] = Field(min_length=1)
-
-
-OTTL_CONDITION = re.compile(
-    r'^(?:IsMatch\((?P<path>name|attributes\["[^"]+"\]), "(?P<pattern>[^"]+)"\)'
-    r'|(?P<left>name|attributes\["[^"]+"\]) == "(?P<value>[^"]*)")$'
-)
-"""The OpenTelemetry Transformation Language conditions that we use; others are refused."""
-
-
-def _known_condition(condition: str) -> str:
-    if not OTTL_CONDITION.match(condition):
-        raise ValueError(
-            f'not a condition that we use: {condition!r}; write IsMatch(name, "...") or name == "..."'
-        )
-    return condition
-
-
-class FilterTraces(Component):
-    span: list[str] = []
-    spanevent: list[str] = []
-
-    @model_validator(mode="after")
-    def _conditions(self) -> FilterTraces:
-        for condition in [*self.span, *self.spanevent]:
-            _known_condition(condition)
-        return self
-
-
-class Filter(Component):
-    error_mode: Literal["ignore", "silent", "propagate"] = "propagate"
-    traces: FilterTraces
-
-
-class StatusCodePolicy(Component):
-    status_codes: list[Literal["ERROR", "OK", "UNSET"]] = Field(min_length=1)
-
-
-class StringAttributePolicy(Component):
-    key: str
-    values: list[str] = Field(min_length=1)
-
-
-class LatencyPolicy(Component):
-    threshold_ms: int = Field(gt=0)
-
-
-class ProbabilisticPolicy(Component):
-    sampling_percentage: float = Field(ge=0, le=100)
-
-
-class SamplingPolicy(Component):
-    """One tail sampling policy: its settings stand under the key that its type names."""
-
-    name: str
-    type: Literal["status_code", "string_attribute", "latency", "probabilistic", "always_sample"]
-    status_code: StatusCodePolicy | None = None
-    string_attribute: StringAttributePolicy | None = None
-    latency: LatencyPolicy | None = None
-    probabilistic: ProbabilisticPolicy | None = None
-
-    @model_validator(mode="after")
-    def _settings_of_its_type(self) -> SamplingPolicy:
-        given = {
-            key
-            for key in ("status_code", "string_attribute", "latency", "probabilistic")
-            if getattr(self, key)
-        }
-        expected = set() if self.type == "always_sample" else {self.type}
-        if given != expected:
-            raise ValueError(
-                f"policy {self.name!r} of type {self.type} takes the settings {sorted(expected)}"
-            )
-        return self
-
-
-class TailSampling(Component):
-    decision_wait: Duration = "30s"
-    num_traces: int = Field(default=50000, gt=0)
-    expected_new_traces_per_sec: int = Field(default=0, ge=0)
-    policies: list[SamplingPolicy] = Field(min_length=1)
-
-
-class Batch(Component):
-    timeout: Duration = "200ms"
-    send_batch_size: int = Field(default=8192, gt=0)
-    send_batch_max_size: int = Field(default=0, ge=0)
-
-
-class AwsXray(Component):
-    region: str
-    endpoint: str | None = None
-    index_all_attributes: bool = False
-    indexed_attributes: list[str] = []
-
-
-class Authenticator(Component):
-    authenticator: str
-
-
-class Enabled(Component):
-    enabled: bool
-
-
-class Retry(Component):
-    enabled: bool = True
-    max_elapsed_time: Duration = "300s"
-
-
-class SendingQueue(Component):
-    enabled: bool = True
-    queue_size: int = Field(default=1000, gt=0)
-
-
-class PrometheusRemoteWrite(Component):
-    endpoint: str
-    auth: Authenticator | None = None
-    remote_write_queue: SendingQueue = SendingQueue()
-    resource_to_telemetry_conversion: Enabled | None = None
-    retry_on_failure: Retry | None = None
-
-
-class OtlpHttp(Component):
-    traces_endpoint: str
-    auth: Authenticator | None = None
-    headers: dict[str, HeaderValue] = {}
-    compression: Literal["gzip", "none"] = "gzip"
-    retry_on_failure: Retry | None = None
-    sending_queue: SendingQueue = SendingQueue()
-
-
-class Debug(Component):
-    verbosity: Literal["basic", "normal", "detailed"] = "basic"
-
 
 class Logs(Component):
-    level: Literal["debug", "info", "warn", "error"] = "info"
+    level: Literal["debug", "info", "warn", "error", "DEBUG", "INFO", "WARN", "ERROR"] = "info"
+    development: bool = False
+    encoding: Literal["console", "json"] = "console"
+    disable_caller: bool = False
+    disable_stacktrace: bool = False
+    sampling: Settings | None = None
+    output_paths: list[str] = []
+    error_output_paths: list[str] = []
+    initial_fields: Settings = {}
+    processors: list[Settings] = []
 
 
 class InternalMetrics(Component):
-    level: Literal["none", "basic", "normal", "detailed"] = "normal"
+    level: Literal["none", "basic", "normal", "detailed", "None", "Basic", "Normal", "Detailed"] = "normal"
+    readers: list[Settings] | None = None
+    views: list[Settings] = []
 
 
 class InternalTelemetry(Component):
     logs: Logs = Logs()
     metrics: InternalMetrics = InternalMetrics()
+    traces: Settings | None = None
+    resource: Settings | None = None
 
 
 class Pipeline(Component):
@@ -257,7 +96,7 @@ class Service(Component):
     pipelines: dict[str, Pipeline] = Field(min_length=1)
 
 
-KINDS: Mapping[str, Mapping[str, type[Component]]] = {
+KINDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
     "extensions": {"health_check": HealthCheck, "sigv4auth": SigV4Auth},
     "receivers": {"otlp": OtlpReceiver},
     "processors": {
@@ -276,19 +115,32 @@ KINDS: Mapping[str, Mapping[str, type[Component]]] = {
         "debug": Debug,
     },
 }
+"""Components whose settings are checked; ADOT's others are let through as they are."""
 CONTENT_RECEIVER = "otlp/content"
 """Spans with prompts and answers come in here and nowhere else."""
 CONTENT_AUTHENTICATOR = "sigv4auth/mlflow"
 NOT_IN_ADOT = {"transform", "redaction", "groupbyattrs", "spanmetrics", "count", "logging"}
+NAME = re.compile(r"[A-Za-z][0-9A-Za-z_]{0,62}(?:/\S+)?")
+LOOPBACK, ALL = "127.0.0.1", "*"
+HOSTS = {"localhost": LOOPBACK, "[::1]": LOOPBACK, "": ALL, "0.0.0.0": ALL, "[::]": ALL}  # noqa: S104
+"""Names of one host, and of all interfaces."""
+OTTL_CONDITION = re.compile(
+    r'^(?:IsMatch\((?P<path>name|attributes\["[^"]+"\]), (?P<pattern>"(?:[^"\\]|\\.)*")\)'
+    r'|(?P<left>name|attributes\["[^"]+"\]) == (?P<value>"(?:[^"\\]|\\.)*"))$'
+)
+"""The conditions that the stand-in can tell; the real collector knows more."""
 
 
-class CollectorConfig(Component):
+class CollectorConfig(BaseModel):
     """A whole configuration, every component typed and every reference resolved."""
 
-    extensions: dict[str, HealthCheck | SigV4Auth] = {}
-    receivers: dict[str, OtlpReceiver]
+    model_config = {"extra": "forbid", "frozen": True}
+
+    extensions: dict[str, Any] = {}
+    receivers: dict[str, Any] = Field(min_length=1)
     processors: dict[str, Any] = {}
-    exporters: dict[str, Any]
+    exporters: dict[str, Any] = Field(min_length=1)
+    connectors: dict[str, Any] = Field(default={}, max_length=0)
     service: Service
 
 
@@ -300,18 +152,47 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> CollectorCo
 
     Raises ``ValueError`` that names the key's path and the remedy.
     """
-    document = yaml.safe_load(text if environment is None else _substitute(text, environment))
-    if not isinstance(document, dict):
+    try:
+        given = text if environment is None else _substitute(text, environment)
+        document = yaml.load(given, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, TypeError, RecursionError) as error:
+        raise ValueError(f"the collector configuration is not YAML: {error}") from error
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise ValueError("the collector configuration is not a YAML mapping")
-    typed: dict[str, Any] = dict(document)
-    for section, kinds in KINDS.items():
+    typed: dict[str, Any] = {key: value or {} for key, value in document.items()}
+    for section in KINDS:
+        components = document.get(section) or {}
+        if not isinstance(components, dict):
+            raise ValueError(f"{section}: a mapping of names to settings, not {components!r}")
         typed[section] = {
-            name: _component(f"{section}.{name}", name, settings, kinds)
-            for name, settings in (document.get(section) or {}).items()
+            name: _component(section, str(name), settings) for name, settings in components.items()
         }
-    config = _checked("service", lambda: CollectorConfig(**typed))
+    config = _checked("", lambda: CollectorConfig(**typed))
     _check_references(config)
+    _check_ports(config)
     return config
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Go reads it: a key that stands twice is an error."""
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    merge = "tag:yaml.org,2002:merge"
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value if key.tag != merge]
+    for position, key in enumerate(keys):
+        if key in keys[:position]:
+            raise yaml.constructor.ConstructorError(
+                problem=f"the key {key!r} is there twice", problem_mark=node.start_mark
+            )
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True)
+        for key, value in node.value
+    }
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
 def variables(text: str) -> set[str]:
@@ -320,8 +201,9 @@ def variables(text: str) -> set[str]:
 
 
 def kind(name: str) -> str:
-    """``batch`` of ``batch/traces``."""
-    return name.split("/", 1)[0]
+    """``batch`` of ``batch/traces``, by the name that we know it by."""
+    given = name.split("/", 1)[0]
+    return ALIASES.get(given, given)
 
 
 def _substitute(text: str, environment: Mapping[str, str]) -> str:
@@ -331,14 +213,19 @@ def _substitute(text: str, environment: Mapping[str, str]) -> str:
     return VARIABLE.sub(lambda match: environment.get(match[1], match[2] or ""), text)
 
 
-def _component(path: str, name: str, settings: Any, kinds: Mapping[str, type[Component]]) -> Component:
+def _component(section: str, name: str, settings: Any) -> BaseModel:
+    path, kinds = f"{section}.{name}", KINDS[section]
     if kind(name) in NOT_IN_ADOT:
         raise ValueError(
             f"{path}: {kind(name)} is not in the ADOT collector; use one of {', '.join(sorted(kinds))}"
         )
-    if kind(name) not in kinds:
+    if kind(name) not in COMPONENTS[section]:
         raise ValueError(f"{path}: unknown type {kind(name)!r}; known here: {', '.join(sorted(kinds))}")
-    return _checked(path, lambda: kinds[kind(name)].model_validate(settings or {}))
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{path}: a component is named by its type, or as type/name")
+    return _checked(
+        path, lambda: kinds.get(kind(name), Opaque).model_validate({} if settings is None else settings)
+    )
 
 
 def _checked(path: str, build: Callable[[], T]) -> T:
@@ -347,7 +234,7 @@ def _checked(path: str, build: Callable[[], T]) -> T:
     except ValidationError as error:
         # A misspelt key also leaves its right spelling missing: name the misspelling.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        where = ".".join([path, *(str(part) for part in first["loc"])])
+        where = ".".join(filter(None, [path, *(str(part) for part in first["loc"])]))
         raise ValueError(f"{where}: {first['msg']} (given: {first.get('input')!r})") from error
 
 
@@ -356,32 +243,81 @@ def _check_references(config: CollectorConfig) -> None:
         _require("service.extensions", extension, config.extensions)
     for name, exporter in config.exporters.items():
         auth = getattr(exporter, "auth", None)
-        if auth and auth.authenticator not in config.service.extensions:
+        if isinstance(auth, Authenticator) and auth.authenticator not in config.service.extensions:
             raise ValueError(
                 f"exporters.{name}.auth.authenticator: {auth.authenticator} is not among service.extensions; add it there"
             )
     for name, pipeline in config.service.pipelines.items():
         path = f"service.pipelines.{name}"
-        if kind(name) not in ("traces", "metrics", "logs"):
+        if kind(name) not in ("traces", "metrics", "logs") or not NAME.fullmatch(name):
             raise ValueError(f"{path}: a pipeline is named traces, metrics or logs")
         for section in ("receivers", "processors", "exporters"):
             for reference in getattr(pipeline, section):
                 _require(f"{path}.{section}", reference, getattr(config, section))
+                _check_signal(f"{path}.{section}", kind(name), section, reference, config)
+        if twice := {each for each in pipeline.processors if pipeline.processors.count(each) > 1}:
+            raise ValueError(f"{path}.processors: references {min(twice)!r} multiple times; name it once")
         if CONTENT_RECEIVER in pipeline.receivers:
             _check_content_stays(path, pipeline, config.exporters)
-        if (
-            "memory_limiter" in map(kind, pipeline.processors)
-            and kind(pipeline.processors[0]) != "memory_limiter"
-        ):
+        if "memory_limiter" in map(kind, pipeline.processors[1:]):
             raise ValueError(f"{path}.processors: memory_limiter comes first, or it limits too late")
-        if "batch" in map(kind, pipeline.processors) and kind(pipeline.processors[-1]) != "batch":
-            raise ValueError(f"{path}.processors: batch comes last, or what follows it undoes the batches")
+
+
+def _check_signal(path: str, signal: str, section: str, reference: str, config: CollectorConfig) -> None:
+    """Refuse a component in a pipeline whose telemetry it does not take."""
+    taken = COMPONENTS[section][kind(reference)] or SIGNALS
+    if signal not in taken:
+        raise ValueError(f"{path}: {reference} is for {' and '.join(taken)}: it takes no {signal}")
+    exporter = getattr(config, section)[reference]
+    if isinstance(exporter, OtlpHttp) and not exporter.url(signal):
+        raise ValueError(f"{path}: {reference} needs endpoint or {signal}_endpoint to send {signal}")
+
+
+def _check_ports(config: CollectorConfig) -> None:
+    """Refuse two components that listen at one address: the second could not bind it."""
+    taken: list[tuple[str, str]] = []
+    for path, endpoint in _listening(config):
+        for other, others in taken:
+            if _collide(endpoint, others):
+                raise ValueError(f"{path}: {endpoint} is bound by {other} already; give it a port of its own")
+        taken.append((path, endpoint))
+
+
+def _listening(config: CollectorConfig) -> Iterator[tuple[str, str]]:
+    for name in config.service.extensions:
+        extension = config.extensions[name]
+        if isinstance(extension, HealthCheck):
+            yield f"extensions.{name}.endpoint", extension.endpoint
+    used = {receiver for pipeline in config.service.pipelines.values() for receiver in pipeline.receivers}
+    for name, receiver in config.receivers.items():
+        if name in used and isinstance(receiver, OtlpReceiver):
+            for protocol in ("http", "grpc"):
+                if server := getattr(receiver.protocols, protocol):
+                    yield f"receivers.{name}.protocols.{protocol}.endpoint", server.endpoint
+    metrics = config.service.telemetry.metrics
+    if metrics.level.lower() != "none" and metrics.readers is None:
+        yield "service.telemetry.metrics", "localhost:8888"
+
+
+def _collide(one: str, other: str) -> bool:
+    """Whether two addresses are one, or one is that port on every interface."""
+    if VARIABLE.search(one + other):
+        return one == other
+    hosts = []
+    for endpoint in (one, other):
+        host, has_port, _ = endpoint.rpartition(":")
+        if not has_port:
+            return False
+        hosts.append(HOSTS.get(host, host))
+    ports = {one.rpartition(":")[2], other.rpartition(":")[2]}
+    # Port 0 is any that is free.
+    return len(ports) == 1 and ports != {"0"} and (len(set(hosts)) == 1 or ALL in hosts)
 
 
 def _check_content_stays(path: str, pipeline: Pipeline, exporters: Mapping[str, Any]) -> None:
     for name in pipeline.exporters:
         auth = getattr(exporters[name], "auth", None)
-        if not auth or auth.authenticator != CONTENT_AUTHENTICATOR:
+        if not isinstance(auth, Authenticator) or auth.authenticator != CONTENT_AUTHENTICATOR:
             raise ValueError(
                 f"{path}.exporters: {name} would get prompts and answers; what comes in by {CONTENT_RECEIVER} goes to MLflow only"
             )

@@ -12,14 +12,27 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from observability.dashboards import drift, quality, safety, service
+from observability.dashboards.parts import XRAY
 
 BUILDERS = (service.build, safety.build, quality.build, drift.build)
 RULES = Path(__file__).with_name("rules")
 
 
-def dashboards() -> dict[str, dict[str, Any]]:
-    """Every dashboard as Grafana's JSON model, by its uid."""
+INDEXED_ONLY = (
+    "With Transaction Search X-Ray shows only the traces that it indexes (1 % unless changed); "
+    "every span is in CloudWatch, under Transaction Search."
+)
+
+
+def dashboards(*, transaction_search: bool = False) -> dict[str, dict[str, Any]]:
+    """Return every dashboard as Grafana's JSON model, by its uid.
+
+    With ``transaction_search`` the panels of X-Ray say what they miss.
+    """
     built = [json.loads(JSONEncoder(sort_keys=True).encode(build().build())) for build in BUILDERS]
+    for panel in (panel for dashboard in built for panel in dashboard["panels"] if transaction_search):
+        if panel.get("datasource", {}).get("uid") == XRAY.uid:
+            panel["description"] = f"{panel.get('description', '')} {INDEXED_ONLY}".strip()
     return {dashboard["uid"]: dashboard for dashboard in built}
 
 

@@ -116,6 +116,22 @@ def test_a_click_leads_to_the_traces_behind_a_number() -> None:
     assert all("fmops-x-ray" in url and "${__from}" in url and "${__to}" in url for url in links)
 
 
+def test_panels_of_x_ray_say_what_they_miss_with_transaction_search() -> None:
+    def descriptions(boards: dict[str, Any]) -> list[str]:
+        panels = [panel for board in boards.values() for panel in board["panels"]]
+        return [
+            each["description"] for each in panels if each.get("datasource", {}).get("uid") == "fmops-x-ray"
+        ]
+
+    usual, noted = descriptions(dashboards()), descriptions(dashboards(transaction_search=True))
+    assert len(usual) >= 3
+    assert not any("Transaction Search" in each for each in usual)
+    assert all(
+        with_note.startswith(each) and "Transaction Search" in with_note
+        for each, with_note in zip(usual, noted, strict=True)
+    )
+
+
 def test_annotations_that_traces_are_found_by_are_indexed() -> None:
     from observability.collector.config import AwsXray, load
     from observability.collector.template import compose

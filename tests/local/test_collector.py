@@ -7,13 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
+import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import (
+    Histogram,
+    HistogramDataPoint,
+    Metric,
+    ResourceMetrics,
+    ScopeMetrics,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from local.collector import remote_write, telemetry, xray
-from local.collector.pipeline import Pipelines, RefusedError, _queues
+from local.collector.__main__ import serve
+from local.collector.pipeline import Pipelines, Queue, RefusedError, _queues
 from local.collector.processors import TailSampler
-from observability.collector.config import AwsXray, CollectorConfig, TailSampling, load
+from observability.collector.config import AwsXray, Batch, CollectorConfig, TailSampling, load
 from observability.collector.template import BASE, compose
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -234,6 +245,71 @@ def test_what_one_pipeline_takes_off_stays_in_another(monkeypatch: pytest.Monkey
 
     assert has_content("otlphttp/mlflow")
     assert not has_content("awsxray")
+
+
+def test_no_request_ends_the_collector(caplog: pytest.LogCaptureFixture) -> None:
+    """Broken bodies are answered 400, what cannot be sent is dropped, and the next request is served."""
+    document = yaml.safe_load(BASE.read_text())
+    document["processors"]["tail_sampling"]["decision_wait"] = "0s"
+    environment = {
+        "AWS_REGION": "us-east-1",
+        "AMP_REMOTE_WRITE_ENDPOINT": "http://localhost:9/write",
+        "OTLP_HTTP_ENDPOINT": "localhost:0",
+        "HEALTH_CHECK_ENDPOINT": "localhost:0",
+    }
+    pipelines, servers = serve(load(yaml.safe_dump(document), environment))
+    url = f"http://localhost:{servers[0].server_address[1]}"
+
+    def post(path: str, body: bytes, **headers: str) -> int:
+        return urllib3.request("POST", url + path, body=body, headers=headers, retries=False).status
+
+    empty_histogram = Metric(
+        name="h", histogram=Histogram(aggregation_temporality=2, data_points=[HistogramDataPoint()])
+    )
+    odd = ExportMetricsServiceRequest(
+        resource_metrics=[ResourceMetrics(scope_metrics=[ScopeMetrics(metrics=[empty_histogram])])]
+    )
+    short = ExportTraceServiceRequest(
+        resource_spans=[ResourceSpans(scope_spans=[ScopeSpans(spans=[Span(trace_id=b"short")])])]
+    )
+    try:
+        assert post("/v1/traces", b"\xff\xff") == 400
+        assert post("/v1/traces", b"no gzip", **{"content-encoding": "gzip"}) == 400
+        assert post("/v1/metrics", b"x", **{"content-encoding": "zstd"}) == 400
+        assert post("/v1/traces", short.SerializeToString()) == 400
+        assert post("/v1/elsewhere", b"") == 404
+        assert post("/v1/metrics", odd.SerializeToString()) == 200
+        pipelines.tick(everything=True)
+        assert "not exported" in caplog.text
+        assert post("/v1/metrics", (GOLDEN / "input_metrics.pb").read_bytes()) == 200
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
+
+
+def test_an_exporter_that_fails_in_an_unknown_way_loses_one_batch(caplog: pytest.LogCaptureFixture) -> None:
+    sent: list[Any] = []
+
+    def export(items: Any) -> None:
+        if items[0] == "bad":
+            raise KeyError("what somebody typed")
+        sent.extend(items)
+
+    queue = Queue("traces", Batch(send_batch_size=1), [export])
+    queue.add(["bad", "good"])
+    queue.flush(everything=True)
+    assert sent == ["good"]
+    assert "KeyError" in caplog.text
+    assert "typed" not in caplog.text
+
+
+def test_a_batch_of_size_0_is_sent_whole() -> None:
+    sent: list[Any] = []
+    queue = Queue("traces", Batch(send_batch_size=0), [sent.append])
+    queue.add([1, 2])
+    queue.flush()
+    assert sent == [[1, 2]]
 
 
 def test_on_lambda_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from local.aws.kernel.cloud import Cloud
+from local.aws.server import LocalAws
+from local.aws.services.xray.documents import RefusedError, parse
 
 NOW = time.time()
 
@@ -62,7 +65,16 @@ def test_segments_are_found_by_id_and_filter(cloud: Cloud) -> None:
         cloud,
         1,
         annotations={"guardrail": "block"},
-        subsegments=[{"id": "a", "name": "tool", "fault": True, "annotations": {"n": 7}}],
+        subsegments=[
+            {
+                "id": f"{10:016x}",
+                "name": "tool",
+                "start_time": NOW,
+                "end_time": NOW,
+                "fault": True,
+                "annotations": {"n": 7},
+            }
+        ],
     )
     put(cloud, 2, name="other", parent_id="00000000000000ff")
     answer = cloud.client("xray").batch_get_traces(TraceIds=[trace_id(1), trace_id(99)])
@@ -93,10 +105,184 @@ def test_w3c_trace_ids_are_the_same_trace(cloud: Cloud) -> None:
     ],
 )
 def test_bad_segments_are_named(cloud: Cloud, document: str, code: str) -> None:
-    (refused,) = cloud.client("xray").put_trace_segments(TraceSegmentDocuments=[document])[
+    (one,) = cloud.client("xray").put_trace_segments(TraceSegmentDocuments=[document])[
         "UnprocessedTraceSegments"
     ]
-    assert refused["ErrorCode"] == code
+    assert one["ErrorCode"] == code
+
+
+def refused(cloud: Cloud, **fields: Any) -> str | None:
+    """Return the code of a refusal, or ``None`` for a segment that is taken. ``None`` leaves a field out."""
+    document = {
+        "id": f"{50:016x}",
+        "trace_id": trace_id(50),
+        "name": "desk",
+        "start_time": NOW,
+        "end_time": NOW + 1,
+        **fields,
+    }
+    text = json.dumps({key: value for key, value in document.items() if value is not None})
+    answer = cloud.client("xray").put_trace_segments(TraceSegmentDocuments=[text])
+    return next((each["ErrorCode"] for each in answer["UnprocessedTraceSegments"]), None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({}, None),
+        ({"id": "1"}, "InvalidId"),
+        ({"id": "g" * 16}, "InvalidId"),
+        ({"id": 5}, "InvalidId"),
+        ({"parent_id": "12"}, "InvalidId"),
+        ({"trace_id": "1-5759e988-bd862e3fe1be46a99427279"}, "InvalidTraceId"),
+        ({"trace_id": "2-5759e988-bd862e3fe1be46a994272793"}, "InvalidTraceId"),
+        ({"end_time": None}, "MissingField"),
+        ({"end_time": None, "in_progress": False}, "MissingField"),
+        ({"end_time": None, "in_progress": True}, None),
+        ({"name": ""}, "InvalidName"),
+        ({"name": "a" * 201}, "InvalidName"),
+        ({"name": "ü" * 200}, None),
+        ({"name": "a<b>"}, "InvalidName"),
+        ({"name": "EP @ test_15.testing-dömain.org#GO/x:1%&=+\\"}, None),
+        ({"start_time": "now"}, "InvalidTime"),
+        ({"start_time": True}, "InvalidTime"),
+        ({"start_time": -1}, "InvalidTime"),
+        ({"start_time": NOW * 1000}, "InvalidTime"),
+        ({"start_time": 1e300}, "InvalidTime"),
+        ({"start_time": float("nan")}, "ParseError"),
+        ({"start_time": 10**400}, "InvalidTime"),
+        ({"type": "subsegment"}, "MissingField"),
+        ({"type": "subsegment", "parent_id": f"{51:016x}"}, None),
+        ({"type": "segment"}, "InvalidField"),
+        ({"annotations": {"a b": 1}}, "InvalidAnnotation"),
+        ({"annotations": {"a.b_C9": 1}}, None),
+        ({"annotations": {"a": [1]}}, "InvalidAnnotation"),
+        ({"annotations": {"a": "x" * 1001}}, "InvalidAnnotation"),
+        ({"annotations": {"a": "x" * 1000}}, None),
+        ({"annotations": {f"k{number}": number for number in range(51)}}, "TooManyAnnotations"),
+        ({"annotations": {f"k{number}": number for number in range(50)}}, None),
+        ({"annotations": [1]}, "InvalidField"),
+        ({"http": {"request": "x"}}, "InvalidField"),
+        ({"fault": "yes"}, "InvalidField"),
+        ({"subsegments": [{"id": "a", "name": "x", "start_time": 1, "end_time": 2}]}, "InvalidId"),
+        ({"subsegments": [{"id": f"{52:016x}", "name": "x", "start_time": 1}]}, "MissingField"),
+        ({"subsegments": [5]}, "InvalidField"),
+    ],
+)
+def test_a_segment_is_taken_or_refused_as_the_service_documents(
+    cloud: Cloud, fields: dict[str, Any], code: str | None
+) -> None:
+    """Sources: X-Ray developer guide, "Segment documents", "Annotations"; API reference, PutTraceSegments."""
+    assert refused(cloud, **fields) == code
+
+
+def test_a_list_of_subsegments_is_a_document() -> None:
+    """Source: API reference, PutTraceSegments ("an array of subsegments")."""
+    one = {"id": f"{60:016x}", "trace_id": trace_id(60), "name": "a", "start_time": 1, "end_time": 2}
+    with pytest.raises(RefusedError, match="parent_id"):
+        parse(json.dumps([one]))
+    assert len(parse(json.dumps([{**one, "parent_id": f"{61:016x}"}] * 2))) == 2
+
+
+def test_a_null_is_a_field_that_is_left_out(cloud: Cloud) -> None:
+    whole = {"id": f"{85:016x}", "trace_id": trace_id(85), "name": "desk", "start_time": NOW, "end_time": NOW}
+    text = json.dumps({**whole, "http": None, "parent_id": None, "annotations": None, "subsegments": None})
+    answer = cloud.client("xray").put_trace_segments(TraceSegmentDocuments=[text])
+    assert answer["UnprocessedTraceSegments"] == []
+    assert summary(cloud, 85)["Id"] == trace_id(85)
+
+
+def test_what_was_refused_leaves_reading_as_it_was(cloud: Cloud) -> None:
+    put(cloud, 80)
+    for bad in (1e18, "soon", None):
+        assert refused(cloud, start_time=bad) is not None
+    assert trace_id(80) in find(cloud, 'service("desk")')
+
+
+def summary(cloud: Cloud, number: int) -> dict[str, Any]:
+    around = {
+        "StartTime": datetime.fromtimestamp(NOW, UTC) - timedelta(minutes=5),
+        "EndTime": datetime.fromtimestamp(NOW, UTC) + timedelta(minutes=5),
+    }
+    found = cloud.client("xray").get_trace_summaries(**around)["TraceSummaries"]
+    (one,) = [each for each in found if each["Id"] == trace_id(number)]
+    return one
+
+
+def test_faults_and_errors_of_a_trace_are_those_of_its_root(cloud: Cloud) -> None:
+    """Source: API reference, TraceSummary: HasFault and HasError of the root, HasThrottle of any."""
+    put(cloud, 90)
+    put(
+        cloud,
+        91,
+        trace_id=trace_id(90),
+        parent_id=f"{90:016x}",
+        fault=True,
+        error=True,
+        throttle=True,
+    )
+    calm = summary(cloud, 90)
+    assert (calm["HasFault"], calm["HasError"], calm["HasThrottle"]) == (False, False, True)
+    put(cloud, 92, fault=True)
+    assert summary(cloud, 92)["HasFault"]
+    put(cloud, 93, error=True)
+    assert summary(cloud, 93)["HasError"]
+
+
+def test_a_complete_segment_takes_the_place_of_the_one_in_progress(cloud: Cloud) -> None:
+    assert refused(cloud, id=f"{95:016x}", trace_id=trace_id(95), end_time=None, in_progress=True) is None
+    assert summary(cloud, 95)["IsPartial"]
+    put(cloud, 95)
+    assert not summary(cloud, 95)["IsPartial"]
+    (trace,) = cloud.client("xray").batch_get_traces(TraceIds=[trace_id(95)])["Traces"]
+    assert len(trace["Segments"]) == 1
+
+
+def test_a_trace_is_searched_by_fifty_annotations(cloud: Cloud) -> None:
+    """Source: X-Ray developer guide, "Annotations": up to 50 per trace."""
+    for part in range(2):
+        annotations = {f"k{part * 40 + number}": "v" for number in range(40)}
+        put(cloud, 100 + part, trace_id=trace_id(100), annotations=annotations)
+    assert find(cloud, 'annotation.k49 = "v"') == [trace_id(100)]
+    assert find(cloud, 'annotation.k50 = "v"') == []
+    assert len(summary(cloud, 100)["Annotations"]) == 50
+
+
+@pytest.mark.parametrize(("percent", "found"), [(0.0, 0), (100.0, 20)])
+def test_with_transaction_search_only_indexed_traces_are_readable(
+    percent: float, found: int, tmp_path: Path
+) -> None:
+    """Sources: API reference, BatchGetTraces; CloudWatch user guide, "Enable transaction search"."""
+    with LocalAws(port=0, enforce=False, directory=tmp_path) as own:
+        xray = own.client("xray")
+        put(own, 1)
+        (rule,) = xray.get_indexing_rules()["IndexingRules"]
+        assert rule["Rule"]["Probabilistic"]["DesiredSamplingPercentage"] == 1
+        xray.update_trace_segment_destination(Destination="CloudWatchLogs")
+        xray.update_indexing_rule(
+            Name="Default", Rule={"Probabilistic": {"DesiredSamplingPercentage": percent}}
+        )
+        body = ExportTraceServiceRequest(resource_spans=[span(number) for number in range(200, 220)])
+        assert post_spans(own, body.SerializeToString()).status == 200
+        assert len(find(own, 'service("otlp-desk")')) == found
+        ids = [trace_id(number) for number in range(200, 205)]
+        answer = xray.batch_get_traces(TraceIds=ids)
+        assert len(answer["Traces"]) == (5 if found else 0)
+        assert answer["UnprocessedTraceIds"] == ([] if found else ids)
+        # What came before stays where it is.
+        assert find(own, 'service("desk")') == [trace_id(1)]
+
+
+def test_a_template_says_how_many_traces_are_indexed(tmp_path: Path) -> None:
+    from tests.local.test_deploy import make_stack
+
+    with LocalAws(port=0, enforce=False, directory=tmp_path) as own:
+        resource = {"Type": "AWS::XRay::TransactionSearchConfig", "Properties": {"IndexingPercentage": 25}}
+        make_stack(own, "Search", {"Config": resource})
+        xray = own.client("xray")
+        assert xray.get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
+        (rule,) = xray.get_indexing_rules()["IndexingRules"]
+        assert rule["Rule"]["Probabilistic"]["DesiredSamplingPercentage"] == 25
 
 
 def post_spans(cloud: Cloud, body: bytes) -> Any:
@@ -123,12 +309,13 @@ def span(number: int, size: int = 0) -> ResourceSpans:
 
 def test_the_otlp_endpoint_needs_transaction_search_and_keeps_its_limits(cloud: Cloud) -> None:
     body = ExportTraceServiceRequest(resource_spans=[span(71)]).SerializeToString()
-    refused = post_spans(cloud, body)
-    assert refused.status == 400
-    assert "Transaction Search" in refused.data.decode()
+    too_early = post_spans(cloud, body)
+    assert too_early.status == 400
+    assert "Transaction Search" in too_early.data.decode()
 
     xray = cloud.client("xray")
     xray.update_trace_segment_destination(Destination="CloudWatchLogs")
+    xray.update_indexing_rule(Name="Default", Rule={"Probabilistic": {"DesiredSamplingPercentage": 100}})
     assert xray.get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
     assert post_spans(cloud, body).status == 200
     assert find(cloud, 'service("otlp-desk")') == [trace_id(71)]

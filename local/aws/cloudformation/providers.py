@@ -78,6 +78,12 @@ def _policy_store_schema(cloud: Cloud, properties: Properties, answer: Propertie
         )
 
 
+def _index_spans(cloud: Cloud, properties: Properties, _: Properties) -> None:
+    if (percent := properties.get("IndexingPercentage")) is not None:
+        rule = {"Probabilistic": {"DesiredSamplingPercentage": float(percent)}}
+        cloud.client("xray").update_indexing_rule(Name="Default", Rule=rule)
+
+
 def _secret(properties: Properties) -> Properties:
     """GenerateSecretString as Secrets Manager does it: a random string, alone or as a key of a JSON template."""
     kept = {key: value for key, value in properties.items() if key != "GenerateSecretString"}
@@ -287,6 +293,7 @@ PROVIDERS: dict[str, Provider] = {
         *("xray", "UpdateTraceSegmentDestination", "{account}"),
         {"AccountId": "{account}"},
         prepare=lambda _: {"Destination": "CloudWatchLogs"},
+        after=_index_spans,
     ),
     "AWS::Scheduler::Schedule": Provider(
         *("scheduler", "CreateSchedule", "{p[Name]}"), {"Arn": "{a[ScheduleArn]}"}, name="Name"

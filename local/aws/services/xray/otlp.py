@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -21,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from local.aws.kernel.cloud import Cloud, Route, install_routes
 from local.aws.kernel.http import Response
 from local.aws.proxy import signed_context
-from local.aws.services.xray.segments import SERVICE, Traces, normalize
+from local.aws.services.xray.segments import SERVICE, Traces
 from local.collector import telemetry, xray
 from observability.collector.config import AwsXray
 
@@ -39,20 +40,20 @@ def put(environ: dict[str, Any], cloud: Cloud) -> Response:
     if traces.destination != "CloudWatchLogs":
         return _refused("Transaction Search is not on: set UpdateTraceSegmentDestination to CloudWatchLogs")
     body = environ["wsgi.input"].read()
-    if environ.get("HTTP_CONTENT_ENCODING") == "gzip":
-        body = gzip.decompress(body)
     try:
-        request = ExportTraceServiceRequest.FromString(body)
-    except DecodeError:
+        if environ.get("HTTP_CONTENT_ENCODING") == "gzip":
+            body = gzip.decompress(body)
+        spans = list(telemetry.spans(ExportTraceServiceRequest.FromString(body)))
+    except (DecodeError, ValueError, EOFError, OSError, zlib.error):
         return _refused("the body is no ExportTraceServiceRequest")
-    spans = list(telemetry.spans(request))
     if len(body) > MAX_BYTES or len(spans) > MAX_SPANS:
         return _refused(f"more than {MAX_BYTES} bytes or {MAX_SPANS} spans in one request")
     taken = [span for span in spans if span.received.ByteSize() <= MAX_SPAN_BYTES]
     settings = AwsXray(region=context.region, index_all_attributes=True)
-    segments = [xray.segment(span, settings) for span in taken]
-    traces.add({**segment, "trace_id": normalize(segment["trace_id"])} for segment in segments)
-    rejected = len(spans) - len(taken)
+    documents = [xray.documents(span, settings) for span in taken]
+    written = [each for each in documents if all(map(xray.encode, each))]
+    traces.add(segment for each in written for segment in each)
+    rejected = len(spans) - len(written)
     answer = ExportTraceServiceResponse(
         partial_success=ExportTracePartialSuccess(rejected_spans=rejected) if rejected else None
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import threading
@@ -11,42 +12,62 @@ from typing import Any
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation
 from local.aws.kernel.cloud import Cloud
+from local.aws.services.xray.documents import MAX_ANNOTATIONS, RefusedError, Segment, normalize, parse
 
 SERVICE = "xray"
-MAX_SEGMENT_BYTES = 64 * 1024
 MAX_SEGMENTS = 50
-TRACE_ID = re.compile(r"^1-[0-9a-f]{8}-[0-9a-f]{24}$")
-W3C_TRACE_ID = re.compile(r"^[0-9a-f]{32}$")
 SERVICE_FILTER = re.compile(r'^service\("([^"]*)"\)$')
 ANNOTATION_FILTER = re.compile(r'^annotation(?:\.|\[)([\w.]+)\]?\s*(=|!=)\s*(?:"([^"]*)"|([\w.+-]+))$')
 FLAGS = ("fault", "error", "throttle", "ok")
-
-Segment = dict[str, Any]
+INDEXING_RULE = "Default"
+"""The one rule that there is."""
 
 
 class Traces(ServiceState):
-    """Segments by trace id, in order of arrival; and where spans are kept: ``XRay``, or ``CloudWatchLogs`` by Transaction Search."""
+    """Segments by trace id, in order of arrival.
+
+    With Transaction Search, that is the destination ``CloudWatchLogs``, X-Ray's API finds the traces that the
+    indexing rule picks; the others are in CloudWatch Logs alone.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.segments: dict[str, list[Segment]] = {}
         self.telemetry: list[Params] = []
         self.destination = "XRay"
+        self.index_percent = 1.0
+        self.index_changed = datetime.now(UTC)
+        self._not_indexed: set[str] = set()
         self.lock = threading.Lock()
 
     def add(self, segments: Iterable[Segment]) -> None:
+        """Keep segments; a complete one takes the place of the one that said it was in progress."""
         with self.lock:
             for segment in segments:
-                self.segments.setdefault(segment["trace_id"], []).append(segment)
+                trace_id = segment["trace_id"]
+                if trace_id not in self.segments and not self._indexes(trace_id):
+                    self._not_indexed.add(trace_id)
+                kept = self.segments.setdefault(trace_id, [])
+                kept[:] = [
+                    each for each in kept if each["id"] != segment["id"] or not each.get("in_progress")
+                ]
+                kept.append(segment)
 
     def snapshot(self) -> dict[str, list[Segment]]:
+        """Return everything that arrived, wherever AWS would keep it."""
         with self.lock:
             return {trace_id: list(segments) for trace_id, segments in self.segments.items()}
 
+    def readable(self) -> dict[str, list[Segment]]:
+        """Return the traces that X-Ray's API finds."""
+        everything = self.snapshot()
+        return {key: segments for key, segments in everything.items() if key not in self._not_indexed}
 
-def normalize(trace_id: str) -> str:
-    """The service takes its own form and the W3C form of a trace id."""
-    return f"1-{trace_id[:8]}-{trace_id[8:]}" if W3C_TRACE_ID.match(trace_id) else trace_id
+    def _indexes(self, trace_id: str) -> bool:
+        if self.destination == "XRay":
+            return True
+        share = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8], "big") / 2**64
+        return share * 100 < self.index_percent
 
 
 @operation(SERVICE, "PutTraceSegments")
@@ -59,29 +80,11 @@ def put_trace_segments(params: Params, context: Context) -> Params:
     segments, unprocessed = [], []
     for document in documents:
         try:
-            segments.append(_parse(document))
-        except ValueError as error:
-            unprocessed.append(
-                {"Id": _id_of(document), "ErrorCode": str(error.args[0]), "Message": str(error.args[-1])}
-            )
+            segments += parse(document)
+        except RefusedError as error:
+            unprocessed.append({"Id": _id_of(document), "ErrorCode": error.code, "Message": str(error)})
     context.state(Traces).add(segments)
     return {"UnprocessedTraceSegments": unprocessed}
-
-
-def _parse(document: str) -> Segment:
-    if len(document.encode()) > MAX_SEGMENT_BYTES:
-        raise ValueError("SegmentTooLarge", f"the document is larger than {MAX_SEGMENT_BYTES} bytes")
-    try:
-        segment: Segment = json.loads(document)
-    except json.JSONDecodeError as error:
-        raise ValueError("ParseError", str(error)) from error
-    missing = [name for name in ("id", "trace_id", "name", "start_time") if name not in segment]
-    if missing:
-        raise ValueError("MissingField", f"missing {', '.join(missing)}")
-    segment["trace_id"] = normalize(segment["trace_id"])
-    if not TRACE_ID.match(segment["trace_id"]):
-        raise ValueError("InvalidTraceId", segment["trace_id"])
-    return segment
 
 
 def _id_of(document: str) -> str | None:
@@ -107,9 +110,38 @@ def get_trace_segment_destination(_: Params, context: Context) -> Params:
     return {"Destination": context.state(Traces).destination, "Status": "ACTIVE"}
 
 
+@operation(SERVICE, "UpdateIndexingRule")
+def update_indexing_rule(params: Params, context: Context) -> Params:
+    """Sets the share of traces that X-Ray's API finds with Transaction Search."""
+    if params["Name"] != INDEXING_RULE:
+        raise ServiceError("ResourceNotFoundException", f"there is no indexing rule {params['Name']}")
+    percent = params["Rule"]["Probabilistic"]["DesiredSamplingPercentage"]
+    if not 0 <= percent <= 100:
+        raise ServiceError("InvalidRequestException", "DesiredSamplingPercentage is between 0 and 100")
+    traces = context.state(Traces)
+    traces.index_percent, traces.index_changed = percent, datetime.now(UTC)
+    return {"IndexingRule": _indexing_rule(traces)}
+
+
+@operation(SERVICE, "GetIndexingRules")
+def get_indexing_rules(_: Params, context: Context) -> Params:
+    return {"IndexingRules": [_indexing_rule(context.state(Traces))]}
+
+
+def _indexing_rule(traces: Traces) -> Params:
+    percent = traces.index_percent
+    return {
+        "Name": INDEXING_RULE,
+        "ModifiedAt": traces.index_changed,
+        "Rule": {
+            "Probabilistic": {"DesiredSamplingPercentage": percent, "ActualSamplingPercentage": percent}
+        },
+    }
+
+
 @operation(SERVICE, "BatchGetTraces")
 def batch_get_traces(params: Params, context: Context) -> Params:
-    segments = context.state(Traces).snapshot()
+    segments = context.state(Traces).readable()
     wanted = {normalize(trace_id): trace_id for trace_id in params["TraceIds"]}
     return {
         "Traces": [
@@ -137,7 +169,7 @@ def get_trace_summaries(params: Params, context: Context) -> Params:
         if part.strip()
     ]
     summaries = []
-    traces = context.state(Traces).snapshot()
+    traces = context.state(Traces).readable()
     for trace_id, segments in traces.items():
         began = min(segment["start_time"] for segment in segments)
         if start <= began <= end and all(_matches(condition, segments) for condition in conditions):
@@ -160,9 +192,7 @@ def _matches(condition: str, segments: list[Segment]) -> bool:
     if match := SERVICE_FILTER.match(condition):
         return any(segment["name"] == match[1] for segment in segments)
     if match := ANNOTATION_FILTER.match(condition):
-        values = [
-            str(part["annotations"][match[1]]) for part in flat if match[1] in part.get("annotations", {})
-        ]
+        values = [str(value) for key, value, _ in _indexed(flat) if key == match[1]]
         wanted = match[3] if match[3] is not None else match[4]
         is_there = any(value.lower() == wanted.lower() for value in values)
         return is_there if match[2] == "=" else bool(values) and not is_there
@@ -171,6 +201,15 @@ def _matches(condition: str, segments: list[Segment]) -> bool:
 
 def _flatten(segment: Segment) -> list[Segment]:
     return [segment, *(part for child in segment.get("subsegments", []) for part in _flatten(child))]
+
+
+def _indexed(flat: list[Segment]) -> list[tuple[str, Any, str]]:
+    """Return the annotations that the service indexes of a trace, each with its segment's name."""
+    found = [
+        (key, value, part["name"]) for part in flat for key, value in part.get("annotations", {}).items()
+    ]
+    keys = set(list(dict.fromkeys(key for key, _, _ in found))[:MAX_ANNOTATIONS])
+    return [each for each in found if each[0] in keys]
 
 
 def _flag(flat: list[Segment], name: str) -> bool:
@@ -186,31 +225,40 @@ def _duration(segments: list[Segment]) -> float:
 
 def _summary(trace_id: str, segments: list[Segment]) -> Params:
     flat = [part for segment in segments for part in _flatten(segment)]
-    root = next((segment for segment in segments if not segment.get("parent_id")), segments[0])
-    http = root.get("http", {})
+    root = next((segment for segment in segments if not segment.get("parent_id")), None)
+    first = root or segments[0]
+    http = first.get("http", {})
     annotations: dict[str, list[Params]] = {}
-    for part in flat:
-        for name, value in part.get("annotations", {}).items():
-            entry = {"AnnotationValue": _annotation(value), "ServiceIds": [{"Name": part["name"]}]}
-            annotations.setdefault(name, []).append(entry)
+    for name, value, service in _indexed(flat):
+        entry = {"AnnotationValue": _annotation(value), "ServiceIds": [{"Name": service}]}
+        annotations.setdefault(name, []).append(entry)
     return {
         "Id": trace_id,
-        "StartTime": datetime.fromtimestamp(root["start_time"], UTC),
+        "StartTime": datetime.fromtimestamp(first["start_time"], UTC),
         "Duration": _duration(segments),
-        "ResponseTime": _duration([root]),
-        "HasFault": _flag(flat, "fault"),
-        "HasError": _flag(flat, "error"),
+        "ResponseTime": _duration([first]),
+        # Of the root; only a throttle counts wherever it is (API reference, TraceSummary).
+        "HasFault": bool(root and root.get("fault")),
+        "HasError": bool(root and root.get("error")),
         "HasThrottle": _flag(flat, "throttle"),
         "IsPartial": any(segment.get("in_progress") for segment in segments),
         "Http": {
-            "HttpURL": http.get("request", {}).get("url"),
-            "HttpMethod": http.get("request", {}).get("method"),
-            "HttpStatus": http.get("response", {}).get("status"),
+            "HttpURL": _text(http.get("request", {}).get("url")),
+            "HttpMethod": _text(http.get("request", {}).get("method")),
+            "HttpStatus": _number(http.get("response", {}).get("status")),
         },
         "Annotations": annotations,
         "ServiceIds": [{"Name": name} for name in dict.fromkeys(segment["name"] for segment in segments)],
-        "EntryPoint": {"Name": root["name"]},
+        "EntryPoint": {"Name": first["name"]},
     }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and abs(value) < 2**31 else None
 
 
 def _annotation(value: Any) -> Params:
