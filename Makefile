@@ -223,7 +223,7 @@ format: setup ## Format, and mend what the linter can
 
 .PHONY: snapshots
 snapshots: setup ## Write the template snapshots and stacks/availability.json again after a change that you mean
-	@$(BIN)/python -m pytest tests/infrastructure --snapshot-update
+	@$(BIN)/python -m pytest tests/stacks --snapshot-update
 
 .PHONY: schema
 schema: setup node_modules ## Write the generated files again: JSON schemas

@@ -32,7 +32,7 @@ EXAMPLES_TESTS = (
     "tests/authorization",
     "tests/policies",
     "tests/assistant/test_playground.py",
-    "tests/infrastructure/test_cedar.py",
+    "tests/constructs/test_cedar.py",
     "tests/local/test_verifiedpermissions.py",
     "tests/review/page.py",
     "tests/review/test_review_page.py",

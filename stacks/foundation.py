@@ -76,7 +76,7 @@ class Foundation(FmopsStack):
 
 
 def _called(settings: Settings) -> list[str]:
-    """Whom the assistant calls, or is started by, from inside the VPC; tests/infrastructure/test_network.py
+    """Whom the assistant calls, or is started by, from inside the VPC; tests/stacks/test_network.py
     compares it with the role."""
     services = [
         "aps",

@@ -9,8 +9,11 @@ from xdist.scheduler import LoadScopeScheduling
 import stacks.nodejs  # noqa: F401 - before anything of the CDK: it finds Node on a machine without one
 from demo import browser as browsers
 
-TOGETHER = ("authorization", "infrastructure")
-"""Folders whose tests share what takes long to make, or one local AWS, which another one in the process would empty."""
+TOGETHER = {
+    "authorization": "authorization",
+    **dict.fromkeys(("stacks", "constructs", "settings", "ops"), "synthesized"),
+}
+"""Groups of folders whose tests share templates, or one local AWS, which another one in the process would empty."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
@@ -19,7 +22,7 @@ class ByFile(LoadScopeScheduling):  # type: ignore[misc]
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]
         folder = path.split("/")[1]
-        return folder if folder in TOGETHER else path
+        return TOGETHER.get(folder, path)
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:

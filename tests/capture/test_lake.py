@@ -91,7 +91,7 @@ def test_an_interaction_is_one_row_with_the_last_rating_of_its_own_user(tmp_path
 
 def test_the_view_of_athena_has_the_columns_that_duckdb_finds(tmp_path: Path) -> None:
     import app
-    from tests.infrastructure.conftest import context
+    from tests.synthesized import context
 
     assembly = app.build(context("dev"), str(tmp_path / "cdk.out")).synth()
     template = assembly.get_stack_by_name("fmops-dev-Capture").template

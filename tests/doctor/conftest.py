@@ -1,5 +1,0 @@
-"""A local AWS to examine."""
-
-from tests.local.conftest import cloud
-
-__all__ = ["cloud"]
