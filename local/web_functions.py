@@ -69,7 +69,9 @@ def read_web_functions(cloud: Cloud) -> Iterator[WebFunction]:
         streamed = streams and config.environment_vars.get("AWS_LWA_INVOKE_MODE") == "response_stream"
         environment = {
             **{key: str(value) for key, value in config.environment_vars.items()},
-            **cloud.assume(config.role, "lambda.amazonaws.com", session=name).environment(),
+            **cloud.assume(
+                config.role, "lambda.amazonaws.com", session=name, source_arn=config.function_arn
+            ).environment(),
         }
         yield WebFunction(
             name, list(config.image_config.cmd), environment, float(config.timeout), stage, streamed

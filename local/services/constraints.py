@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import botocore.session
-from botocore.model import Shape
 
 from local.api import Context, Handler, Params, ServiceError, operation
 
 
-def constrained(service: str, name: str, *, error: str, ignoring: tuple[str, ...] = ()) -> Any:
+def constrained(
+    service: str, name: str, *, error: str, ignoring: tuple[str, ...] = ()
+) -> Callable[[Handler], Handler]:
     """Register an operation as ``local.api.operation`` does, for requests within the model's limits only.
 
     Others are answered with the error. ``ignoring`` names shapes whose limits the operation answers in words of its own.
@@ -40,7 +41,7 @@ def _model(service: str) -> Any:
 
 
 def violations(
-    shape: Shape, value: Any, place: str = "", *, ignoring: frozenset[str] = frozenset()
+    shape: Any, value: Any, place: str = "", *, ignoring: frozenset[str] = frozenset()
 ) -> Iterator[str]:
     """Say each limit of the shape that a value does not keep."""
     if value is None:
@@ -48,7 +49,7 @@ def violations(
     if shape.name not in ignoring and (broken := _broken(shape, value)):
         # The value itself is left out: it may be a token or a text.
         yield f"Value at '{place}' failed to satisfy constraint: {broken}"
-    children: list[tuple[str, Shape, Any]] = []
+    children: list[tuple[str, Any, Any]] = []
     if shape.type_name == "structure":
         if shape.metadata.get("union") and sum(each is not None for each in value.values()) != 1:
             yield f"Value at '{place}' failed to satisfy constraint: Member must have exactly one of its members"
@@ -76,7 +77,7 @@ def _below(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
 
-def _broken(shape: Shape, value: Any) -> str | None:
+def _broken(shape: Any, value: Any) -> str | None:
     least, most = shape.metadata.get("min"), shape.metadata.get("max")
     number = shape.type_name in ("integer", "long", "float", "double")
     if number or hasattr(value, "__len__"):

@@ -166,7 +166,9 @@ class DeliveryStreams(ServiceState):
                     )
 
     def _write(self, stream: DeliveryStream, batch: Batch) -> None:
-        role = self.cloud.assume(stream.destination["RoleARN"], "firehose.amazonaws.com")
+        role = self.cloud.assume(
+            stream.destination["RoleARN"], "firehose.amazonaws.com", source_arn=stream.arn
+        )
         compressed = stream.destination.get("CompressionFormat", "UNCOMPRESSED") == "GZIP"
         extra: dict[str, str] = {}
         encryption = (stream.destination.get("EncryptionConfiguration") or {}).get("KMSEncryptionConfig")

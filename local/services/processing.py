@@ -23,6 +23,7 @@ from local.api import (
 )
 from local.cloud import Cloud
 from local.cloudformation.standins import MARK
+from local.credentials import TemporaryCredentials
 from local.processes import Process, base_environment
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -116,9 +117,7 @@ class ProcessingJobs(ServiceState):
     def _start(self, request: Params) -> Process:
         name, application = request["ProcessingJobName"], request["AppSpecification"]
         token = secrets.token_urlsafe(16)
-        self.cloud.container_credentials[token] = self.cloud.assume(
-            request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker"
-        )
+        self.cloud.container_credentials[token] = self._role(request)
         home = self.cloud.directory / "home"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -171,8 +170,14 @@ class ProcessingJobs(ServiceState):
             return str(error)
         return ""
 
+    def _role(self, request: Params) -> TemporaryCredentials:
+        arn = f"arn:aws:sagemaker:{self.cloud.region}:{self.cloud.account}:processing-job/{request['ProcessingJobName']}"
+        return self.cloud.assume(
+            request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker", source_arn=arn
+        )
+
     def _write_log(self, job: Job) -> None:
-        role = self.cloud.assume(job.request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker")
+        role = self._role(job.request)
         logs = self.cloud.client("logs", role=role)
         stream = f"{job.name}/algo-1-{int(job.created.timestamp())}"
         with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
