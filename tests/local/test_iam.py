@@ -268,19 +268,6 @@ def test_a_role_is_assumed_for_the_source_that_it_names(
         cloud.assume(role, "states.amazonaws.com", source_arn=f"{arn}{source}" if source else None)
 
 
-def test_the_old_version_knows_no_variables(cloud: Cloud) -> None:
-    cloud.client("s3").create_bucket(Bucket="old")
-    iam, role = cloud.client("iam"), Role(cloud, "old-version")
-    statement = allow("s3:PutObject", "arn:aws:s3:::old/${aws:PrincipalAccount}")
-    iam.put_role_policy(
-        RoleName="old-version",
-        PolicyName="P",
-        PolicyDocument=json.dumps({"Version": "2008-10-17", "Statement": [statement]}),
-    )
-    with pytest.raises(ClientError, match="AccessDenied"):
-        role.client("s3").put_object(Bucket="old", Key=ACCOUNT, Body=b"x")
-
-
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """One that enforces."""
