@@ -267,8 +267,8 @@ class Reader:
         inside = pc.and_(
             pc.greater_equal(started, _text(self.window.start)), pc.less(started, _text(self.window.end))
         )
-        first, last = self.window.near
-        near = pc.and_(pc.greater_equal(started, _text(first)), pc.less(started, _text(last)))
+        earliest, latest = self.window.near
+        near = pc.and_(pc.greater_equal(started, _text(earliest)), pc.less(started, _text(latest)))
         # A neighbour's are its own affair; what is farther off than a delivery takes was stamped by a wrong clock.
         self.checks["wrong_clock"] += len(table) - (pc.sum(near).as_py() or 0)
         table = table.filter(inside)

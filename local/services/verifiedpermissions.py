@@ -247,11 +247,11 @@ def check_statement(store: PolicyStore, statement: str, kind: str) -> list[Param
         what = "template with a slot" if kind == "templates" else "policy"
         raise validation_error(f"A {what} has exactly one statement of its kind, this one has {count}")
     if store.mode == "STRICT":
-        if store.schema_json is None:
+        if (schema := store.known_schema) is None:
             raise validation_error(
                 "The policy store validates strictly and has no schema: put a schema first"
             )
-        result = cedarpy.validate_policies(statement, store.known_schema)
+        result = cedarpy.validate_policies(statement, schema)
         if not result.validation_passed:
             raise validation_error("Invalid policy: " + "; ".join(error.error for error in result.errors))
     return list(parsed[kind].values())

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from local.api import Context, Params, ServiceError, validation_error
 from local.services.verifiedpermissions import (
-    SERVICE,
     PolicyStore,
     PolicyStores,
     Template,
@@ -18,6 +17,7 @@ from local.services.verifiedpermissions import (
 )
 from local.services.verifiedpermissions_limits import (
     MAX_TEMPLATES,
+    SERVICE,
     check_template_scope,
     checked,
     quota_exceeded,
