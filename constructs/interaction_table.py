@@ -24,7 +24,8 @@ class InteractionTable(Construct):
 
     TABLE_NAME = "interactions"
     FIRST_DAY = "2026-01-01"
-    # Without these a line that is no JSON, or has a value of another type, makes every query over its object fail. Such a line, or
+    # Without these a line that is no JSON, or has a value of another type, makes every query over its object
+    # fail. Such a line, or
     # value, is NULL.
     SERDE: Mapping[str, str] = {"ignore.malformed.json": "TRUE", "use.null.for.invalid.data": "TRUE"}
 

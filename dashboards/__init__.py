@@ -21,7 +21,8 @@ def dashboards() -> dict[str, dict[str, Any]]:
     """Every dashboard as Grafana's JSON model, by its uid."""
     built = [json.loads(JSONEncoder(sort_keys=True).encode(build().build())) for build in BUILDERS]
     for dashboard in built:
-        # The builders give every row the id 0, and panels none: Grafana collapses rows, and links to panels, by their ids.
+        # The builders give every row the id 0, and panels none: Grafana collapses rows, and links to panels,
+        # by their ids.
         for number, panel in enumerate(dashboard["panels"], 1):
             panel["id"] = number
     return {dashboard["uid"]: dashboard for dashboard in built}

@@ -1,6 +1,7 @@
-"""Under which hour of the lake a record lies: that in which the oldest record of its object arrived, not that of its own time.
+"""The hours of the lake, under which records lie by the arrival of the oldest record of their object.
 
-So says Firehose's guide ("Custom prefixes for Amazon S3 objects"): an object that was begun at 23:59:30 holds records of the next day.
+So Firehose's guide says ("Custom prefixes for Amazon S3 objects"): an object that was begun at 23:59:30 holds
+records of the next day.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 LONGEST_BUFFER = timedelta(minutes=15)
-"""Firehose collects for so long at most (`IntervalInSeconds`), whatever a deployment's setting is or was; the construct allows no more."""
+"""Firehose collects for so long at most (`IntervalInSeconds`), whatever a deployment's setting is or was;
+the construct allows no more.
+"""
 
 
 def earliest_hour(moment: datetime) -> datetime:

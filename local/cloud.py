@@ -188,7 +188,9 @@ class Cloud:
         session: str = "local",
         source_arn: str | None = None,
     ) -> TemporaryCredentials:
-        """Credentials of a role for a service that acts under it, for its resource ``source_arn``. The role must exist in this cloud's IAM."""
+        """Credentials of a role for a service that acts under it, for its resource ``source_arn``. The role
+        must exist in this cloud's IAM.
+        """
         key = (role_arn, service_principal, session, source_arn)
         if key not in self._assumed:
             from local.iam.permissions import Permissions

@@ -25,7 +25,9 @@ from fmops.sql import files
 
 ROWS = 8192
 LATE = timedelta(hours=1)
-"""A record may arrive at the delivery stream so long after its interaction began: turns are long, and records wait for a batch or a retry."""
+"""A record may arrive at the delivery stream so long after its interaction began: turns are long, and
+records wait for a batch or a retry.
+"""
 HOUR = timedelta(hours=1)
 DATE_KEY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/")
 
@@ -138,7 +140,9 @@ class Window:
 
     @property
     def near(self) -> tuple[datetime, datetime]:
-        """From when, and until before when, interactions began that lie in these objects if no clock is wrong."""
+        """From when, and until before when, interactions began that lie in these objects if no clock is
+        wrong.
+        """
         first, last = self.begun
         whole = last.replace(minute=0, second=0, microsecond=0)
         return first - LATE, (whole if whole == last else whole + HOUR) + LONGEST_BUFFER

@@ -46,9 +46,10 @@ class Reading:
 def fetch(
     s3: Any, bucket: str, directory: Path, *, first: date | None = None, last: date | None = None
 ) -> Reading:
-    """Bring the objects that may hold records of the days from ``first`` to ``last`` (UTC, both included) under ``directory``.
+    """Bring the objects that may hold records of the days from ``first`` to ``last`` (UTC, both included).
 
-    They hold others too: which day a record is of, its own time says. A record that arrived a day late lies under the day after ``last``.
+    They go under ``directory``, and hold others too: a record's own time says which day it is of. A record that
+    arrived a day late lies under the day after ``last``.
     """
 
     def bring(key: str) -> tuple[str, Exception | None]:

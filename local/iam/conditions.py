@@ -34,7 +34,9 @@ class UnresolvedError(ValueError):
 
 
 Test = Callable[[str, str, Keys, bool], bool]
-"""Whether a request's value fits an expected one, with the request's keys, and whether the policy knows variables."""
+"""Whether a request's value fits an expected one, with the request's keys, and whether the policy knows
+variables.
+"""
 
 
 def _text(compare: Callable[[str, str], bool]) -> Test:

@@ -97,7 +97,9 @@ def evaluate(statements: Iterable[Statement], action: str, resource: str, keys: 
 
 
 def parse(name: str, document: Mapping[str, Any]) -> list[Statement]:
-    """The statements of a policy document; one without a version is taken for the current one. Raises ``PolicyError``."""
+    """The statements of a policy document; one without a version is taken for the current one. Raises
+    ``PolicyError``.
+    """
     version = document.get("Version", VERSIONS[-1])
     if version not in VERSIONS:
         raise PolicyError(f"{name}: the version is {version!r}, not {' or '.join(VERSIONS)}")

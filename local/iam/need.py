@@ -11,7 +11,9 @@ from local.api import Context, Params
 
 @dataclass(frozen=True)
 class Need:
-    """One action upon one resource, with the condition keys of the request beyond those that every request has."""
+    """One action upon one resource, with the condition keys of the request beyond those that every request
+    has.
+    """
 
     action: str
     resource: str = "*"
@@ -27,7 +29,9 @@ def header(context: Context, name: str) -> str | None:
 
 
 def tag_keys(tags: Any) -> dict[str, tuple[str, ...]]:
-    """The condition keys of a request that tags what it makes; none without tags. A map, or a list of keys and values."""
+    """The condition keys of a request that tags what it makes; none without tags. A map, or a list of keys
+    and values.
+    """
     if isinstance(tags, list):
         tags = {each.get("Key", each.get("key")): each.get("Value", each.get("value")) for each in tags}
     pairs = tags if isinstance(tags, Mapping) else {}

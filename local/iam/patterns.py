@@ -73,7 +73,9 @@ def split_arn(text: str) -> list[str]:
 
 
 def matches_arn(pattern: str, arn: str, keys: Keys, *, variables: bool = True) -> bool:
-    """Whether a resource is one that a policy names. An incomplete ARN is completed with wildcards, as IAM does."""
+    """Whether a resource is one that a policy names. An incomplete ARN is completed with wildcards, as IAM
+    does.
+    """
     if not pattern.startswith("arn:") or arn == "*":
         expanded = expand(pattern, keys, variables=variables)
         return expanded is not None and matches(expanded, arn)

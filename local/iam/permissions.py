@@ -89,7 +89,9 @@ class Permissions(ServiceState):
                 self._use(role, verdict.statement, need.action)
 
     def check_trust(self, role_arn: str, service: str, source_arn: str | None = None) -> None:
-        """Raise ``AccessDenied`` unless the role lets the service act under it, for the resource that has this ARN."""
+        """Raise ``AccessDenied`` unless the role lets the service act under it, for the resource that has
+        this ARN.
+        """
         document = json.loads(_text(self._role(role_arn).assume_role_policy_document))
         if trusts(_versioned(document), service, account=self.cloud.account, source_arn=source_arn):
             return

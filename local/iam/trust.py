@@ -15,7 +15,9 @@ ASSUME = "sts:AssumeRole"
 
 
 def trusts(document: Mapping[str, Any], service: str, *, account: str, source_arn: str | None) -> bool:
-    """Whether a trust policy lets a service act under its role, for the resource ``source_arn`` of the account."""
+    """Whether a trust policy lets a service act under its role, for the resource ``source_arn`` of the
+    account.
+    """
     keys = _keys(service, account, source_arn)
     return evaluate(_about(document, service), ASSUME, "*", keys).allowed
 

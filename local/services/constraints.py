@@ -1,4 +1,6 @@
-"""The limits of botocore's service models (lengths, ranges, patterns, values), which AWS holds requests to and clients do not."""
+"""The limits of botocore's service models (lengths, ranges, patterns, values), which AWS holds requests to
+and clients do not.
+"""
 
 from __future__ import annotations
 

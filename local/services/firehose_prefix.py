@@ -1,6 +1,7 @@
 """The keys of Firehose's objects: prefixes, the expressions in them, and what the service refuses of both.
 
-Source: "Understand custom prefixes for Amazon S3 objects" of Firehose's guide, and Java's DateTimeFormatter, whose patterns it takes.
+Source: "Understand custom prefixes for Amazon S3 objects" of Firehose's guide, and Java's DateTimeFormatter, whose
+patterns it takes.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def _year(moment: datetime, count: int) -> str:
 
 
 def _named(numeric: Callable[[datetime], int], short: str, full: str) -> Field:
-    """A field that is a number in one or two letters, a name cut short in three, whole in four, and one letter of it in five."""
+    """A field that is a number in one or two letters, a name cut short in three, whole in four, and one
+    letter of it in five.
+    """
 
     def field(moment: datetime, count: int) -> str:
         if count < 3:
@@ -141,7 +144,9 @@ def _evaluate(prefix: str, moment: datetime) -> str:
 
 
 def java_time(pattern: str, moment: datetime) -> str:
-    """A moment as Java's DateTimeFormatter writes it. Raises what the service answers for a pattern that it does not take."""
+    """A moment as Java's DateTimeFormatter writes it. Raises what the service answers for a pattern that it
+    does not take.
+    """
     return "".join(
         FIELDS[letter][1](moment, count) if letter else literal for letter, count, literal in _tokens(pattern)
     )

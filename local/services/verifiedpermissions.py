@@ -30,7 +30,9 @@ from local.tokens import IdentitySource
 
 MAX_POLICY_BYTES = 10_000
 DEFAULT_GROUP_TYPE = "AWS::CognitoGroup"
-"""Of a user pool's groups, when an identity source names no type. No schema can declare it: its namespace is reserved."""
+"""Of a user pool's groups, when an identity source names no type. No schema can declare it: its namespace is
+reserved.
+"""
 
 
 @dataclass(frozen=True)

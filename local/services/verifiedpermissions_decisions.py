@@ -80,7 +80,9 @@ def _with_token(
 
 
 def _principal(store: PolicyStore, params: Params) -> tuple[Params, list[Params], Params]:
-    """The principal from the verified tokens, all entities of the request, and what a token adds to the context."""
+    """The principal from the verified tokens, all entities of the request, and what a token adds to the
+    context.
+    """
     if not store.identity_sources:
         raise validation_error("The policy store has no identity source")
     source = store.identity_sources[0]
@@ -115,7 +117,9 @@ def _groups(source: IdentitySource, claims: dict[str, Params]) -> list[str]:
 
 
 def _resources(store: PolicyStore, source: IdentitySource, params: Params) -> list[Params]:
-    """What the request says of others than the principal. Actions are those of the schema, where there is one."""
+    """What the request says of others than the principal. Actions are those of the schema, where there is
+    one.
+    """
     entities = _entities(params)
     reserved = {source.principal_type, source.group_type}
     if any(uid(entity)[0] in reserved for entity in entities):

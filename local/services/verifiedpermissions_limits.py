@@ -1,7 +1,7 @@
-"""What Verified Permissions refuses that the Cedar engine would take: its limits on schemas, templates and requests.
+"""Limits of Verified Permissions on schemas, templates and requests that the Cedar engine would take.
 
-Sources: the operations' pages of its API reference, "Quotas" and "Differences between Amazon Verified Permissions and the Cedar policy
-language" of its user guide.
+Sources: the operations' pages of its API reference, "Quotas" and "Differences between Amazon Verified Permissions
+and the Cedar policy language" of its user guide.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from local.services.constraints import constrained
 SERVICE = "verifiedpermissions"
 MAX_SCHEMA_BYTES = 100_000
 MAX_NAMESPACES = 1
-"""The user guide's. Botocore's model says that there may be more since May 2026: the stricter of the two holds."""
+"""The user guide's. Botocore's model says that there may be more since May 2026: the stricter of the two
+holds.
+"""
 RESERVED = frozenset({"aws", "amazon", "cedar"})
 MAX_REQUEST_BYTES = 1024 * 1024
 MAX_BATCH = 30
@@ -91,7 +93,9 @@ def check_batch(requests: list[Params]) -> None:
 
 
 def last_of_each(entities: list[Params]) -> list[Params]:
-    """The entities, of several with one identifier the last. ValidationException for one without an identifier."""
+    """The entities, of several with one identifier the last. ValidationException for one without an
+    identifier.
+    """
     return list({uid(entity): entity for entity in entities}.values())
 
 

@@ -1,4 +1,6 @@
-"""No record is lost at the edge of a day or an hour: Firehose files it under the arrival of an older one, and readers look there."""
+"""No record is lost at the edge of a day or an hour: Firehose files it under the arrival of an older one,
+and readers look there.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def name(moment: datetime) -> str:
 
 
 def deliver(cloud: Cloud, bucket: str, buffer_seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a record each second, a second after its turn began, and write an object each time that the buffer is old enough."""
+    """Put a record each second, a second after its turn began, and write an object each time that the buffer
+    is old enough.
+    """
     cloud.client("s3").create_bucket(Bucket=bucket)
     role = cloud.client("iam").create_role(RoleName=bucket, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     cloud.client("firehose").create_delivery_stream(
