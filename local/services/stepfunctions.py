@@ -58,9 +58,9 @@ def _recase_sdk_tasks() -> None:
 
 def _machine_of(cloud: Cloud, role_arn: str) -> str | None:
     """The state machine of a role: the engine tells a task's role, and not whose it is."""
-    from moto.stepfunctions.models import stepfunctions_backends
+    from moto.stepfunctions.responses import get_backend
 
-    machines = stepfunctions_backends[cloud.account][cloud.region].state_machines
+    machines = get_backend(cloud.account, cloud.region).state_machines
     return next((machine.arn for machine in machines if machine.roleArn == role_arn), None)
 
 
