@@ -16,7 +16,11 @@ class GrafanaWorkspace(Construct):
     Args:
         name: shown in the console.
         prometheus_arn: ARN of the Prometheus workspace that dashboards read.
+        version: of Grafana, as ListVersions names it; a workspace can be upgraded, and never back.
     """
+
+    # The newest before dashboards are migrated to another schema when they are opened, which 13 does.
+    VERSION = "12.4"
 
     def __init__(
         self,
@@ -25,10 +29,11 @@ class GrafanaWorkspace(Construct):
         *,
         name: str,
         prometheus_arn: str,
+        version: str = VERSION,
     ) -> None:
         super().__init__(scope, id)
         self.role = self._build_role(prometheus_arn)
-        self.workspace = self._build_workspace(name)
+        self.workspace = self._build_workspace(name, version)
 
     @property
     def endpoint(self) -> str:
@@ -90,7 +95,7 @@ class GrafanaWorkspace(Construct):
         )
         return role
 
-    def _build_workspace(self, name: str) -> grafana.CfnWorkspace:
+    def _build_workspace(self, name: str, version: str) -> grafana.CfnWorkspace:
         return grafana.CfnWorkspace(
             self,
             "Workspace",
@@ -99,6 +104,8 @@ class GrafanaWorkspace(Construct):
             authentication_providers=["AWS_SSO"],
             permission_type="CUSTOMER_MANAGED",
             role_arn=self.role.role_arn,
+            # Without it a new environment gets whichever is the newest then.
+            grafana_version=version,
             # The data source of Managed Prometheus is a plugin.
             plugin_admin_enabled=True,
         )

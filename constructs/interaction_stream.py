@@ -12,17 +12,19 @@ from constructs.data_lifetime import DataLifetime
 class InteractionStream(Construct):
     """A delivery stream that writes gzipped JSON lines under `<prefix>/dt=<day>/hour=<hour>/` (UTC).
 
-    The producer ends each record with a newline.
+    The hour is that in which the object's oldest record arrived: others may be younger by `buffer_seconds`. The producer ends each
+    record with a newline.
 
     Args:
         bucket: the data lake.
         prefix: key prefix of the records, without a slash at its end; failed ones go to `<prefix>-errors/`.
-        buffer_seconds: 0 to 900; a file is written when they have passed or 16 MiB have come.
+        buffer_seconds: 0 to 900; a file is written when they have passed or 16 MiB have come. Readers look back by the longest.
         lifetime: of the log group.
         log_retention: of the log group with delivery errors.
     """
 
     BUFFER_MIB = 16
+    LONGEST_BUFFER_SECONDS = 900
 
     def __init__(
         self,
@@ -36,6 +38,10 @@ class InteractionStream(Construct):
         log_retention: logs.RetentionDays,
     ) -> None:
         super().__init__(scope, id)
+        if not 0 <= buffer_seconds <= self.LONGEST_BUFFER_SECONDS:
+            raise ValueError(
+                f"buffer_seconds is {buffer_seconds}: Firehose takes 0 to {self.LONGEST_BUFFER_SECONDS}."
+            )
         log_stream = self._build_log_stream(lifetime, log_retention)
         role = self._build_role(bucket, prefix)
         self.stream = self._build_stream(bucket, prefix, buffer_seconds, role, log_stream)

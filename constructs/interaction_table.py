@@ -1,6 +1,7 @@
 """The Glue table and the Athena workgroup over the interaction records."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import RemovalPolicy, Stack
@@ -23,6 +24,10 @@ class InteractionTable(Construct):
 
     TABLE_NAME = "interactions"
     FIRST_DAY = "2026-01-01"
+    # Without these a line that is no JSON, or has a value of another type, makes every query over its object
+    # fail. Such a line, or
+    # value, is NULL.
+    SERDE: Mapping[str, str] = {"ignore.malformed.json": "TRUE", "use.null.for.invalid.data": "TRUE"}
 
     def __init__(
         self,
@@ -89,7 +94,8 @@ class InteractionTable(Construct):
                     input_format="org.apache.hadoop.mapred.TextInputFormat",
                     output_format="org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat",
                     serde_info=glue.CfnTable.SerdeInfoProperty(
-                        serialization_library="org.openx.data.jsonserde.JsonSerDe"
+                        serialization_library="org.openx.data.jsonserde.JsonSerDe",
+                        parameters=self.SERDE,
                     ),
                 ),
             ),

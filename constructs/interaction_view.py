@@ -76,7 +76,9 @@ class InteractionView(Construct):
             query_string=(
                 "SELECT started_at, interaction_id, input, output, comment, guardrails\n"
                 f"FROM {self.VIEW_NAME}\n"
-                "WHERE rating = 'down' AND dt >= date_format(current_date - interval '7' day, '%Y-%m-%d')\n"
+                "WHERE rating = 'down' AND started_at >= date_format(current_date - interval '7' day, '%Y-%m-%d')\n"
+                # The first records of a day may lie under the day before.
+                "  AND dt >= date_format(current_date - interval '8' day, '%Y-%m-%d')\n"
                 "ORDER BY started_at DESC"
             ),
         )

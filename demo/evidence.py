@@ -13,6 +13,7 @@ import boto3
 import duckdb
 
 from demo.tour import Step
+from fmops.partitions import earliest_hour
 
 TRACES_PER_CALL = 5
 """Trace ids of one BatchGetTraces call."""
@@ -98,11 +99,11 @@ class Evidence:
                     yield item["Key"]
 
     def _prefixes(self) -> Iterator[str]:
-        """Of the days since the visit began."""
+        """Of the days under which records since the visit began may lie."""
         if self._since is None:
             yield "interactions/"
             return
-        day = self._since.date()
+        day = earliest_hour(self._since).date()
         while day <= datetime.now(UTC).date():
             yield f"interactions/dt={day}/"
             day += timedelta(days=1)

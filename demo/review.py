@@ -25,6 +25,7 @@ from demo.script import script
 from demo.visit import Visit
 from fmops import json_lines
 from fmops.agent import NAME
+from fmops.partitions import earliest_hour, partition
 from ops.jobs import JobError, follow
 
 PATIENCE = 180
@@ -195,10 +196,12 @@ def _ask_and_complain(visit: Visit) -> None:
 
 
 def _captured(bucket: str, interaction_id: str) -> int:
-    """How many records of an interaction, feedback included, are in today's newest objects."""
+    """How many records of an interaction, feedback included, are in the newest objects."""
     s3 = boto3.client("s3")
-    prefix = f"interactions/dt={datetime.now(UTC).date()}/"
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    after = f"interactions/{partition(earliest_hour(datetime.now(UTC)))}"
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix="interactions/dt=", StartAfter=after
+    )
     newest = sorted(
         (item for page in pages for item in page.get("Contents", [])), key=lambda item: item["LastModified"]
     )[-8:]

@@ -20,11 +20,15 @@ import pyarrow.compute as pc
 from fmops.analysis.kernel import Batch
 from fmops.analysis.reference import Array
 from fmops.parallel import PATIENT
+from fmops.partitions import LONGEST_BUFFER, earliest_hour
 from fmops.sql import files
 
 ROWS = 8192
 LATE = timedelta(hours=1)
-"""A record may be delivered so long after its interaction: Firehose buffers for 15 minutes at most, and retries."""
+"""A record may arrive at the delivery stream so long after its interaction began: turns are long, and
+records wait for a batch or a retry.
+"""
+HOUR = timedelta(hours=1)
 DATE_KEY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/")
 
 COLUMNS = (
@@ -129,18 +133,41 @@ class Window:
     def holds(self, started_at: str) -> bool:
         return _text(self.start) <= started_at < _text(self.end)
 
-    def keys(self, lake: Lake, prefix: str) -> list[tuple[str, int]]:
-        """Objects that may hold its interactions: those delivered in it, and shortly after."""
-        days = [self.start.date() + timedelta(days=n) for n in range((self.end + LATE - self.start).days + 2)]
-        found = [item for day in days for item in lake.list(f"{prefix}/dt={day}/")]
-        return [(key, size) for key, size in found if self._delivers(key)]
+    @property
+    def begun(self) -> tuple[datetime, datetime]:
+        """From when, and until before when, objects were begun that may hold its interactions."""
+        return earliest_hour(self.start), self.end + LATE
 
-    def _delivers(self, key: str) -> bool:
-        match = DATE_KEY.search(key)
-        if match is None:
-            return True
-        hour = datetime.fromisoformat(f"{match[1]}T{match[2]}:00:00+00:00")
-        return self.start <= hour + timedelta(minutes=59) and hour < self.end + LATE
+    @property
+    def near(self) -> tuple[datetime, datetime]:
+        """From when, and until before when, interactions began that lie in these objects if no clock is
+        wrong.
+        """
+        first, last = self.begun
+        whole = last.replace(minute=0, second=0, microsecond=0)
+        return first - LATE, (whole if whole == last else whole + HOUR) + LONGEST_BUFFER
+
+    def keys(self, lake: Lake, prefix: str) -> list[tuple[str, int]]:
+        """Objects that may hold its interactions: those begun in it, shortly before and shortly after."""
+        return self._keys(lake, prefix, *self.begun)
+
+    def has_objects(self, lake: Lake, prefix: str) -> bool:
+        """Whether an object was begun in it."""
+        return bool(self._keys(lake, prefix, self.start, self.end))
+
+    def _keys(self, lake: Lake, prefix: str, first: datetime, last: datetime) -> list[tuple[str, int]]:
+        days = [first.date() + timedelta(days=n) for n in range((last.date() - first.date()).days + 1)]
+        found = [item for day in days for item in lake.list(f"{prefix}/dt={day}/")]
+        return [(key, size) for key, size in found if _is_between(key, first, last)]
+
+
+def _is_between(key: str, first: datetime, last: datetime) -> bool:
+    """Whether the hour that a key names overlaps a span; one that names none may."""
+    match = DATE_KEY.search(key)
+    if match is None:
+        return True
+    hour = datetime.fromisoformat(f"{match[1]}T{match[2]}:00:00+00:00")
+    return first < hour + HOUR and hour < last
 
 
 def windows(start: datetime, end: datetime, *, hours: int) -> list[Window]:
@@ -244,10 +271,8 @@ class Reader:
         inside = pc.and_(
             pc.greater_equal(started, _text(self.window.start)), pc.less(started, _text(self.window.end))
         )
-        near = pc.and_(
-            pc.greater_equal(started, _text(self.window.start - LATE)),
-            pc.less(started, _text(self.window.end + LATE)),
-        )
+        earliest, latest = self.window.near
+        near = pc.and_(pc.greater_equal(started, _text(earliest)), pc.less(started, _text(latest)))
         # A neighbour's are its own affair; what is farther off than a delivery takes was stamped by a wrong clock.
         self.checks["wrong_clock"] += len(table) - (pc.sum(near).as_py() or 0)
         table = table.filter(inside)

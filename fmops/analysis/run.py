@@ -136,7 +136,7 @@ class Analysis:
             return known
         start = before - timedelta(hours=self.hours * self.baseline_windows)
         spans = windows(start, before, hours=self.hours)
-        if not all(span.keys(self.lake, self.interactions) for span in spans):
+        if not all(span.has_objects(self.lake, self.interactions) for span in spans):
             return None
         return self.fit(start, before)
 

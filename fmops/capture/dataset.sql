@@ -1,8 +1,14 @@
 -- One row for each interaction, however often it was delivered, with the last rating that its own user gave it.
--- Athena runs this as the view `dataset`, DuckDB in fmops/capture/dataset.py: it is valid SQL for both.
-WITH captured AS (
-  SELECT *, row_number() OVER (PARTITION BY interaction_id ORDER BY started_at, dt, hour) AS delivery
+-- Athena runs this as the view `dataset`, DuckDB in fmops/capture/lake.py: it is valid SQL for both.
+-- What is no record has no version, and a later version's records are for later code: neither is read.
+WITH readable AS (
+  SELECT *
   FROM interactions
+  WHERE interaction_id IS NOT NULL AND schema_version <= 1
+),
+captured AS (
+  SELECT *, row_number() OVER (PARTITION BY interaction_id ORDER BY started_at, dt, hour) AS delivery
+  FROM readable
   WHERE record_type = 'interaction'
 ),
 rated AS (
@@ -12,7 +18,7 @@ rated AS (
     max_by(rating, started_at) AS rating,
     max_by(comment, started_at) AS comment,
     max(started_at) AS rated_at
-  FROM interactions
+  FROM readable
   WHERE record_type = 'feedback'
   GROUP BY interaction_id, "user"
 )

@@ -8,7 +8,7 @@ import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import duckdb
 
 from fmops.interaction import SCHEMA_VERSION, json_schema
 from fmops.parallel import in_order
+from fmops.partitions import earliest_hour, partition
 from fmops.sql import files, literal
 
 INTERACTIONS = "interactions"
@@ -45,8 +46,11 @@ class Reading:
 def fetch(
     s3: Any, bucket: str, directory: Path, *, first: date | None = None, last: date | None = None
 ) -> Reading:
-    """Bring the objects of the days from ``first`` to ``last`` (UTC, both included) under ``directory``, some at a
-    time."""
+    """Bring the objects that may hold records of the days from ``first`` to ``last`` (UTC, both included).
+
+    They go under ``directory``, and hold others too: a record's own time says which day it is of. A record that
+    arrived a day late lies under the day after ``last``.
+    """
 
     def bring(key: str) -> tuple[str, Exception | None]:
         path = directory / key
@@ -71,12 +75,15 @@ def fetch(
 
 
 def _keys(s3: Any, bucket: str, first: date | None, last: date | None) -> Iterator[str]:
-    prefix = f"{INTERACTIONS}/dt="
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for item in page.get("Contents", []):
-            day = item["Key"][len(prefix) : len(prefix) + 10]
-            if (first is None or day >= first.isoformat()) and (last is None or day <= last.isoformat()):
-                yield item["Key"]
+    """The keys in order, which is that of time."""
+    prefix = f"{INTERACTIONS}/"
+    midnight = datetime.combine(first, time(), UTC) if first else None
+    after = {"StartAfter": f"{prefix}{partition(earliest_hour(midnight))}"} if midnight else {}
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}dt=", **after)
+    for key in (item["Key"] for page in pages for item in page.get("Contents", [])):
+        if last is not None and key[len(prefix) :] >= f"dt={last + timedelta(days=1)}":
+            return
+        yield key
 
 
 def _download(s3: Any, bucket: str, key: str, path: Path) -> None:

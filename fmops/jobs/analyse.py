@@ -21,6 +21,7 @@ from fmops.analysis.reference import Array, BaselineError
 from fmops.analysis.report import render
 from fmops.analysis.result import Place, WindowResult
 from fmops.analysis.run import Analysis
+from fmops.partitions import LONGEST_BUFFER
 from fmops.turn import TurnTakenError, turn
 
 if TYPE_CHECKING:
@@ -185,10 +186,10 @@ def embed_knowledge(model_id: str, captured_model: str) -> Array | None:
 
 
 def _range(options: argparse.Namespace, analysis: Analysis) -> tuple[datetime, datetime]:
-    """The days asked for; else the window that had ended when the schedule was due."""
+    """The days asked for; else the last window whose records were all delivered when the schedule was due."""
     step = timedelta(hours=analysis.hours)
     if options.start is None:
-        due = parse_time(options.scheduled) if options.scheduled else datetime.now(UTC)
+        due = parse_time(options.scheduled) - LONGEST_BUFFER if options.scheduled else datetime.now(UTC)
         midnight = due.replace(hour=0, minute=0, second=0, microsecond=0)
         end = midnight + (due - midnight) // step * step
         return end - step, end

@@ -28,6 +28,7 @@ from fmops.evaluation.cases import ReviewedCase, dump, parse
 from fmops.evaluation.datasets import REVIEWED_KEY
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.parallel import PATIENT, in_order
+from fmops.partitions import LONGEST_BUFFER
 from fmops.review.backend import ReviewBackend, ReviewUnavailableError
 from fmops.review.judging import Grader, judge
 from fmops.review.labels import Reviewed
@@ -165,7 +166,7 @@ def _draw(objects: Lake, settings: ReviewSettings, day: date) -> list[ReviewTask
         log.warning("%d lines of the analysis are not understood", foreign)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        # Records of a day may lie under the next one: they wait for a full batch, or for an outage to end.
+        # Records of a day may arrive on the next one: they wait for a full batch, or for an outage to end.
         reading = lake.fetch(objects.s3, objects.bucket, directory, first=day, last=day + timedelta(days=1))
         connection = lake.connect(directory, forgotten=requests(objects.s3, objects.bucket))
         lake.count_unread(connection, reading)
@@ -324,7 +325,10 @@ def _guardrails(parameter: str) -> GuardrailSettings:
 def _day(options: argparse.Namespace) -> date:
     if options.day:
         return date.fromisoformat(options.day)
-    due = datetime.fromisoformat(options.scheduled) if options.scheduled else datetime.now(UTC)
+    # A schedule soon after midnight finds the day's last records still in the delivery stream.
+    due = (
+        datetime.fromisoformat(options.scheduled) - LONGEST_BUFFER if options.scheduled else datetime.now(UTC)
+    )
     return due.astimezone(UTC).date() - timedelta(days=1)
 
 

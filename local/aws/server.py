@@ -19,7 +19,7 @@ from local.aws.kernel.api import Context, Params
 from local.aws.kernel.cloud import ROUTE_INSTALLERS, Cloud
 from local.aws.kernel.ports import check_port
 
-log = logging.getLogger("local.cloud")
+log = logging.getLogger("local.aws.kernel.cloud")
 
 
 class LocalAws(Cloud):
@@ -80,9 +80,9 @@ class LocalAws(Cloud):
         if self.enforce and context.caller.role_arn is not None:
             self.state(Permissions).check(context, request())
 
-    def check_trust(self, role_arn: str, service_principal: str) -> None:
+    def check_trust(self, role_arn: str, service_principal: str, source_arn: str | None) -> None:
         if self.enforce:
-            self.state(Permissions).check_trust(role_arn, service_principal)
+            self.state(Permissions).check_trust(role_arn, service_principal, source_arn)
 
 
 def _load_services() -> None:

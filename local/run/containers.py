@@ -50,11 +50,16 @@ def _containers(cloud: Cloud, service: dict[str, Any], volumes: Path) -> list[Co
         "taskDefinition"
     ]
     task = f"{service['serviceName']}/{secrets.token_hex(8)}"
+    cluster, identifier = service["clusterArn"].rsplit("/", 1)[-1], task.rsplit("/", 1)[-1]
+    source = f"arn:aws:ecs:{cloud.region}:{cloud.account}:task/{cluster}/{identifier}"
     execution_role = cloud.assume(
-        definition["executionRoleArn"], "ecs-tasks.amazonaws.com", session="ecs-execution"
+        definition["executionRoleArn"],
+        "ecs-tasks.amazonaws.com",
+        session="ecs-execution",
+        source_arn=source,
     )
     task_role = cloud.assume(
-        definition["taskRoleArn"], "ecs-tasks.amazonaws.com", session=task.rsplit("/", 1)[-1]
+        definition["taskRoleArn"], "ecs-tasks.amazonaws.com", session=identifier, source_arn=source
     )
     containers = []
     for described in definition["containerDefinitions"]:

@@ -23,8 +23,7 @@ from typing import Any
 
 from local.aws.kernel.cloud import Cloud
 from local.aws.kernel.ports import check_port
-from local.processes import programs
-from local.processes.process import Process, base_environment
+from local.processes.process import Process, base_environment, programs
 from local.processes.programs import collector_command
 from local.run.containers import check_resolved
 from observability.collector.template import compose
@@ -72,7 +71,9 @@ def read_web_functions(cloud: Cloud) -> Iterator[WebFunction]:
         streamed = streams and config.environment_vars.get("AWS_LWA_INVOKE_MODE") == "response_stream"
         environment = {
             **{key: str(value) for key, value in config.environment_vars.items()},
-            **cloud.assume(config.role, "lambda.amazonaws.com", session=name).environment(),
+            **cloud.assume(
+                config.role, "lambda.amazonaws.com", session=name, source_arn=config.function_arn
+            ).environment(),
         }
         yield WebFunction(
             name, list(config.image_config.cmd), environment, float(config.timeout), stage, streamed

@@ -30,6 +30,11 @@ def dashboards(*, transaction_search: bool = False) -> dict[str, dict[str, Any]]
     With ``transaction_search`` the panels of X-Ray say what they miss.
     """
     built = [json.loads(JSONEncoder(sort_keys=True).encode(build().build())) for build in BUILDERS]
+    for dashboard in built:
+        # The builders give every row the id 0, and panels none: Grafana collapses rows, and links to panels,
+        # by their ids.
+        for number, panel in enumerate(dashboard["panels"], 1):
+            panel["id"] = number
     for panel in (panel for dashboard in built for panel in dashboard["panels"] if transaction_search):
         if panel.get("datasource", {}).get("uid") == XRAY.uid:
             panel["description"] = f"{panel.get('description', '')} {INDEXED_ONLY}".strip()

@@ -95,6 +95,7 @@ def make_stream(cloud: Cloud) -> Any:
         "RoleARN": role,
         "BucketARN": "arn:aws:s3:::lake",
         "Prefix": "interactions/dt=!{timestamp:yyyy-MM-dd}/hour=!{timestamp:HH}/",
+        "ErrorOutputPrefix": "errors/!{firehose:error-output-type}/",
         "CompressionFormat": "GZIP",
     }
     firehose.create_delivery_stream(

@@ -15,6 +15,7 @@ from constructs import hive
 
 from fmops.capture import lake
 from fmops.interaction import (
+    SCHEMA_VERSION,
     Embedding,
     Feedback,
     GuardrailFinding,
@@ -143,6 +144,42 @@ def test_foreign_lines_and_newer_records_are_counted_and_not_read(tmp_path: Path
     lake.count_unread(connection, reading)
     assert (reading.foreign_lines, reading.newer_records) == (4, 1)
     assert [row["interaction_id"] for row in rows(connection)] == [good.interaction_id]
+
+
+def test_the_query_itself_passes_over_what_is_no_record_or_is_newer(tmp_path: Path) -> None:
+    """As Athena runs it: on every line of the table, NULL where it cannot be read."""
+    good, rated = interaction(), interaction()
+    newer = {**json.loads(interaction().line()), "schema_version": SCHEMA_VERSION + 1}
+    ratings = [
+        {**json.loads(Feedback(interaction_id=rated.interaction_id, user="u1", rating="up").line()), **change}
+        for change in ({}, {"schema_version": SCHEMA_VERSION + 1, "rating": "down", "started_at": "2031"})
+    ]
+    lines = [good.line(), rated.line(), b"garbage\n"]
+    lines += [json.dumps(each).encode() + b"\n" for each in (newer, *ratings)]
+    connection = read(tmp_path, {f"{DAY}a": packed(*lines)})
+    connection.execute("CREATE OR REPLACE VIEW interactions AS SELECT * FROM lines")
+    found = {row["interaction_id"]: row["rating"] for row in rows(connection)}
+    assert found == {good.interaction_id: None, rated.interaction_id: "up"}
+
+
+def test_the_table_of_athena_reads_on_after_a_bad_line(tmp_path: Path) -> None:
+    from tests.infrastructure.conftest import context
+
+    import app
+
+    template = (
+        app.build(context("dev"), str(tmp_path)).synth().get_stack_by_name("fmops-dev-Capture").template
+    )
+    (serde,) = [
+        each["Properties"]["TableInput"]["StorageDescriptor"]["SerdeInfo"]
+        for each in template["Resources"].values()
+        if each["Type"] == "AWS::Glue::Table"
+        and each["Properties"]["TableInput"]["TableType"] == "EXTERNAL_TABLE"
+    ]
+    assert serde == {
+        "SerializationLibrary": "org.openx.data.jsonserde.JsonSerDe",
+        "Parameters": {"ignore.malformed.json": "TRUE", "use.null.for.invalid.data": "TRUE"},
+    }
 
 
 def test_no_records_are_an_empty_dataset(tmp_path: Path) -> None:

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 
+from local.aws.iam import needs
 from local.aws.iam.evaluator import PolicyError, evaluate, holds, parse
-from local.aws.iam.permissions import Grant, Permissions, Reviewed, compare, label, reviewed
-from local.aws.kernel.cloud import Cloud
+from local.aws.iam.permissions import AccessDenied, Grant, Permissions, Reviewed, compare, label, reviewed
+from local.aws.iam.trust import trusts
+from local.aws.kernel.api import Context
+from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.server import LocalAws
+
+GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "iam.yaml").read_text())
+REQUEST = {
+    "aws:username": ("jane",),
+    "aws:securetransport": ("true",),
+    "x:star": ("*",),
+    "x:many": ("one", "two"),
+}
+"""What every request of the golden table has."""
 
 BUCKET = "arn:aws:s3:::lake/interactions/2026/x.gz"
 
@@ -101,6 +115,158 @@ def test_sets_of_values() -> None:
 def test_what_is_not_known_is_an_error(statement: dict[str, Any]) -> None:
     with pytest.raises(PolicyError, match="p/0"):
         parse("p", {"Statement": [statement]})
+
+
+@pytest.mark.parametrize(
+    "case", GOLDEN["conditions"], ids=lambda case: f"{case['operator']} {case['expected']} {case.get('key')}"
+)
+def test_conditions_hold_as_documented(case: dict[str, Any]) -> None:
+    key = case.get("key")
+    keys = REQUEST | ({} if key is None else {"x:key": tuple(key) if isinstance(key, list) else (key,)})
+    condition = {case["operator"]: {"x:Key": case["expected"]}}
+    parsed = parse(
+        "p", {"Version": "2012-10-17", "Statement": [allow("x:A", Condition=condition), allow("x:B")]}
+    )
+    assert evaluate(parsed, "x:A", "*", keys).allowed is case["holds"]
+
+
+@pytest.mark.parametrize(
+    "case", GOLDEN["resources"], ids=lambda case: f"{case['resource']} {case['request']}"
+)
+def test_resources_match_as_documented(case: dict[str, Any]) -> None:
+    document = {"Version": case.get("version", "2012-10-17"), "Statement": allow("x:A", case["resource"])}
+    assert evaluate(parse("p", document), "x:A", case["request"], REQUEST).allowed is case["holds"]
+
+
+@pytest.mark.parametrize("case", GOLDEN["trust"], ids=lambda case: f"{case['service']} {case['trusted']}")
+def test_roles_trust_as_documented(case: dict[str, Any]) -> None:
+    document = {"Version": "2012-10-17", "Statement": case["statements"]}
+    source = case.get("source_arn")
+    assert trusts(document, case["service"], account=ACCOUNT, source_arn=source) is case["trusted"]
+
+
+@pytest.mark.parametrize("case", GOLDEN["needs"], ids=lambda case: f"{case['operation']} {case['actions']}")
+def test_calls_need_what_is_documented(case: dict[str, Any], cloud: Cloud) -> None:
+    context = Context(
+        cloud=cloud,
+        service=case["service"],
+        operation=case["operation"],
+        region="us-east-1",
+        account=ACCOUNT,
+        caller=None,  # type: ignore[arg-type]
+        headers=case.get("headers", {}),
+    )
+    found = needs.needs(context, case["params"])
+    assert [each.action for each in found] == case["actions"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "keys"),
+    [
+        ({"NumericLessThan": {"x:n": "ten"}}, {"x__n": "5"}),
+        ({"NumericNotEquals": {"x:n": "5"}}, {"x__n": "many"}),
+        ({"DateLessThan": {"x:n": "tomorrow"}}, {"x__n": "2026-11-28"}),
+        ({"IpAddress": {"x:n": "10.0.0.0/99"}}, {"x__n": "10.0.0.1"}),
+        ({"BinaryEquals": {"x:n": "%"}}, {"x__n": "a"}),
+        ({"Bool": {"x:n": "maybe"}}, {"x__n": "true"}),
+        ({"ArnLike": {"x:n": "arn"}}, {"x__n": "arn:aws:s3:::a"}),
+    ],
+)
+def test_what_is_malformed_denies(condition: dict[str, Any], keys: dict[str, str]) -> None:
+    assert not verdict(allow("x:A", Condition=condition), action="x:A", **keys)
+    denying = {**allow("x:A", Condition=condition), "Effect": "Deny"}
+    assert not verdict(allow("x:*"), denying, action="x:A", **keys)
+
+
+def test_a_role_is_limited_to_its_own_items(cloud: Cloud) -> None:
+    """Keys under `ForAllValues` that a request does not have permit it: the calls' rules have to give them."""
+    cloud.client("dynamodb").create_table(
+        TableName="items",
+        KeySchema=[{"AttributeName": "owner", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "owner", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    condition = {
+        "ForAllValues:StringEquals": {
+            "dynamodb:LeadingKeys": ["jane"],
+            "dynamodb:Attributes": ["owner", "note", "n"],
+        }
+    }
+    client = Role(cloud, "own-items", allow("dynamodb:*Item", Condition=condition), allow("dynamodb:Query", Condition=condition)).client("dynamodb")  # fmt: skip
+    client.put_item(TableName="items", Item={"owner": {"S": "jane"}, "note": {"S": "x"}})
+    client.get_item(TableName="items", Key={"owner": {"S": "jane"}})
+    query = {
+        "TableName": "items",
+        "KeyConditionExpression": "#o = :o",
+        "ExpressionAttributeNames": {"#o": "owner"},
+    }
+    client.query(**query, ExpressionAttributeValues={":o": {"S": "jane"}})
+    client.update_item(
+        TableName="items",
+        Key={"owner": {"S": "jane"}},
+        UpdateExpression="SET n = if_not_exists(n, :zero) + :one",
+        ExpressionAttributeValues={":zero": {"N": "0"}, ":one": {"N": "1"}},
+    )
+    for refused in (
+        lambda: client.get_item(TableName="items", Key={"owner": {"S": "joe"}}),
+        lambda: client.put_item(TableName="items", Item={"owner": {"S": "joe"}}),
+        lambda: client.put_item(TableName="items", Item={"owner": {"S": "jane"}, "salary": {"N": "1"}}),
+        lambda: client.query(**query, ExpressionAttributeValues={":o": {"S": "joe"}}),
+        lambda: client.batch_get_item(RequestItems={"items": {"Keys": [{"owner": {"S": "joe"}}]}}),
+    ):
+        with pytest.raises(ClientError) as error:
+            refused()
+        assert code(error) == "AccessDeniedException"
+
+
+def test_versions_and_tags_of_objects_need_actions_of_their_own(cloud: Cloud) -> None:
+    s3 = cloud.client("s3")
+    s3.create_bucket(Bucket="versions")
+    s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+    version = s3.put_object(Bucket="versions", Key="k", Body=b"x")["VersionId"]
+    own = allow(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "arn:aws:s3:::versions/*")
+    client = Role(cloud, "newest-only", own).client("s3")
+    client.get_object(Bucket="versions", Key="k")
+    for refused in (
+        lambda: client.get_object(Bucket="versions", Key="k", VersionId=version),
+        lambda: client.delete_object(Bucket="versions", Key="k", VersionId=version),
+        lambda: client.put_object(Bucket="versions", Key="t", Body=b"x", Tagging="a=b"),
+        lambda: client.put_object(Bucket="versions", Key="t", Body=b"x", ACL="private"),
+        lambda: client.get_object_tagging(Bucket="versions", Key="k"),
+    ):
+        with pytest.raises(ClientError) as error:
+            refused()
+        assert code(error) in ("AccessDenied", "403")
+    tagged = allow(
+        ["s3:PutObject", "s3:PutObjectTagging"],
+        "arn:aws:s3:::versions/*",
+        Condition={"ForAllValues:StringEquals": {"s3:RequestObjectTagKeys": ["team"]}},
+    )
+    tagger = Role(cloud, "tagger", tagged).client("s3")
+    tagger.put_object(Bucket="versions", Key="t", Body=b"x", Tagging="team=a")
+    with pytest.raises(ClientError, match="s3:PutObject"):
+        tagger.put_object(Bucket="versions", Key="t", Body=b"x", Tagging="team=a&other=b")
+
+
+@pytest.mark.parametrize(("source", "trusted"), [("a", True), ("b", False), (None, False)])
+def test_a_role_is_assumed_for_the_source_that_it_names(
+    cloud: Cloud, source: str | None, trusted: bool
+) -> None:
+    arn = f"arn:aws:states:us-east-1:{ACCOUNT}:stateMachine:"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "states.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"ArnEquals": {"aws:SourceArn": f"{arn}a"}},
+    }
+    role = cloud.client("iam").create_role(
+        RoleName=f"for-{source}", AssumeRolePolicyDocument=json.dumps({"Statement": [statement]})
+    )["Role"]["Arn"]
+    expected: Any = (
+        contextlib.nullcontext() if trusted else pytest.raises(AccessDenied, match="is not trusted by")
+    )
+    with expected:
+        cloud.assume(role, "states.amazonaws.com", source_arn=f"{arn}{source}" if source else None)
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,14 @@ def test_a_metric_that_nobody_emits_would_be_found(monkeypatch: pytest.MonkeyPat
     assert "fmops_interaction_total" not in declared(monkeypatch)
 
 
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_rows_and_panels_have_ids_of_their_own(board: dict[str, Any]) -> None:
+    ids = [panel.get("id") for panel in board["panels"]]
+    assert all(ids), "0 is no id"
+    assert len(set(ids)) == len(ids)
+    assert not any(panel.get("panels") for panel in board["panels"]), "panels inside of rows have no ids yet"
+
+
 @pytest.mark.parametrize("panel", PANELS)
 def test_a_panel_is_complete(panel: dict[str, Any]) -> None:
     assert [target["refId"] for target in panel["targets"]] == [*"ABCDEF"][: len(panel["targets"])]

@@ -84,6 +84,9 @@ VALUES = {
     "Names": None,
     "Delete": {"Objects": [{"Key": "k"}]},
     "RequestItems": {"t": {}},
+    "Tags": [{"Key": "team", "Value": "claims"}],
+    "jobTags": [{"key": "team", "value": "claims"}],
+    "tags": {"team": "claims"},
     "inferenceConfig": {
         "models": [{"precomputedInferenceSource": {"inferenceSourceIdentifier": "claims-desk"}}]
     },
@@ -94,6 +97,15 @@ VALUES = {
             }
         }
     },
+}
+
+
+HEADERS = {
+    "X-Amz-Tagging": "team=claims",
+    "X-Amz-Acl": "private",
+    "X-Amz-Object-Lock-Mode": "GOVERNANCE",
+    "X-Amz-Object-Lock-Legal-Hold": "ON",
+    "X-Amz-Bypass-Governance-Retention": "true",
 }
 
 
@@ -117,7 +129,7 @@ def test_what_a_call_needs_is_an_action_upon_one_of_its_resources(service: str, 
         region="us-east-1",
         account="123456789012",
         caller=None,  # type: ignore[arg-type]
-        headers={},
+        headers=HEADERS,
     )
     for need in needs.needs(context, Given()):
         assert actions(need.action) == [need.action]

@@ -6,24 +6,11 @@ not here is answered 501 with its name, so that the table grows by what fails in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-
+from local.aws.iam import needs_dynamodb, needs_s3
+from local.aws.iam.need import Need, Rule, tag_keys, tagging
 from local.aws.kernel.api import Context, NotImplementedHere, Params
 
 PROFILE_SCOPES = ("us", "eu", "apac", "global", "us-gov", "jp", "au", "ca")
-
-
-@dataclass(frozen=True)
-class Need:
-    """One action upon one resource, with the condition keys of the request beyond those that every request has."""
-
-    action: str
-    resource: str = "*"
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-Rule = Callable[[Params, Context], list[Need]]
 
 
 def needs(context: Context, params: Params) -> list[Need]:
@@ -75,47 +62,6 @@ def _model(action: str) -> Rule:
     return rule
 
 
-def _table(action: str) -> Rule:
-    def rule(params: Params, context: Context) -> list[Need]:
-        table = str(params["TableName"]).rsplit("/", 1)[-1]
-        index = f"/index/{params['IndexName']}" if params.get("IndexName") else ""
-        return [Need(action, context.arn("dynamodb", f"table/{table}{index}"))]
-
-    return rule
-
-
-def _tables(action: str) -> Rule:
-    return lambda params, context: [
-        Need(action, context.arn("dynamodb", f"table/{table.rsplit('/', 1)[-1]}"))
-        for table in params["RequestItems"]
-    ]
-
-
-def _object(action: str, key_action: str = "") -> Rule:
-    """An object, and the customer key of its bucket."""
-
-    def rule(params: Params, context: Context) -> list[Need]:
-        found = [Need(action, f"arn:aws:s3:::{params['Bucket']}/{params['Key']}")]
-        key = context.cloud.bucket_key(str(params["Bucket"])) if key_action else None
-        if key:
-            found.append(Need(key_action, key, {"kms:viaservice": (f"s3.{context.region}.amazonaws.com",)}))
-        return found
-
-    return rule
-
-
-def _list_bucket(params: Params, _: Context) -> list[Need]:
-    keys = {"s3:prefix": (str(params.get("Prefix") or ""),)}
-    return [Need("s3:ListBucket", f"arn:aws:s3:::{params['Bucket']}", keys)]
-
-
-def _delete_objects(params: Params, _: Context) -> list[Need]:
-    return [
-        Need("s3:DeleteObject", f"arn:aws:s3:::{params['Bucket']}/{item['Key']}")
-        for item in params["Delete"]["Objects"]
-    ]
-
-
 def _secret(params: Params, context: Context) -> list[Need]:
     name = str(params["SecretId"])
     arn = (
@@ -123,7 +69,12 @@ def _secret(params: Params, context: Context) -> list[Need]:
         if name.startswith("arn:")
         else context.cloud.client("secretsmanager").describe_secret(SecretId=name)["ARN"]
     )
-    return [Need("secretsmanager:GetSecretValue", arn)]
+    keys = {
+        f"secretsmanager:{name.lower()}": (str(params[name]),)
+        for name in ("SecretId", "VersionId", "VersionStage")
+        if params.get(name)
+    }
+    return [Need("secretsmanager:GetSecretValue", arn, keys)]
 
 
 def _parameter(action: str) -> Rule:
@@ -139,6 +90,14 @@ def _log_group(action: str, name: str = "{logGroupName}") -> Rule:
     return _on(action, "logs", f"log-group:{name}:log-stream:")
 
 
+def _create_log_group(params: Params, context: Context) -> list[Need]:
+    arn, tags = context.arn("logs", f"log-group:{params['logGroupName']}:log-stream:"), params.get("tags")
+    return [
+        Need("logs:CreateLogGroup", arn, tag_keys(tags)),
+        *tagging("logs:TagResource", arn, tags),
+    ]
+
+
 def _log_stream(action: str) -> Rule:
     return _on(action, "logs", "log-group:{logGroupName}:log-stream:{logStreamName}")
 
@@ -152,9 +111,11 @@ def _create_job(action: str, kind: str, name: str) -> Rule:
 
     def rule(params: Params, context: Context) -> list[Need]:
         passed = {"iam:passedtoservice": ("sagemaker.amazonaws.com",)}
+        arn, tags = context.arn("sagemaker", f"{kind}/{params[name]}"), params.get("Tags")
         return [
-            Need(action, context.arn("sagemaker", f"{kind}/{params[name]}")),
+            Need(action, arn, tag_keys(tags)),
             Need("iam:PassRole", str(params["RoleArn"]), passed),
+            *tagging("sagemaker:AddTags", arn, tags),
         ]
 
     return rule
@@ -163,12 +124,11 @@ def _create_job(action: str, kind: str, name: str) -> Rule:
 def _start_job_run(params: Params, context: Context) -> list[Need]:
     """The application, and the role that is handed to EMR Serverless for the run."""
     passed = {"iam:passedtoservice": ("emr-serverless.amazonaws.com",)}
+    application = context.arn("emr-serverless", f"/applications/{params['applicationId']}")
     return [
-        Need(
-            "emr-serverless:StartJobRun",
-            context.arn("emr-serverless", f"/applications/{params['applicationId']}"),
-        ),
+        Need("emr-serverless:StartJobRun", application, tag_keys(params.get("tags"))),
         Need("iam:PassRole", str(params["executionRoleArn"]), passed),
+        *tagging("emr-serverless:TagResource", f"{application}/jobruns/new", params.get("tags")),
     ]
 
 
@@ -187,6 +147,7 @@ def _create_evaluation(params: Params, context: Context) -> list[Need]:
             for model in models
         ),
         Need("iam:PassRole", str(params["roleArn"]), passed),
+        *tagging("bedrock:TagResource", context.arn("bedrock", "evaluation-job/new"), params.get("jobTags")),
     ]
 
 
@@ -205,16 +166,18 @@ def _policy_store(action: str) -> Rule:
 
 
 def _function(params: Params, context: Context) -> list[Need]:
+    """A function, or the version or alias of it that the name or the qualifier tells."""
     name = str(params["FunctionName"])
-    return [
-        Need(
-            "lambda:InvokeFunction",
-            name if name.startswith("arn:") else context.arn("lambda", f"function:{name}"),
-        )
-    ]
+    # A partial ARN begins with the account.
+    name = name.rpartition(":function:")[2] if not name.startswith("arn:") else name
+    arn = name if name.startswith("arn:") else context.arn("lambda", f"function:{name}")
+    qualifier = params.get("Qualifier")
+    return [Need("lambda:InvokeFunction", f"{arn}:{qualifier}" if qualifier else arn)]
 
 
 RULES: dict[tuple[str, str], Rule] = {
+    **needs_dynamodb.RULES,
+    **needs_s3.RULES,
     ("amp", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "QueryMetrics"): _on("aps:QueryMetrics", "aps", "workspace/{workspaceId}"),
@@ -233,33 +196,14 @@ RULES: dict[tuple[str, str], Rule] = {
     ("emr-serverless", "CancelJobRun"): _job_run("emr-serverless:CancelJobRun"),
     ("emr-serverless", "GetJobRun"): _job_run("emr-serverless:GetJobRun"),
     ("emr-serverless", "StartJobRun"): _start_job_run,
-    ("dynamodb", "BatchGetItem"): _tables("dynamodb:BatchGetItem"),
-    ("dynamodb", "BatchWriteItem"): _tables("dynamodb:BatchWriteItem"),
-    ("dynamodb", "DeleteItem"): _table("dynamodb:DeleteItem"),
-    ("dynamodb", "GetItem"): _table("dynamodb:GetItem"),
-    ("dynamodb", "PutItem"): _table("dynamodb:PutItem"),
-    ("dynamodb", "Query"): _table("dynamodb:Query"),
-    ("dynamodb", "UpdateItem"): _table("dynamodb:UpdateItem"),
     ("firehose", "PutRecord"): _on("firehose:PutRecord", "firehose", "deliverystream/{DeliveryStreamName}"),
     ("firehose", "PutRecordBatch"): _on("firehose:PutRecordBatch", "firehose", "deliverystream/{DeliveryStreamName}"),
     ("lambda", "Invoke"): _function,
-    ("logs", "CreateLogGroup"): _log_group("logs:CreateLogGroup"),
+    ("logs", "CreateLogGroup"): _create_log_group,
     ("logs", "CreateLogStream"): _log_stream("logs:CreateLogStream"),
     ("logs", "DescribeLogGroups"): _log_group("logs:DescribeLogGroups", ""),
     ("logs", "DescribeLogStreams"): _log_group("logs:DescribeLogStreams"),
     ("logs", "PutLogEvents"): _log_stream("logs:PutLogEvents"),
-    ("s3", "AbortMultipartUpload"): _object("s3:AbortMultipartUpload"),
-    ("s3", "CompleteMultipartUpload"): _object("s3:PutObject", "kms:Decrypt"),
-    ("s3", "CreateMultipartUpload"): _object("s3:PutObject", "kms:GenerateDataKey"),
-    ("s3", "DeleteObject"): _object("s3:DeleteObject"),
-    ("s3", "DeleteObjects"): _delete_objects,
-    ("s3", "GetObject"): _object("s3:GetObject", "kms:Decrypt"),
-    ("s3", "HeadBucket"): _list_bucket,
-    ("s3", "HeadObject"): _object("s3:GetObject", "kms:Decrypt"),
-    ("s3", "ListObjects"): _list_bucket,
-    ("s3", "ListObjectsV2"): _list_bucket,
-    ("s3", "PutObject"): _object("s3:PutObject", "kms:GenerateDataKey"),
-    ("s3", "UploadPart"): _object("s3:PutObject", "kms:GenerateDataKey"),
     ("sagemaker", "CallMlflowAppApi"): _by_arn("sagemaker:CallMlflowAppApi", "Arn"),
     ("sagemaker", "CreateLabelingJob"): _create_job("sagemaker:CreateLabelingJob", "labeling-job", "LabelingJobName"),
     ("sagemaker", "CreateProcessingJob"): _create_job("sagemaker:CreateProcessingJob", "processing-job", "ProcessingJobName"),

@@ -8,6 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from local.aws.iam.evaluator import Keys, Statement, evaluate, parse
-from local.aws.iam.needs import Need, needs
+from local.aws.iam.evaluator import VERSIONS, Keys, Statement, evaluate, parse
+from local.aws.iam.need import Need
+from local.aws.iam.needs import needs
+from local.aws.iam.trust import trusts
 from local.aws.kernel.api import Context, Params, ServiceState
 
 if TYPE_CHECKING:
@@ -85,23 +88,17 @@ class Permissions(ServiceState):
             if verdict.statement:
                 self._use(role, verdict.statement, need.action)
 
-    def check_trust(self, role_arn: str, service: str) -> None:
-        """Raise ``AccessDenied`` unless the role lets the service act under it."""
-        role = self._role(role_arn)
-        document = role.assume_role_policy_document
-        keys: dict[str, tuple[str, ...]] = {"aws:sourceaccount": (self.cloud.account,)}
-        about = [each for each in _statements(_text(document)) if _names(each.get("Principal"), service)]
-        denials = [each for each in about if each["Effect"] == "Deny"]
-        for allow in (each for each in about if each["Effect"] == "Allow"):
-            statements = [
-                {name: value for name, value in each.items() if name != "Principal"} | {"Resource": "*"}
-                for each in (allow, *denials)
-            ]
-            parsed = parse("trust", {"Statement": statements})
-            if evaluate(parsed, "sts:AssumeRole", "*", {**keys, **_source(allow)}).allowed:
-                return
+    def check_trust(self, role_arn: str, service: str, source_arn: str | None = None) -> None:
+        """Raise ``AccessDenied`` unless the role lets the service act under it, for the resource that has
+        this ARN.
+        """
+        document = json.loads(_text(self._role(role_arn).assume_role_policy_document))
+        if trusts(_versioned(document), service, account=self.cloud.account, source_arn=source_arn):
+            return
+        source = f" for {source_arn}" if source_arn else ""
         raise AccessDenied(
-            "AccessDenied", f"{service} is not trusted by {role_arn}: its trust policy does not name it"
+            "AccessDenied",
+            f"{service} is not trusted by {role_arn}: its trust policy does not let it act under it{source}",
         )
 
     def statements(self, role_arn: str) -> list[Statement]:
@@ -163,7 +160,13 @@ class Permissions(ServiceState):
         )
 
     def _keys(self, context: Context, role: str) -> Keys:
+        now = datetime.now(UTC)
         return {
+            "aws:currenttime": (now.strftime("%Y-%m-%dT%H:%M:%SZ"),),
+            "aws:epochtime": (str(int(now.timestamp())),),
+            "aws:principaltype": ("AssumedRole",),
+            "aws:principalisawsservice": ("false",),
+            "aws:viaawsservice": ("false",),
             "aws:principalarn": (role,),
             "aws:principalaccount": (self.cloud.account,),
             "aws:resourceaccount": (self.cloud.account,),
@@ -226,33 +229,15 @@ def compare(unused: Iterable[Grant], listed: Reviewed, granted: Collection[tuple
     return sorted(missing) + sorted(stale)
 
 
-def _names(principal: Any, service: str) -> bool:
-    """Whether the principal of a trust policy's statement is this service, or everyone."""
-    if not isinstance(principal, Mapping):
-        return bool(principal == "*")
-    named = principal.get("Service", [])
-    return service in ([named] if isinstance(named, str) else named)
-
-
-def _source(statement: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The services name the resource that they act for; whichever the condition asks for is taken as given."""
-    return {
-        key.lower(): (expected if isinstance(expected, str) else expected[0],)
-        for pairs in statement.get("Condition", {}).values()
-        for key, expected in pairs.items()
-        if key.lower() == "aws:sourcearn"
-    }
-
-
 def _text(document: Any) -> str:
     return document if isinstance(document, str) else json.dumps(document)
 
 
-def _statements(document: str) -> list[dict[str, Any]]:
-    found = json.loads(document)["Statement"]
-    return found if isinstance(found, list) else [found]
+def _versioned(document: dict[str, Any]) -> dict[str, Any]:
+    """A document of an account, which is of the old version, without variables, unless it says otherwise."""
+    return {"Version": VERSIONS[0], **document}
 
 
 @lru_cache(maxsize=1024)
 def _parsed(name: str, document: str) -> tuple[Statement, ...]:
-    return tuple(parse(name, json.loads(document)))
+    return tuple(parse(name, _versioned(json.loads(document))))

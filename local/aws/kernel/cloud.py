@@ -78,7 +78,7 @@ class Cloud:
             str, set[str]
         ] = {}  # by role ARN, every policy ARN that the template names
         self.container_credentials: dict[str, TemporaryCredentials] = {}
-        self._assumed: dict[tuple[str, str, str], TemporaryCredentials] = {}
+        self._assumed: dict[tuple[str, str, str, str | None], TemporaryCredentials] = {}
         self._states: dict[type, Any] = {}
         self._state_lock = threading.RLock()
         self.closers: list[Callable[[], None]] = []
@@ -107,8 +107,8 @@ class Cloud:
         everything."""
         raise NotImplementedError
 
-    def check_trust(self, role_arn: str, service_principal: str) -> None:
-        """Raise ``AccessDenied`` when a role does not trust the service that assumes it."""
+    def check_trust(self, role_arn: str, service_principal: str, source_arn: str | None) -> None:
+        """Raise ``AccessDenied`` when a role does not trust the service that assumes it for its resource."""
         raise NotImplementedError
 
     def bucket_key(self, bucket: str) -> str | None:
@@ -128,13 +128,20 @@ class Cloud:
         return key
 
     def assume(
-        self, role_arn: str, service_principal: str, *, session: str = "local"
+        self,
+        role_arn: str,
+        service_principal: str,
+        *,
+        session: str = "local",
+        source_arn: str | None = None,
     ) -> TemporaryCredentials:
-        """Credentials of a role for a service that acts under it. The role must exist in this cloud's IAM."""
-        key = (role_arn, service_principal, session)
+        """Credentials of a role for a service that acts under it, for its resource ``source_arn``. The role
+        must exist in this cloud's IAM.
+        """
+        key = (role_arn, service_principal, session, source_arn)
         if key not in self._assumed:
             self.client("iam").get_role(RoleName=role_arn.rsplit("/", 1)[-1])
-            self.check_trust(role_arn, service_principal)
+            self.check_trust(role_arn, service_principal, source_arn)
             self._assumed[key] = self.credentials.issue(role_arn, session)
         return self._assumed[key]
 

@@ -1,5 +1,4 @@
-"""EMR Serverless: a job run is a process of Spark's local mode, with the role's credentials, and writes to the
-application's log group."""
+"""EMR Serverless: a job run is a process of Spark's local mode, with the role's credentials, and writes to the application's log group."""
 
 from __future__ import annotations
 
@@ -16,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation
 from local.aws.kernel.cloud import Cloud
+from local.aws.kernel.credentials import TemporaryCredentials
 from local.processes import programs
 from local.processes.process import Process, base_environment
 
@@ -110,9 +110,7 @@ class JobRuns(ServiceState):
     def _process(self, request: Params, identifier: str) -> Process:
         submit = request["jobDriver"]["sparkSubmit"]
         token = secrets.token_urlsafe(16)
-        self.cloud.container_credentials[token] = self.cloud.assume(
-            request["executionRoleArn"], PRINCIPAL, session=identifier
-        )
+        self.cloud.container_credentials[token] = self._role(request, identifier)
         home = self.cloud.directory / "home"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -155,6 +153,14 @@ class JobRuns(ServiceState):
             else:
                 run.state, run.details = "FAILED", f"Job execution failed, exit code {code}"
 
+    def _role(self, request: Params, session: str) -> TemporaryCredentials:
+        return self.cloud.assume(
+            request["executionRoleArn"],
+            PRINCIPAL,
+            session=session,
+            source_arn=f"arn:aws:{SERVICE}:{self.cloud.region}:{self.cloud.account}:/applications/{request['applicationId']}",
+        )
+
     def _keep_log(self, run: JobRun) -> str:
         """In the application's log group, under the job's role; what that may not do fails the run."""
         application = self.application(run.request["applicationId"])
@@ -162,7 +168,7 @@ class JobRuns(ServiceState):
         group = monitoring.get("enabled") and monitoring.get("logGroupName")
         if not group:
             return ""
-        role = self.cloud.assume(run.request["executionRoleArn"], PRINCIPAL, session=run.id)
+        role = self._role(run.request, run.id)
         logs = self.cloud.client("logs", role=role)
         stream = f"applications/{run.request['applicationId']}/jobs/{run.id}/SPARK_DRIVER/stdout"
         now = int(datetime.now(UTC).timestamp() * 1000)

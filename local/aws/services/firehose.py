@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import gzip
 import logging
-import re
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation
 from local.aws.kernel.cloud import Cloud
+from local.aws.kernel.constraints import constrained
+from local.aws.services import firehose_prefix
+from local.aws.services.firehose_prefix import invalid, object_key
 
 log = logging.getLogger("local.firehose")
 
@@ -25,8 +27,16 @@ MAX_BATCH_BYTES = 4 * 1024 * 1024
 DESTINATIONS = ("ExtendedS3DestinationConfiguration", "S3DestinationConfiguration")
 DEFAULT_INTERVAL_SECONDS = 300
 DEFAULT_SIZE_MB = 5
-JAVA_TIME_TO_STRFTIME = (("yyyy", "%Y"), ("MM", "%m"), ("dd", "%d"), ("HH", "%H"), ("mm", "%M"), ("ss", "%S"))
-EXPRESSION = re.compile(r"!\{(timestamp|firehose):([^}]+)\}")
+DESTINATION = "DestinationConfiguration"
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The content of an object, and when the oldest of its records arrived, which its key tells."""
+
+    oldest: datetime
+    body: bytes
 
 
 @dataclass
@@ -41,9 +51,8 @@ class DeliveryStream:
     records: list[bytes] = field(default_factory=list)
     size: int = 0
     since: float = 0.0
-    undelivered: list[bytes] = field(
-        default_factory=list
-    )  # whole objects that S3 refused; sent again with the next
+    oldest: datetime = NEVER
+    undelivered: list[Batch] = field(default_factory=list)  # refused by S3; sent again with the next
     delivered_objects: int = 0
     last_error: str = ""
 
@@ -60,10 +69,7 @@ class DeliveryStream:
 
     @property
     def delimiter(self) -> bytes:
-        processors = (self.destination.get("ProcessingConfiguration") or {}).get("Processors", [])
-        return (
-            b"\n" if any(processor["Type"] == "AppendDelimiterToRecord" for processor in processors) else b""
-        )
+        return b"\n" if "AppendDelimiterToRecord" in _processors(self.destination) else b""
 
 
 class DeliveryStreams(ServiceState):
@@ -72,6 +78,7 @@ class DeliveryStreams(ServiceState):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.by_name: dict[str, DeliveryStream] = {}
+        self.now: Callable[[], datetime] = lambda: datetime.now(UTC)
         self._changed = threading.Condition()
         self._delivery = threading.Lock()
         self._stopping = False
@@ -82,7 +89,7 @@ class DeliveryStreams(ServiceState):
     def put(self, stream: DeliveryStream, records: list[bytes]) -> None:
         with self._changed:
             if not stream.records:
-                stream.since = time.monotonic()
+                stream.since, stream.oldest = time.monotonic(), self.now()
             stream.records.extend(record + stream.delimiter for record in records)
             stream.size += sum(map(len, records))
             self._changed.notify()
@@ -139,16 +146,17 @@ class DeliveryStreams(ServiceState):
         with self._delivery:
             with self._changed:
                 records, stream.records, stream.size = stream.records, [], 0
+                oldest = stream.oldest
             pending, stream.undelivered = stream.undelivered, []
             if records:
-                pending.append(b"".join(records))
-            for body in pending:
+                pending.append(Batch(oldest, b"".join(records)))
+            for batch in pending:
                 try:
-                    self._write(stream, body)
+                    self._write(stream, batch)
                     stream.delivered_objects += 1
                     stream.last_error = ""
                 except Exception as error:  # noqa: BLE001 - whatever S3 or IAM say is the delivery's error
-                    stream.undelivered.append(body)
+                    stream.undelivered.append(batch)
                     stream.last_error = str(error)
                     log.error(
                         "DELIVERY FAILED from %s to %s: %s",
@@ -157,8 +165,10 @@ class DeliveryStreams(ServiceState):
                         error,
                     )
 
-    def _write(self, stream: DeliveryStream, body: bytes) -> None:
-        role = self.cloud.assume(stream.destination["RoleARN"], "firehose.amazonaws.com")
+    def _write(self, stream: DeliveryStream, batch: Batch) -> None:
+        role = self.cloud.assume(
+            stream.destination["RoleARN"], "firehose.amazonaws.com", source_arn=stream.arn
+        )
         compressed = stream.destination.get("CompressionFormat", "UNCOMPRESSED") == "GZIP"
         extra: dict[str, str] = {}
         encryption = (stream.destination.get("EncryptionConfiguration") or {}).get("KMSEncryptionConfig")
@@ -166,68 +176,65 @@ class DeliveryStreams(ServiceState):
             extra = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": encryption["AWSKMSKeyARN"]}
         self.cloud.client("s3", role=role).put_object(
             Bucket=stream.destination["BucketARN"].rsplit(":", 1)[-1],
-            Key=object_key(stream, datetime.now(UTC)),
-            Body=gzip.compress(body) if compressed else body,
+            Key=object_key(stream.destination, stream.name, batch.oldest),
+            Body=gzip.compress(batch.body) if compressed else batch.body,
             ContentType="application/octet-stream",
             **extra,
         )
 
 
-def object_key(stream: DeliveryStream, now: datetime) -> str:
-    """The key as Firehose makes it: the prefix's expressions filled in, or yyyy/MM/dd/HH/ when it has no timestamp."""
-    local_time = now.astimezone(ZoneInfo(stream.destination.get("CustomTimeZone") or "UTC"))
-
-    def fill(match: re.Match[str]) -> str:
-        if match[1] == "timestamp":
-            return _java_time(match[2], local_time)
-        if match[2] == "random-string":
-            return uuid.uuid4().hex[:11]
-        raise NotImplementedHere(f"prefix expression !{{{match[1]}:{match[2]}}}")
-
-    prefix = stream.destination.get("Prefix") or ""
-    filled = EXPRESSION.sub(fill, prefix)
-    if "!{timestamp" not in prefix:
-        filled += local_time.strftime("%Y/%m/%d/%H/")
-    extension = stream.destination.get("FileExtension")
-    if extension is None:
-        extension = ".gz" if stream.destination.get("CompressionFormat") == "GZIP" else ""
-    return f"{filled}{stream.name}-1-{local_time.strftime('%Y-%m-%d-%H-%M-%S')}-{uuid.uuid4()}{extension}"
-
-
-def _java_time(pattern: str, moment: datetime) -> str:
-    for java, python in JAVA_TIME_TO_STRFTIME:
-        pattern = pattern.replace(java, python)
-    return moment.strftime(pattern.replace("'", ""))
-
-
-@operation(SERVICE, "CreateDeliveryStream")
+@constrained(SERVICE, "CreateDeliveryStream", error="InvalidArgumentException")
 def create_delivery_stream(params: Params, context: Context) -> Params:
     streams = context.state(DeliveryStreams)
     name = params["DeliveryStreamName"]
+    destination = _destination(params)
+    encryption = params.get("DeliveryStreamEncryptionConfigurationInput")
+    if encryption and encryption["KeyType"] == "CUSTOMER_MANAGED_CMK" and not encryption.get("KeyARN"):
+        raise invalid("A KeyARN is required for the key type CUSTOMER_MANAGED_CMK")
     if name in streams.by_name:
         raise ServiceError(
             "ResourceInUseException", f"Firehose {name} under account {context.account} already exists."
         )
-    destination = next((params[key] for key in DESTINATIONS if params.get(key)), None)
-    if destination is None or params.get("DeliveryStreamType", "DirectPut") != "DirectPut":
-        raise NotImplementedHere("only DirectPut streams to S3 are delivered")
-    _check_destination(destination)
     arn = context.arn(SERVICE, f"deliverystream/{name}")
-    encryption = params.get("DeliveryStreamEncryptionConfigurationInput")
     streams.by_name[name] = DeliveryStream(
         name, arn, destination, datetime.now(UTC), context.account, context.region, encryption
     )
     return {"DeliveryStreamARN": arn}
 
 
-def _check_destination(destination: Params) -> None:
-    unsupported = [
-        processor["Type"]
-        for processor in (destination.get("ProcessingConfiguration") or {}).get("Processors", [])
-        if processor["Type"] != "AppendDelimiterToRecord"
-    ]
+def _destination(params: Params) -> Params:
+    """The one destination of a request, as the service and the local AWS take it."""
+    given = [name for name in params if name.endswith(DESTINATION) and params[name]]
+    if len(given) != 1:
+        raise invalid(f"Exactly one destination configuration is required, not {len(given)}")
+    if given[0] not in DESTINATIONS or params.get("DeliveryStreamType", "DirectPut") != "DirectPut":
+        raise NotImplementedHere("only DirectPut streams to S3 are delivered")
+    destination: Params = params[given[0]]
+    hints = destination.get("BufferingHints")
+    if hints and len(hints.keys() & {"SizeInMBs", "IntervalInSeconds"}) == 1:
+        raise invalid("BufferingHints need both SizeInMBs and IntervalInSeconds, or neither")
+    _check_implemented(destination)
+    firehose_prefix.check(destination)
+    return destination
+
+
+def _processors(destination: Params) -> list[str]:
+    """The kinds of processors that are switched on."""
+    processing = destination.get("ProcessingConfiguration") or {}
+    return [each["Type"] for each in processing.get("Processors", [])] if processing.get("Enabled") else []
+
+
+def _check_implemented(destination: Params) -> None:
+    unsupported = [each for each in _processors(destination) if each != "AppendDelimiterToRecord"]
     features = ("DataFormatConversionConfiguration", "DynamicPartitioningConfiguration")
-    unsupported += [feature for feature in features if (destination.get(feature) or {}).get("Enabled")]
+    # Data format conversion is on unless it is switched off.
+    unsupported += [
+        feature
+        for feature in features
+        if destination.get(feature) and destination[feature].get("Enabled", feature == features[0])
+    ]
+    if destination.get("S3BackupMode", "Disabled") != "Disabled":
+        unsupported.append("S3BackupMode")
     compression = destination.get("CompressionFormat", "UNCOMPRESSED")
     if compression not in ("GZIP", "UNCOMPRESSED"):
         unsupported.append(f"CompressionFormat {compression}")
@@ -307,18 +314,12 @@ def put_record_batch(params: Params, context: Context) -> Params:
 
 def _check_records(records: list[Params]) -> None:
     if not 1 <= len(records) <= MAX_BATCH_RECORDS:
-        raise ServiceError(
-            "InvalidArgumentException", f"A batch has 1 to {MAX_BATCH_RECORDS} records, not {len(records)}"
-        )
+        raise invalid(f"A batch has 1 to {MAX_BATCH_RECORDS} records, not {len(records)}")
     sizes = [len(record["Data"]) for record in records]
     if max(sizes) > MAX_RECORD_BYTES:
-        raise ServiceError(
-            "InvalidArgumentException", f"A record of {max(sizes)} bytes exceeds {MAX_RECORD_BYTES}"
-        )
+        raise invalid(f"A record of {max(sizes)} bytes exceeds {MAX_RECORD_BYTES}")
     if sum(sizes) > MAX_BATCH_BYTES:
-        raise ServiceError(
-            "InvalidArgumentException", f"A batch of {sum(sizes)} bytes exceeds {MAX_BATCH_BYTES}"
-        )
+        raise invalid(f"A batch of {sum(sizes)} bytes exceeds {MAX_BATCH_BYTES}")
 
 
 def _record_id() -> str:

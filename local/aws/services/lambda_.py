@@ -86,7 +86,12 @@ class Function:
 
     def _environment(self) -> dict[str, str]:
         config = self._config
-        role = self._cloud.assume(config.role, "lambda.amazonaws.com", session=config.function_name)
+        role = self._cloud.assume(
+            config.role,
+            "lambda.amazonaws.com",
+            session=config.function_name,
+            source_arn=config.function_arn,
+        )
         return {
             **base_environment(),
             **role.environment(),

@@ -28,7 +28,9 @@ def fire(cloud: Cloud, name: str, *, group: str = "default", at: datetime | None
     target = schedule["Target"]
     if not target["Arn"].startswith(STATES):
         raise LookupError(f"schedule {name} starts {target['Arn']}: only state machines are started here")
-    role = cloud.assume(target["RoleArn"], "scheduler.amazonaws.com", session="scheduler")
+    # The source is the group, not the schedule (its guide, "Confused deputy prevention").
+    source = f"arn:aws:scheduler:{cloud.region}:{cloud.account}:schedule-group/{group}"
+    role = cloud.assume(target["RoleArn"], "scheduler.amazonaws.com", session="scheduler", source_arn=source)
     execution: str = cloud.client("stepfunctions", role=role).start_execution(
         stateMachineArn=target["Arn"],
         input=_input(target.get("Input", "{}"), schedule, at or datetime.now(UTC)),

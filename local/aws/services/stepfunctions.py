@@ -56,6 +56,14 @@ def _recase_sdk_tasks() -> None:
     sdk.StateTaskServiceAwsSdk._eval_service_task = evaluate  # type: ignore[method-assign]
 
 
+def _machine_of(cloud: Cloud, role_arn: str) -> str | None:
+    """The state machine of a role: the engine tells a task's role, and not whose it is."""
+    from moto.stepfunctions.responses import get_backend
+
+    machines = get_backend(cloud.account, cloud.region).state_machines
+    return next((machine.arn for machine in machines if machine.roleArn == role_arn), None)
+
+
 @install_routes
 def _execute(cloud: Cloud) -> None:
     default_user_config["stepfunctions"]["execute_state_machine"] = True
@@ -65,7 +73,12 @@ def _execute(cloud: Cloud) -> None:
     def client_for(region: str, service: str, state_credentials: Any = None) -> Any:
         if state_credentials is None:
             raise LookupError(f"a task that calls {service} has no role")
-        role = cloud.assume(state_credentials.role_arn, "states.amazonaws.com", session="states")
+        role = cloud.assume(
+            state_credentials.role_arn,
+            "states.amazonaws.com",
+            session="states",
+            source_arn=_machine_of(cloud, state_credentials.role_arn),
+        )
         if region != cloud.region:
             raise NotImplementedHere(f"a task in {region}: the local AWS is {cloud.region}")
         return cloud.client(service, role=role, config=CONFIG)

@@ -53,7 +53,12 @@ class EvaluationJobs(ServiceState):
     def run(self, job: Job) -> None:
         """Score the dataset; the job ends as Failed with the reasons when it breaks a rule."""
         try:
-            role = self.cloud.assume(job.request["roleArn"], "bedrock.amazonaws.com", session="EvaluationJob")
+            role = self.cloud.assume(
+                job.request["roleArn"],
+                "bedrock.amazonaws.com",
+                session="EvaluationJob",
+                source_arn=job.arn,
+            )
             self._run(job, self.cloud.client("s3", role=role))
         except Exception as error:  # noqa: BLE001 - a job that dies has failed, and says of what
             job.failures = (str(error),)

@@ -61,7 +61,9 @@ class MlflowApps(ServiceState):
         data.mkdir(parents=True, exist_ok=True)
         for database in data.glob("mlflow.db*"):
             database.unlink()
-        role = self.cloud.assume(app.config["RoleArn"], "sagemaker.amazonaws.com", session="MlflowApp")
+        role = self.cloud.assume(
+            app.config["RoleArn"], "sagemaker.amazonaws.com", session="MlflowApp", source_arn=app.arn
+        )
         environment = {
             **base_environment(),
             **role.environment(),

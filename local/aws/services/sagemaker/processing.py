@@ -1,5 +1,4 @@
-"""SageMaker Processing: the container's command as a process, with the request's environment and the role's
-credentials."""
+"""SageMaker Processing: the container's command as a process, with the request's environment and the role's credentials."""
 
 from __future__ import annotations
 
@@ -23,6 +22,7 @@ from local.aws.kernel.api import (
     validation_error,
 )
 from local.aws.kernel.cloud import Cloud
+from local.aws.kernel.credentials import TemporaryCredentials
 from local.processes import programs
 from local.processes.process import Process, base_environment
 
@@ -117,9 +117,7 @@ class ProcessingJobs(ServiceState):
     def _start(self, request: Params) -> Process:
         name, application = request["ProcessingJobName"], request["AppSpecification"]
         token = secrets.token_urlsafe(16)
-        self.cloud.container_credentials[token] = self.cloud.assume(
-            request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker"
-        )
+        self.cloud.container_credentials[token] = self._role(request)
         home = self.cloud.directory / "home"
         home.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -172,8 +170,14 @@ class ProcessingJobs(ServiceState):
             return str(error)
         return ""
 
+    def _role(self, request: Params) -> TemporaryCredentials:
+        arn = f"arn:aws:sagemaker:{self.cloud.region}:{self.cloud.account}:processing-job/{request['ProcessingJobName']}"
+        return self.cloud.assume(
+            request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker", source_arn=arn
+        )
+
     def _write_log(self, job: Job) -> None:
-        role = self.cloud.assume(job.request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker")
+        role = self._role(job.request)
         logs = self.cloud.client("logs", role=role)
         stream = f"{job.name}/algo-1-{int(job.created.timestamp())}"
         with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):

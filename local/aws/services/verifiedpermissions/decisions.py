@@ -2,92 +2,134 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import cedarpy
 
-from local.aws.kernel.api import Context, Params, operation, validation_error
-from local.aws.services.verifiedpermissions.stores import SERVICE, PolicyStore, find_store
+from local.aws.kernel.api import Context, Params, validation_error
+from local.aws.services.verifiedpermissions.limits import (
+    MAX_PARENTS,
+    check_batch,
+    check_entities,
+    check_size,
+    checked,
+    is_action,
+    last_of_each,
+    parse_json,
+    uid,
+)
+from local.aws.services.verifiedpermissions.stores import PolicyStore, find_store
+from local.aws.services.verifiedpermissions.tokens import IdentitySource
 
-MAX_BATCH = 30
+TOKENS = {"identityToken": "id", "accessToken": "access"}
 
 
-@operation(SERVICE, "IsAuthorized")
+@checked("IsAuthorized")
 def is_authorized(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    return _decide(store, [_request(params, params.get("principal"))], _entities(params))[0]
+    return _with_principals(params, [params], context)[0]
 
 
-@operation(SERVICE, "BatchIsAuthorized")
+@checked("BatchIsAuthorized")
 def batch_is_authorized(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    requests = _batch(params)
-    decisions = _decide(
-        store, [_request(each, each.get("principal")) for each in requests], _entities(params)
-    )
-    return {
-        "results": [
-            {"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)
-        ]
-    }
+    requests = params["requests"]
+    check_batch(requests)
+    decisions = _with_principals(params, requests, context, batch=True)
+    return {"results": _results(requests, decisions)}
 
 
-@operation(SERVICE, "IsAuthorizedWithToken")
+@checked("IsAuthorizedWithToken")
 def is_authorized_with_token(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    principal, entities, token_context = _principal(store, params)
-    decision = _decide(store, [_request(params, principal, token_context)], entities)[0]
-    return {**decision, "principal": principal}
+    principal, decisions = _with_token(params, [params], context)
+    return {**decisions[0], "principal": principal}
 
 
-@operation(SERVICE, "BatchIsAuthorizedWithToken")
+@checked("BatchIsAuthorizedWithToken")
 def batch_is_authorized_with_token(params: Params, context: Context) -> Params:
+    requests = params["requests"]
+    check_batch(requests)
+    principal, decisions = _with_token(params, requests, context, batch=True)
+    return {"principal": principal, "results": _results(requests, decisions)}
+
+
+def _results(requests: list[Params], decisions: list[Params]) -> list[Params]:
+    return [{"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)]
+
+
+def _with_principals(
+    params: Params, requests: list[Params], context: Context, *, batch: bool = False
+) -> list[Params]:
     store = find_store(params, context)
-    requests = _batch(params)
+    check_size(params)
+    entities = _entities(params)
+    if any(is_action(uid(entity)[0]) for entity in entities):
+        raise validation_error("Entities cannot include actions: they are defined in the schema")
+    asked = [_request(each, each.get("principal")) for each in requests]
+    check_entities(entities, {each["principal"]["type"] for each in asked}, batch=batch)
+    return _decide(store, asked, entities)
+
+
+def _with_token(
+    params: Params, requests: list[Params], context: Context, *, batch: bool = False
+) -> tuple[Params, list[Params]]:
+    store = find_store(params, context)
+    check_size(params)
     principal, entities, token_context = _principal(store, params)
-    decisions = _decide(store, [_request(each, principal, token_context) for each in requests], entities)
-    results = [
-        {"request": request, **decision} for request, decision in zip(requests, decisions, strict=True)
-    ]
-    return {"principal": principal, "results": results}
-
-
-def _batch(params: Params) -> list[Params]:
-    requests: list[Params] = params["requests"]
-    if not 1 <= len(requests) <= MAX_BATCH:
-        raise validation_error(f"A batch has 1 to {MAX_BATCH} requests, this one has {len(requests)}")
-    return requests
+    check_entities(entities, {principal["entityType"]}, batch=batch)
+    asked = [_request(each, principal, token_context) for each in requests]
+    return principal, _decide(store, asked, entities)
 
 
 def _principal(store: PolicyStore, params: Params) -> tuple[Params, list[Params], Params]:
-    """The principal from the verified token, all entities of the request, and what a token adds to the context."""
+    """The principal from the verified tokens, all entities of the request, and what a token adds to the
+    context.
+    """
     if not store.identity_sources:
         raise validation_error("The policy store has no identity source")
-    given = [name for name in ("identityToken", "accessToken") if params.get(name)]
-    if len(given) != 1:
-        raise validation_error("Give either identityToken or accessToken")
-    source, token_use = store.identity_sources[0], "id" if given == ["identityToken"] else "access"
-    claims = source.verify(params[given[0]], token_use)
-    entities = _entities(params)
-    reserved = {source.principal_type, source.group_type}
-    if any(entity["uid"]["type"] in reserved for entity in entities):
-        raise validation_error(
-            f"Entities of type {source.principal_type} come from the token and cannot be passed"
-        )
-    principal_id = f"{source.entity_prefix}|{claims[source.principal_claim]}"
-    groups = claims.get(source.group_claim, []) if source.group_type else []
+    source = store.identity_sources[0]
+    claims = {use: source.verify(params[name], use) for name, use in TOKENS.items() if params.get(name)}
+    if not claims:
+        raise validation_error("Give either identityToken or accessToken, or both")
+    ids = {str(each[source.principal_claim]) for each in claims.values()}
+    if len(ids) > 1:
+        raise validation_error("The identity token and the access token are of different principals")
+    principal_id = f"{source.entity_prefix}|{ids.pop()}"
+    groups = _groups(source, claims)
     entity = {
         "uid": {"type": source.principal_type, "id": principal_id},
-        "attrs": _attributes(store, source.principal_type, claims) if token_use == "id" else {},
+        "attrs": _attributes(store, source.principal_type, claims.get("id", {})),
         "parents": [{"type": source.group_type, "id": f"{source.entity_prefix}|{group}"} for group in groups],
     }
-    token_context = (
-        {"token": {name: claim for name, claim in claims.items() if claim is not None}}
-        if token_use == "access"
-        else {}
+    access = {name: claim for name, claim in claims.get("access", {}).items() if claim is not None}
+    return (
+        {"entityType": source.principal_type, "entityId": principal_id},
+        [entity, *_resources(store, source, params)],
+        {"token": access} if access else {},
     )
-    return {"entityType": source.principal_type, "entityId": principal_id}, [entity, *entities], token_context
+
+
+def _groups(source: IdentitySource, claims: dict[str, Params]) -> list[str]:
+    """The groups of all tokens, each once."""
+    found = [group for each in claims.values() for group in each.get(source.group_claim) or ()]
+    groups = list(dict.fromkeys(found)) if source.group_type else []
+    if len(groups) > MAX_PARENTS:
+        raise validation_error(f"The principal has more than {MAX_PARENTS} user groups")
+    return groups
+
+
+def _resources(store: PolicyStore, source: IdentitySource, params: Params) -> list[Params]:
+    """What the request says of others than the principal. Actions are those of the schema, where there is
+    one.
+    """
+    entities = _entities(params)
+    reserved = {source.principal_type, source.group_type}
+    if any(uid(entity)[0] in reserved for entity in entities):
+        raise validation_error(
+            f"Entities of type {source.principal_type} come from the token and cannot be passed, nor can their groups"
+        )
+    for entity in entities:
+        if is_action(uid(entity)[0]) and any(entity.get(name) for name in ("attrs", "parents", "tags")):
+            raise validation_error("An action among the entities has an identifier and nothing else")
+    return [each for each in entities if store.schema is None or not is_action(uid(each)[0])]
 
 
 def _attributes(store: PolicyStore, entity_type: str, claims: Params) -> Params:
@@ -107,9 +149,12 @@ def _request(params: Params, principal: Params | None, extra_context: Params | N
         if not params.get(name):
             raise validation_error(f"{name} is required")
     context = params.get("context") or {}
-    body = (
-        json.loads(context["cedarJson"]) if "cedarJson" in context else _record(context.get("contextMap", {}))
-    )
+    if "cedarJson" in context:
+        body = parse_json(context["cedarJson"], "context")
+        if not isinstance(body, dict):
+            raise validation_error("Invalid context: it is no JSON object")
+    else:
+        body = _record(context.get("contextMap", {}))
     return {
         "principal": _uid(principal),
         "action": {"type": params["action"]["actionType"], "id": params["action"]["actionId"]},
@@ -121,16 +166,21 @@ def _request(params: Params, principal: Params | None, extra_context: Params | N
 def _entities(params: Params) -> list[Params]:
     given = params.get("entities") or {}
     if "cedarJson" in given:
-        return list(json.loads(given["cedarJson"]))
-    return [
-        {
-            "uid": _uid(entity["identifier"]),
-            "attrs": _record(entity.get("attributes") or {}),
-            "parents": [_uid(parent) for parent in entity.get("parents") or []],
-            "tags": _record(entity.get("tags") or {}),
-        }
-        for entity in given.get("entityList", [])
-    ]
+        found = parse_json(given["cedarJson"], "entities")
+        if not isinstance(found, list):
+            raise validation_error("Invalid entities: they are no JSON array")
+        return last_of_each(found)
+    return last_of_each(
+        [
+            {
+                "uid": _uid(entity["identifier"]),
+                "attrs": _record(entity.get("attributes") or {}),
+                "parents": [_uid(parent) for parent in entity.get("parents") or []],
+                "tags": _record(entity.get("tags") or {}),
+            }
+            for entity in given.get("entityList", [])
+        ]
+    )
 
 
 def _uid(identifier: Params) -> Params:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from local.aws.kernel.api import Context, Params, ServiceError, operation, validation_error
-from local.aws.services.verifiedpermissions.stores import SERVICE, find_store, new_id
+from local.aws.kernel.api import Context, Params, validation_error
+from local.aws.services.verifiedpermissions.limits import checked, quota_exceeded
+from local.aws.services.verifiedpermissions.stores import DEFAULT_GROUP_TYPE, find_store, new_id
 from local.aws.services.verifiedpermissions.tokens import IdentitySource
 
 
-@operation(SERVICE, "CreateIdentitySource")
+@checked("CreateIdentitySource")
 def create_identity_source(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     if store.identity_sources:
-        raise ServiceError(
-            "ServiceQuotaExceededException",
-            "A policy store has one identity source",
-            serviceCode=SERVICE,
-            quotaCode="1",
-        )
+        raise quota_exceeded("A policy store has one identity source", "IDENTITY_SOURCE")
     configuration, principal_type = params["configuration"], params.get("principalEntityType")
     if not principal_type:
         raise validation_error("principalEntityType is required")
     make = _cognito_source if "cognitoUserPoolConfiguration" in configuration else _oidc_source
     source = make(next(iter(configuration.values())), principal_type, context)
     store.identity_sources.append(source)
+    store.forget("schema")
     now = datetime.now(UTC)
     return {
         "identitySourceId": source.identity_source_id,
@@ -44,7 +41,7 @@ def _cognito_source(config: Params, principal_type: str, context: Context) -> Id
         client_ids=config.get("clientIds") or [],
         principal_type=principal_type,
         group_claim="cognito:groups",
-        group_type=(config.get("groupConfiguration") or {}).get("groupEntityType"),
+        group_type=(config.get("groupConfiguration") or {}).get("groupEntityType") or DEFAULT_GROUP_TYPE,
     )
 
 
@@ -63,4 +60,5 @@ def _oidc_source(config: Params, principal_type: str, _: Context) -> IdentitySou
         group_type=group.get("groupEntityType"),
         principal_claim=chosen.get("principalIdClaim") or "sub",
         is_cognito=False,
+        accepts=("id",) if "identityTokenOnly" in selection else ("access",),
     )

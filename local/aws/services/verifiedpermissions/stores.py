@@ -15,19 +15,24 @@ import cedarpy
 
 from local.aws.kernel.api import (
     Context,
-    NotImplementedHere,
     Params,
     ServiceError,
     ServiceState,
-    operation,
     validation_error,
 )
 from local.aws.kernel.cloud import Cloud
+from local.aws.services.verifiedpermissions.limits import (
+    SERVICE,
+    check_schema,
+    checked,
+)
 from local.aws.services.verifiedpermissions.tokens import IdentitySource
 
-SERVICE = "verifiedpermissions"
 MAX_POLICY_BYTES = 10_000
-MAX_SCHEMA_BYTES = 100_000
+DEFAULT_GROUP_TYPE = "AWS::CognitoGroup"
+"""Of a user pool's groups, when an identity source names no type. No schema can declare it: its namespace is
+reserved.
+"""
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,24 @@ class PolicyStore:
     templates: dict[str, Template] = field(default_factory=dict)
     identity_sources: list[IdentitySource] = field(default_factory=list)
 
+    @property
+    def known_schema(self) -> str | None:
+        """The schema, with the type of groups that the service knows by itself."""
+        source = next((each for each in self.identity_sources if each.group_type == DEFAULT_GROUP_TYPE), None)
+        if self.schema_json is None or source is None:
+            return self.schema_json
+        schema = json.loads(self.schema_json)
+        namespace, _, name = source.principal_type.rpartition("::")
+        principal = schema.get(namespace, {}).get("entityTypes", {}).get(name)
+        if principal is not None:
+            principal["memberOfTypes"] = [*principal.get("memberOfTypes", ()), DEFAULT_GROUP_TYPE]
+        group_namespace, _, group = DEFAULT_GROUP_TYPE.rpartition("::")
+        schema[group_namespace] = {"entityTypes": {group: {}}, "actions": {}}
+        return json.dumps(schema)
+
     @cached_property
     def schema(self) -> Any:
-        return cedarpy.Schema.from_json_str(self.schema_json) if self.schema_json else None
+        return cedarpy.Schema.from_json_str(self.known_schema) if self.known_schema else None
 
     @cached_property
     def policy_set(self) -> tuple[Any, dict[str, str]]:
@@ -132,7 +152,7 @@ def new_id(length: int = 22) -> str:
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(length))
 
 
-@operation(SERVICE, "CreatePolicyStore")
+@checked("CreatePolicyStore")
 def create_policy_store(params: Params, context: Context) -> Params:
     store_id, now = new_id(), datetime.now(UTC)
     arn = context.arn(SERVICE, f"policy-store/{store_id}", region="")
@@ -148,7 +168,7 @@ def create_policy_store(params: Params, context: Context) -> Params:
     return {"policyStoreId": store_id, "arn": arn, "createdDate": now, "lastUpdatedDate": now}
 
 
-@operation(SERVICE, "GetPolicyStore")
+@checked("GetPolicyStore")
 def get_policy_store(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     return {
@@ -162,7 +182,7 @@ def get_policy_store(params: Params, context: Context) -> Params:
     }
 
 
-@operation(SERVICE, "DeletePolicyStore")
+@checked("DeletePolicyStore")
 def delete_policy_store(params: Params, context: Context) -> Params:
     stores = context.state(PolicyStores).by_id
     store = stores.get(params["policyStoreId"])
@@ -172,12 +192,11 @@ def delete_policy_store(params: Params, context: Context) -> Params:
     return {}
 
 
-@operation(SERVICE, "PutSchema")
+@checked("PutSchema")
 def put_schema(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     text = params["definition"]["cedarJson"]
-    if len(text.encode()) > MAX_SCHEMA_BYTES:
-        raise validation_error(f"The schema is larger than {MAX_SCHEMA_BYTES} bytes")
+    check_schema(text)
     try:
         cedarpy.Schema.from_json_str(text)
     except ValueError as error:
@@ -194,7 +213,7 @@ def put_schema(params: Params, context: Context) -> Params:
     }
 
 
-@operation(SERVICE, "GetSchema")
+@checked("GetSchema")
 def get_schema(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     if store.schema_json is None:
@@ -206,52 +225,6 @@ def get_schema(params: Params, context: Context) -> Params:
         )
     dates = {"createdDate": store.created, "lastUpdatedDate": store.created}
     return {"policyStoreId": store.policy_store_id, "schema": store.schema_json, **dates}
-
-
-@operation(SERVICE, "CreatePolicy")
-def create_policy(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    check_name(params.get("name"), store.policies.values())
-    make = _static if "static" in params["definition"] else _template_linked
-    policy = make(store, params)
-    store.policies[policy.policy_id] = policy
-    store.forget("policy_set")
-    return {**_policy_summary(store, policy)}
-
-
-def _static(store: PolicyStore, params: Params) -> Policy:
-    static = params["definition"]["static"]
-    (parsed,) = check_statement(store, static["statement"], "staticPolicies")
-    return Policy(
-        new_id(),
-        static["statement"],
-        params.get("name"),
-        static.get("description"),
-        datetime.now(UTC),
-        _scope(parsed),
-    )
-
-
-def _template_linked(store: PolicyStore, params: Params) -> Policy:
-    link = params["definition"]["templateLinked"]
-    template = find_template(store, link["policyTemplateId"])
-    (parsed,) = check_statement(store, template.statement, "templates")
-    wanted = {slot for slot in ("principal", "resource") if "slot" in json.dumps(parsed[slot])}
-    given = {slot for slot in ("principal", "resource") if slot in link}
-    if wanted != given:
-        raise validation_error(
-            f"The template has the slots {sorted(wanted)}, the policy fills {sorted(given)}"
-        )
-    slots = {slot: link[slot] for slot in given}
-    return Policy(
-        new_id(),
-        template.statement,
-        params.get("name"),
-        None,
-        datetime.now(UTC),
-        {**_scope(parsed), **slots},
-        template.template_id,
-    )
 
 
 def check_name(name: str | None, others: Iterable[Policy | Template]) -> None:
@@ -276,28 +249,14 @@ def check_statement(store: PolicyStore, statement: str, kind: str) -> list[Param
         what = "template with a slot" if kind == "templates" else "policy"
         raise validation_error(f"A {what} has exactly one statement of its kind, this one has {count}")
     if store.mode == "STRICT":
-        if store.schema_json is None:
+        if (schema := store.known_schema) is None:
             raise validation_error(
                 "The policy store validates strictly and has no schema: put a schema first"
             )
-        result = cedarpy.validate_policies(statement, store.schema_json)
+        result = cedarpy.validate_policies(statement, schema)
         if not result.validation_passed:
             raise validation_error("Invalid policy: " + "; ".join(error.error for error in result.errors))
     return list(parsed[kind].values())
-
-
-def _scope(parsed: Params) -> Params:
-    """What the API says of a policy beside its text: effect, and the entities that its scope names."""
-    scope: Params = {"effect": parsed["effect"].capitalize()}
-    for part in ("principal", "resource"):
-        entity = parsed[part].get("entity") or parsed[part].get("in", {}).get("entity")
-        if entity:
-            scope[part] = {"entityType": entity["type"], "entityId": entity["id"]}
-    action = parsed["action"]
-    actions = action.get("entities") or ([action["entity"]] if "entity" in action else [])
-    if actions:
-        scope["actions"] = [{"actionType": each["type"], "actionId": each["id"]} for each in actions]
-    return scope
 
 
 def find_template(store: PolicyStore, template_id: str) -> Template:
@@ -309,63 +268,4 @@ def find_template(store: PolicyStore, template_id: str) -> Template:
         f"Policy template {template_id} does not exist",
         resourceId=template_id,
         resourceType="POLICY_TEMPLATE",
-    )
-
-
-def _policy_summary(store: PolicyStore, policy: Policy) -> Params:
-    return {
-        "policyStoreId": store.policy_store_id,
-        "policyId": policy.policy_id,
-        "policyType": "TEMPLATE_LINKED" if policy.template_id else "STATIC",
-        **policy.scope,
-        "createdDate": policy.created,
-        "lastUpdatedDate": policy.created,
-    }
-
-
-def _definition(policy: Policy, **static: str) -> Params:
-    if policy.template_id:
-        slots = {slot: policy.scope[slot] for slot in ("principal", "resource") if slot in policy.scope}
-        return {"templateLinked": {"policyTemplateId": policy.template_id, **slots}}
-    return {"static": {"description": policy.description, **static}}
-
-
-@operation(SERVICE, "GetPolicy")
-def get_policy(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    policy = _policy(store, params["policyId"])
-    definition = _definition(policy, statement=policy.statement)
-    return {**_policy_summary(store, policy), "definition": definition, "name": policy.name}
-
-
-@operation(SERVICE, "ListPolicies")
-def list_policies(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    if params.get("filter"):
-        raise NotImplementedHere("the local AWS lists all policies of a store, without a filter")
-    return {
-        "policies": [
-            {**_policy_summary(store, policy), "definition": _definition(policy), "name": policy.name}
-            for policy in store.policies.values()
-        ]
-    }
-
-
-@operation(SERVICE, "DeletePolicy")
-def delete_policy(params: Params, context: Context) -> Params:
-    store = find_store(params, context)
-    del store.policies[_policy(store, params["policyId"]).policy_id]
-    store.forget("policy_set")
-    return {}
-
-
-def _policy(store: PolicyStore, policy_id: str) -> Policy:
-    for policy in store.policies.values():
-        if policy_id in (policy.policy_id, policy.name):
-            return policy
-    raise ServiceError(
-        "ResourceNotFoundException",
-        f"Policy {policy_id} does not exist",
-        resourceId=policy_id,
-        resourceType="POLICY",
     )

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from local.aws.kernel.api import Context, Params, ServiceError, operation, validation_error
-from local.aws.services.verifiedpermissions.stores import (
+from local.aws.kernel.api import Context, Params, ServiceError, validation_error
+from local.aws.services.verifiedpermissions.limits import (
+    MAX_TEMPLATES,
     SERVICE,
+    check_template_scope,
+    checked,
+    quota_exceeded,
+)
+from local.aws.services.verifiedpermissions.stores import (
     PolicyStore,
     PolicyStores,
     Template,
@@ -20,11 +26,14 @@ from local.aws.services.verifiedpermissions.stores import (
 ALIAS_PREFIX = "policy-store-alias/"
 
 
-@operation(SERVICE, "CreatePolicyTemplate")
+@checked("CreatePolicyTemplate")
 def create_policy_template(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     check_name(params.get("name"), store.templates.values())
-    check_statement(store, params["statement"], "templates")
+    (parsed,) = check_statement(store, params["statement"], "templates")
+    check_template_scope(parsed)
+    if len(store.templates) >= MAX_TEMPLATES:
+        raise quota_exceeded(f"A policy store has at most {MAX_TEMPLATES} templates", "POLICY_TEMPLATE")
     template = Template(
         new_id(), params["statement"], params.get("name"), params.get("description"), datetime.now(UTC)
     )
@@ -33,14 +42,14 @@ def create_policy_template(params: Params, context: Context) -> Params:
     return _summary(store, template)
 
 
-@operation(SERVICE, "GetPolicyTemplate")
+@checked("GetPolicyTemplate")
 def get_policy_template(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     template = find_template(store, params["policyTemplateId"])
     return {**_summary(store, template), "statement": template.statement, "description": template.description}
 
 
-@operation(SERVICE, "ListPolicyTemplates")
+@checked("ListPolicyTemplates")
 def list_policy_templates(params: Params, context: Context) -> Params:
     store = find_store(params, context)
     return {
@@ -51,7 +60,7 @@ def list_policy_templates(params: Params, context: Context) -> Params:
     }
 
 
-@operation(SERVICE, "DeletePolicyTemplate")
+@checked("DeletePolicyTemplate")
 def delete_policy_template(params: Params, context: Context) -> Params:
     """The policies that are linked to it go with it."""
     store = find_store(params, context)
@@ -74,7 +83,7 @@ def _summary(store: PolicyStore, template: Template) -> Params:
     }
 
 
-@operation(SERVICE, "CreatePolicyStoreAlias")
+@checked("CreatePolicyStoreAlias")
 def create_policy_store_alias(params: Params, context: Context) -> Params:
     name, store = params["aliasName"], find_store(params, context)
     aliases = context.state(PolicyStores).aliases
@@ -85,14 +94,14 @@ def create_policy_store_alias(params: Params, context: Context) -> Params:
     return _alias(name, store, context)
 
 
-@operation(SERVICE, "GetPolicyStoreAlias")
+@checked("GetPolicyStoreAlias")
 def get_policy_store_alias(params: Params, context: Context) -> Params:
     name = params["aliasName"]
     store = find_store({"policyStoreId": name}, context)
     return {**_alias(name, store, context), "state": "Active"}
 
 
-@operation(SERVICE, "DeletePolicyStoreAlias")
+@checked("DeletePolicyStoreAlias")
 def delete_policy_store_alias(params: Params, context: Context) -> Params:
     context.state(PolicyStores).aliases.pop(params["aliasName"], None)
     return {}

@@ -26,10 +26,13 @@ class IdentitySource:
     group_type: str | None
     principal_claim: str = "sub"
     is_cognito: bool = True
+    accepts: tuple[str, ...] = ("id", "access")
     _keys: jwt.PyJWKClient | None = field(default=None, repr=False)
 
     def verify(self, token: str, token_use: str) -> dict[str, Any]:
         """The claims, or ValidationException. `token_use` is what the request says it passes: "id" or "access"."""
+        if token_use not in self.accepts:
+            raise validation_error(f"The identity source takes {self.accepts[0]} tokens only")
         try:
             key = self._signing_keys().get_signing_key_from_jwt(token).key
             claims: dict[str, Any] = jwt.decode(
