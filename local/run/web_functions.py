@@ -23,7 +23,8 @@ from typing import Any
 
 from local.aws.kernel.cloud import Cloud
 from local.aws.kernel.ports import check_port
-from local.processes.process import Process, base_environment, programs
+from local.processes import programs
+from local.processes.process import Process, base_environment
 from local.processes.programs import collector_command
 from local.run.containers import check_resolved
 from observability.collector.template import compose
