@@ -163,9 +163,8 @@ def test_the_query_itself_passes_over_what_is_no_record_or_is_newer(tmp_path: Pa
 
 
 def test_the_table_of_athena_reads_on_after_a_bad_line(tmp_path: Path) -> None:
-    from tests.infrastructure.conftest import context
-
     import app
+    from tests.synthesized import context
 
     template = (
         app.build(context("dev"), str(tmp_path)).synth().get_stack_by_name("fmops-dev-Capture").template
