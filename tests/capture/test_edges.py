@@ -19,7 +19,7 @@ from fmops.partitions import LONGEST_BUFFER
 from fmops.review.sampling import SamplingSettings
 from local.aws.kernel.cloud import Cloud
 from local.aws.services.firehose import DeliveryStreams
-from settings import Capture
+from settings.capture import Capture
 
 MIDNIGHT = datetime(2026, 11, 21, tzinfo=UTC)
 # Not a multiple of a buffer before the edge, so that an object spans it.
