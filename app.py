@@ -1,23 +1,16 @@
 """The FMOps blueprint as one CDK app: settings in, stacks out."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import stacks.nodejs  # noqa: F401 - before aws_cdk: it finds Node for it
 
 # isort: split
-from aws_cdk import App, Stage, Validations
+from aws_cdk import App, Stage
 from constructs import Construct
-from constructs.agent_function import FunctionEnvironmentError
-from constructs.cedar import CedarError
-from constructs.delivery_pipeline import PlatformError
-from constructs.guardrail_settings import GuardrailSettingsError
-from constructs.hive import SchemaError
 
-import settings
-from stacks import availability
+from settings import Settings, load, load_next
 from stacks.analysis import Analysis
 from stacks.assistant import Assistant
 from stacks.capture import Capture
@@ -27,106 +20,76 @@ from stacks.identity import Identity
 from stacks.observability import Observability
 from stacks.pipeline import Pipeline
 from stacks.review import Review
+from stacks.synthesis import check, synthesize
 from stacks.tracking import Tracking
 from stacks.transaction_search import TransactionSearch
 
 
-def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
-    """All stacks of the profile that the context names."""
-    profile = settings.load(context)
-    app = App(context=dict(context), outdir=outdir)
-    environment(app, profile)
-    if profile.delivery.github:
-        GitHub(app, "GitHub", settings=profile, repository=profile.delivery.github)
-    if profile.delivery.pipeline and context.get("pipeline") != "false":
-        pipeline(app, profile, settings.load_next(context, profile))
-    if context.get("nag") == "true":
-        check(app)
-    return app
-
-
-def pipeline(app: App, profile: settings.Settings, following: settings.Settings | None) -> None:
-    """The pipeline of the profile, which deploys its environment and the following one's."""
-    options = profile.delivery.pipeline
-    assert options  # noqa: S101 - who calls has looked
-    made = Pipeline(
+def environment(app: Construct, settings: Settings) -> None:
+    """Build the stacks of one environment, each from those that it stands on."""
+    foundation = Foundation(app, "Foundation", settings=settings)
+    identity = Identity(app, "Identity", settings=settings)
+    tracking = Tracking(app, "Tracking", settings=settings, foundation=foundation)
+    observability = Observability(app, "Observability", settings=settings)
+    capture = Capture(app, "Capture", settings=settings, foundation=foundation)
+    assistant = Assistant(
         app,
-        "Pipeline",
-        settings=profile,
-        options=options,
-        cross_account=bool(following and following.account != profile.account),
+        "Assistant",
+        settings=settings,
+        foundation=foundation,
+        identity=identity,
+        tracking=tracking,
+        observability=observability,
+        capture=capture,
     )
+    if settings.observability.transaction_search == "enable":
+        assistant.add_stack_dependency(TransactionSearch(app, "TransactionSearch", settings=settings))
+    Review(
+        app,
+        "Review",
+        settings=settings,
+        foundation=foundation,
+        identity=identity,
+        tracking=tracking,
+        observability=observability,
+        assistant=assistant,
+    )
+    Analysis(
+        app,
+        "Analysis",
+        settings=settings,
+        foundation=foundation,
+        tracking=tracking,
+        observability=observability,
+    )
+
+
+def pipeline(app: App, settings: Settings, following: Settings | None) -> None:
+    """Build the pipeline of an environment, which deploys it and then the following one."""
+    options = settings.delivery.pipeline
+    assert options  # noqa: S101 - the caller has looked
+    crosses = bool(following and following.account != settings.account)
+    made = Pipeline(app, "Pipeline", settings=settings, options=options, cross_account=crosses)
     stages = []
-    for deployed in [profile, following] if following else [profile]:
+    for deployed in [settings, following] if following else [settings]:
         stages.append(Stage(made, deployed.profile.capitalize()))
         environment(stages[-1], deployed)
     made.deploy(stages)
 
 
-def environment(app: Construct, profile: settings.Settings) -> None:
-    """The stacks of one environment."""
-    foundation = Foundation(app, "Foundation", settings=profile)
-    identity = Identity(app, "Identity", settings=profile)
-    tracking = Tracking(app, "Tracking", settings=profile, foundation=foundation)
-    observability = Observability(app, "Observability", settings=profile)
-    capture = Capture(app, "Capture", settings=profile, foundation=foundation)
-    assistant = Assistant(
-        app,
-        "Assistant",
-        settings=profile,
-        foundation=foundation,
-        identity=identity,
-        observability=observability,
-        capture=capture,
-        tracking=tracking,
-    )
-    if profile.observability.transaction_search == "enable":
-        assistant.add_stack_dependency(TransactionSearch(app, "TransactionSearch", settings=profile))
-    Review(
-        app,
-        "Review",
-        settings=profile,
-        foundation=foundation,
-        identity=identity,
-        assistant=assistant,
-        tracking=tracking,
-        observability=observability,
-    )
-    Analysis(
-        app,
-        "Analysis",
-        settings=profile,
-        foundation=foundation,
-        tracking=tracking,
-        observability=observability,
-    )
-
-
-def check(app: App) -> None:
-    """Makes synth fail on what cdk-nag's AwsSolutions rules find and nobody has acknowledged."""
-    # Imported here: to load it takes as long as to build a stack.
-    from cdk_nag import AwsSolutionsChecks
-
-    Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's
-    schema."""
-    try:
-        assembly = build(settings.read_context(arguments)).synth()
-        availability.check(Path(assembly.directory), availability.deploy_region())
-    except (
-        settings.SettingsError,
-        availability.RegionError,
-        CedarError,
-        FunctionEnvironmentError,
-        GuardrailSettingsError,
-        PlatformError,
-        SchemaError,
-    ) as error:
-        sys.exit(str(error))
+def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
+    """Build all stacks of the profile that the context names, and of what delivers them."""
+    settings = load(context)
+    app = App(context=dict(context), outdir=outdir)
+    environment(app, settings)
+    if settings.delivery.github:
+        GitHub(app, "GitHub", settings=settings, repository=settings.delivery.github)
+    if settings.delivery.pipeline and context.get("pipeline") != "false":
+        pipeline(app, settings, load_next(context, settings))
+    if context.get("nag") == "true":
+        check(app)
+    return app
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    synthesize(build, sys.argv[1:])

@@ -10,6 +10,7 @@ import pytest
 
 import app
 from stacks import identity
+from stacks.synthesis import synthesize
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,7 +64,7 @@ def test_bad_policy_is_one_sentence_too(
     monkeypatch.setattr(identity, "POLICIES", tmp_path / "policies")
     monkeypatch.setenv("CDK_OUTDIR", str(tmp_path / "out"))
     with pytest.raises(SystemExit) as exit_:
-        app.main([])
+        synthesize(app.build, [])
     assert str(exit_.value) == (
         "policies/typo.cedar:2: found an invalid variable in the policy scope: resorce. "
         "Correct the syntax (docs.cedarpolicy.com/policies/syntax-policy.html)."

@@ -21,6 +21,7 @@ import app
 import settings
 from stacks.base import FmopsStack
 from stacks.pipeline import CLI, Pipeline
+from stacks.synthesis import check
 from tests.synthesized import context
 
 OPTIONS = {
@@ -54,7 +55,7 @@ def synthesize(given: dict[str, Any], outdir: Path) -> dict[str, Any]:
         s3_assets.Asset(stack, "Asset", path="policies")
         ssm.StringParameter(stack, "Parameter", string_value="here")
     pipeline.deploy(stages)
-    app.check(tree)
+    check(tree)
     tree.synth()
     template: dict[str, Any] = json.loads((outdir / "Pipeline.template.json").read_text())
     return template

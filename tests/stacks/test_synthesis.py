@@ -8,7 +8,7 @@ import pytest
 from aws_cdk import App, Stack
 from aws_cdk import aws_s3 as s3
 
-import app
+from stacks.synthesis import check
 from tests.stacks.service_authorization import resources
 from tests.synthesized import Assembly
 
@@ -65,7 +65,7 @@ def test_has_no_finding_that_nobody_acknowledged(assembly: Assembly) -> None:
 def test_nag_would_have_failed_on_a_finding(tmp_path: Path) -> None:
     careless = App(outdir=str(tmp_path))
     s3.Bucket(Stack(careless, "Careless"), "Bucket")
-    app.check(careless)
+    check(careless)
     with pytest.raises(RuntimeError, match="ValidationFailed"):
         careless.synth()
     assert "AwsSolutions-S1" in (tmp_path / "validation-report.json").read_text()
