@@ -210,6 +210,7 @@ lint: setup ## Check format, lint, types, the direction of imports, and licences
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --cache-dir build/import-linter
+	@$(BIN)/python -m checks.packages --check
 	@$(BIN)/python -m checks.supply.licences
 
 .PHONY: sbom
