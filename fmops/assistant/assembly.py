@@ -120,7 +120,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         verifier=verifier,
         pseudonyms=pseudonyms,
         review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
-        playground=_playground(settings, permissions, resolver, turn_budgets),
+        playground=_playground(settings, permissions, resolver, turn_budgets, turns),
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,
@@ -213,7 +213,11 @@ def _review_desk(
 
 
 def _playground(
-    settings: AssistantSettings, permissions: Any, resolver: Resolver, turn_budgets: TurnBudgets | None
+    settings: AssistantSettings,
+    permissions: Any,
+    resolver: Resolver,
+    turn_budgets: TurnBudgets | None,
+    turns: Turns,
 ) -> Playground | None:
     """Return the playground of prompts, which needs MLflow."""
     if not settings.tracking_uri:
@@ -233,6 +237,7 @@ def _playground(
         models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
         packaged=packaged(NAME, PROMPT),
         turn_budgets=turn_budgets,
+        turns=turns,
     )
 
 

@@ -8,6 +8,7 @@ which version serves is the gate's to say.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from fmops.assistant.route_errors import PlaygroundNotPermittedError, UnknownCho
 from fmops.authorization import Authorizer
 from fmops.conversation.failures import AnswerFailedError
 from fmops.conversation.spending import Spending, TurnBudgets
+from fmops.conversation.turns import Turns
 from fmops.evaluation.cases import Case, load
 from fmops.guardrails import GuardrailEngine, GuardrailSettings
 from fmops.identity.tokens import Principal
@@ -28,7 +30,7 @@ from fmops.interaction import Interaction
 from fmops.prompts import Prompt
 from fmops.toolkit.authorization import ToolResolver
 from fmops.toolkit.context import RequestContext
-from fmops.variants.variant import Answer, Variant, Workbench
+from fmops.variants.variant import Answer, Variant, VariantAssistant, Workbench
 
 ACTION, GROUP = "edit_prompts", "prompt-engineers"
 DRAFT = "draft"
@@ -73,8 +75,10 @@ class Playground:
         models: Sequence[str],
         packaged: Prompt,
         turn_budgets: TurnBudgets | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._turn_budgets = turn_budgets
+        self._turns = turns or Turns(sys.maxsize, sys.maxsize)
         self._make_bench, self._make_registry = bench, registry
         self._authorizer, self._resolver = authorizer, resolver
         self._settings, self.models, self._packaged = guardrails, tuple(models), packaged
@@ -145,6 +149,18 @@ class Playground:
         ]
         bench, engine = await asyncio.to_thread(self._the_parts)
         assistants = [await asyncio.to_thread(bench.assistant, each, engine) for each in variants]
+        person = principal.subject if principal else ""
+        with self._turns.entered(person, len(tries)):
+            return await self._answered(case, tries, assistants, principal)
+
+    async def _answered(
+        self,
+        case: Case,
+        tries: Sequence[Try],
+        assistants: Sequence[VariantAssistant],
+        principal: Principal | None,
+    ) -> list[Answer]:
+        """Have every assistant answer the case, and settle what that cost."""
         spendings = await self._admit(principal, case, tries)
         try:
             answers = list(

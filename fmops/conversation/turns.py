@@ -8,7 +8,8 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from fmops.conversation.failures import BUSY, AnswerFailedError, Failure
 from fmops.telemetry import attributes as names
@@ -68,6 +69,14 @@ class Turns:
                     del self._by_person[person]
 
         return leave
+
+    @contextmanager
+    def entered(self, person: str, turns: int = 1) -> Iterator[None]:
+        """Count several turns of a person while the block runs. Raises ``AnswerFailedError`` above a limit."""
+        with ExitStack() as entered:
+            for _ in range(turns):
+                entered.callback(self.enter(person))
+            yield
 
     def full(self) -> Failure | None:
         """Return how to refuse a turn of anybody's, and count it as refused; None while there is room."""

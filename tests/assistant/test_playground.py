@@ -21,6 +21,7 @@ from fmops.agent.resources import Resolver
 from fmops.assistant.playground import Playground, cases
 from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.service import _add_error_handlers, chat_page
+from fmops.conversation.turns import Turns
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt
@@ -86,7 +87,12 @@ def bench() -> Bench:
 
 
 @pytest.fixture
-def app(bench: Bench, registry: PromptRegistry) -> FastAPI:
+def turns() -> Turns:
+    return Turns(most=8, per_user=2)
+
+
+@pytest.fixture
+def app(bench: Bench, registry: PromptRegistry, turns: Turns) -> FastAPI:
     made: Any = bench
     app = FastAPI()
     app.state.verifier = Verifier()
@@ -101,6 +107,7 @@ def app(bench: Bench, registry: PromptRegistry) -> FastAPI:
             guardrails=GuardrailSettings(),
             models=MODELS,
             packaged=Prompt(NAME, "packaged", "Packaged prompt."),
+            turns=turns,
         ),
     )
 
@@ -172,6 +179,23 @@ def test_two_variants_answer_a_case(client: TestClient, bench: Bench) -> None:
     assert [each["text"] for each in answers] == [f"Draft {MODELS[0]}", f"Rude {MODELS[1]}"]
     assert (answers[1]["finish"], answers[1]["guardrails"]) == ("content_filter", ["output block"])
     assert bench.asked == [(cases()[CASE].caller, cases()[CASE].question)] * 2
+
+
+def test_each_variant_is_a_turn_of_its_engineer_and_of_the_task(
+    client: TestClient, bench: Bench, turns: Turns
+) -> None:
+    body = {"case_id": CASE, "variants": [variant(), variant(model_id=MODELS[1])]}
+    leave = turns.enter("petra")
+    refused = ask(client, "petra", "/tries", body)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert refused.headers["retry-after"]
+    assert (bench.asked, turns.under_way) == ([], 1)
+    leave()
+    assert ask(client, "petra", "/tries", body).status_code == 200
+    others = [turns.enter(f"user {number}") for number in range(7)]
+    full = ask(client, "petra", "/tries", body)
+    assert (full.status_code, full.json()["error"]["code"]) == (503, "overloaded")
+    assert turns.under_way == len(others)
 
 
 def test_what_is_saved_is_a_version_and_serves_nobody(client: TestClient, registry: PromptRegistry) -> None:
