@@ -40,11 +40,18 @@ def main() -> int:
             print(f"{name}: {problem['msg']}", file=sys.stderr)  # noqa: T201
         return 2
     from fmops.assistant.assembly import assemble
+    from fmops.assistant.chat_routes import CHAT
+    from fmops.conversation.turns import Turns
 
     sys.setswitchinterval(SWITCH_SECONDS)
 
     stop = Stop()
-    config = configuration(OwnLoop(assemble(settings, stop)), settings)
+    turns = Turns(settings.max_turns, settings.max_turns_per_user)
+    app = OwnLoop(
+        assemble(settings, stop, turns),
+        full=lambda scope: turns.full() if scope["path"] == CHAT and scope["method"] == "POST" else None,
+    )
+    config = configuration(app, settings)
     server = Server(config, stop, or_else=_leave)
     with suppress(KeyboardInterrupt):
         server.run()

@@ -68,12 +68,12 @@ class Admission:
             await self._app(scope, receive, _closing(send) if has_body else send)
             return
         if refusal := self._full(scope):
-            await _last(failed(refusal))(scope, receive, send)
+            await last(failed(refusal))(scope, receive, send)
             return
         try:
             principal = await self._admit(headers.get("authorization"))
         except AuthenticationError as failure:
-            await _last(unauthenticated(failure))(scope, receive, send)
+            await last(unauthenticated(failure))(scope, receive, send)
             return
         scope.setdefault("state", {})["principal"] = principal
         if announced.isdecimal() and int(announced) > self._most:
@@ -94,13 +94,13 @@ class Admission:
                     more = message.get("more_body", False)
         except TimeoutError:
             late = f"The request's body did not arrive within {self._seconds:g} seconds: send it again."
-            await _last(failed(Failure(408, "request_timeout", late, kind=INVALID)))(scope, receive, send)
+            await last(failed(Failure(408, "request_timeout", late, kind=INVALID)))(scope, receive, send)
             return
         await self._app(scope, _whole(bytes(body), receive) if has_body else receive, send)
 
     async def _too_large(self, scope: Scope, receive: Receive, send: Send) -> None:
         message = f"The request's body is larger than {self._most} bytes: send less."
-        await _last(failed(Failure(413, "request_too_large", message, kind=INVALID)))(scope, receive, send)
+        await last(failed(Failure(413, "request_too_large", message, kind=INVALID)))(scope, receive, send)
 
 
 class SecurityHeaders:
@@ -134,7 +134,7 @@ def _whole(body: bytes, receive: Receive) -> Receive:
     return give
 
 
-def _last(response: JSONResponse) -> JSONResponse:
+def last(response: JSONResponse) -> JSONResponse:
     """The answer after which the connection closes: nobody reads the rest of the request."""
     response.headers["connection"] = "close"
     return response

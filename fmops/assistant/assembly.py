@@ -57,7 +57,7 @@ MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
 """Time-outs of calls that the turn's budget ends earlier: none outlives it."""
 
 
-def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
+def assemble(settings: AssistantSettings, stop: Stop | None = None, turns: Turns | None = None) -> ASGIApp:
     """The whole application, which ends with ``stop``."""
     stop_telemetry = start(
         instrumentor=settings.instrumentor,
@@ -92,7 +92,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> ASGIApp:
         waiting=APPROVALS,
         checkpointer=runs,
     )
-    turns = Turns(settings.max_turns, settings.max_turns_per_user)
+    turns = turns or Turns(settings.max_turns, settings.max_turns_per_user)
     conversation = Conversation(
         agent=agent,
         guardrails=guardrails,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fmops.assistant.admission import SecurityHeaders
+from fmops.assistant.admission import SecurityHeaders, last
 from fmops.assistant.http_errors import failed
 from fmops.assistant.service import HEALTH, READY
 from fmops.conversation.failures import Failure
@@ -28,12 +28,20 @@ class OwnLoop:
     """Run ``app`` in a thread with an event loop of its own, and answer health checks in the server's loop.
 
     Requests cross over to that loop, and what is received and sent crosses back, each in its order and with the
-    server's flow control. A request that the server cancels is cancelled there, too. A health check is a 503 when
-    the application's loop shows no sign of life for ``STUCK_SECONDS``.
+    server's flow control. A request that the server cancels is cancelled there, too. A request that ``full`` has a
+    failure for is refused without crossing: hundreds of refusals must not delay the answers under way. A health
+    check is a 503 when the application's loop shows no sign of life for ``STUCK_SECONDS``.
     """
 
-    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        full: Callable[[Scope], Failure | None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._app = app
+        self._full = full
         self._clock = clock
         self._loop = asyncio.new_event_loop()
         self._alive_at = clock()
@@ -47,6 +55,9 @@ class OwnLoop:
         if scope["type"] == "http" and scope["path"] in (HEALTH, READY) and scope["method"] == "GET":
             stuck = self._clock() - self._alive_at > STUCK_SECONDS
             await (self._stuck if stuck else self._healthy)(scope, receive, send)
+            return
+        if scope["type"] == "http" and (failure := self._full(scope)):
+            await SecurityHeaders(last(failed(failure)))(scope, receive, send)
             return
         here = asyncio.get_running_loop()
         await _across(self._loop, self._app, scope, _crossing(here, receive), _crossing(here, send))

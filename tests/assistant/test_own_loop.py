@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from fmops.assistant.own_loop import STUCK_SECONDS, OwnLoop
+from fmops.conversation.failures import Failure
 
 WAIT = 10
 
@@ -62,7 +63,7 @@ async def test_a_loop_without_a_sign_of_life_is_unhealthy() -> None:
         release.wait(WAIT)
         return PlainTextResponse("done")
 
-    async with client(OwnLoop(serving(Route("/stuck", stuck)), clock)) as asking:
+    async with client(OwnLoop(serving(Route("/stuck", stuck)), clock=clock)) as asking:
         turn = asyncio.create_task(asking.get("/stuck"))
         assert await asyncio.to_thread(held.wait, WAIT)
         clock.now += STUCK_SECONDS + 1
@@ -70,6 +71,27 @@ async def test_a_loop_without_a_sign_of_life_is_unhealthy() -> None:
         assert (health.status_code, health.json()["error"]["code"]) == (503, "stuck")
         release.set()
         await turn
+
+
+async def test_what_a_full_task_refuses_does_not_cross() -> None:
+    crossed = threading.Event()
+
+    async def answered(_: Request) -> Response:
+        crossed.set()
+        return PlainTextResponse("done")
+
+    full = Failure(503, "overloaded", "Try again.", retry_after=2)
+    app = OwnLoop(
+        serving(Route("/chat", answered, methods=["POST"])),
+        full=lambda scope: full if scope["path"] == "/chat" else None,
+    )
+    async with client(app) as asking:
+        refused = await asking.post("/chat", content=b"question")
+        assert (await asking.get("/healthz")).status_code == 200
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "overloaded")
+    assert (refused.headers["retry-after"], refused.headers["connection"]) == ("2", "close")
+    assert refused.headers["x-content-type-options"] == "nosniff"
+    assert not crossed.is_set()
 
 
 async def test_bodies_and_streams_cross_in_their_order() -> None:
