@@ -1,4 +1,4 @@
-"""What the analysis answers for one window: the file behind the report, versioned."""
+"""The result of the analysis for one window: the versioned file behind the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 Engine = Literal["embedded", "spark"]
 Place = Literal["report", "cloudwatch", "mlflow"]
 PLACES: tuple[Place, ...] = get_args(Place)
-"""Places where a result is published, in this order."""
+"""Places where a result is published, in order of publication."""
 Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
 
 
@@ -30,7 +30,8 @@ class PartResult(_Part):
 
 
 class ReviewSignal(_Part):
-    """An interaction for people to look at; review sampling reads these lines (`fmops.review.model.DriftSignal`)."""
+    """An interaction for people to look at; review sampling reads these lines
+    (`fmops.review.model.DriftSignal`)."""
 
     interaction_id: str
     kind: Literal["outlier", "new_topic", "coverage_gap"]
@@ -38,10 +39,10 @@ class ReviewSignal(_Part):
 
 
 class WindowResult(_Part):
-    """One window against the baseline and the window before.
+    """The comparison of one window with the baseline and with the window before.
 
-    ``p_value`` is None when nothing can be said; ``reason`` says why. ``evidence`` runs over windows: an alarm at the
-    threshold comes once in so many windows without drift, however often one looks.
+    ``p_value`` is None when nothing can be said; ``reason`` says why. ``evidence`` runs over windows: without
+    drift, an alarm comes on average once in the configured number of windows, however often one looks.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -81,7 +82,7 @@ class WindowResult(_Part):
     )
 
     def metrics(self) -> dict[str, float]:
-        """Numbers by the names that CloudWatch and MLflow have them under."""
+        """Return the numbers by their names in CloudWatch and MLflow."""
         found = self.findings
         numbers: dict[str, float | None] = {
             "Rows": self.rows,
