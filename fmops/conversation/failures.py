@@ -1,8 +1,9 @@
-"""What went wrong, told to the caller: which part failed, at which call, what to do about it, and whether to
-try again.
+"""Failures explained to the caller: which part failed, at which call, what to do about it, and whether to try
+again.
 
-Told by who raised an error, the layer around it and the operation, never by its code alone: every service has a
-``ResourceNotFoundException``. No message of a service is repeated, since it may hold what people said.
+A failure is identified by who raised the error, the layer around it and the operation, never by its code alone,
+since every service has a ``ResourceNotFoundException``. A service's own message is never repeated, since it may
+hold what people said.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from fmops.interaction import Interaction
 INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
 TOO_LONG: Final = "context_length_exceeded"
 RETRY_SECONDS = 2
-"""After which a throttled call may be tried again, where the service does not say."""
+"""Seconds after which a throttled call may be tried again, unless the service gives another time."""
 
 _MISSING = ("resourcenotfound", "nosuchkey", "nosuchbucket", "404", "notfound")
 _DENIED = ("accessdenied", "notauthorized", "unauthorizedoperation", "403", "kmsaccessdenied")
@@ -67,7 +68,7 @@ _HISTORY = re.compile(
     r"|(order|sequence) of (the )?(messages|roles|turns)|tool_use.{0,80}tool_result|toolUse.{0,80}toolResult",
     re.IGNORECASE | re.DOTALL,
 )
-"""Refusals of the order in which a conversation's messages stand."""
+"""Pattern of refusals that concern the order of a conversation's messages."""
 _OUTPUT_LIMIT = re.compile(
     r"max\w* tokens you requested|inferenceConfig\.maxTokens|max_?tokens: \d", re.IGNORECASE
 )
@@ -86,9 +87,8 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the caller is told. ``error_type`` is for the record and the metrics: bounded, and without
-    content.
-    """
+    """The explanation for the caller. ``error_type`` is for the record and the metrics: bounded, and without
+    content."""
 
     status: int
     code: str
@@ -138,7 +138,8 @@ class ModelUnavailableError(AnswerFailedError):
 
 
 def explain(error: BaseException, model_id: str = "") -> Failure | None:
-    """What to tell of ``error``; None for a fault of our own, of which a caller learns no more than that."""
+    """Return the explanation of ``error``; None for a fault of our own, about which a caller learns nothing
+    more."""
     chain = list(causes(error))
     call = next((each for each in chain if isinstance(each, CallFailedError)), None)
     within = chain[chain.index(call) + 1 :] if call else chain
@@ -154,7 +155,7 @@ def explain(error: BaseException, model_id: str = "") -> Failure | None:
 
 
 def cause_of(error: BaseException) -> str:
-    """The name of the type of what failed at first hand."""
+    """Return the name of the type of the original failure."""
     return next(
         type(each).__name__
         for each in causes(error)
@@ -163,7 +164,7 @@ def cause_of(error: BaseException) -> str:
 
 
 def answer_error(error: BaseException, model_id: str) -> AnswerFailedError | None:
-    """The error to raise in the place of ``error``, for one that can be explained."""
+    """Return the error to raise in place of ``error``, or None if there is no explanation."""
     if isinstance(error, AnswerFailedError):
         return error
     failure = explain(error, model_id)
@@ -174,7 +175,7 @@ def answer_error(error: BaseException, model_id: str) -> AnswerFailedError | Non
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what led to it; of a group, its first."""
+    """Yield an error and its causes, in order; of a group, only the first error."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
@@ -187,9 +188,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _explained(error: BaseException, service: Service) -> Failure | None:
-    """``service`` is whose call it was, where the layer around it says so; then its garbage is its own fault
-    too.
-    """
+    """Explain ``error`` as a failure of ``service``, if the layer around the call names one; then an unreadable
+    answer is also its fault."""
     if isinstance(error, ContextOverflowError):
         return _too_long()
     if isinstance(error, ClientError):
@@ -222,7 +222,7 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
 
 
 def _of_status(status: int, message: str, service: Service, name: str) -> Failure:
-    """Of a model behind HTTP that is not AWS's, whose client's errors carry the status."""
+    """Explain the status of a model behind HTTP outside AWS, whose client's errors carry it."""
     if status in (400, 413, 422):
         long = TOO_LONG in message or _LONG.search(message)
         return _too_long() if long else _refused(service, "", name, "")
@@ -294,7 +294,7 @@ def _too_long() -> Failure:
 
 
 def _refused(service: Service, operation: str, label: str, message: str) -> Failure:
-    """The service says that what it was asked is not valid: a fault of the deployment or of its code."""
+    """Explain that the service rejected a request as invalid: a fault of the deployment or of its code."""
     field, remedy = "", service.if_invalid
     if service.code == MODEL.code:
         if _HISTORY.search(message):

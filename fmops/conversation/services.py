@@ -1,6 +1,5 @@
-"""The AWS services behind the assistant, by the operations that it calls: what each is here, and what to do
-when it fails.
-"""
+"""The AWS services behind the assistant, by the operations that it calls: each one's role here, and the remedy
+when it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How a failure of one service is told. ``code`` begins the codes of its errors."""
+    """An explanation of one service's failures. ``code`` is the prefix of the codes of its errors."""
 
     code: str
     name: str
