@@ -22,27 +22,28 @@ from settings.tracking import Tracking
 
 
 class Settings(Section):
-    """One environment."""
+    """The settings of one environment."""
 
     profile: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")]
-    """The name under `fmops.profiles` in cdk.json; part of the names of stacks."""
+    """Name under `fmops.profiles` in cdk.json; part of the names of stacks."""
     prefix: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{1,11}$")] = "fmops"
-    """Begins the stack names and the few physical names that a service forces."""
+    """Prefix of the stack names and of the few physical names that a service forces."""
     account: Annotated[str, Pattern(pattern=r"^\d{12}$")] | None = None
-    """The account and region of the AWS credentials are used when these are not set."""
+    """AWS account; by default, account and region come from the AWS credentials."""
     region: Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
-    """Such as eu-west-1."""
+    """AWS region, such as eu-west-1."""
     bootstrap_qualifier: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,10}$")] = "hnb659fds"
-    """Of the CDK bootstrap stack, if it is not the standard one."""
+    """Qualifier of the CDK bootstrap stack, if it is not the standard one."""
     permissions_boundary: Annotated[str, Pattern(pattern=r"^[\w+=,.@-]{1,128}$")] | None = None
-    """The name of a managed policy of the account that bounds every role."""
+    """Name of a managed policy of the account that bounds every role."""
     data_lifetime: Literal["temporary", "retained"] = "retained"
-    """`temporary`: data is deleted with its stack. `retained`: it survives, and is protected from deletion."""
+    """Lifetime of data. `temporary`: data is deleted with its stack. `retained`: it survives, and is protected
+    from deletion."""
     log_retention_days: RetentionDays = 30
-    """Of every log group of ours."""
+    """Days after which the entries of all our log groups expire."""
     images: Literal["docker", "codebuild"] = "docker"
-    """Who builds the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the account,
-    for people without Docker."""
+    """Builder of the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the
+    account, for people without Docker."""
     network: Network = Network()
     identity: Identity = Identity()
     tracking: Tracking = Tracking()
@@ -133,7 +134,8 @@ class Settings(Section):
 
     @property
     def not_built_by_a_pipeline(self) -> str | None:
-        """Say why a pipeline's machines, which are all of one architecture, cannot build this environment's images."""
+        """Return why a pipeline's machines, which all have one architecture, cannot build this environment's
+        images; None if they can."""
         if self.images == "docker" and self.assistant.architecture != "x86_64":
             return (
                 f"builds images on x86_64 machines, as the jobs need them, but assistant.architecture is {self.assistant.architecture}"
@@ -143,5 +145,5 @@ class Settings(Section):
 
     @property
     def environment_name(self) -> str:
-        """`<prefix>-<profile>`: unique in an account and region."""
+        """Return `<prefix>-<profile>`, which is unique in an account and region."""
         return f"{self.prefix}-{self.profile}"

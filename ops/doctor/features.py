@@ -1,4 +1,4 @@
-"""What the settings turn on, asked of the services: models, Grafana, Transaction Search, and what is closed to new
+"""Checks of what the settings turn on: models, Grafana, Transaction Search, and services that are closed to new
 customers."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REFUSED = {"AccessDeniedException", "ValidationException", "ResourceNotFoundExce
 
 @check("the models")
 def models(target: Target) -> Iterator[Finding]:
-    """Ask for each model that a setting names: a model of two settings has a line for each."""
+    """Check each model that a setting names: a model in two settings has a line for each."""
     faults = functools.cache(functools.partial(_fault, target))
     for setting, model_id in settings.named(target.settings, settings.ModelId):
         if fault := faults(model_id):
@@ -29,7 +29,7 @@ def models(target: Target) -> Iterator[Finding]:
 
 
 def _fault(target: Target, model_id: str) -> tuple[str, str] | None:
-    """Say what keeps an account without earlier use of a model from calling it, and the remedy."""
+    """Return what keeps an account without earlier use of a model from calling it, and the remedy."""
     bedrock, another = target.client("bedrock"), "set another model"
     try:
         behind = model_behind(target, model_id)
@@ -79,7 +79,8 @@ def model_behind(target: Target, model_id: str) -> str:
 
 
 def _agree(model_id: str, region: str) -> str:
-    """Return the command that accepts the public offer of a model's provider: a contract, so only a person gives it."""
+    """Return the command that accepts the public offer of a model's provider. It is a contract, so only a
+    person runs it."""
     place = f"--region {region} --model-id {model_id}"
     offers = f"aws bedrock list-foundation-model-agreement-offers {place} --query offers[0].offerToken --output text"
     return f"aws bedrock create-foundation-model-agreement {place} --offer-token $({offers})"
