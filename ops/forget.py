@@ -72,8 +72,10 @@ def again(s3: Any, bucket: str, mlflow: str, content_experiment: str = "") -> in
         traces += _delete_content(mlflow, content_experiment, found)
         left += len(found.left)
         print(
-            f"{user} (asked {before}): {found.lines.total()} lines of {len(found.interactions)} interactions had arrived since;"
-            f" {found.objects.total()} objects changed, {found.versions.total()} old versions and {traces} traces deleted, {len(found.left)} left."
+            f"{user} (asked {before}): {found.lines.total()} lines of {len(found.interactions)} "
+            f"interactions had arrived since; {found.objects.total()} objects changed, "
+            f"{found.versions.total()} old versions and {traces} traces deleted, {len(found.left)} "
+            "left."
         )
     return int(bool(left))
 
@@ -89,10 +91,10 @@ def report(name: str, user: str, found: Forgotten) -> int:
         return 1
     print("Looked again at every version of every object: nothing is left.")
     print(
-        "Records that still wait in a task's spool or in Firehose are noted: the review job leaves them out, and rings when one"
-        " arrives; `make forget AGAIN=1` then deletes it.\n"
-        "Not covered: approvals, which expire after three days; X-Ray's traces, which hold the pseudonym only;"
-        " traces with content of interactions whose record has expired."
+        "Records that still wait in a task's spool or in Firehose are noted: the review job leaves "
+        "them out, and rings when one arrives; `make forget AGAIN=1` then deletes it.\n"
+        "Not covered: approvals, which expire after three days; X-Ray's traces, which hold the pseudonym only; "
+        "traces with content of interactions whose record has expired."
     )
     return 0
 

@@ -46,7 +46,8 @@ class Analysis(Section):
     def _check(self) -> Analysis:
         if "spark_from_gib" in self.model_fields_set and self.engine != "auto":
             raise ValueError(
-                f"spark_from_gib decides nothing with engine {self.engine!r}: set engine to 'auto', or leave spark_from_gib out"
+                f"spark_from_gib decides nothing with engine {self.engine!r}: set engine to 'auto', or "
+                "leave spark_from_gib out"
             )
         if "spark_max_vcpus" in self.model_fields_set and self.engine == "embedded":
             raise ValueError(

@@ -201,7 +201,8 @@ class Assistant(Section):
         ports = {self.port, self.collector_port, self.collector_health_port, self.collector_content_port}
         if len(ports) < 4:
             raise ValueError(
-                "port, collector_port, collector_health_port and collector_content_port must differ, since the containers share one network"
+                "port, collector_port, collector_health_port and collector_content_port must differ, "
+                "since the containers share one network"
             )
         for cidr in self.ingress_cidrs:
             try:
@@ -213,8 +214,9 @@ class Assistant(Section):
             tls = self.compute == "lambda" or self.certificate_arn or self.domain
             if not tls and not any(network.subnet_of(private) for private in PRIVATE_RANGES):
                 raise ValueError(
-                    f"ingress_cidrs has {cidr}, which is not within a private range, so certificate_arn or domain must be"
-                    " set: tokens would cross the internet unencrypted"
+                    f"ingress_cidrs has {cidr}, which is not within a private range, so "
+                    "certificate_arn or domain must be set: tokens would cross the internet "
+                    "unencrypted"
                 )
         return self
 
@@ -230,7 +232,8 @@ class Assistant(Section):
             )
         if self.turn_seconds > 110:
             raise ValueError(
-                f"turn_seconds is {self.turn_seconds}, but with compute ecs it is 110 at most: the load balancer waits for 120 seconds"
+                f"turn_seconds is {self.turn_seconds}, but with compute ecs it is 110 at most: the "
+                "load balancer waits for 120 seconds"
             )
         if self.concurrency is not None:
             raise ValueError(
@@ -243,8 +246,9 @@ class Assistant(Section):
             raise ValueError(f"memory_mib is {self.memory_mib}, but with compute lambda it is 512 to 10240")
         if self.turn_seconds > self.timeout_seconds - 10:
             raise ValueError(
-                f"turn_seconds is {self.turn_seconds}, but must be at least 10 less than timeout_seconds ({self.timeout_seconds}),"
-                " so that a turn ends before its function is stopped"
+                f"turn_seconds is {self.turn_seconds}, but must be at least 10 less than "
+                f"timeout_seconds ({self.timeout_seconds}), so that a turn ends before its function is "
+                "stopped"
             )
         if (self.min_tasks, self.max_tasks) != (1, 1):
             raise ValueError(
@@ -252,10 +256,12 @@ class Assistant(Section):
             )
         if self.certificate_arn and not self.domain:
             raise ValueError(
-                "certificate_arn is set, but with compute lambda a certificate needs a domain: the API's own address has TLS already"
+                "certificate_arn is set, but with compute lambda a certificate needs a domain: the "
+                "API's own address has TLS already"
             )
         if not self.ingress_cidrs:
             raise ValueError(
-                "ingress_cidrs is empty, but with compute lambda the API is on the internet: name who may reach it, such as"
-                " 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still needs a token"
+                "ingress_cidrs is empty, but with compute lambda the API is on the internet: name who "
+                "may reach it, such as 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still "
+                "needs a token"
             )

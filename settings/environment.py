@@ -59,8 +59,8 @@ class Settings(Section):
     def _check(self) -> Settings:
         if self.observability.mlflow_traces and self.tracking.kind == "server":
             raise ValueError(
-                "observability.mlflow_traces is true, but the collector sends traces to an MLflow App only: set tracking.kind"
-                " to app, or mlflow_traces to false"
+                "observability.mlflow_traces is true, but the collector sends traces to an MLflow App "
+                "only: set tracking.kind to app, or mlflow_traces to false"
             )
         if self.network.mode == "none" and self.assistant.compute == "ecs":
             raise ValueError(
@@ -86,8 +86,9 @@ class Settings(Section):
             and not vpc.public_subnets
         ):
             raise ValueError(
-                "assistant.ingress_cidrs makes the load balancer face the internet, but network.vpc.public_subnets is empty:"
-                " name one for each zone, or leave ingress_cidrs out"
+                "assistant.ingress_cidrs makes the load balancer face the internet, but "
+                "network.vpc.public_subnets is empty: name one for each zone, or leave ingress_cidrs "
+                "out"
             )
         return self
 
@@ -95,17 +96,18 @@ class Settings(Section):
         pipeline = self.delivery.pipeline
         if pipeline and pipeline.then == self.profile:
             raise ValueError(
-                f"delivery.pipeline.then is {self.profile}, which the pipeline deploys first: name another profile, or null for none"
+                f"delivery.pipeline.then is {self.profile}, which the pipeline deploys first: name "
+                "another profile, or null for none"
             )
         if pipeline and pipeline.smoke and not self.assistant.ingress_cidrs:
             raise ValueError(
-                "delivery.pipeline.smoke sends its test from CodeBuild, which does not reach an internal load balancer: set"
-                " assistant.ingress_cidrs, or smoke to false"
+                "delivery.pipeline.smoke sends its test from CodeBuild, which does not reach an "
+                "internal load balancer: set assistant.ingress_cidrs, or smoke to false"
             )
         if pipeline and pipeline.smoke and not self.identity.admin_password_sign_in:
             raise ValueError(
-                "delivery.pipeline.smoke signs the demo's users in by password, which identity.admin_password_sign_in does not"
-                " allow: set it to true, or smoke to false"
+                "delivery.pipeline.smoke signs the demo's users in by password, which "
+                "identity.admin_password_sign_in does not allow: set it to true, or smoke to false"
             )
         if pipeline and (fault := self.not_built_by_a_pipeline):
             raise ValueError(f"delivery.pipeline {fault}")
@@ -117,19 +119,20 @@ class Settings(Section):
             and f"::{self.account}:" not in github.provider_arn
         ):
             raise ValueError(
-                f"delivery.github.provider_arn is of another account than {self.account}: a role can trust its own account's"
-                " provider only; name that, or leave it out to have it made"
+                f"delivery.github.provider_arn is of another account than {self.account}: a role can "
+                "trust its own account's provider only; name that, or leave it out to have it made"
             )
 
     def _check_endpoints(self) -> None:
         if self.identity.oidc:
             raise ValueError(
-                "network.egress is endpoints, but the keys of identity.oidc are read from its issuer over the internet: use nat"
+                "network.egress is endpoints, but the keys of identity.oidc are read from its issuer "
+                "over the internet: use nat"
             )
         if self.review.backend == "ground_truth":
             raise ValueError(
-                "network.egress is endpoints, but review.backend ground_truth gives the user pool a domain, and a pool with a domain"
-                " is not reached through an endpoint: use nat"
+                "network.egress is endpoints, but review.backend ground_truth gives the user pool a "
+                "domain, and a pool with a domain is not reached through an endpoint: use nat"
             )
 
     @property
@@ -138,8 +141,9 @@ class Settings(Section):
         images; None if they can."""
         if self.images == "docker" and self.assistant.architecture != "x86_64":
             return (
-                f"builds images on x86_64 machines, as the jobs need them, but assistant.architecture is {self.assistant.architecture}"
-                " and images is docker: set images to codebuild, or assistant.architecture to x86_64"
+                "builds images on x86_64 machines, as the jobs need them, but assistant.architecture "
+                f"is {self.assistant.architecture} and images is docker: set images to codebuild, or "
+                "assistant.architecture to x86_64"
             )
         return None
 

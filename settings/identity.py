@@ -38,6 +38,7 @@ class Identity(Section):
     def _check(self) -> Identity:
         if self.oidc and self.admin_password_sign_in:
             raise ValueError(
-                "admin_password_sign_in is true, but with oidc there is no user pool to sign in to: leave one of them out"
+                "admin_password_sign_in is true, but with oidc there is no user pool to sign in to: "
+                "leave one of them out"
             )
         return self

@@ -46,7 +46,8 @@ class ExistingVpc(Section):
             ) from None
         if len(set(self.zones)) < 2:
             raise ValueError(
-                f"zones are {len(set(self.zones))}, but must be at least 2: load balancers and tasks survive the loss of one"
+                f"zones are {len(set(self.zones))}, but must be at least 2: load balancers and tasks "
+                "survive the loss of one"
             )
         for name in ("public_subnets", "private_subnets", "private_route_tables"):
             given = len(getattr(self, name))
@@ -89,6 +90,7 @@ class Network(Section):
             for name in needed[self.egress]:
                 if not getattr(self.vpc, name):
                     raise ValueError(
-                        f"vpc.{name} is empty, but egress {self.egress} needs one for each of the {len(self.vpc.zones)} zones"
+                        f"vpc.{name} is empty, but egress {self.egress} needs one for each of the "
+                        f"{len(self.vpc.zones)} zones"
                     )
         return self

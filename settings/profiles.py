@@ -87,7 +87,8 @@ def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
     following = load({**context, "profile": pipeline.then})
     if following.account != profile.account and not (following.account and profile.account):
         raise SettingsError(
-            f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them names its account: set account in both, or in none."
+            f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them "
+            "names its account: set account in both, or in none."
         )
     if fault := following.not_built_by_a_pipeline:
         raise SettingsError(f"fmops.{following.profile}: the pipeline of {profile.profile} {fault}.")

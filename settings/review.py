@@ -53,10 +53,12 @@ class Review(Section):
             raise ValueError("judges names a model twice, which cannot disagree with itself: name another")
         if self.judged and len(self.judges) < 2:
             raise ValueError(
-                f"judged is {self.judged}, but judges has {len(self.judges)} of the two models that can differ: name another, or set judged to 0"
+                f"judged is {self.judged}, but judges has {len(self.judges)} of the two models that "
+                "can differ: name another, or set judged to 0"
             )
         if len(json.dumps(self.judges)) > JOB_VARIABLE:
             raise ValueError(
-                f"judges is longer than the {JOB_VARIABLE} characters that a variable of a job can have: name fewer models"
+                f"judges is longer than the {JOB_VARIABLE} characters that a variable of a job can "
+                "have: name fewer models"
             )
         return self

@@ -84,7 +84,8 @@ class Review(FmopsStack):
             return None
         if not isinstance(identity.provider, CognitoIdentity):
             raise SettingsError(
-                "review.backend is ground_truth, whose workers sign in to the user pool, and identity has another issuer: use mlflow"
+                "review.backend is ground_truth, whose workers sign in to the user pool, and identity "
+                "has another issuer: use mlflow"
             )
         return LabelingTeam(
             self,
@@ -235,8 +236,10 @@ class Review(FmopsStack):
         alarm = cloudwatch.Alarm(
             self,
             "ForgottenRecords",
-            alarm_description="Records of people who asked to be forgotten arrived afterwards, from a spool or from Firehose:"
-            " `make forget AGAIN=1` deletes them.",
+            alarm_description=(
+                "Records of people who asked to be forgotten arrived afterwards, from a spool or from "
+                "Firehose: `make forget AGAIN=1` deletes them."
+            ),
             metric=cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name="ForgottenRecords",
@@ -290,5 +293,8 @@ class Review(FmopsStack):
         self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         self._tracking.mlflow.grant_use(role)
         self._tracking.mlflow.grant_write_artifacts(role)
-        reason = "Days get new objects all the time: the job reads interactions and signals, and writes below its own prefixes."
+        reason = (
+            "Days get new objects all the time: the job reads interactions and signals, and writes below "
+            "its own prefixes."
+        )
         acknowledge_keys(role, reason, bucket, *read, *write)

@@ -23,8 +23,9 @@ def trend(results: Sequence[WindowResult], values: Sequence[float], usual: float
     places = [(LEFT + step * n, _y(value, top)) for n, value in enumerate(values)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = "".join(
-        f'<circle class="{"alert" if result.alert else "dot"}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if result.alert else 3}">'
-        f"<title>{escape(day(result.window))}: {percent(value)}{', alarm' if result.alert else ''}</title></circle>"
+        f'<circle class="{"alert" if result.alert else "dot"}" cx="{x:.1f}" cy="{y:.1f}" '
+        f'r="{5 if result.alert else 3}"><title>{escape(day(result.window))}: '
+        f"{percent(value)}{', alarm' if result.alert else ''}</title></circle>"
         for (x, y), value, result in zip(places, values, results, strict=True)
     )
     marks = sorted({0, len(values) // 2, len(values) - 1})

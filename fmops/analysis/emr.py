@@ -88,6 +88,7 @@ class EmrServerless:
             wait = min(wait + 1, LONGEST_WAIT)
         if before != "SUCCESS":
             raise EngineError(
-                f"the Spark run {run} of application {self._application} is {before}: {job.get('stateDetails') or 'no reason given'}. "
-                "Its log is in the application's log group."
+                f"the Spark run {run} of application {self._application} is {before}: "
+                f"{job.get('stateDetails') or 'no reason given'}. Its log is in the application's log "
+                "group."
             )

@@ -97,7 +97,8 @@ class Reference:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             if int(stored["format"]) != FORMAT:
                 raise BaselineError(
-                    f"the baseline has format {int(stored['format'])}, this version reads {FORMAT}: fit it again (make analyse FIT=1)"
+                    f"the baseline has format {int(stored['format'])}, this version reads {FORMAT}: "
+                    "fit it again (make analyse FIT=1)"
                 )
             values = {field.name: stored[field.name] for field in fields(cls)}
         return cls(

@@ -138,7 +138,8 @@ class State:
             meta = json.loads(str(stored["meta"]))
             if meta["format"] != FORMAT:
                 raise StateError(
-                    f"the state has format {meta['format']}, this version reads {FORMAT}: fit the baseline again (make analyse FIT=1)"
+                    f"the state has format {meta['format']}, this version reads {FORMAT}: fit the "
+                    "baseline again (make analyse FIT=1)"
                 )
             arrays = {name: stored[name] for name in ARRAYS}
             kept = stored["kept"]

@@ -11,7 +11,8 @@ MAX_TERMS = 4
 CLAUSES = re.compile(r"[.,;:!?()\"\n]+")
 WORDS = re.compile(r"[^\W\d_]+")
 OWN_WORDS = frozenset(
-    "please thank thanks hello hi want need know tell help question ask asking like does did can could would will pays pay covered".split()
+    "please thank thanks hello hi want need know tell help question ask asking like does did can "
+    "could would will pays pay covered".split()
 )
 
 

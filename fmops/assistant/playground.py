@@ -94,7 +94,8 @@ class Playground:
         """Return the person's name, for the registry. Raises ``PlaygroundNotPermittedError``."""
         if not self.permits(principal):
             raise PlaygroundNotPermittedError(
-                f"You may not use the playground: no policy permits you the action {ACTION}. Ask an administrator for the group {GROUP}."
+                f"You may not use the playground: no policy permits you the action {ACTION}. Ask an "
+                f"administrator for the group {GROUP}."
             )
         return principal.username
 
@@ -136,7 +137,8 @@ class Playground:
         for each in tries:
             if each.model_id not in self.models:
                 raise UnknownChoiceError(
-                    f"model_id: {each.model_id!r} may not be tried: use {' or '.join(self.models)}, or add it to assistant.playground_models"
+                    f"model_id: {each.model_id!r} may not be tried: use {' or '.join(self.models)}, or "
+                    "add it to assistant.playground_models"
                 )
         variants = [
             Variant(

@@ -136,7 +136,8 @@ def connect(
     gone = 'EXISTS (FROM forgotten WHERE name = lines."user" AND lines.started_at < moment)'
     connection.execute(
         f"""CREATE VIEW interactions AS SELECT * FROM lines
-            WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION} {f"AND NOT {gone}" if forgotten else ""}"""
+            WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION} """
+        f"{f'AND NOT {gone}' if forgotten else ''}"
     )
     return connection
 

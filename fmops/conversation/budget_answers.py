@@ -100,7 +100,10 @@ def message(refusal: Refusal, now: float) -> str:
         )
     if counter.window is Window.MINUTE:
         what = _amount(unit, refusal.limit)
-        return f"{_sentence(_whose(counter))} of {what} a minute is used up: try again in {seconds(counter.ends - now)}."
+        return (
+            f"{_sentence(_whose(counter))} of {what} a minute is used up: try again in "
+            f"{seconds(counter.ends - now)}."
+        )
     spent = f"{_sentence(_whose(counter))} {_when(counter)} is used up"
     return (
         f"{spent}: what is left is not enough for another answer. It starts anew at {_clock(counter.ends)}."

@@ -134,11 +134,26 @@ class ChatRequest(BaseModel):
 
 _Check = tuple[Callable[[Any], bool], str]
 _UNSUPPORTED: dict[str, _Check] = {
-    "n": (lambda n: n == 1 and not isinstance(n, bool), "there is one answer to a request: leave it out, or ask again for another."),
-    "tools": (lambda tools: tools == [], "the assistant has tools of its own and calls none of the client's: leave it out."),
-    "functions": (lambda tools: tools == [], "the assistant has tools of its own and calls none of the client's: leave it out."),
-    "tool_choice": (lambda choice: choice in ("none", "auto"), "the assistant chooses among its own tools: leave it out."),
-    "function_call": (lambda choice: choice in ("none", "auto"), "the assistant chooses among its own tools: leave it out."),
+    "n": (
+        lambda n: n == 1 and not isinstance(n, bool),
+        "there is one answer to a request: leave it out, or ask again for another.",
+    ),
+    "tools": (
+        lambda tools: tools == [],
+        "the assistant has tools of its own and calls none of the client's: leave it out.",
+    ),
+    "functions": (
+        lambda tools: tools == [],
+        "the assistant has tools of its own and calls none of the client's: leave it out.",
+    ),
+    "tool_choice": (
+        lambda choice: choice in ("none", "auto"),
+        "the assistant chooses among its own tools: leave it out.",
+    ),
+    "function_call": (
+        lambda choice: choice in ("none", "auto"),
+        "the assistant chooses among its own tools: leave it out.",
+    ),
     "response_format": (
         lambda form: isinstance(form, Mapping) and form.get("type") == "text",
         "answers are text, not JSON: leave it out, and ask for the form that you need in words.",
@@ -251,7 +266,10 @@ def _spoken(
                 f"Result of {name}({arguments}), as the client has it:\n{result}" if result.strip() else "",
             )
         case "system" | "developer":
-            remedy = f"there is no {role} role here, since instructions belong to the deployment: leave the message out."
+            remedy = (
+                f"there is no {role} role here, since instructions belong to the deployment: leave the "
+                "message out."
+            )
             raise BadRequestError(f"{field}.role", remedy)
         case _:
             raise BadRequestError(f"{field}.role", "give 'user', 'assistant' or 'tool'.")

@@ -46,8 +46,8 @@ _THROTTLED = ("throttling", "throttled", "toomanyrequests", "provisionedthroughp
               "servicequotaexceeded", "limitexceeded", "slowdown", "429")  # fmt: skip
 _CREDENTIALS = ("expiredtoken", "unrecognizedclient", "invalidsignature", "invalidclienttokenid", "incompletesignature",
                 "missingauthenticationtoken", "signaturedoesnotmatch", "invalididentitytoken")  # fmt: skip
-_INVALID = ("validation", "invalidparameter", "invalidparametervalue", "paramvalidation", "serialization", "invalidrequest",
-            "itemcollectionsizelimitexceeded", "badrequest", "textsizelimitexceeded")  # fmt: skip
+_INVALID = ("validation", "invalidparameter", "invalidparametervalue", "paramvalidation", "serialization", 
+            "invalidrequest", "itemcollectionsizelimitexceeded", "badrequest", "textsizelimitexceeded")  # fmt: skip
 _SLOW = ("modeltimeout", "requesttimeout", "timeout", "requesttimeoutexception")
 _ENDING = re.compile(r"(exception|error|failure)$")
 
@@ -60,7 +60,8 @@ _LONG = re.compile(
 _NO_MODEL = re.compile(
     r"model identifier|on-demand throughput|end of its life|could not resolve the foundation model|inference profile"
     r"|model.{0,40}(is not supported|isn'?t supported|not supported in|is not available)|modelId"
-    r"|(action|operation|api|region) doesn'?t support the model|model.{0,40}doesn'?t support (this|the) (action|operation|api|region)",
+    r"|(action|operation|api|region) doesn'?t support the model"
+    r"|model.{0,40}doesn'?t support (this|the) (action|operation|api|region)",
     re.IGNORECASE | re.DOTALL,
 )
 _HISTORY = re.compile(

@@ -90,7 +90,9 @@ _OPERATIONS: dict[Service, tuple[str, ...]] = {
         "IsAuthorized", "IsAuthorizedWithToken", "BatchIsAuthorized", "BatchIsAuthorizedWithToken", "ListPolicies",
         "GetPolicy", "BatchGetPolicy", "GetSchema", "GetPolicyTemplate",
     ),
-    COMPREHEND: ("DetectToxicContent", "DetectPiiEntities", "ContainsPiiEntities", "ClassifyDocument", "DetectDominantLanguage"),
+    COMPREHEND: (
+        "DetectToxicContent", "DetectPiiEntities", "ContainsPiiEntities", "ClassifyDocument", "DetectDominantLanguage",
+    ),
     STREAM: ("PutRecord", "PutRecordBatch"),
     SECRET: ("GetSecretValue",),
     KEY: ("Decrypt", "Encrypt", "GenerateDataKey"),

@@ -192,7 +192,8 @@ def show_history(_: argparse.Namespace, deployment: Deployment) -> None:
     for move in registry.history(NAME):
         at = datetime.fromtimestamp(move.at / 1000, UTC).isoformat(timespec="seconds")
         print(
-            f"{at} {move.action} {move.from_version or 'packaged'} -> {move.to_version or 'packaged'} by {move.by}: {move.reason}"
+            f"{at} {move.action} {move.from_version or 'packaged'} -> {move.to_version or 'packaged'} "
+            f"by {move.by}: {move.reason}"
         )
 
 
@@ -235,7 +236,8 @@ def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
     )
     if outcome.move:
         print(
-            f"version {outcome.move.to_version} serves; `make rollback` lets {outcome.move.from_version or 'the packaged prompt'} serve again"
+            f"version {outcome.move.to_version} serves; `make rollback` lets "
+            f"{outcome.move.from_version or 'the packaged prompt'} serve again"
         )
     print(f"recorded in MLflow: run {outcome.run_id}")
     return 0 if outcome.decision.promote else 1
@@ -310,8 +312,9 @@ def run_bedrock(options: argparse.Namespace, deployment: Deployment) -> None:
 def _tell_costs(setup: Setup, seconds: float, answered: int) -> None:
     saved, paid = setup.journal.saved, setup.journal.paid
     print(
-        f"{60 * answered / max(seconds, 1e-9):.0f} cases per minute; answers: {paid['answers']} asked for, {saved['answers']} "
-        f"kept from before; judge calls: {paid['verdicts']} made, {saved['verdicts']} saved"
+        f"{60 * answered / max(seconds, 1e-9):.0f} cases per minute; answers: {paid['answers']} asked "
+        f"for, {saved['answers']} kept from before; judge calls: {paid['verdicts']} made, "
+        f"{saved['verdicts']} saved"
     )
 
 

@@ -137,7 +137,8 @@ def scores(outputs: Sequence[str]) -> dict[str, list[float]]:
                         found.setdefault(str(each["metricName"]), []).append(float(each["result"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"line {number} of the job's output is not a result ({type(error).__name__}): look at the job in Bedrock"
+                    f"line {number} of the job's output is not a result ({type(error).__name__}): look "
+                    "at the job in Bedrock"
                 ) from error
     return found
 

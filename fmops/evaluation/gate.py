@@ -111,7 +111,10 @@ def _judged(
             return None
         return MetricResult(metric, "missing", f"{metric} has no scores to compare: its judge is missing")
     compared = paired([old[case] for case in shared], [new[case] for case in shared])
-    told = f"{metric} {compared.production:.2f} -> {compared.candidate:.2f} ({compared.better} cases better, {compared.worse} worse"
+    told = (
+        f"{metric} {compared.production:.2f} -> {compared.candidate:.2f} ({compared.better} cases better, "
+        f"{compared.worse} worse"
+    )
     if metric in policy.strict and compared.worse:
         return MetricResult(metric, "worse", f"{told}; not one may be worse)", compared)
     if compared.p_worse <= policy.alpha:

@@ -61,7 +61,10 @@ class Grade(BaseModel):
     )
 
 
-GRADED = "\n\nGive a grade instead of yes or no: 10 if it is certainly yes, 0 if it is certainly no, 5 if it can be argued either way."
+GRADED = (
+    "\n\nGive a grade instead of yes or no: 10 if it is certainly yes, 0 if it is certainly no, 5 if it can "
+    "be argued either way."
+)
 Said = TypeVar("Said", Verdict, Grade)
 
 
@@ -112,8 +115,9 @@ class Judge:
             except LookupError as error:
                 problem = str(error)
         raise JudgeError(
-            f"case {case_id}: the judge {self.model_id} answered {criterion} in another form than asked, {ATTEMPTS} times "
-            f"({problem}). Use a model that calls tools, or look at fmops/evaluation/judges/{criterion}.md."
+            f"case {case_id}: the judge {self.model_id} answered {criterion} in another form than "
+            f"asked, {ATTEMPTS} times ({problem}). Use a model that calls tools, or look at "
+            f"fmops/evaluation/judges/{criterion}.md."
         )
 
 

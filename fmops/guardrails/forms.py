@@ -24,7 +24,9 @@ _DATE = re.compile(
 _PLAIN_KEY = re.compile(r"[A-Za-z]{1,16}(?:[_-][A-Za-z]{1,16})?")
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_DATA_URL = re.compile(r"(data:[a-z]+/[a-zA-Z0-9.+-]{1,80}(?:;[a-z]+=[A-Za-z0-9._-]{1,40})?;base64,)(.*)", re.DOTALL)  # fmt: skip
+_DATA_URL = re.compile(
+    r"(data:[a-z]+/[a-zA-Z0-9.+-]{1,80}(?:;[a-z]+=[A-Za-z0-9._-]{1,40})?;base64,)(.*)", re.DOTALL
+)
 _HIDDEN_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d{12,19}(?![A-Za-z0-9])")
 _SHORT = 256
 _KEY = secrets.token_bytes(16)
@@ -32,8 +34,8 @@ _KEY = secrets.token_bytes(16)
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _STRINGS = re.compile(rb"[\t\n\r\x20-\x7e]{6,}")
 _SIGNATURES = (
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0",
-    b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"\x00\x00\x01\x00",
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"%PDF-", b"PK\x03\x04",
+    b"\xd0\xcf\x11\xe0", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"\x00\x00\x01\x00",
 )  # fmt: skip
 _FRAMED = {b"RIFF": (b"WEBP", b"WAVE", b"AVI ")}
 

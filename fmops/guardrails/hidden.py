@@ -64,7 +64,10 @@ _ALLOWED = (
     r"|(?<=[\U00013000-\U0001342f])[\U00013430-\U00013455]"
 )
 _NEAR_RTL = re.compile(f"[{_RTL}]")
-_NEVER = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u202d\u202e\u2060-\u2065\u206a-\u206f\ufeff\U000e0000-\U000e001f\U000e0110-\U000e0fff"
+_NEVER = (
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u202d\u202e\u2060-\u2065\u206a-\u206f\ufeff"
+    "\U000e0000-\U000e001f\U000e0110-\U000e0fff"
+)
 _EACH = re.compile(
     # Every alternative begins with such a character, so one look ahead is faster than trying them all.
     rf"(?=[{INVISIBLE}])(?:(?P<gone>(?:[{_NEVER}]|(?<![\U0001f3f4])[\U000e0020-\U000e007f])+)"

@@ -22,7 +22,9 @@ from fmops.guardrails.walk import UNREADABLE, Walk, label_of
 
 MessageT = TypeVar("MessageT", bound=BaseMessage)
 
-CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"})  # fmt: skip
+CALL_BLOCKS = frozenset(
+    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"}
+)
 _ARGUMENTS = frozenset({"input", "args", "partial_json", "arguments"})
 _PROTOCOL = frozenset(
     {"type", "id", "index", "role", "status", "format", "detail", "mime_type", "media_type", "source_type", "file_id",
@@ -39,7 +41,9 @@ _FILE_BLOCKS = frozenset(
     {"image", "image_url", "input_image", "audio", "input_audio", "video", "file", "input_file", "media", "document",
      "text-plain", "redacted_thinking"}
 )  # fmt: skip
-_FILE_CONTAINERS = frozenset({"image", "image_url", "input_image", "audio", "input_audio", "video", "document", "inline_data", "inlineData"})  # fmt: skip
+_FILE_CONTAINERS = frozenset(
+    {"image", "image_url", "input_image", "audio", "input_audio", "video", "document", "inline_data", "inlineData"}
+)  # fmt: skip
 _FILE_FIELDS = frozenset({"base64", "data", "bytes", "url", "image_url", "file_data"})
 _TEXT_FORMATS = frozenset({"txt", "md", "csv", "html", "json", "xml", "yaml"})
 _DATA_FIELDS = frozenset({"input", "args", "arguments", "json", "output", "parameters"})

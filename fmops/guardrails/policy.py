@@ -79,7 +79,11 @@ DEFAULT_RULES: tuple[Rule, ...] = (
         directions=frozenset({Direction.TOOL_ARGUMENTS}),
         detectors=frozenset({"secrets"}),
     ),
-    Rule(categories=(Group.SECRETS, Group.IDENTIFIERS), action=Action.REDACT, directions=frozenset(Direction) - {Direction.TOOL_ARGUMENTS}),
+    Rule(
+        categories=(Group.SECRETS, Group.IDENTIFIERS),
+        action=Action.REDACT,
+        directions=frozenset(Direction) - {Direction.TOOL_ARGUMENTS},
+    ),
     Rule(
         categories=(Group.CONTACT,),
         action=Action.REDACT,

@@ -42,7 +42,9 @@ DEEPEST = 50
 _LONGEST_HARMLESS_NUMBER = 6
 _LONGEST_LABEL = 40
 _HARMLESS = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
-_SCALARS = (Decimal, Fraction, complex, UUID, PurePath, Enum, IPv4Address, IPv6Address, IPv4Network, IPv6Network)  # fmt: skip
+_SCALARS = (
+    Decimal, Fraction, complex, UUID, PurePath, Enum, IPv4Address, IPv6Address, IPv4Network, IPv6Network,
+)  # fmt: skip
 _PLAIN = (dict, OrderedDict, defaultdict, Counter, list, deque, tuple, set, frozenset)
 _OWN_WORDS = ("__str__", "__repr__", "__format__")
 _LIBRARIES = ("pydantic.", "langchain_core.", "langchain.", "langgraph.")

@@ -219,7 +219,10 @@ class GroundTruth:
                 ui_config=shapes.UiConfig(ui_template_s3_uri=f"{place}/template.liquid.html"),
                 pre_human_task_lambda_arn=self._settings.pre_function_arn,
                 task_title="Is this answer good?",
-                task_description="Read the question, the retrieved text and the answer, and say what you think of the answer.",
+                task_description=(
+                    "Read the question, the retrieved text and the answer, and say what you think of the "
+                    "answer."
+                ),
                 number_of_human_workers_per_data_object=task.reviewers,
                 task_time_limit_in_seconds=TASK_SECONDS,
                 task_availability_lifetime_in_seconds=AVAILABLE_SECONDS,

@@ -76,7 +76,8 @@ def draw(
     connection.execute(_READ_ONCE)
     connection.execute(_CANDIDATES, _parameters(day, settings))
     rows = connection.execute(
-        "SELECT stratum, count(*), min_by({id: interaction_id, reason: reason}, draw, $budget) FROM candidates GROUP BY stratum",
+        "SELECT stratum, count(*), min_by({id: interaction_id, reason: reason}, draw, $budget) FROM "
+        "candidates GROUP BY stratum",
         {"budget": settings.budget},
     ).fetchall()
     population = {Stratum(stratum): count for stratum, count, _ in rows}

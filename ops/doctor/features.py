@@ -90,8 +90,9 @@ def _use_case(model_id: str, region: str) -> str:
     if not model_id.startswith("anthropic."):
         return ""
     return (
-        "send Anthropic's use-case form, once for the account or its organization: aws bedrock put-use-case-for-model-access"
-        f" --region {region} --form-data fileb://use-case.json (docs/deploy.md); then "
+        "send Anthropic's use-case form, once for the account or its organization: aws bedrock "
+        f"put-use-case-for-model-access --region {region} --form-data fileb://use-case.json "
+        "(docs/deploy.md); then "
     )
 
 

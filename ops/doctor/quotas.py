@@ -130,7 +130,10 @@ def tokens(target: Target) -> Iterator[Finding]:
         return
     least = min(found, key=lambda each: float(each["Value"]))
     said = f"{least['QuotaName']}: {least['Value']:,.0f}"
-    remedy = f"ask for more in Service Quotas (bedrock, {least['QuotaCode']}), or by a support case where it is not adjustable"
+    remedy = (
+        f"ask for more in Service Quotas (bedrock, {least['QuotaCode']}), or by a support case where it is "
+        "not adjustable"
+    )
     if least["Value"] <= 0:
         yield Finding("stop", said, remedy)
     elif least["Value"] < FEW_TOKENS:
@@ -219,8 +222,8 @@ def concurrency(target: Target) -> Iterator[Finding]:
 def _increase(target: Target, quota: Mapping[str, Any], value: int) -> str:
     """Return the command that asks AWS for a larger quota."""
     return (
-        f"aws service-quotas request-service-quota-increase --region {target.region} --service-code {quota['ServiceCode']}"
-        f" --quota-code {quota['QuotaCode']} --desired-value {value}"
+        f"aws service-quotas request-service-quota-increase --region {target.region} --service-code "
+        f"{quota['ServiceCode']} --quota-code {quota['QuotaCode']} --desired-value {value}"
     )
 
 

@@ -98,7 +98,8 @@ def zones(target: Target) -> Iterator[Finding]:
             yield Finding(
                 "stop",
                 f"{name} is {there[name]} in this account, where Fargate starts no tasks of {options.architecture}",
-                f"{'' if 'x86_64' in NO_FARGATE[there[name]] else x86}import a VPC whose subnets are in other zones (network.mode)",
+                f"{'' if 'x86_64' in NO_FARGATE[there[name]] else x86}import a VPC whose subnets are "
+                "in other zones (network.mode)",
             )
 
 

@@ -175,7 +175,10 @@ class BedrockGuardrail(Detector):
         matched: list[tuple[Category, dict[str, Any]]] = [
             *((Category.DENIED_WORD, entry) for entry in words.get("customWords", ())),
             *((Category.PROFANITY, entry) for entry in words.get("managedWordLists", ())),
-            *((known(BEDROCK_PII, entry["type"], Category.CUSTOM_PATTERN), entry) for entry in personal.get("piiEntities", ())),
+            *(
+                (known(BEDROCK_PII, entry["type"], Category.CUSTOM_PATTERN), entry)
+                for entry in personal.get("piiEntities", ())
+            ),
             *((Category.CUSTOM_PATTERN, entry) for entry in personal.get("regexes", ())),
         ]  # fmt: skip
         findings = []

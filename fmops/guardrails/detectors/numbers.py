@@ -26,7 +26,10 @@ _DASHES = (
 )
 _DOTS = ".\xb7\u06d4\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"
 _SLASHES = "/\\\\\u2044\u2215\uff0f\uff3c"
-_ESCAPE = r"\\[nrt]|\\u[0-9A-Fa-f]{4}|%(?:20|2[DdEe]|09|0[AaDd]|[Cc]2%[Aa]0)|&(?:nbsp|ensp|emsp|thinsp|[nm]dash|#\w{2,5});"
+_ESCAPE = (
+    r"\\[nrt]|\\u[0-9A-Fa-f]{4}|%(?:20|2[DdEe]|09|0[AaDd]|[Cc]2%[Aa]0)"
+    r"|&(?:nbsp|ensp|emsp|thinsp|[nm]dash|#\w{2,5});"
+)
 _CHARACTER = (
     rf"[\s{_DASHES}{_DOTS}{_SLASHES}_,:;|*'\"`+()\[\]<>=\u060c\u066b\u066c\u3001\uff0c\uff1a\uff3f\uff5c]"
 )
@@ -42,7 +45,8 @@ _NAMED = re.compile(
 )
 _SOCIAL = re.compile(r"ssn|social|itin|tax|security|identification", re.IGNORECASE)
 _SSN_PLAIN = re.compile(
-    r"(?:ssn|itin|social security(?: number| no\.?)?)[\"'`*_]{0,3}(?: is| =|:|=|#| )? ?[\"'`*_]{0,3}([0-9]{9})(?![0-9A-Za-z])",
+    r"(?:ssn|itin|social security(?: number| no\.?)?)[\"'`*_]{0,3}"
+    r"(?: is| =|:|=|#| )? ?[\"'`*_]{0,3}([0-9]{9})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
 _MIXED = re.compile("[0-9][OolI\u0417\u0437]|[OolI\u0417\u0437][0-9]")

@@ -77,7 +77,8 @@ _KEY_END = re.compile(
 _SUBJECT = (
     r"pass ?words?|passwd|pass ?code|pwd|pass ?phrase|passwort|kennwort|wachtwoord|contrase\xf1a|mot de passe|senha"
     r"|has\u0142o|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u5bc6\u78bc|\u53e3\u4ee4"
-    r"|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
+    r"|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638"
+    r"|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
     r"|\u0643\u0644\u0645\u0629 (?:\u0627\u0644\u0633\u0631|\u0627\u0644\u0645\u0631\u0648\u0631)|\u05e1\u05d9\u05e1\u05de\u05d4"
     r"|\u092a\u093e\u0938\u0935\u0930\u094d\u0921"
     r"|secret(?:[ _-]?(?:access[ _-]?)?key)?|api[ _-]?key|(?:access|auth|bearer|refresh)[ _-]?(?:key|token)"
