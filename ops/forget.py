@@ -55,7 +55,7 @@ def main() -> int:
         traces = MlflowReview(outputs["MlflowArn"]).forget(user)
         content = _delete_content(outputs["MlflowArn"], outputs.get(CONTENT_OUTPUT, ""), found)
     except (BotoCoreError, ClientError, DeploymentError, LookupError, ReviewUnavailableError) as error:
-        print(f"nothing is proven: {error}", file=sys.stderr)
+        print(f"the deletion is not proven: {error}", file=sys.stderr)
         return 2
     print(
         f"{traces} traces of review, with their labels, and {content} traces with content deleted from MLflow."

@@ -64,10 +64,10 @@ class WindowResult(_Part):
     null: str = ""
     evidence: float = 1.0
     parts: dict[str, PartResult] = {}
-    trends: dict[str, Trend] = Field(default={}, description="of novelty and of coverage, over windows")
+    trends: dict[str, Trend] = Field(default={}, description="trends of novelty and of coverage over windows")
     findings: Findings = Findings()
     mmd2: float = 0.0
-    cosine_distance: float = Field(default=0.0, description="of the mean vectors")
+    cosine_distance: float = Field(default=0.0, description="cosine distance of the mean vectors")
     checks: dict[str, int] = {}
     models: dict[str, int] = {}
     bad_objects: list[str] = []

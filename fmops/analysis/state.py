@@ -208,8 +208,8 @@ def merge(states: Iterable[State]) -> State:
 def _add(left: State, right: State) -> State:
     if left.reference != right.reference:
         raise StateError(
-            f"states of the baselines {left.reference} and {right.reference} cannot be merged: analyse the "
-            "window again"
+            f"states of the baselines {left.reference} and {right.reference} are incomparable: analyse "
+            "the window again"
         )
     for name in ("rows", "vectors", "moments", "waves", "topics", "novelty", "similarity"):
         getattr(left, name).__iadd__(getattr(right, name))

@@ -30,7 +30,7 @@ class ApprovalNotPermittedError(RouteError):
     """This person may not decide this call."""
 
     status, kind, code = 403, "permission_error", "approval_not_permitted"
-    message = "You may not decide this: ask somebody who may."
+    message = "You may not decide this: ask someone who may."
 
 
 class ApprovalDecidedError(RouteError):

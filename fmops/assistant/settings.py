@@ -36,7 +36,9 @@ class AssistantSettings(BaseSettings):
             "balancer in front"
         ),
     )
-    max_body_bytes: int = Field(default=MAX_BODY_BYTES, ge=1024, description="of one request")
+    max_body_bytes: int = Field(
+        default=MAX_BODY_BYTES, ge=1024, description="maximum bytes of a request's body"
+    )
     max_header_bytes: int = Field(
         default=32_768, ge=4096, description="maximum bytes of a request's headers, its first line included"
     )
@@ -75,7 +77,9 @@ class AssistantSettings(BaseSettings):
         description="seconds for which the issuer's known keys stay valid while the issuer is unreachable",
     )
     model_id: str = Field(min_length=1, description="Bedrock model or inference profile")
-    max_output_tokens: int = Field(default=MAX_OUTPUT_TOKENS, ge=1, description="of one model call")
+    max_output_tokens: int = Field(
+        default=MAX_OUTPUT_TOKENS, ge=1, description="maximum output tokens of one model call"
+    )
     embedding_model_id: str = Field(min_length=1)
     oidc_issuer: str = Field(min_length=1)
     oidc_audience: str = Field(min_length=1)

@@ -54,7 +54,7 @@ from fmops.toolkit.context import RequestContext, current_interaction
 
 BLOCKED_INPUT = "I cannot help with this message."
 BLOCKED_ANSWER = "I cannot give this answer."
-WAITING = "This needs the approval of somebody else. It waits as {}."
+WAITING = "This needs someone else's approval. It is waiting as {}."
 UNSAID = "…"
 """Stand-in for the user's first message when a conversation begins with the assistant."""
 BLOCKED = {Direction.INPUT: BLOCKED_INPUT}

@@ -46,7 +46,7 @@ _THROTTLED = ("throttling", "throttled", "toomanyrequests", "provisionedthroughp
               "servicequotaexceeded", "limitexceeded", "slowdown", "429")  # fmt: skip
 _CREDENTIALS = ("expiredtoken", "unrecognizedclient", "invalidsignature", "invalidclienttokenid", "incompletesignature",
                 "missingauthenticationtoken", "signaturedoesnotmatch", "invalididentitytoken")  # fmt: skip
-_INVALID = ("validation", "invalidparameter", "invalidparametervalue", "paramvalidation", "serialization", 
+_INVALID = ("validation", "invalidparameter", "invalidparametervalue", "paramvalidation", "serialization",
             "invalidrequest", "itemcollectionsizelimitexceeded", "badrequest", "textsizelimitexceeded")  # fmt: skip
 _SLOW = ("modeltimeout", "requesttimeout", "timeout", "requesttimeoutexception")
 _ENDING = re.compile(r"(exception|error|failure)$")
@@ -77,11 +77,11 @@ _FIELD = re.compile(
     r"\b(toolConfig|inferenceConfig|guardrailConfig|additionalModelRequestFields|messages|system|modelId)((?:\.[A-Za-z0-9]+)*)"
 )
 _FIELDS = {
-    "toolConfig": "mend the names, descriptions and schemas of the agent's tools",
+    "toolConfig": "correct the names, descriptions and schemas of the agent's tools",
     "inferenceConfig": "set assistant.max_output_tokens to what the model allows",
     "guardrailConfig": "check the guardrail's id and version",
     "additionalModelRequestFields": "leave out the model's own parameters that it does not know",
-    "system": "mend the system prompt",
+    "system": "correct the system prompt",
     "messages": "start a new conversation; if that fails too, look at what the agent makes of a message",
 }
 
@@ -217,7 +217,7 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
     if isinstance(error, HTTPError | ConnectionError):
         return _away(service, "", name)
     if isinstance(error, ParserError | ResponseParserError | ValueError | LookupError):
-        message = f"{_sentence(service.name)} answered what cannot be read: try again."
+        message = f"{_sentence(service.name)} sent an answer that cannot be read: try again."
         return Failure(502, f"{service.code}_answer_unusable", message, error_type=name)
     return None
 
@@ -231,7 +231,7 @@ def _of_status(status: int, message: str, service: Service, name: str) -> Failur
         text = f"The assistant has no access to {service.name}: {service.if_denied}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=name)
     if status == 404:
-        text = f"{_sentence(service.name)} is not there: {service.if_missing}."
+        text = f"{_sentence(service.name)} was not found: {service.if_missing}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=name)
     if status in (408, 504):
         return _slow(service, "", name)
@@ -253,7 +253,7 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
         return _slow(service, operation, label)
     no_model = _NO_MODEL.search(message) and not _HISTORY.search(message)
     if plain in _MISSING or (plain in _INVALID and service.code == MODEL.code and no_model):
-        text = f"{_sentence(service.name)} is not there{_at(operation)}: {service.if_missing}."
+        text = f"{_sentence(service.name)} was not found{_at(operation)}: {service.if_missing}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=label)
     if plain in _DENIED:
         text = f"The assistant has no access to {service.name}{_at(operation)}: {service.if_denied}."
@@ -276,7 +276,7 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
 
 def _of_tool(tool: str, cause: Failure | None) -> Failure:
     if cause is None:
-        message = f"The tool {tool} failed: try again; if it fails again, its own code is to be mended."
+        message = f"The tool {tool} failed: try again; if it fails again, its own code must be corrected."
         return Failure(500, "tool_failed", message, error_type="ToolFailed")
     status = 503 if cause.status == 429 else max(cause.status, 500)
     return replace(
@@ -304,7 +304,7 @@ def _refused(service: Service, operation: str, label: str, message: str) -> Fail
             field, remedy = f" at {found[1]}{found[2]}", _FIELDS.get(found[1], remedy)
         elif _OUTPUT_LIMIT.search(message):
             field, remedy = " at inferenceConfig.maxTokens", _FIELDS["inferenceConfig"]
-    text = f"{_sentence(service.name)} refused what the assistant asked{_at(operation)}{field}: {remedy}."
+    text = f"{_sentence(service.name)} rejected the assistant's request{_at(operation)}{field}: {remedy}."
     return Failure(500, f"{service.code}_request_refused", text, error_type=label)
 
 

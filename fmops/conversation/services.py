@@ -14,7 +14,7 @@ class Service:
     name: str
     if_missing: str
     if_denied: str = "grant the operation to the task role"
-    if_invalid: str = "ask for something shorter; if that fails too, its request is to be mended"
+    if_invalid: str = "ask for something shorter; if that fails too, its request must be corrected"
 
 
 MODEL = Service(
@@ -36,7 +36,7 @@ TABLE = Service(
     "a DynamoDB table",
     "check FMOPS_RECORDS_TABLE and FMOPS_APPROVALS_TABLE, and deploy the Assistant stack",
     "grant the operation on the table and its key to the task role",
-    "a key or an item is empty or over DynamoDB's limits: ask with a shorter value, or mend what the tool writes",
+    "a key or an item is empty or over DynamoDB's limits: ask with a shorter value, or correct what the tool writes",
 )
 PERMISSIONS = Service(
     "authorization",

@@ -25,7 +25,7 @@ SERVICE = "Service"
 """Dimension of the metric: it belongs to a service, whose tasks each report their own number."""
 MINUTE = 60.0
 _FULL = "The assistant is at its limit of conversations at once: try again in {} seconds."
-_ENOUGH = "You have {} answers under way, the most at once: wait for one, then try again."
+_ENOUGH = "You have {} answers in progress, the maximum at once: wait for one to finish, then try again."
 
 
 class Turns:

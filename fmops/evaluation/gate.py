@@ -87,7 +87,7 @@ def _evidence(production: Evaluation, candidate: Evaluation, policy: GatePolicy)
     problems = []
     ids = [{case.case_id for case in evaluation.cases} for evaluation in (production, candidate)]
     if ids[0] != ids[1]:
-        problems.append(f"the cases differ: {len(ids[0] ^ ids[1])} were put to one of the two only")
+        problems.append(f"the cases differ: {len(ids[0] ^ ids[1])} were given to only one of the two")
     if len(ids[1]) < policy.min_cases:
         problems.append(f"{len(ids[1])} cases are too few: {policy.min_cases} are needed")
     for name, evaluation in (("production", production), ("the candidate", candidate)):

@@ -44,7 +44,7 @@ class IdentityUnavailableError(AuthenticationError):
 
 
 UNAVAILABLE = "The issuer's keys cannot be read at the moment: try again."
-EXPIRED = "The token has expired: sign in again. If you just have, the clock here or the issuer's is wrong."
+EXPIRED = "The token has expired: sign in again. If you just did, the clock here or the issuer's is wrong."
 INVALID = "The token is not valid: sign in again."
 
 
@@ -121,7 +121,7 @@ class TokenVerifier:
             ) from error
         except jwt.InvalidIssuerError as error:
             raise AuthenticationError(
-                "The token is of another issuer: sign in to this deployment."
+                "The token comes from another issuer: sign in to this deployment."
             ) from error
         except jwt.InvalidAudienceError as error:
             raise AuthenticationError(

@@ -255,7 +255,7 @@ def _settled(
         voters = {label.reviewer for label in votes.get(task_id, ())}
         mine = [label for label in said if label.reviewer not in voters]
         if len(mine) < len(said):
-            log.warning("task %s was settled by somebody who disagreed before: it stays disputed", task_id)
+            log.warning("task %s was settled by someone who disagreed before: it stays disputed", task_id)
         found[task_id] = [label.model_copy(update={"adjudicates": True}) for label in mine]
     return found
 

@@ -104,7 +104,7 @@ class Instruments:
             names.METRIC_TURNS,
             callbacks=[self._observe_turns],
             unit="{turn}",
-            description="Turns under way",
+            description="Turns in progress",
         )
         self.turns_refused = self._counter(
             names.METRIC_TURNS_REFUSED, "{turn}", "Turns refused, by whose limit was reached"

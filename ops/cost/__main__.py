@@ -78,7 +78,7 @@ def _show(
     options: argparse.Namespace, prices: Prices, standing: list[Line], asked: list[Line], unpriced: list[str]
 ) -> None:
     console = Console()
-    console.print(_table(f"{options.profile}: a month in which nobody asks", standing, "USD a month"))
+    console.print(_table(f"{options.profile}: an idle month", standing, "USD a month"))
     console.print(_table("A thousand ordinary requests", asked, "USD per 1,000", 3))
     total, thousand = _sum(standing), _sum(asked)
     if options.requests:

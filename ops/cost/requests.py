@@ -124,8 +124,8 @@ def _compute(templates: Mapping[str, Template], prices: Prices) -> Iterator[Line
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
             if resource["Type"] == "AWS::ElasticLoadBalancingV2::LoadBalancer":
-                # A unit covers 25 new connections per second or 3,000 open ones. Long answers stay open, so that the
-                # open ones count.
+                # A unit covers 25 new connections per second or 3,000 open ones. Long answers stay open, so
+                # that the open ones count.
                 units = THOUSAND * usage.seconds / 3600 / 3000
                 yield Line(stack, "load balancer units", units * prices.of("elb", "lcu"))
             if resource["Type"] == "AWS::Lambda::Function" and properties.get("PackageType") == "Image":

@@ -66,7 +66,7 @@ def examine(target: Target) -> Iterator[Finding]:
             try:
                 target.templates()
             except ValueError as error:
-                yield Finding("stop", "the templates are not synthesized", str(error))
+                yield Finding("stop", "the templates cannot be synthesized", str(error))
                 return
 
 

@@ -60,7 +60,8 @@ def _fault(target: Target, model_id: str) -> tuple[str, str] | None:
     if availability["authorizationStatus"] != "AUTHORIZED":
         return (
             "is not authorized for this account",
-            f"{_use_case(behind, target.region)}ask who keeps your organization's policies to allow it, or {another}",
+            f"{_use_case(behind, target.region)}ask whoever manages your organization's policies to allow "
+            f"it, or {another}",
         )
     if availability["entitlementAvailability"] != "AVAILABLE":
         return (
@@ -111,7 +112,7 @@ def access(target: Target) -> Iterator[Finding]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in REFUSED:
             raise
-        yield Finding("stop", f"{model_id} refuses you: {error}", ACCESS)
+        yield Finding("stop", f"{model_id} refuses your call: {error}", ACCESS)
         return
     yield Finding("ok", f"{model_id} answers")
 
@@ -121,7 +122,7 @@ def identity_center(target: Target) -> Iterator[Finding]:
     if not target.settings.observability.grafana:
         return
     if target.client("sso-admin").list_instances()["Instances"]:
-        yield Finding("ok", "IAM Identity Center is there for Grafana")
+        yield Finding("ok", "IAM Identity Center is available for Grafana")
     else:
         yield Finding(
             "stop",
@@ -141,7 +142,7 @@ def transaction_search(target: Target) -> Iterator[Finding]:
     elif wanted == "enable" and is_on:
         yield Finding(
             "stop",
-            "Transaction Search is on already, and can only be made where it is off",
+            "Transaction Search is on already, and can only be created where it is off",
             "set observability.transaction_search to use",
         )
     elif wanted == "use" and not is_on:
@@ -166,7 +167,7 @@ def ground_truth(target: Target) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "no labeling job has run here, and Ground Truth is closed to new customers since 2026-07-30",
-            "make one by hand to see, or set review.backend to mlflow",
+            "create one by hand to find out, or set review.backend to mlflow",
         )
 
 

@@ -99,7 +99,7 @@ def _emulation(target: Target, program: str) -> Iterator[Finding]:
         if name not in there:
             yield Finding(
                 "stop",
-                f"images are built for linux/{name}, this machine is {here}, and its builder emulates no {name}",
+                f"images are built for linux/{name}, this machine is {here}, and its builder does not emulate {name}",
                 f"docker run --privileged --rm tonistiigi/binfmt --install {name}, or set images to codebuild",
             )
 

@@ -125,7 +125,7 @@ def tokens(target: Target) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"Service Quotas lists no {TOKENS} for {name} ({model_id})",
-            "look in Service Quotas under Amazon Bedrock; where it is 0, nobody gets an answer",
+            "look in Service Quotas under Amazon Bedrock; where it is 0, no one gets an answer",
         )
         return
     least = min(found, key=lambda each: float(each["Value"]))
@@ -137,7 +137,7 @@ def tokens(target: Target) -> Iterator[Finding]:
     if least["Value"] <= 0:
         yield Finding("stop", said, remedy)
     elif least["Value"] < FEW_TOKENS:
-        yield Finding("warning", f"{said}, which is few for more than some people at once", remedy)
+        yield Finding("warning", f"{said}, which is too few for more than a few people at once", remedy)
     else:
         yield Finding("ok", said)
 

@@ -112,7 +112,7 @@ def services(target: Target) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"botocore does not know {service} in {target.region}",
-                f"look whether it is there by now; it is in {', '.join(regions[:4])} ...",
+                f"check whether it is available by now; it is in {', '.join(regions[:4])} ...",
             )
     yield Finding("ok", f"{len(needed)} services in the templates: {', '.join(sorted(needed))}")
 

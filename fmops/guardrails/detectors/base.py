@@ -95,7 +95,7 @@ def span(text: str, category: Category, score: object, begin: object, end: objec
 def number(score: object, detector: str) -> float:
     """Return a service's score. Raises ``DetectorError`` when it is not a number from 0 to 1."""
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.000001:
-        raise DetectorError(f"{detector} gave a score that is no number from 0 to 1")
+        raise DetectorError(f"{detector} gave a score that is not a number from 0 to 1")
     return float(score)
 
 

@@ -191,7 +191,7 @@ class BedrockGuardrail(Detector):
                 else []
             )
             if not places:
-                raise DetectorError(f"{self.name} matched what does not stand in the text", "offsets")
+                raise DetectorError(f"{self.name} matched words that do not occur in the text", "offsets")
             findings += [Finding(category, 1.0, begin, end, self.name) for begin, end in places]
         return findings
 
