@@ -81,8 +81,8 @@ def _show(profile: str, templates: Mapping[str, Template]) -> None:
     kept = survivors(templates)
     if not kept:
         console.print(
-            f"Nothing of {profile} stays, except KMS keys until their waiting period ends, and the images and "
-            "templates in the CDK's bootstrap."
+            f"When {profile} is removed, nothing stays except KMS keys until their waiting period ends, and the "
+            "images and templates in the CDK's bootstrap."
         )
         return
     table = Table(title=f"These resources of {profile} stay, for you to delete by hand", title_justify="left")
