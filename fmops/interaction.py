@@ -191,7 +191,7 @@ Captured = Interaction | Feedback | RawText
 
 
 def timestamp() -> str:
-    """Return the present time in UTC as ISO 8601 with microseconds, which sorts as text."""
+    """Return the current time in UTC as ISO 8601 with microseconds, which sorts as text."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

@@ -62,7 +62,7 @@ class Prompt:
         return self
 
     def render(self) -> str:
-        """Return the text with the present values of its variables."""
+        """Return the text with the current values of its variables."""
         return MARKUP.sub(lambda match: VALUES[_variable(match)](), self.template)
 
 
@@ -92,7 +92,7 @@ class PromptSource:
         fallback: prompt that serves until the registry has answered.
         load: function that asks the registry; without it, the fallback always serves.
         alias: alias of the version to serve.
-        seconds: time between two looks at the registry.
+        seconds: time between checks of the registry.
     """
 
     def __init__(
@@ -118,16 +118,16 @@ class PromptSource:
         return prompt.name, prompt is self._fallback, int(prompt.version) if prompt.version.isdigit() else 0
 
     def start(self) -> None:
-        """Start the thread that looks at the registry."""
+        """Start the thread that checks the registry."""
         if self._load is not None:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread without waiting for a look that is in progress."""
+        """Stop the thread without waiting for a check in progress."""
         self._stopped.set()
 
     def refresh(self) -> Result:
-        """Look at the registry once. A prompt that cannot serve leads only to a log line and a metric."""
+        """Check the registry once. A prompt that cannot serve leads only to a log line and a metric."""
         result, detail = self._look()
         instruments().prompt_refreshes.add(1, {names.PROMPT_RESULT: result})
         if result != self._last and result not in ("loaded", "unchanged"):

@@ -21,7 +21,7 @@ STACKS = {
 """Stack of each job, and the output that names its state machine."""
 LOOK_SECONDS = 0.25
 LOOK_GROWTH = 1.1
-"""Growth of the time between two looks: the end of a run is noticed within a tenth of its duration."""
+"""Growth factor of the time between checks: the end of a run is noticed within a tenth of its duration."""
 LONGEST_SECONDS = 15.0
 
 

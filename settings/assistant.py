@@ -187,8 +187,8 @@ class Assistant(Section):
     playground_models: tuple[ModelId, ...] = ()
     """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    """Seconds between two looks of each task at the prompt version with the alias `production`: a promotion
-    takes this long to serve."""
+    """Seconds between each task's checks of which prompt version has the alias `production`: a promotion takes
+    this long to serve."""
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
     """Package that traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
 

@@ -24,7 +24,7 @@ class Review(Section):
     2026-07-30."""
 
     budget: Annotated[int, Field(ge=14, le=10_000)] = 40
-    """Interactions that people look at per day; at least two of each of the seven strata."""
+    """Number of interactions that people review per day; at least two of each of the seven strata."""
     random_share: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Share of the review budget given to interactions without a signal, drawn at random."""
     reviewers: Annotated[int, Field(ge=1, le=9)] = 2
@@ -33,10 +33,10 @@ class Review(Section):
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "us.amazon.nova-pro-v1:0",
     )
-    """Models that judge captured answers; people look where judges are unsure or differ. Choose different
-    makers, so that they can."""
+    """Models that judge captured answers; people review where judges are unsure or differ. Choose different
+    makers, so that they can differ."""
     judged: Annotated[int, Field(ge=0, le=10_000)] = 100
-    """Number of a day's answers that the judges look at, drawn at random; each costs two or three calls of each
+    """Number of a day's answers that the judges grade, drawn at random; each costs two or three calls of each
     judge. 0 means none."""
     days: Annotated[int, Field(ge=1, le=365)] = 30
     """Maximum age in days of tasks that are reviewed, collected and used for estimates."""

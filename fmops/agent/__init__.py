@@ -14,7 +14,7 @@ NAME = "claims-desk"
 """Name of the model that clients ask for, of the prompt in the registry, and of the experiments."""
 
 ROLE = "an insurance claims desk's assistant"
-"""Role of the assistant, as judges are told it."""
+"""Role of the assistant, as described to judges."""
 
 TITLE, HINT = "Claims desk", "Ask about your insurance or a claim"
 """Heading of the chat page, and the hint in its empty message box."""

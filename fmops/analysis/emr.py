@@ -26,7 +26,7 @@ CONF = {
 }
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 LONGEST_WAIT = 15
-"""Longest wait between two looks at a run, in seconds."""
+"""Longest wait between checks of a run, in seconds."""
 
 
 class EmrServerless:

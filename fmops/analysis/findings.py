@@ -22,7 +22,7 @@ TOGETHER = 2.4
 topics are fine."""
 NEAR = 1.25
 SAME_TOPIC = 0.3
-"""Share of a new topic's present share from which an earlier window counts as already having it."""
+"""Fraction of a new topic's current share from which an earlier window counts as already having it."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ MIN_BLOCKS = 12
 ALIKE = 1.1
 """Maximum ratio of rows at which two windows count as being of like size."""
 MIN_WINDOWS = 14
-"""Number of baseline windows from which a window is compared with their differences alone."""
+"""Minimum baseline windows for comparing a window with the differences between them."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ TRENDS = 2
 EXPONENTS = (0.1, 0.3, 0.5, 0.7)
 """Exponents of the bets `p^(e - 1)`: small ones see a jump, large ones a slow rise. The evidence is their mean."""
 RECENT = 7
-"""Number of latest windows whose mean counts as the present share."""
+"""Number of latest windows whose mean counts as the current share."""
 KEPT = 732
 """Number of past shares that a new one is ranked among: two years of days."""
 RATIO, POINTS = 1.25, 0.005

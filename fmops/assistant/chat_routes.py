@@ -54,7 +54,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
             return AnswerStream(answer, events, headers)
         try:
             text = await _unless_left(request, answer)
-        except Exception as failure:  # noqa: BLE001 - told with the interaction's id
+        except Exception as failure:  # noqa: BLE001 - reported with the interaction's id
             return failed(failure_of(failure, logged=True), interaction)
         if text is None:
             return Response(status_code=CLIENT_LEFT)

@@ -115,7 +115,7 @@ class BoundedConnection(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says more
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our message says more
         """Answer invalid HTTP, or headers that are too large, with our error object."""
         self._refuse(
             400, "invalid_http", "The request is not valid HTTP, or its headers are too large: send fewer."

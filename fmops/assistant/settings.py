@@ -129,7 +129,7 @@ class AssistantSettings(BaseSettings):
     )
     prompt_alias: str = Field(default="production", min_length=1)
     prompt_refresh_seconds: float = Field(
-        default=30, gt=0, description="seconds between two looks at the registry"
+        default=30, gt=0, description="seconds between checks of the registry"
     )
     region: str = Field(min_length=1, validation_alias="AWS_REGION")
     service_name: str = Field(default="assistant", validation_alias="OTEL_SERVICE_NAME")

@@ -102,8 +102,8 @@ class Budgets:
             raise
 
     def reserve_sync(self, accounts: Sequence[Account], amount: Amount) -> Reservation:
-        """Reserve in a thread that may wait, narrowest budgets first, so that those who have spent their own
-        hold nothing of others'."""
+        """Reserve in a thread that may wait, narrowest budgets first, so that people who have spent their own
+        budget hold none of others'."""
         now, reservation = self._clock(), Reservation(amount)
         name = token_urlsafe(6)
         for account in accounts:

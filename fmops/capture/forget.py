@@ -89,7 +89,7 @@ class Forgotten:
     versions: Counter[str] = field(default_factory=Counter)
     """Number of old versions deleted because they held the user's records."""
     left: list[str] = field(default_factory=list)
-    """Keys that still mention the user afterwards; unless this is empty, someone has to look."""
+    """Keys that still mention the user afterwards; unless this is empty, someone has to investigate."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Reading:
-    """A report of what was read and what was not, by name, so that someone can look."""
+    """A report of what was read and what was not, by name, so that someone can investigate."""
 
     objects: int = 0
     corrupt: list[str] = field(default_factory=list)

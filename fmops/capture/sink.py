@@ -91,7 +91,7 @@ class FirehoseSink:
         as lost."""
         try:
             line = encode(record)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its answer was given
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its answer has been given
             self._lost(1, type(error).__name__)
             return
         with self._ready:
@@ -244,7 +244,7 @@ class FirehoseSink:
                     DeliveryStreamName=self._delivery_stream, Records=[{"Data": line} for line in pending]
                 )
                 failed = _refused(pending, answer)
-            except Exception as error:  # noqa: BLE001 - without an answer that can be read, nothing is known to be delivered
+            except Exception as error:  # noqa: BLE001 - without a readable answer, nothing is known to be delivered
                 self._faulted(f"delivery stream {self._delivery_stream}", error)
                 continue
             _count("delivered", len(pending) - len(failed))
@@ -269,7 +269,7 @@ class FirehoseSink:
     def _spooled(self, batch: Sequence[bytes]) -> bool:
         try:
             self._spool.write(batch)
-        except Exception as error:  # noqa: BLE001 - whatever the disk says, the records are to go elsewhere
+        except Exception as error:  # noqa: BLE001 - whatever the disk raises, the records must go elsewhere
             self._faulted("spool", error)
             return False
         _count("spooled", len(batch))

@@ -144,7 +144,7 @@ class Run:
             self.failure = self._stopped()
         try:
             self._tell(how)
-        except Exception as error:  # noqa: BLE001 - a reader must not wait for ever
+        except Exception as error:  # noqa: BLE001 - a reader must not wait forever
             _log.error("the end of an answer was not recorded: %s", type(error).__name__)
         self.over.set()
         self._arrived.set()

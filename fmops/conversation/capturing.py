@@ -157,7 +157,7 @@ class Captures:
                 interaction.embedding = Embedding.encode(self._embedding_model_id, future.result())
                 return
             interaction.embedding_error = "ServerStopped" if self._stopping else "Timeout"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the record goes
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record is delivered
             interaction.embedding_error = type(error).__name__
         finally:
             self._embedding.discard(future)

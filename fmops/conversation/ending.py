@@ -20,7 +20,8 @@ _log = logging.getLogger(__name__)
 
 
 def conclude(interaction: Interaction, how: BaseException | Cut | None, finish: FinishReason) -> None:
-    """Record in the interaction how it ended; a finish reason for a block is not overwritten."""
+    """Record in the interaction how it ended. A finish reason already set, such as a block's, stays unless the
+    answer failed."""
     if isinstance(how, BaseException) or how is Cut.SERVER:
         interaction.finish_reason = "error"
         failure = how.failure if isinstance(how, AnswerFailedError) else None

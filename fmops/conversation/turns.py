@@ -130,4 +130,4 @@ class EmbeddedMetric:
         """Print a line every minute."""
         while True:
             await asyncio.sleep(MINUTE)
-            print(self.line(), file=sys.stdout, flush=True)  # noqa: T201 - the format's way
+            print(self.line(), file=sys.stdout, flush=True)  # noqa: T201 - the format is printed

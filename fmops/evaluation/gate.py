@@ -33,7 +33,7 @@ class GatePolicy:
     For "better" it is shared among the metrics (Tarone, Holm); for "worse" it is not: when in doubt, refuse.
     """
     tolerance: float = 0.05
-    """Fall of a judged mean that is tolerated, because judges are not certain themselves."""
+    """Tolerated fall of a judged mean, because judges are not certain themselves."""
     strict: tuple[str, ...] = ("safety", *RULES)
     """Metrics that may not fall in a single case."""
     cost_factor: float = 1.5

@@ -88,7 +88,7 @@ class PromptRegistry:
         return self._move(name, "promote", before, target.version, by, reason, evidence)
 
     def rollback(self, name: str, *, by: str, reason: str) -> Move:
-        """Move the alias back to what served before the present version was promoted."""
+        """Move the alias back to what served before the current version was promoted."""
         current = self.serving_version(name)
         promoted = next(
             (move for move in self.history(name) if move.action == "promote" and move.to_version == current),

@@ -158,6 +158,6 @@ def _done(function: object, request: Sequence[Segment]) -> Future[list[Finding]]
     future: Future[list[Finding]] = Future()
     try:
         future.set_result(function(request))  # type: ignore[operator]
-    except Exception as error:  # noqa: BLE001 - kept for the one who asks for the result
+    except Exception as error:  # noqa: BLE001 - kept for whoever asks for the result
         future.set_exception(error)
     return future

@@ -88,7 +88,7 @@ class GuardrailEngine:
             else Threads(self.settings.concurrency, f"guardrail-{name}")
             for name, detector in self._detectors.items()
         }
-        """Threads of each detector's own, so that a service that hangs takes none from the others."""
+        """Separate threads for each detector, so that a service that hangs takes none from the others."""
         self.waiters = Threads(self.settings.concurrency, "guardrail-windows")
         """Threads in which code without an event loop waits for checks; never the ones that answer them."""
         self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
@@ -148,7 +148,7 @@ class GuardrailEngine:
             for observer in self._observers:
                 try:
                     observer(outcome)
-                except Exception as error:  # noqa: BLE001 - what watches must not change what is decided
+                except Exception as error:  # noqa: BLE001 - an observer must not change the decision
                     _log.error("a guardrail observer failed: %s", type(error).__name__)
         return outcome
 

@@ -79,7 +79,7 @@ def _twin(
         twin.args = args
         vars(twin).update(state)
         says_so = words is None or str(twin) == words
-    except Exception:  # noqa: BLE001 - a class may refuse, in any way
+    except Exception:  # noqa: BLE001 - a class may refuse with any error
         return None
     return twin if says_so else None
 
@@ -120,5 +120,5 @@ def _details(error: BaseException) -> str | None:
 def _words(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - any class may say anything
+    except Exception:  # noqa: BLE001 - a class may raise any error
         return ""

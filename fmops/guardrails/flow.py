@@ -67,7 +67,7 @@ class WholeFlow:
     async def _vetted(self) -> ChatResult:
         try:
             result = await self._source
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = await self._vetting.error(error, Direction.OUTPUT)
         else:
             return await self._vetting.chat_result(result, self._answers)
@@ -200,7 +200,7 @@ def _vetted_errors(source: Iterator[ChatGenerationChunk], vetting: Vetting) -> I
     """Yield from ``source``; raise its error in vetted form."""
     try:
         yield from source
-    except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+    except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
         raised = vetting.error_sync(error, Direction.OUTPUT)
     else:
         return

@@ -69,7 +69,7 @@ _NEVER = (
     "\U000e0000-\U000e001f\U000e0110-\U000e0fff"
 )
 _EACH = re.compile(
-    # Every alternative begins with such a character, so one look ahead is faster than trying them all.
+    # Every alternative begins with such a character, so one lookahead is faster than trying them all.
     rf"(?=[{INVISIBLE}])(?:(?P<gone>(?:[{_NEVER}]|(?<![\U0001f3f4])[\U000e0020-\U000e007f])+)"
     rf"|(?P<bidi>(?<![{_BIDI}])[{_BIDI}]{{1,3}}(?![{_BIDI}]))|(?P<allowed>{_ALLOWED})|(?P<left>[{INVISIBLE}]))"
 )

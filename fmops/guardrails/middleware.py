@@ -100,7 +100,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return _refused(request, outcome)
         try:
             result = await handler(self._guarded(request, arguments))
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = await self._again.error(error, _way(error))
         else:
             return _marked(request, await self._again.result(result))
@@ -115,7 +115,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return _refused(request, outcome)
         try:
             result = handler(self._guarded(request, arguments))
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = self._again.error_sync(error, _way(error))
         else:
             return _marked(request, self._again.result_sync(result))

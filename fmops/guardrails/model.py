@@ -232,7 +232,7 @@ class GuardedChatModel(BaseChatModel):
         vetting = Vetting(self.engine)
         try:
             result = self.model._generate(messages, stop=stop, **_without_mark(kwargs))
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = vetting.error_sync(error, Direction.OUTPUT)
         else:
             return vetting.chat_result_sync(result, kwargs.get(_ANSWERS, frozenset()))

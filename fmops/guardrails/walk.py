@@ -153,7 +153,7 @@ class Walk:
             if name in known or self.key(name) == name
         }
 
-    def special(self, value: Any) -> Any:  # noqa: ARG002 - for those that override it
+    def special(self, value: Any) -> Any:  # noqa: ARG002 - for subclasses
         """Return a value that is more than data; ``NotImplemented`` if it is not."""
         return NotImplemented
 
@@ -185,7 +185,7 @@ class Walk:
                 return new
         try:
             return read(value)
-        except Exception:  # noqa: BLE001 - a class may refuse to be copied, in any way
+        except Exception:  # noqa: BLE001 - a class may refuse a copy with any error
             return self._unknown(value, label)
 
     def _model(self, value: BaseModel) -> BaseModel:
@@ -253,7 +253,7 @@ def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _words(value: Any) -> str:
     try:
         return str(str(value))
-    except Exception:  # noqa: BLE001 - any class may say anything
+    except Exception:  # noqa: BLE001 - a class may raise any error
         return UNREADABLE
 
 

@@ -87,7 +87,7 @@ def _line(
         left -= len(json.dumps(line["retrieved"][-1], ensure_ascii=False)) + 2
         if left < 1_000:
             break
-    assert len(json.dumps(line, ensure_ascii=False)) < LONGEST_LINE  # noqa: S101 - of the limits above
+    assert len(json.dumps(line, ensure_ascii=False)) < LONGEST_LINE  # noqa: S101 - follows from the limits above
     return line
 
 

@@ -83,8 +83,8 @@ class MlflowReview:
         for trace in traces:
             task = self._tasks.get(trace.info.tags.get(INTERACTION, ""))
             if task:
-                # Two simultaneous runs of an earlier version could make two traces of a task: it is one task,
-                # with the labels of both.
+                # Simultaneous runs may have left two traces of a task: it counts as one task, with the labels
+                # of both.
                 seen = found[task.task_id].labels if task.task_id in found else ()
                 labels = sorted([*seen, *_labels(trace.info, task)], key=lambda label: label.labelled_at)
                 found[task.task_id] = Reviewed(task, labels)
@@ -178,7 +178,7 @@ class MlflowReview:
                 return
 
     def _find(self, mlflow: Any, task_id: str) -> tuple[Any, Reviewed]:
-        """Return MLflow's data on the trace, and the task with its present labels. Raises ``NoSuchTaskError``."""
+        """Return MLflow's data on the trace, and the task with its current labels. Raises ``NoSuchTaskError``."""
         if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
         known = task_id in self._tasks
@@ -259,7 +259,7 @@ def _ids_of(task: ReviewTask) -> Iterator[None]:
     provider.get_or_init_tracer(__name__)
     if not isinstance(provider.get().id_generator, _TaskIds):
         provider.get().id_generator = _TaskIds()
-    token = _numbers.set(random.Random(f"review {task.task_id}"))  # noqa: S311 - an id, no secret
+    token = _numbers.set(random.Random(f"review {task.task_id}"))  # noqa: S311 - an id, not a secret
     try:
         yield
     finally:

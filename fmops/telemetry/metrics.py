@@ -198,7 +198,7 @@ class Instruments:
             description="The registry's version that serves, 0 for the packaged prompt",
         )
         self.prompt_refreshes = self._counter(
-            names.METRIC_PROMPT_REFRESHES, "{refresh}", "Looks at the prompt registry by result"
+            names.METRIC_PROMPT_REFRESHES, "{refresh}", "Checks of the prompt registry by result"
         )
 
     def _make_budgets(self) -> None:

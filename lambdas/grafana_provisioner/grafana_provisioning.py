@@ -130,7 +130,7 @@ def answer(event: Mapping[str, Any], work: Callable[[], None]) -> None:
     outcome = {"Status": "SUCCESS"}
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it
+    except Exception as error:  # noqa: BLE001 - CloudFormation must hear of any error
         if event["RequestType"] != "Delete":
             outcome = {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:500]}
         else:  # the workspace is deleted with the stack, and its content with it

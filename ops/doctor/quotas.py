@@ -161,7 +161,7 @@ def _is_of(quota: str, model_id: str, name: str) -> bool:
 
 @check("the quotas of the jobs' machines")
 def machines(target: Target) -> Iterator[Finding]:
-    """Find machines that an account may not start: a new account has a quota of none for most types."""
+    """Find machines that an account may not start: a new account's quota is 0 for most types."""
     wanted: dict[str, list[str]] = {}
     for setting, instance_type in settings.named(target.settings, settings.InstanceType):
         wanted.setdefault(f"{instance_type} {PROCESSING}", []).append(setting)

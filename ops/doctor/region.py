@@ -27,7 +27,7 @@ CLIENTS = {
 }
 """botocore's names of services that CloudFormation's types or IAM's actions name differently."""
 NO_SERVICE = {"cdk", "execute-api"}
-"""Names in a service's place that are no AWS services: a type without one, and actions of our own API."""
+"""Names in the place of a service that are not AWS services: a type without one, and actions of our own API."""
 NO_FARGATE = {
     "use1-az3": {"arm64"},
     "usw1-az2": {"arm64", "x86_64"},
