@@ -67,8 +67,7 @@ class Firewall(Section):
 
 
 class Limits(Section):
-    """Limits of what may be spent in a window of time, which begins in UTC. A limit that is not set does not
-    bind."""
+    """Limits of what may be spent in a window of time, which begins in UTC. A limit that is not set does not bind."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Maximum questions per minute, whatever number of model calls each takes."""
@@ -127,15 +126,13 @@ class Assistant(Section):
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """Processor architecture of the image and of the task, so that they cannot differ."""
     cpu: Literal[256, 512, 1024, 2048, 4096] = 512
-    """CPU units of a task on ECS (1024 are one CPU); on Lambda, CPU follows `memory_mib`, one whole CPU at
-    1769."""
+    """CPU units of a task on ECS (1024 are one CPU); on Lambda, CPU follows `memory_mib`, one whole CPU at 1769."""
     memory_mib: int = 1024
     """Memory of the task or the function in MiB."""
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
     """Minimum tasks that ECS keeps running; above it, autoscaling follows turns in progress, requests and CPU."""
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """Maximum tasks on ECS. If it is above `min_tasks`, the service scales on turns in progress, requests and
-    CPU."""
+    """Maximum tasks on ECS. If it is above `min_tasks`, the service scales on turns in progress, requests and CPU."""
     turns_per_task: Annotated[int, Field(ge=1, le=1000)] = 48
     """Maximum turns at once in one task; new ones above it are refused with 503. With autoscaling, tasks are
     added from 60 % of it on."""
@@ -165,8 +162,7 @@ class Assistant(Section):
     certificate_arn: (
         Annotated[str, Pattern(pattern=r"^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate/[\w-]+$")] | None
     ) = None
-    """Certificate of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets its
-    own."""
+    """Certificate of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets its own."""
     domain: Domain | None = None
     """Domain of the assistant, with an alias record. A certificate is created for it unless `certificate_arn`
     is set."""

@@ -132,8 +132,7 @@ class Baseline:
                 noise=stored["noise"],
                 shares=stored["shares"],
                 rows=stored["rows"],
-                # Baselines of earlier versions have no tails: their trends begin with the first window after
-                # them.
+                # Baselines of earlier versions have no tails: their trends begin with the first window after them.
                 tails=stored["tails"] if "tails" in stored else np.zeros((0, 2)),
             )
 

@@ -70,8 +70,7 @@ def bedrock(model_id: str) -> Ask:
 
 
 def _groups(result: WindowResult) -> list[dict[str, Any]]:
-    """Return what the report shows of the largest changes; the questions were redacted before they were
-    captured."""
+    """Return what the report shows of the largest changes; the questions were redacted before they were captured."""
     found = result.findings
     changed = sorted(
         (topic for topic in found.topics if topic.changed), key=lambda topic: -abs(topic.share - topic.usual)

@@ -13,8 +13,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = 1
 COMPONENTS = 64
-"""Number of principal components whose second moments are kept: variances, and covariances, which show
-rotations."""
+"""Number of principal components whose second moments are kept: variances, and covariances, which show rotations."""
 FREQUENCIES = 128
 """Number of random Fourier frequencies over both bandwidths (Rahimi and Recht 2007)."""
 MAX_TOPICS = 128

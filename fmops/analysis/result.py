@@ -30,8 +30,7 @@ class PartResult(_Part):
 
 
 class ReviewSignal(_Part):
-    """An interaction for people to look at; review sampling reads these lines
-    (`fmops.review.model.DriftSignal`)."""
+    """An interaction for people to look at; review sampling reads these lines (`fmops.review.model.DriftSignal`)."""
 
     interaction_id: str
     kind: Literal["outlier", "new_topic", "coverage_gap"]

@@ -181,8 +181,7 @@ class Analysis:
         )
         if self.describe and result.alert:
             result = result.model_copy(update={"description": self.describe(result)})
-        # The result is saved last: once it exists, the window counts as known and no step before it is
-        # repeated.
+        # The result is saved last: once it exists, the window counts as known and no step before it is repeated.
         self.store.save_for_review(result)
         self.store.save_result(version, result)
         return result, True

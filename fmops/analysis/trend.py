@@ -35,8 +35,7 @@ RATIO, POINTS = 1.25, 0.005
 
 @dataclass(frozen=True)
 class Trend:
-    """A share up to one window. ``history`` holds the shares since the baseline, ``evidence`` the `R` of each
-    bet."""
+    """A share up to one window. ``history`` holds the shares since the baseline, ``evidence`` the `R` of each bet."""
 
     share: float
     usual: float
@@ -66,8 +65,7 @@ def needed(hours: int) -> float:
 
 
 def follow(before: Trend | None, baseline: Sequence[float] | Array, share: float, *, hours: int) -> Trend:
-    """Return the trend after one more window; later shares are ranked among those of the ``baseline`` windows
-    too."""
+    """Return the trend after one more window; later shares are ranked among those of the ``baseline`` windows too."""
     known = [*(float(value) for value in baseline), *(before.history if before else [])][-KEPT:]
     bets = _bets(len(known) + 1)[:, sum(value >= share for value in known)]
     gathered = np.array(before.evidence) if before and before.evidence else np.zeros(len(EXPONENTS))

@@ -135,8 +135,7 @@ def _whole(body: bytes, receive: Receive) -> Receive:
 
 
 def _last(response: JSONResponse) -> JSONResponse:
-    """Return the response with a header that closes the connection, because no one reads the rest of the
-    request."""
+    """Return the response with a header that closes the connection, because no one reads the rest of the request."""
     response.headers["connection"] = "close"
     return response
 

@@ -59,8 +59,7 @@ class ApprovedCall:
 
 
 class AuthorizationContext(Protocol):
-    """The attributes that the agent's ``context_schema`` must offer: who asks, and where decisions are
-    recorded."""
+    """The attributes that the agent's ``context_schema`` must offer: who asks, and where decisions are recorded."""
 
     identity_token: str
     decisions: dict[str, Decision]

@@ -58,14 +58,12 @@ class Reservation:
     amount: Amount
     holds: list[Hold] = field(default_factory=list)
     uncertain: list[Hold] = field(default_factory=list)
-    """Reservations in counters that did not answer and may have made them: the amount spent is added there
-    later."""
+    """Reservations in counters that did not answer and may have made them: the amount spent is added there later."""
     settled: Future[None] | None = None
 
 
 class Budgets:
-    """The budgets of a deployment. Call ``reserve`` in the event loop; ``settle`` may be called from any
-    thread."""
+    """The budgets of a deployment. Call ``reserve`` in the event loop; ``settle`` may be called from any thread."""
 
     def __init__(
         self,

@@ -40,8 +40,7 @@ Ended = Callable[[BaseException | Cut | None], None]
 
 
 class Run:
-    """The task that makes the pieces. It holds no reference to its reader, so that an abandoned reader is
-    noticed."""
+    """The task that makes the pieces. It holds no reference to its reader, so that an abandoned reader is noticed."""
 
     def __init__(
         self,

@@ -47,8 +47,7 @@ OUTPUT = re.compile(r"_output\.jsonl$")
 
 @dataclass(frozen=True)
 class Dataset:
-    """The input of a job. Its rows have one response each, all from one ``source``, as the job's request must
-    say."""
+    """The input of a job. Its rows have one response each, all from one ``source``, as the job's request must say."""
 
     source: str
     lines: tuple[str, ...]

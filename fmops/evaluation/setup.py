@@ -1,5 +1,4 @@
-"""Assembly of an evaluation from its environment, which is the assistant's, so that what is deployed is
-evaluated."""
+"""Assembly of an evaluation from its environment, which is the assistant's, so that what is deployed is evaluated."""
 
 from __future__ import annotations
 
@@ -62,8 +61,7 @@ class EvaluationSettings(BaseSettings):
 
     @property
     def judge(self) -> str:
-        """Return the judge's model: as set, or Claude Sonnet with the inference profile of the assistant's
-        model."""
+        """Return the judge's model: as set, or Claude Sonnet with the inference profile of the assistant's model."""
         if self.judge_model_id:
             return self.judge_model_id
         profile = GEOGRAPHY.match(self.model_id)

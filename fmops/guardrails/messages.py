@@ -60,8 +60,7 @@ class ContentWalk(Walk):
     def message(
         self, message: MessageT, calls: ContentWalk | None = None, answers: frozenset[str] = frozenset()
     ) -> MessageT:
-        """Return the message, with each field read according to what it holds. Tool calls are read by
-        ``calls``."""
+        """Return the message, with each field read according to what it holds. Tool calls are read by ``calls``."""
         calls = calls or self
         old = {**vars(message), **(message.__pydantic_extra__ or {})}
         new = {}

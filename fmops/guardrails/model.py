@@ -344,8 +344,7 @@ class GuardedChatModel(BaseChatModel):
 
 
 def _without_mark(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments meant for the model, without our marks and those that LangChain's own methods
-    consume."""
+    """Return the arguments meant for the model, without our marks and those that LangChain's own methods consume."""
     return {
         name: value for name, value in kwargs.items() if name not in (_VETTED, _ANSWERS, *_LANGCHAINS_OWN)
     }

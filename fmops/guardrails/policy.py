@@ -71,8 +71,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
         directions=frozenset({Direction.INPUT, Direction.OUTPUT}),
         threshold=0.6,
     ),
-    # The model's arguments can hold only text vetted on its way in, so the detector that needs no network
-    # suffices.
+    # The model's arguments can hold only text vetted on its way in, so the detector that needs no network suffices.
     Rule(
         categories=(Group.SECRETS, Group.IDENTIFIERS),
         action=Action.REDACT,

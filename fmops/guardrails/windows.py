@@ -26,8 +26,7 @@ _SENTENCE_END = re.compile(
     # An end that is not an abbreviation, initial or number: four small letters before it, and no small letter
     # after it.
     rf"[^\W\d_A-Z]{{4}}[.!?\u2026]{{1,3}}[{_CLOSING}]{{0,4}}\s{{1,4}}(?=[^\W\d_a-z])|\n[ \t]{{0,8}}\n\s?"
-    # The ends of other scripts: full-width, Indic, Arabic, Armenian, Ethiopic, Khmer, Burmese, Tibetan and
-    # more.
+    # The ends of other scripts: full-width, Indic, Arabic, Armenian, Ethiopic, Khmer, Burmese, Tibetan and more.
     r"|[\u3002\uff01\uff0e\uff1f\uff61\u0964\u0965\u061f\u06d4\u0589\u1362\u1367\u1368\u17d4\u17d5\u104a\u104b\u0f0d\u0f0e"
     rf"\u0e2f\u0e5a\u0e5b\u0df4\u1803\u1809\u166e\ua4ff\ua60e\uabeb\u2026][{_CLOSING}]{{0,4}}\s{{0,4}}"
 )
@@ -36,8 +35,7 @@ _PLAIN_END = re.compile(rf"[^\W\d_A-Z]{{4}}[.!?]{{1,3}}[{_CLOSING}]{{0,4}}\s{{1,
 
 _SPACE = re.compile(r"\s+")
 _BETWEEN = re.compile(r"(?<=[^\x00-\x7f])|(?=[^\x00-\x7f])")
-"""Places to cut in text without white space: beside a letter that is not ASCII, so that no address or key is
-cut."""
+"""Places to cut in text without white space: beside a letter that is not ASCII, so that no address or key is cut."""
 
 _FASTENED = re.compile(f"[{INVISIBLE}\u3001\u3002\uff01\uff0c\uff0e\uff1f\U0001f3fb-\U0001f3ff]")
 
@@ -53,8 +51,7 @@ _SIGNS = re.compile(r"[!-~]+$")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a lane's text: ``[begin, end)`` is released once ``text``, which extends it both ways, is
-    checked."""
+    """Part of a lane's text: ``[begin, end)`` is released once ``text``, which extends it both ways, is checked."""
 
     lane: Lane
     begin: int

@@ -104,8 +104,7 @@ def _work(options: argparse.Namespace, analysis: Analysis, settings: AnalyseSett
 def run(
     analysis: Analysis, settings: AnalyseSettings, window: Window, *, again: bool = False
 ) -> WindowResult:
-    """Analyse a window, and publish the result wherever it is missing: each run completes what a failed one
-    left."""
+    """Analyse a window, and publish the result wherever it is missing: each run completes what a failed one left."""
     result, unpublished = analysis.analyse(window, again=again)
     if not unpublished:
         return result

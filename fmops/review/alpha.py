@@ -22,8 +22,7 @@ def nominal_alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
             continue
         counts = Counter(values)
         totals += counts
-        # The unit's share of the coincidence matrix's diagonal, where each value is paired with the unit's
-        # others.
+        # The unit's share of the coincidence matrix's diagonal, where each value is paired with the unit's others.
         agreeing += sum(count * (count - 1) for count in counts.values()) / (len(values) - 1)
     pairable = totals.total()
     if len(totals) < 2:

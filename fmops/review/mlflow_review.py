@@ -125,8 +125,7 @@ class MlflowReview:
         return now
 
     def forget(self, user: str, interactions: Collection[str] | None = None) -> int:
-        """Delete the traces, with their labels, of a user's interactions, or of only those given; return how
-        many."""
+        """Delete the traces, with their labels, of a user's interactions, or of only those given; return how many."""
         from mlflow import MlflowClient
 
         with self._mlflow() as mlflow:
@@ -236,8 +235,7 @@ class MlflowReview:
 
 
 class _TaskIds(RandomIdGenerator):
-    """Ids derived from the task: of two runs that do not see each other's trace, the second writes the same
-    one."""
+    """Ids derived from the task: of two runs that do not see each other's trace, the second writes the same one."""
 
     def generate_trace_id(self) -> int:
         numbers = _numbers.get()

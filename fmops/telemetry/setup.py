@@ -67,8 +67,7 @@ def start(
         tracer_provider.add_span_processor(BatchSpanProcessor(content_exporter, meter_provider=uncounted))
     trace.set_tracer_provider(tracer_provider)
 
-    # The load balancer sends X-Amzn-Trace-Id, other services send traceparent; the last one that is present
-    # wins.
+    # The load balancer sends X-Amzn-Trace-Id, other services send traceparent; the last one that is present wins.
     propagate.set_global_textmap(CompositePropagator([AwsXRayPropagator(), TraceContextTextMapPropagator()]))
     instrument(instrumentor, tracer_provider, content=content_exporter is not None)
     instruments()

@@ -1,5 +1,4 @@
-"""The price of a thousand ordinary requests, according to the services that the templates make them pass
-through."""
+"""The price of a thousand ordinary requests, according to the services that the templates make them pass through."""
 
 from __future__ import annotations
 

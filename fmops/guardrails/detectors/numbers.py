@@ -149,8 +149,7 @@ def _sixteen(sizes: Sequence[int], index: int) -> int:
 
 
 def _counts_of_equals(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[int]:
-    """Return the possible numbers of groups of one size, perhaps with a shorter last one, that form a card
-    number."""
+    """Return the possible numbers of groups of one size, perhaps with a shorter last one, that form a card number."""
     size = sizes[index]
     full = uniform[index]
     begins = not index or sizes[index - 1] != size
