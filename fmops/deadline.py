@@ -1,4 +1,4 @@
-"""A turn's budget of seconds, which every call within it inherits."""
+"""The time budget of a turn, in seconds, which every call within it inherits."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 from urllib3.util import Timeout
 
 _SHORTEST = 0.001
-"""Seconds. A time-out of none would be refused."""
+"""Shortest time-out in seconds, since clients refuse a time-out of zero."""
 _ends_at: ContextVar[float | None] = ContextVar("ends_at", default=None)
 
 
 class OutOfTimeError(TimeoutError):
-    """The turn's budget is spent: no further call begins."""
+    """The turn's time budget is spent, so no further call begins."""
 
 
 def begin(seconds: float | None) -> None:
-    """Give the current context a budget of ``seconds``; with None, what runs in it has no limit but its own."""
+    """Give the current context a budget of ``seconds``; with None, calls in it have only their own limits."""
     _ends_at.set(None if seconds is None else time.monotonic() + seconds)
 
 
 def left() -> float:
-    """Return how many seconds are left; infinity without a budget."""
+    """Return the seconds that are left; infinity without a budget."""
     ends_at = _ends_at.get()
     return float("inf") if ends_at is None else ends_at - time.monotonic()
 
 
 def at_most(seconds: float) -> float:
-    """Return ``seconds``, or what is left if that is less."""
+    """Return ``seconds``, or the time that is left if that is less."""
     return min(seconds, left())
 
 
 def inheriting(client: Any) -> Any:
-    """Return the boto3 client with calls that end with the budget of the context they are made in.
+    """Return the boto3 client with every call limited by the budget of the context in which it is made.
 
-    No attempt begins after its end, and none waits for longer than what was left when it began. boto3 has time-outs of
-    a client, and none of a call.
+    No attempt begins after the budget's end, and none waits for longer than was left when it began. boto3 has
+    time-outs per client, but none per call.
     """
     client.meta.events.register_first("before-send", _in_time)
     pools = client._endpoint.http_session._manager.connection_pool_kw

@@ -1,4 +1,4 @@
-"""Facts about a deployment for the commands of its operators, read from the deployment itself."""
+"""Facts about a deployment for its operators' commands, read from the deployment itself."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 
 class DeploymentError(Exception):
-    """There is no such deployment, or it lacks something; the message says what to do."""
+    """The deployment does not exist or lacks something; the message says what to do."""
 
 
 class Deployment:
     """A deployment by its environment name, ``<prefix>-<profile>``, with the operator's credentials.
 
-    ``outputs``, by stack, are not read again.
+    ``outputs`` caches each stack's outputs.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Deployment:
         return self._outputs[stack]
 
     def assistant_environment(self) -> dict[str, str]:
-        """The variables of the assistant that runs, from its function or its task definition."""
+        """Return the environment variables of the running assistant, from its function or its task definition."""
         if "FunctionName" in self.outputs("Assistant"):
             name = self.output("Assistant", "FunctionName")
             configuration = self._session.client("lambda").get_function_configuration(FunctionName=name)
@@ -68,7 +68,7 @@ class Deployment:
         }
 
     def adopt(self) -> None:
-        """Set this process's variables to the assistant's, so that what is evaluated is what is deployed."""
+        """Set this process's variables to the assistant's, so that evaluations run what is deployed."""
         for name, value in self.assistant_environment().items():
             if name.startswith("FMOPS_") or name in ("MLFLOW_TRACKING_URI", "AWS_REGION"):
                 os.environ.setdefault(name, value)
@@ -86,5 +86,5 @@ class Deployment:
 
 
 def operator() -> str:
-    """Who runs this, as AWS knows them."""
+    """Return the AWS identity of whoever runs this."""
     return str(boto3.client("sts").get_caller_identity()["Arn"])

@@ -23,29 +23,28 @@ SCHEMA_VERSION = 1
 FinishReason = Literal[
     "stop", "length", "content_filter", "budget_exceeded", "client_disconnect", "error", ""
 ]
-"""OpenAI's, and three of ours for what is no whole answer: a budget was spent, the client left before the end, or
-something failed.
-"""
+"""OpenAI's finish reasons, and three of ours for an incomplete answer: a budget was spent, the client left
+early, or something failed."""
 
 
 class Record(BaseModel):
-    """Base of everything that is captured: unknown fields of a newer writer are ignored on reading."""
+    """Base of every captured record. On reading, unknown fields of a newer writer are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=False)
 
     def line(self) -> bytes:
-        """The record as one JSON line, newline included."""
+        """Return the record as one JSON line, newline included."""
         try:
             return self.model_dump_json().encode() + b"\n"
         except PydanticSerializationError:
-            # Half a surrogate pair, which JSON escapes and UTF-8 cannot carry: better a sign that stands for it
-            # than no record.
+            # JSON can escape half a surrogate pair, but UTF-8 cannot carry it: a placeholder is better than no
+            # record.
             text = json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
             return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode() + b"\n"
 
 
 class TokenUsage(Record):
-    """Tokens of all model calls of one interaction."""
+    """Tokens of all model calls in one interaction."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -77,7 +76,7 @@ class Embedding(Record):
 
 
 class GuardrailFinding(Record):
-    """What a detector found, without the text it was found in."""
+    """A detector's finding, without the text in which it was found."""
 
     category: str
     score: float
@@ -85,15 +84,18 @@ class GuardrailFinding(Record):
 
 
 class GuardrailOutcome(Record):
-    """What the guardrail policy did about one text in one direction."""
+    """The outcome of the guardrail policy for one text in one direction."""
 
     direction: str
     action: str
-    detector: str = Field(default="", description="whose finding, or failure to answer, decided")
+    detector: str = Field(default="", description="detector whose finding, or failure to answer, decided")
     reason: str = Field(default="", description="the category found, or why there was no answer")
     findings: list[GuardrailFinding] = []
     scores: list[GuardrailFinding] = Field(
-        default=[], description="the highest of each category and detector from 0.05 up, below thresholds too"
+        default=[],
+        description=(
+            "highest score per category and detector, from 0.05 up, including scores below the thresholds"
+        ),
     )
     detectors: list[str] = []
     degraded: bool = False
@@ -109,13 +111,15 @@ class AuthorizationDecision(Record):
     reason: str = ""
     determining_policies: list[str] = []
     errors: int = 0
-    enforced: bool = Field(default=True, description="false in LOG_ONLY: a denial stopped nothing")
+    enforced: bool = Field(default=True, description="false in LOG_ONLY, where a denial stops nothing")
     duration_ms: float = 0.0
-    approval_id: str = Field(default="", description="of the call that waits, or that was approved")
+    approval_id: str = Field(
+        default="", description="id of the approval that the call waits for or was given"
+    )
 
 
 class ToolCall(Record):
-    """A tool that the agent called; arguments and results are content and stay out."""
+    """A tool that the agent called. Arguments and results are content and are left out."""
 
     name: str
     status: Literal["success", "error", "denied", "blocked", "waiting"]
@@ -150,7 +154,7 @@ class Interaction(Record):
     retrieved: list[RetrievedDocument] = []
     embedding: Embedding | None = None
     embedding_error: str = Field(
-        default="", description="why there is no embedding: Timeout, or an error's type"
+        default="", description="why there is no embedding: Timeout, or the type of an error"
     )
     guardrails: list[GuardrailOutcome] = []
     authorization: list[AuthorizationDecision] = []
@@ -158,7 +162,7 @@ class Interaction(Record):
 
 
 class Feedback(Record):
-    """What a user said of an answer; joined to its interaction on reading."""
+    """A user's opinion of an answer, joined to its interaction on reading."""
 
     record_type: Literal["feedback"] = "feedback"
     schema_version: int = SCHEMA_VERSION
@@ -171,15 +175,15 @@ class Feedback(Record):
 
 
 class RawText(Record):
-    """What was typed and what was answered, before redaction: captured only where a deployer turned it on."""
+    """The message and the answer before redaction, captured only if the deployer turned it on."""
 
     record_type: Literal["raw"] = "raw"
     schema_version: int = SCHEMA_VERSION
     interaction_id: str
     user: str = ""
     started_at: str = Field(default_factory=lambda: timestamp())
-    input: str = Field(default="", description="the user's message as it was typed")
-    output: str = Field(default="", description="the answer as the user got it")
+    input: str = Field(default="", description="the user's message as typed")
+    output: str = Field(default="", description="the answer as the user received it")
     truncated: bool = False
 
 
@@ -187,12 +191,12 @@ Captured = Interaction | Feedback | RawText
 
 
 def timestamp() -> str:
-    """Now in UTC, ISO 8601 with microseconds: sorts as text."""
+    """Return the current time in UTC as ISO 8601 with microseconds, which sorts as text."""
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a captured line: the union of the columns of interactions and feedback."""
+    """Return the schema of a captured line: the union of the columns of interactions and feedback."""
     interaction, feedback = Interaction.model_json_schema(), Feedback.model_json_schema()
     record_type = {"enum": ["interaction", "feedback"], "type": "string", "title": "Record Type"}
     properties = interaction["properties"] | feedback["properties"] | {"record_type": record_type}

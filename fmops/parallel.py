@@ -1,4 +1,4 @@
-"""Reading ahead: many small waits at once, with answers in order and in bounded memory."""
+"""Concurrent reading ahead: many small waits at once, with results in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from botocore.config import Config
 
 WORKERS = 16
 PATIENT = Config(max_pool_connections=WORKERS, retries={"total_max_attempts": 8, "mode": "standard"})
-"""Attempts of clients that read much and that nobody waits for: where one call of three fails, a long run still
-ends well."""
+"""Client settings for long, unattended reads: with up to eight attempts, a run survives the failure of one call
+in three."""
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -21,9 +21,10 @@ Answer = TypeVar("Answer")
 def in_order(
     function: Callable[[Item], Answer], items: Iterable[Item], *, workers: int = WORKERS
 ) -> Iterator[Answer]:
-    """Yield ``function`` of each item, in the items' order, from so many threads.
+    """Yield ``function`` of each item, in the items' order, computed in ``workers`` threads.
 
-    No more than ``workers`` answers are under way or waiting to be taken. Who stops early must close the iterator.
+    At most ``workers`` results are in progress or waiting to be taken. A caller that stops early must close the
+    iterator.
     """
     coming = iter(items)
     with ThreadPoolExecutor(workers) as pool:

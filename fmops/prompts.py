@@ -1,7 +1,7 @@
-"""Prompts of the MLflow prompt registry, served by their alias: no request ever waits for MLflow.
+"""Prompts from the MLflow prompt registry, served by their alias. No request ever waits for MLflow.
 
-A thread asks the registry. Until it first answers, and wherever it never does, the packaged prompt serves; after that
-the last version that was loaded does.
+A thread asks the registry. The packaged prompt serves until the registry first answers; after that, the last
+version that was loaded does.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from fmops.telemetry.metrics import instruments
 from fmops.tracking import signed_in
 
 PRODUCTION = "production"
-"""The alias of the version that serves."""
+"""Alias of the version that serves."""
 PACKAGED = "packaged"
-"""The version of the prompt that comes with the code."""
+"""Version name of the prompt that comes with the code."""
 MARKUP = re.compile(r"\{\{(.*?)(?:\}\}|$)|(\{[%#].*?(?:[%#]\}|$))", re.DOTALL)
-"""MLflow's notation: a variable, or a statement or comment of Jinja, to its end or to that of the text."""
+"""MLflow's notation: a variable, or a statement or comment of Jinja, up to its end or the end of the text."""
 
 Result = Literal["loaded", "unchanged", "not_found", "invalid", "unavailable"]
 
 _log = logging.getLogger(__name__)
 
 VALUES: Mapping[str, Callable[[], str]] = {"today": lambda: datetime.now(UTC).date().isoformat()}
-"""What a prompt's variables become. A prompt with another one is refused."""
+"""Values of a prompt's variables. A prompt with any other variable is refused."""
 
 
 class PromptError(ValueError):
-    """A prompt cannot serve; the message names the prompt, what is wrong and the remedy."""
+    """The prompt cannot serve; the message names the prompt, the fault and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Prompt:
     template: str
 
     def checked(self) -> Prompt:
-        """Itself, if it can serve. Raises ``PromptError``."""
+        """Return the prompt itself if it can serve. Raises ``PromptError``."""
         if not self.template.strip():
             raise PromptError(f"prompt {self.name} version {self.version} is empty: give it a text")
         markup = [match for match in MARKUP.finditer(self.template) if _variable(match) not in VALUES]
@@ -62,12 +62,12 @@ class Prompt:
         return self
 
     def render(self) -> str:
-        """The text, with its variables' values of now."""
+        """Return the text with the current values of its variables."""
         return MARKUP.sub(lambda match: VALUES[_variable(match)](), self.template)
 
 
 def _variable(match: re.Match[str]) -> str:
-    """Return the name between double braces; empty for a statement, a comment, and a variable without an end."""
+    """Return the name between double braces; empty for a statement, a comment, or a variable without an end."""
     return (match[1] or "").strip() if match[0].endswith("}}") else ""
 
 
@@ -76,22 +76,23 @@ def _shortened(markup: str, most: int = 60) -> str:
 
 
 def packaged(name: str, path: Path) -> Prompt:
-    """The prompt that comes with the code."""
+    """Return the prompt that comes with the code."""
     return Prompt(name, PACKAGED, written.read(path)).checked()
 
 
 Load = Callable[[str, str], Prompt | None]
-"""From name and alias to the version that the registry has there, ``None`` for none. Raises whatever is wrong."""
+"""A loader, as a function from (name, alias) to the registry's version, or ``None`` if there is none. It may
+raise any error."""
 
 
 class PromptSource:
-    """Which prompt serves now.
+    """Choose the prompt that serves now.
 
     Args:
-        fallback: serves until the registry has answered.
-        load: asks the registry; without it the fallback serves for ever.
-        alias: of the version to serve.
-        seconds: between two looks at the registry.
+        fallback: prompt that serves until the registry has answered.
+        load: function that asks the registry; without it, the fallback always serves.
+        alias: alias of the version to serve.
+        seconds: time between checks of the registry.
     """
 
     def __init__(
@@ -108,25 +109,25 @@ class PromptSource:
 
     @property
     def current(self) -> Prompt:
-        """The prompt to use for a turn that begins now: at once, from memory."""
+        """Return the prompt for a turn that begins now: at once, from memory."""
         return self._current
 
     def serving(self) -> tuple[str, bool, int]:
-        """Name, whether the fallback serves, and the registry's version number (0 for the fallback)."""
+        """Return the name, whether the fallback serves, and the registry's version number (0 for the fallback)."""
         prompt = self._current
         return prompt.name, prompt is self._fallback, int(prompt.version) if prompt.version.isdigit() else 0
 
     def start(self) -> None:
-        """Begin to look at the registry, in a thread."""
+        """Start the thread that checks the registry."""
         if self._load is not None:
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a look that is under way is not waited for."""
+        """Stop the thread without waiting for a check in progress."""
         self._stopped.set()
 
     def refresh(self) -> Result:
-        """Look at the registry once. What cannot serve changes nothing but the log and a metric."""
+        """Check the registry once. A prompt that cannot serve leads only to a log line and a metric."""
         result, detail = self._look()
         instruments().prompt_refreshes.add(1, {names.PROMPT_RESULT: result})
         if result != self._last and result not in ("loaded", "unchanged"):
@@ -164,14 +165,15 @@ class PromptSource:
 
 
 def from_mlflow(tracking_uri: str) -> Load:
-    """Asks the prompt registry of an MLflow App, by its ARN, or of any MLflow server, by its address.
+    """Return a loader that asks the prompt registry of an MLflow App, by its ARN, or of any MLflow server, by
+    its address.
 
     Time-outs and retries follow MLflow's own variables, such as ``MLFLOW_HTTP_REQUEST_TIMEOUT``.
     """
     clients: list[Any] = []
 
     def load(name: str, alias: str) -> Prompt | None:
-        # Imported here, in the thread: it takes seconds and no request needs it.
+        # Imported here, in the thread: the import takes seconds, and no request needs it.
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
 

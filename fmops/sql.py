@@ -1,4 +1,4 @@
-"""Words of SQL for DuckDB."""
+"""SQL literals for DuckDB."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def literal(text: str) -> str:
-    """Return a text as SQL writes it."""
+    """Return a text as a SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def files(directory: Path, pattern: str) -> str:
-    """Return a literal that names the files below ``directory`` that match, whatever characters are in its path."""
+    """Return a literal that names the matching files below ``directory``, whatever characters are in its path."""
     return literal(f"{glob.escape(str(directory))}/{pattern}")

@@ -1,4 +1,4 @@
-"""Halves of surrogate pairs, which UTF-8 cannot carry, mended in texts and in what JSON gave."""
+"""Repair of surrogate halves, which UTF-8 cannot carry, in texts and in parsed JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def mend(text: str) -> str:
-    """``text`` with surrogate pairs joined and lone surrogates replaced: nothing that UTF-8 cannot carry."""
+    """Return ``text`` with surrogate pairs joined and lone surrogates replaced, so that UTF-8 can carry it."""
     if text.isascii():
         return text
     try:
@@ -17,7 +17,7 @@ def mend(text: str) -> str:
 
 
 def mended(value: Any) -> Any:
-    """``value``, which JSON gave, without halves of surrogate pairs."""
+    """Return ``value``, parsed from JSON, without lone surrogates."""
     match value:
         case str():
             return mend(value)

@@ -1,4 +1,5 @@
-"""Threads for what waits: each kind of waiting has its own, so that a slow service takes none from another."""
+"""Threads for blocking calls. Each kind of call has its own pool, so that a slow service takes no threads from
+another."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ T = TypeVar("T")
 
 
 class Threads(ThreadPoolExecutor):
-    """A pool of at most ``most`` threads, begun as they are needed. A stop does not wait for them: what they call
-    may hang."""
+    """A pool of at most ``most`` threads, started as needed. Shutting down does not wait for them, since their
+    calls may hang."""
 
     def __init__(self, most: int, name: str) -> None:
         super().__init__(most, thread_name_prefix=name)
@@ -25,7 +26,7 @@ class Threads(ThreadPoolExecutor):
 
 
 async def run(threads: Executor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run ``function`` in one of ``threads`` and in the current context; never, if the caller leaves before it
-    begins."""
+    """Run ``function`` in one of ``threads`` and in the current context; not at all if the caller leaves before
+    it begins."""
     call = partial(copy_context().run, function, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(threads, call)

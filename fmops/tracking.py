@@ -1,5 +1,7 @@
-"""MLflow's client on SageMaker: one boto3 session for a process, where the plugin makes one, with new credentials,
-for each call."""
+"""MLflow's client on SageMaker, with one boto3 session per process.
+
+The plugin itself would make a session, with new credentials, for each call.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,12 @@ TRACES_AT_ONCE = 100
 
 
 def quiet_mlflow() -> None:
-    """Have MLflow in this process send no telemetry and print no addresses of its pages."""
+    """Keep MLflow in this process from sending telemetry and printing addresses of its pages."""
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
 
 
 def signed_in() -> AbstractContextManager[None]:
-    """Calls to MLflow in this block, and in this thread or task, are signed with the process's session."""
+    """Sign calls to MLflow in this block, and in this thread or task, with the process's session."""
     from sagemaker_mlflow import use_session
 
     signed: AbstractContextManager[None] = use_session(_session())
@@ -33,7 +35,8 @@ def _session() -> Any:
 
 
 def delete_traces(tracking_uri: str, experiment_id: str, trace_ids: Iterable[str]) -> int:
-    """Delete those of OpenTelemetry's traces that an experiment has; answers how many. Raises ``MlflowException``."""
+    """Delete those of the OpenTelemetry traces that an experiment has; return how many. Raises
+    ``MlflowException``."""
     from mlflow import MlflowClient
 
     ids = sorted(f"tr-{trace_id}" for trace_id in trace_ids)

@@ -1,4 +1,4 @@
-"""One run of a job at a time: a lease in the data lake, taken by S3's conditional writes."""
+"""One run of a job at a time: a lease in the data lake, taken with S3's conditional writes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 LEASE = timedelta(minutes=5)
-"""A run that has not renewed its turn for so long is taken for dead."""
+"""Time without a renewal after which a run is taken for dead."""
 RENEWALS = 5
-"""Within a lease."""
+"""Number of renewals within a lease."""
 TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
-"""S3's words for a conditional write that came second."""
+"""S3's error codes for a conditional write that came second."""
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class _Held:
             raise self._taken("another one began at the same moment") from error
 
     def _condition(self) -> dict[str, str]:
-        """The condition under which the turn may be taken. Raises ``TurnTakenError``."""
+        """Return the condition under which the turn may be taken. Raises ``TurnTakenError``."""
         try:
             found = self._s3.get_object(Bucket=self._bucket, Key=self._key)
         except self._s3.exceptions.NoSuchKey:
@@ -70,14 +70,15 @@ class _Held:
         lapses = found["LastModified"] + LEASE
         if holder and now < lapses:
             raise self._taken(
-                f"process {holder.get('process')} on {holder.get('host')}, since {holder.get('since')}; should it have died, "
-                f"its turn lapses at {lapses:%H:%M:%S} UTC"
+                f"process {holder.get('process')} on {holder.get('host')}, since {holder.get('since')}; if it "
+                f"has died, its turn lapses at {lapses:%H:%M:%S} UTC"
             )
         return {"IfMatch": found["ETag"]}
 
     def _taken(self, who: str) -> TurnTakenError:
         return TurnTakenError(
-            f"another run of this job is at work ({who}): nothing was done. Wait until it has ended, and run this again."
+            f"another run of this job is at work ({who}), so nothing was done. Wait until it has ended, then "
+            "run this again."
         )
 
     def _write(self, holder: dict[str, Any], condition: dict[str, str]) -> str:
@@ -91,7 +92,7 @@ class _Held:
         return str(answer["ETag"])
 
     def renew(self, stop: threading.Event) -> None:
-        """Say again and again that the run is alive, until it ends or another run has taken over."""
+        """Renew the turn at intervals, until the run ends or another run has taken over."""
         while not stop.wait(LEASE.total_seconds() / RENEWALS):
             try:
                 self._etag = self._write({**self._by, "renewed": _now()}, {"IfMatch": self._etag})

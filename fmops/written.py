@@ -1,4 +1,5 @@
-"""Text files that people write: whatever encoding their editor chose, and a sentence for what cannot be read."""
+"""Text files written by people: in whatever encoding their editor chose, with a clear error for files that
+cannot be read."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 
 
 class UnreadableFileError(ValueError):
-    """A file cannot be read; the message names it and the remedy."""
+    """The file cannot be read; the message names it and the remedy."""
 
 
 def read(path: Path) -> str:
@@ -29,7 +30,8 @@ def decode(data: bytes, name: str) -> str:
     Raises ``UnreadableFileError`` for any other encoding.
     """
     try:
-        # Knows an encoding by its mark, or by where the first characters have zero bytes (RFC 4627, section 3).
+        # ``detect_encoding`` knows an encoding by its mark, or by where the first characters have zero bytes
+        # (RFC 4627, section 3).
         return data.decode(json.detect_encoding(data)).replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise UnreadableFileError(

@@ -1,6 +1,7 @@
-"""``python -m ops.forget --user carla``: deletes a user's records everywhere, and proves it (privacy requests).
+"""``python -m ops.forget --user carla``: delete a user's records everywhere, and prove it (privacy requests).
 
-Works with the operator's AWS credentials on the stacks of one environment. The account in the user pool stays.
+It works with the operator's AWS credentials on the stacks of one environment. The account in the user pool
+stays.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from fmops.review.mlflow_review import MlflowReview
 from fmops.tracking import delete_traces
 
 CONTENT_OUTPUT = "ContentTracesExperimentId"
-"""Of the Assistant stack, with `observability.mlflow_traces`."""
+"""Output of the Assistant stack that names the experiment, with `observability.mlflow_traces`."""
 PREFIXES = ("interactions", "review", "evaluation", "analysis", "athena-results")
-"""Key prefixes of the lake that hold records or what is made of them; each with what begins with it."""
+"""Key prefixes of the lake that hold records or data derived from them, including every key that begins with one."""
 PSEUDONYM = re.compile(r"[0-9a-f]{32}")
 
 
@@ -46,14 +47,14 @@ def main() -> int:
         if arguments.again:
             return again(s3, bucket, outputs["MlflowArn"], outputs.get(CONTENT_OUTPUT, ""))
         user = _pseudonym(arguments.user, outputs)
-        # First, so that nothing that arrives from now on is missed.
+        # Noted first, so that nothing that arrives from now on is missed.
         note(s3, bucket, user, timestamp())
         found = forget(s3, bucket, user, PREFIXES, progress=_say)
         _say("deleting the traces of review in MLflow")
         traces = MlflowReview(outputs["MlflowArn"]).forget(user)
         content = _delete_content(outputs["MlflowArn"], outputs.get(CONTENT_OUTPUT, ""), found)
     except (BotoCoreError, ClientError, DeploymentError, LookupError, ReviewUnavailableError) as error:
-        print(f"nothing is proven: {error}", file=sys.stderr)
+        print(f"the deletion is not proven: {error}", file=sys.stderr)
         return 2
     print(
         f"{traces} traces of review, with their labels, and {content} traces with content deleted from MLflow."
@@ -62,7 +63,7 @@ def main() -> int:
 
 
 def again(s3: Any, bucket: str, mlflow: str, content_experiment: str = "") -> int:
-    """Apply every request to what has arrived since; 1 when something is left."""
+    """Apply every request to what has arrived since; return 1 when something is left."""
     left = 0
     for user, before in requests(s3, bucket).items():
         found = forget(s3, bucket, user, PREFIXES, before=before, progress=_say)
@@ -70,14 +71,16 @@ def again(s3: Any, bucket: str, mlflow: str, content_experiment: str = "") -> in
         traces += _delete_content(mlflow, content_experiment, found)
         left += len(found.left)
         print(
-            f"{user} (asked {before}): {found.lines.total()} lines of {len(found.interactions)} interactions had arrived since;"
-            f" {found.objects.total()} objects changed, {found.versions.total()} old versions and {traces} traces deleted, {len(found.left)} left."
+            f"{user} (asked {before}): {found.lines.total()} lines of {len(found.interactions)} "
+            f"interactions had arrived since; {found.objects.total()} objects changed, "
+            f"{found.versions.total()} old versions and {traces} traces deleted, {len(found.left)} "
+            "left."
         )
     return int(bool(left))
 
 
 def report(name: str, user: str, found: Forgotten) -> int:
-    """Print what was done; 1 when something is left."""
+    """Print what was done; return 1 when something is left."""
     print(f"{name} is {user} in the records, with {len(found.interactions)} interactions.")
     print(f"{'prefix':24} {'lines removed':>14} {'objects changed':>16} {'old versions deleted':>21}")
     for prefix in PREFIXES:
@@ -87,16 +90,17 @@ def report(name: str, user: str, found: Forgotten) -> int:
         return 1
     print("Looked again at every version of every object: nothing is left.")
     print(
-        "Records that still wait in a task's spool or in Firehose are noted: the review job leaves them out, and rings when one"
-        " arrives; `make forget AGAIN=1` then deletes it.\n"
-        "Not covered: approvals, which expire after three days; X-Ray's traces, which hold the pseudonym only;"
-        " traces with content of interactions whose record has expired."
+        "Records that still wait in a task's spool or in Firehose are noted: the review job leaves "
+        "them out, and rings when one arrives; `make forget AGAIN=1` then deletes it.\n"
+        "Not covered: approvals, which expire after three days; X-Ray's traces, which hold the pseudonym only; "
+        "traces with content of interactions whose record has expired."
     )
     return 0
 
 
 def _delete_content(mlflow: str, experiment: str, found: Forgotten) -> int:
-    """The traces with prompts and answers of what was found, in a deployment that makes them."""
+    """Delete the traces with prompts and answers of what was found, in a deployment that makes them; return how
+    many."""
     if not experiment or not found.traces:
         return 0
     from mlflow.exceptions import MlflowException

@@ -1,4 +1,4 @@
-"""`python -m ops.jobs <name> --environment fmops-dev [arguments of the job]`: runs a deployed job, and follows it
+"""`python -m ops.jobs <name> --environment fmops-dev [arguments of the job]`: run a deployed job, and follow it
 to its end."""
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ STACKS = {
     "evaluate": ("Review", "EvaluationJobStateMachineArn"),
     "review": ("Review", "StateMachineArn"),
 }
-"""The stack of each job, and the output that names its state machine."""
+"""Stack of each job, and the output that names its state machine."""
 LOOK_SECONDS = 0.25
 LOOK_GROWTH = 1.1
-"""A run that has ended is noticed after a tenth of its time, at most."""
+"""Growth factor of the time between checks: the end of a run is noticed within a tenth of its duration."""
 LONGEST_SECONDS = 15.0
 
 
@@ -30,7 +30,7 @@ class JobError(Exception):
 
 
 def start(name: str, environment: str, arguments: Sequence[str], *, session: Any = None) -> str:
-    """Start an execution of the job's state machine; its ARN. DeploymentError when the environment has no such job."""
+    """Start an execution of the job's state machine and return its ARN. Raises DeploymentError without such a job."""
     import boto3
 
     session = session or boto3.Session()
@@ -43,8 +43,10 @@ def start(name: str, environment: str, arguments: Sequence[str], *, session: Any
 
 
 def follow(execution: str, *, session: Any = None, tell: Callable[[str], None] = lambda _: None) -> str:
-    """Wait until the execution has ended, passing on the lines of the run's log; the run's name. JobError when it
-    failed."""
+    """Wait until the execution has ended, passing on the lines of the run's log; return the run's name.
+
+    Raises JobError when it failed.
+    """
     import boto3
 
     session = session or boto3.Session()
@@ -64,7 +66,7 @@ def follow(execution: str, *, session: Any = None, tell: Callable[[str], None] =
 
 
 class _Log:
-    """The lines of a run that have not been seen."""
+    """The lines of a run that have not been shown yet."""
 
     def __init__(self, session: Any) -> None:
         self._client = session.client("logs")
@@ -91,7 +93,7 @@ class _Log:
 
 
 def _run_name(states: Any, execution: str) -> str | None:
-    """The processing job that the execution has made, once it has."""
+    """Return the name of the execution's processing job, once it has one."""
     for event in states.get_execution_history(executionArn=execution, maxResults=50)["events"]:
         details = event.get("stateEnteredEventDetails", {})
         if details.get("name") == "Wait":
@@ -101,7 +103,7 @@ def _run_name(states: Any, execution: str) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m ops.jobs", description="Runs a deployed job, and follows it to its end."
+        prog="python -m ops.jobs", description="Run a deployed job, and follow it to its end."
     )
     parser.add_argument("name", choices=sorted(STACKS))
     parser.add_argument("--environment", default="fmops-dev", help="prefix and profile (default: fmops-dev)")

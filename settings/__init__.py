@@ -1,7 +1,7 @@
 """Deployment settings: one profile per environment, from the context key `fmops` of cdk.json.
 
-A profile says only what differs from the defaults of its sections, a file each. A bad value is refused before any
-construct is made.
+A profile states only what differs from the defaults of its sections, which have a file each. An invalid value
+is refused before any construct is created.
 """
 
 from settings.delivery import GitHubRepository, Pipeline

@@ -14,7 +14,7 @@ from pydantic import (
 from settings.kinds import ModelId, Pattern, Port, Section
 from settings.network import PRIVATE_RANGES
 
-# The CPU units of Fargate and the memory (MiB) that each can have.
+# The CPU units of Fargate, and the memory (MiB) that each can have.
 FARGATE_SIZES = {
     256: (512, 1024, 2048),
     512: range(1024, 4097, 1024),
@@ -25,28 +25,29 @@ FARGATE_SIZES = {
 
 
 class BedrockGuardrail(Section):
-    """The guardrail in Bedrock, which is made when `assistant.guardrails` has a detector of kind
-    `bedrock_guardrail`."""
+    """The guardrail in Bedrock, created when `assistant.guardrails` has a detector of kind `bedrock_guardrail`."""
 
     tier: Literal["CLASSIC", "STANDARD"] = "CLASSIC"
-    """`STANDARD` knows more languages and prompt leakage, and needs a `cross_region_profile`."""
+    """Tier of the guardrail. `STANDARD` knows more languages and prompt leakage, and needs a
+    `cross_region_profile`."""
     cross_region_profile: Annotated[str, Pattern(pattern=r"^[a-z-]+\.guardrail\.v\d+:\d+$")] | None = None
-    """Lets Bedrock check text in other regions of a geography: `us.guardrail.v1:0`, `eu.`, `apac.` ..."""
+    """Profile with which Bedrock may check text in other regions of a geography: `us.guardrail.v1:0`, `eu.`,
+    `apac.` ..."""
     denied_words: tuple[str, ...] = ()
-    """Words and phrases that are blocked as they stand."""
+    """Words and phrases that are blocked wherever they occur, exactly as written."""
     denied_topics: dict[str, str] = {}
-    """Definition of each topic by its name."""
+    """Definitions of denied topics, by topic name."""
 
 
 class Domain(Section):
-    """A name of yours for the assistant, in a hosted zone of Route 53 in the same account."""
+    """A name of your own for the assistant, in a hosted zone of Route 53 in the same account."""
 
     name: Annotated[str, Pattern(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
-    """Under which the assistant is reached."""
+    """Name under which the assistant is reached."""
     hosted_zone_id: Annotated[str, Pattern(pattern=r"^Z[A-Z0-9]+$")]
-    """Of the public zone in Route 53 that the name is put into."""
+    """Id of the public zone in Route 53 to which the name is added."""
     hosted_zone_name: Annotated[str, Pattern(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
-    """The zone's domain, which the name ends with."""
+    """Domain of the zone, with which the name ends."""
 
     @model_validator(mode="after")
     def _check(self) -> Domain:
@@ -61,25 +62,26 @@ class Firewall(Section):
     """AWS WAF in front of the assistant: AWS's managed rules, and a limit for each address."""
 
     requests_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 1000
-    """From one address; the requests above it are answered 429 until its rate has fallen."""
+    """Maximum requests from one address in five minutes; those above it are answered 429 until its rate has
+    fallen."""
 
 
 class Limits(Section):
-    """Limits of what may be spent in a window of time, which begins in UTC. One that is not set does not bind."""
+    """Limits of what may be spent in a window of time, which begins in UTC. A limit that is not set does not bind."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """Questions, whatever number of model calls each takes."""
+    """Maximum questions per minute, whatever number of model calls each takes."""
     tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of all model calls, in and out. A call that runs counts with the most it may take: input and
-    `max_output_tokens`."""
+    """Maximum tokens per minute of all model calls, in and out. A running call counts with the most it may
+    take: its input and `max_output_tokens`."""
     tokens_per_day: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of all model calls from midnight."""
+    """Maximum tokens of all model calls from midnight."""
     tokens_per_month: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of all model calls from the first of the month."""
+    """Maximum tokens of all model calls from the first of the month."""
     usd_per_day: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    """List price of the tokens (`fmops/telemetry/prices.toml`), from midnight."""
+    """Maximum list price of the tokens (`fmops/telemetry/prices.toml`) in USD, from midnight."""
     usd_per_month: Annotated[float, Field(gt=0, le=1e9)] | None = None
-    """List price of the tokens, from the first of the month."""
+    """Maximum list price of the tokens in USD, from the first of the month."""
 
 
 class Budgets(Section):
@@ -88,15 +90,16 @@ class Budgets(Section):
     user: Limits = Limits(usd_per_day=20)
     """Limits of each user."""
     team: Limits = Limits()
-    """Limits of each team that `teams` does not name. Somebody in several teams spends from the budget of each."""
+    """Limits of each team that `teams` does not name. A person in several teams spends from the budget of each."""
     teams: dict[str, Limits] = {}
     """Limits of single teams, by name."""
     deployment: Limits = Limits(usd_per_month=1000)
-    """Limits of all together."""
+    """Limits of everyone together."""
     team_claim: Annotated[str, Pattern(pattern=r"^\S*$")] = ""
-    """The claim of the ID token that names a user's team, or a list of them; when empty, the groups are the teams."""
+    """Claim of the ID token that names a user's team, or a list of them; when empty, the groups are the teams."""
     when_unavailable: Literal["refuse", "allow"] = "refuse"
-    """While the counters do not answer: `refuse` answers 503; `allow` answers, and counts later what it can."""
+    """Behaviour while the counters do not answer: `refuse` answers 503; `allow` answers, and counts later what
+    it can."""
 
     @property
     def limited(self) -> bool:
@@ -105,81 +108,85 @@ class Budgets(Section):
 
 
 class Assistant(Section):
-    """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says when
-    which)."""
+    """The application, on ECS Fargate behind a load balancer or on Lambda behind an API (docs/deploy.md says
+    when to use which)."""
 
     compute: Literal["ecs", "lambda"] = "ecs"
-    """`lambda`: the same image, paid by the request, and nothing while idle. A cold start takes seconds."""
+    """Where the application runs. `lambda`: the same image, paid per request, and free while idle; a cold start
+    takes seconds."""
     model_id: ModelId = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
     max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
-    """What one call of the model may write at most; a client's `max_tokens` below it is honoured. An answer that is
-    cut there ends with `finish_reason: length`. More than the model allows is refused by Bedrock at each call."""
+    """Maximum output tokens of one model call. A lower `max_tokens` of a client is honoured. An answer that is
+    cut at the limit ends with `finish_reason: length`. Bedrock refuses every call if this is more than the
+    model allows."""
     embedding_model_id: ModelId = "amazon.titan-embed-text-v2:0"
-    """Of the knowledge base's search and of the captured questions; another one makes windows of the analysis
-    incomparable."""
+    """Embedding model for the knowledge base's search and the captured questions. A change makes windows of the
+    analysis incomparable."""
     architecture: Literal["arm64", "x86_64"] = "arm64"
-    """Of the image and of the task, so that they cannot differ."""
+    """Processor architecture of the image and of the task, so that they cannot differ."""
     cpu: Literal[256, 512, 1024, 2048, 4096] = 512
-    """Of a task on ECS; on Lambda it follows `memory_mib`, one whole CPU at 1769."""
+    """CPU units of a task on ECS (1024 are one CPU); on Lambda, CPU follows `memory_mib`, one whole CPU at 1769."""
     memory_mib: int = 1024
-    """Of the task or the function."""
+    """Memory of the task or the function in MiB."""
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """Tasks that ECS keeps running; above it, autoscaling follows turns under way, requests and CPU."""
+    """Minimum tasks that ECS keeps running; above it, autoscaling follows turns in progress, requests and CPU."""
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """The service on ECS scales on turns under way, requests and CPU when this is above `min_tasks`."""
+    """Maximum tasks on ECS. If it is above `min_tasks`, the service scales on turns in progress, requests and CPU."""
     turns_per_task: Annotated[int, Field(ge=1, le=1000)] = 48
-    """Turns under way at once in one task, above which new ones are refused with 503; with autoscaling, tasks are
+    """Maximum turns at once in one task; new ones above it are refused with 503. With autoscaling, tasks are
     added from 60 % of it on."""
     turns_per_user: Annotated[int, Field(ge=1, le=1000)] = 6
-    """Turns of one user under way at once in one task, above which new ones are refused with 429."""
+    """Maximum turns of one user at once in one task; new ones above it are refused with 429."""
     turn_seconds: Annotated[int, Field(ge=10, le=870)] = 90
-    """Seconds for all calls of a turn, which then ends with 504. On ECS at most 110, since the load balancer waits
-    120."""
+    """Seconds for all calls of a turn, which then ends with 504. On ECS at most 110, since the load balancer
+    waits 120."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """Requests at once on Lambda, reserved from the account's quota and the most that will run; no limit but the
-    quota by default."""
+    """Maximum requests at once on Lambda, reserved from the account's quota; by default, only the quota limits
+    them."""
     timeout_seconds: Annotated[int, Field(ge=30, le=900)] = 300
-    """Of one request on Lambda."""
+    """Seconds after which one request on Lambda is stopped."""
     port: Port = 8080
-    """Of the assistant in its container."""
+    """Port of the assistant in its container."""
     max_body_kib: Annotated[int, Field(ge=64, le=10_240)] = 1024
-    """Of one request's body; a larger one is refused with 413 before it is read."""
+    """Maximum KiB of one request's body; a larger one is refused with 413 before it is read."""
     issuer_keys_hours: Annotated[int, Field(ge=1, le=168)] = 24
-    """For how long the issuer's known keys serve while it cannot be reached; after that requests are refused with
-    503."""
+    """Hours for which the issuer's known keys stay valid while it cannot be reached; after that, requests are
+    refused with 503."""
     collector_port: Port = 4318
-    """Of the collector, for OTLP over HTTP."""
+    """Port of the collector, for OTLP over HTTP."""
     collector_health_port: Port = 13133
-    """Of the collector's health check."""
+    """Port of the collector's health check."""
     collector_content_port: Port = 4319
-    """Where the collector takes traces with content, with `observability.mlflow_traces`."""
+    """Port on which the collector takes traces with content, with `observability.mlflow_traces`."""
     certificate_arn: (
         Annotated[str, Pattern(pattern=r"^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate/[\w-]+$")] | None
     ) = None
-    """Of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets its own."""
+    """Certificate of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets its own."""
     domain: Domain | None = None
-    """A certificate is made for it, unless `certificate_arn` is one, and an alias record."""
+    """Domain of the assistant, with an alias record. A certificate is created for it unless `certificate_arn`
+    is set."""
     firewall: Firewall | None = None
-    """Billed by the month, about 9 USD; none by default."""
+    """Web application firewall, which costs about 9 USD per month; none by default."""
     ingress_cidrs: tuple[str, ...] = ()
-    """IPv4 ranges that may reach the load balancer, which is internal to the VPC when there are none; or the API of
-    Lambda, which needs some."""
+    """IPv4 ranges that may reach the assistant. With none, the load balancer is internal to the VPC; the API of
+    Lambda needs at least one."""
     guardrails: dict[str, JsonValue] = {}
-    """Settings of `fmops.guardrails` (docs/guardrails.md); the library's defaults when empty. Checked by their
-    schema."""
+    """Settings of `fmops.guardrails` (docs/guardrails.md), checked by their schema; the library's defaults when
+    empty."""
     bedrock_guardrail: BedrockGuardrail = BedrockGuardrail()
     authorization: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
-    """`LOG_ONLY` decides and records every tool call and stops none: for trying policies, never for untrusted users."""
+    """Mode of authorization. `LOG_ONLY` decides and records every tool call but stops none: for trying
+    policies, never for untrusted users."""
     budgets: Budgets = Budgets()
-    """Limits of spending. Without any there is no table of counters."""
+    """Limits of spending. Without any, no table of counters is created."""
     playground_models: tuple[ModelId, ...] = ()
     """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    """How often each task looks which prompt version has the alias `production`: a promotion takes this long to
-    serve."""
+    """Seconds between each task's checks of which prompt version has the alias `production`: a promotion takes
+    this long to serve."""
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
-    """Which package traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
+    """Package that traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
 
     @model_validator(mode="after")
     def _check(self) -> Assistant:
@@ -190,7 +197,8 @@ class Assistant(Section):
         ports = {self.port, self.collector_port, self.collector_health_port, self.collector_content_port}
         if len(ports) < 4:
             raise ValueError(
-                "port, collector_port, collector_health_port and collector_content_port must differ, since the containers share one network"
+                "port, collector_port, collector_health_port and collector_content_port must differ, "
+                "since the containers share one network"
             )
         for cidr in self.ingress_cidrs:
             try:
@@ -202,8 +210,9 @@ class Assistant(Section):
             tls = self.compute == "lambda" or self.certificate_arn or self.domain
             if not tls and not any(network.subnet_of(private) for private in PRIVATE_RANGES):
                 raise ValueError(
-                    f"ingress_cidrs has {cidr}, which is not within a private range, so certificate_arn or domain must be"
-                    " set: tokens would cross the internet unencrypted"
+                    f"ingress_cidrs has {cidr}, which is not within a private range, so "
+                    "certificate_arn or domain must be set: tokens would cross the internet "
+                    "unencrypted"
                 )
         return self
 
@@ -219,11 +228,13 @@ class Assistant(Section):
             )
         if self.turn_seconds > 110:
             raise ValueError(
-                f"turn_seconds is {self.turn_seconds}, but with compute ecs it is 110 at most: the load balancer waits for 120 seconds"
+                f"turn_seconds is {self.turn_seconds}, but with compute ecs it is 110 at most: the "
+                "load balancer waits for 120 seconds"
             )
         if self.concurrency is not None:
             raise ValueError(
-                "concurrency is of compute lambda, but compute is ecs: set min_tasks and max_tasks instead"
+                "concurrency applies to compute lambda, but compute is ecs: set min_tasks and max_tasks "
+                "instead"
             )
 
     def _check_function(self) -> None:
@@ -231,19 +242,22 @@ class Assistant(Section):
             raise ValueError(f"memory_mib is {self.memory_mib}, but with compute lambda it is 512 to 10240")
         if self.turn_seconds > self.timeout_seconds - 10:
             raise ValueError(
-                f"turn_seconds is {self.turn_seconds}, but must be at least 10 less than timeout_seconds ({self.timeout_seconds}),"
-                " so that a turn ends before its function is stopped"
+                f"turn_seconds is {self.turn_seconds}, but must be at least 10 less than "
+                f"timeout_seconds ({self.timeout_seconds}), so that a turn ends before its function is "
+                "stopped"
             )
         if (self.min_tasks, self.max_tasks) != (1, 1):
             raise ValueError(
-                "min_tasks and max_tasks are of compute ecs, but compute is lambda: set concurrency instead"
+                "min_tasks and max_tasks apply to compute ecs, but compute is lambda: set concurrency instead"
             )
         if self.certificate_arn and not self.domain:
             raise ValueError(
-                "certificate_arn is set, but with compute lambda a certificate needs a domain: the API's own address has TLS already"
+                "certificate_arn is set, but with compute lambda a certificate needs a domain: the "
+                "API's own address has TLS already"
             )
         if not self.ingress_cidrs:
             raise ValueError(
-                "ingress_cidrs is empty, but with compute lambda the API is on the internet: name who may reach it, such as"
-                " 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still needs a token"
+                "ingress_cidrs is empty, but with compute lambda the API is on the internet: name who "
+                "may reach it, such as 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still "
+                "needs a token"
             )

@@ -1,4 +1,4 @@
-"""Settings of what deploys: GitHub Actions or CodePipeline."""
+"""Settings of automatic deployment by GitHub Actions or CodePipeline."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class GitHubRepository(Section):
     """A repository whose GitHub Actions deploy this environment (`.github/workflows/deploy.yml`)."""
 
     name: RepositoryName
-    """`OWNER/NAME`."""
+    """Repository name as `OWNER/NAME`."""
     environment: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
-    """Of the repository, whose jobs may deploy; the profile's name when not set."""
+    """Environment of the repository whose jobs may deploy; the profile's name when not set."""
     provider_arn: (
         Annotated[
             str,
@@ -27,39 +27,39 @@ class GitHubRepository(Section):
         ]
         | None
     ) = None
-    """GitHub's OIDC provider when the account has it already, such as from another environment: there can be only
-    one."""
+    """GitHub's OIDC provider, if the account already has one, for example from another environment: there can
+    be only one."""
 
 
 class Pipeline(Section):
     """A CDK pipeline in the account, which deploys this environment, and then another, at each push."""
 
     repository: RepositoryName
-    """`OWNER/NAME`."""
+    """Repository name as `OWNER/NAME`."""
     branch: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9._/-]{1,255}$")] = "main"
-    """Whose pushes are deployed."""
+    """Branch whose pushes are deployed."""
     connection_arn: Annotated[
         str,
         Pattern(
             pattern=r"^arn:aws:(codeconnections|codestar-connections):[a-z0-9-]+:\d{12}:connection/[0-9a-f-]{36}$"
         ),
     ]
-    """Of a CodeConnections connection to the repository, made and authorized in the console."""
+    """ARN of a CodeConnections connection to the repository, created and authorized in the console."""
     smoke: bool = True
-    """Whether the smoke test must pass before the next environment. It runs on machines of CodeBuild's, outside of
-    every VPC of yours."""
+    """Whether the smoke test must pass before the next environment. It runs on CodeBuild's machines, outside
+    all your VPCs."""
     then: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")] | None = "prod"
-    """The profile that is deployed after somebody has approved; none: only this one is deployed."""
+    """Profile that is deployed after someone has approved; with none, only this one is deployed."""
 
 
 class Delivery(Section):
-    """How releases come into the account, beside `make deploy` (docs/delivery.md)."""
+    """Delivery of releases into the account, besides `make deploy` (docs/delivery.md)."""
 
     github: GitHubRepository | None = None
-    """Makes roles that the repository's workflows assume by OIDC: one that deploys, and one that only looks, for
-    pull requests."""
+    """GitHub repository whose workflows assume roles by OIDC: one that deploys, and a read-only one for pull
+    requests."""
     pipeline: Pipeline | None = None
-    """Deploys from CodePipeline. Beside `github` two would deploy the same: one of them."""
+    """CodePipeline that deploys. Set either this or `github`, since both would deploy the same."""
 
     @model_validator(mode="after")
     def _check(self) -> Delivery:

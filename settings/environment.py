@@ -22,27 +22,28 @@ from settings.tracking import Tracking
 
 
 class Settings(Section):
-    """One environment."""
+    """The settings of one environment."""
 
     profile: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")]
-    """The name under `fmops.profiles` in cdk.json; part of the names of stacks."""
+    """Name under `fmops.profiles` in cdk.json; part of the names of stacks."""
     prefix: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{1,11}$")] = "fmops"
-    """Begins the stack names and the few physical names that a service forces."""
+    """Prefix of the stack names and of the few physical names that a service forces."""
     account: Annotated[str, Pattern(pattern=r"^\d{12}$")] | None = None
-    """The account and region of the AWS credentials are used when these are not set."""
+    """AWS account; by default, account and region come from the AWS credentials."""
     region: Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = None
-    """Such as eu-west-1."""
+    """AWS region, such as eu-west-1."""
     bootstrap_qualifier: Annotated[str, Pattern(pattern=r"^[A-Za-z0-9_-]{1,10}$")] = "hnb659fds"
-    """Of the CDK bootstrap stack, if it is not the standard one."""
+    """Qualifier of the CDK bootstrap stack, if it is not the standard one."""
     permissions_boundary: Annotated[str, Pattern(pattern=r"^[\w+=,.@-]{1,128}$")] | None = None
-    """The name of a managed policy of the account that bounds every role."""
+    """Name of a managed policy of the account that bounds every role."""
     data_lifetime: Literal["temporary", "retained"] = "retained"
-    """`temporary`: data is deleted with its stack. `retained`: it survives, and is protected from deletion."""
+    """Lifetime of data. `temporary`: data is deleted with its stack. `retained`: it survives, and is protected
+    from deletion."""
     log_retention_days: RetentionDays = 30
-    """Of every log group of ours."""
+    """Days after which the entries of all our log groups expire."""
     images: Literal["docker", "codebuild"] = "docker"
-    """Who builds the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the account,
-    for people without Docker."""
+    """Builder of the container images at a deploy: Docker on the machine that deploys, or CodeBuild in the
+    account, for people without Docker."""
     network: Network = Network()
     identity: Identity = Identity()
     tracking: Tracking = Tracking()
@@ -58,8 +59,8 @@ class Settings(Section):
     def _check(self) -> Settings:
         if self.observability.mlflow_traces and self.tracking.kind == "server":
             raise ValueError(
-                "observability.mlflow_traces is true, but the collector sends traces to an MLflow App only: set tracking.kind"
-                " to app, or mlflow_traces to false"
+                "observability.mlflow_traces is true, but the collector sends traces to an MLflow App "
+                "only: set tracking.kind to app, or mlflow_traces to false"
             )
         if self.network.mode == "none" and self.assistant.compute == "ecs":
             raise ValueError(
@@ -85,8 +86,9 @@ class Settings(Section):
             and not vpc.public_subnets
         ):
             raise ValueError(
-                "assistant.ingress_cidrs makes the load balancer face the internet, but network.vpc.public_subnets is empty:"
-                " name one for each zone, or leave ingress_cidrs out"
+                "assistant.ingress_cidrs makes the load balancer face the internet, but "
+                "network.vpc.public_subnets is empty: name one for each zone, or leave ingress_cidrs "
+                "out"
             )
         return self
 
@@ -94,17 +96,18 @@ class Settings(Section):
         pipeline = self.delivery.pipeline
         if pipeline and pipeline.then == self.profile:
             raise ValueError(
-                f"delivery.pipeline.then is {self.profile}, which the pipeline deploys first: name another profile, or null for none"
+                f"delivery.pipeline.then is {self.profile}, which the pipeline deploys first: name "
+                "another profile, or null for none"
             )
         if pipeline and pipeline.smoke and not self.assistant.ingress_cidrs:
             raise ValueError(
-                "delivery.pipeline.smoke sends its test from CodeBuild, which does not reach an internal load balancer: set"
-                " assistant.ingress_cidrs, or smoke to false"
+                "delivery.pipeline.smoke sends its test from CodeBuild, which does not reach an "
+                "internal load balancer: set assistant.ingress_cidrs, or smoke to false"
             )
         if pipeline and pipeline.smoke and not self.identity.admin_password_sign_in:
             raise ValueError(
-                "delivery.pipeline.smoke signs the demo's users in by password, which identity.admin_password_sign_in does not"
-                " allow: set it to true, or smoke to false"
+                "delivery.pipeline.smoke signs the demo's users in by password, which "
+                "identity.admin_password_sign_in does not allow: set it to true, or smoke to false"
             )
         if pipeline and (fault := self.not_built_by_a_pipeline):
             raise ValueError(f"delivery.pipeline {fault}")
@@ -116,32 +119,35 @@ class Settings(Section):
             and f"::{self.account}:" not in github.provider_arn
         ):
             raise ValueError(
-                f"delivery.github.provider_arn is of another account than {self.account}: a role can trust its own account's"
-                " provider only; name that, or leave it out to have it made"
+                f"delivery.github.provider_arn is of another account than {self.account}: a role can "
+                "trust its own account's provider only; name that, or leave it out to have it made"
             )
 
     def _check_endpoints(self) -> None:
         if self.identity.oidc:
             raise ValueError(
-                "network.egress is endpoints, but the keys of identity.oidc are read from its issuer over the internet: use nat"
+                "network.egress is endpoints, but the keys of identity.oidc are read from its issuer "
+                "over the internet: use nat"
             )
         if self.review.backend == "ground_truth":
             raise ValueError(
-                "network.egress is endpoints, but review.backend ground_truth gives the user pool a domain, and a pool with a domain"
-                " is not reached through an endpoint: use nat"
+                "network.egress is endpoints, but review.backend ground_truth gives the user pool a "
+                "domain, and a pool with a domain is not reached through an endpoint: use nat"
             )
 
     @property
     def not_built_by_a_pipeline(self) -> str | None:
-        """Say why a pipeline's machines, which are all of one architecture, cannot build this environment's images."""
+        """Return why a pipeline's machines, which all have one architecture, cannot build this environment's
+        images; None if they can."""
         if self.images == "docker" and self.assistant.architecture != "x86_64":
             return (
-                f"builds images on x86_64 machines, as the jobs need them, but assistant.architecture is {self.assistant.architecture}"
-                " and images is docker: set images to codebuild, or assistant.architecture to x86_64"
+                "builds images on x86_64 machines, as the jobs need them, but assistant.architecture "
+                f"is {self.assistant.architecture} and images is docker: set images to codebuild, or "
+                "assistant.architecture to x86_64"
             )
         return None
 
     @property
     def environment_name(self) -> str:
-        """`<prefix>-<profile>`: unique in an account and region."""
+        """Return `<prefix>-<profile>`, which is unique in an account and region."""
         return f"{self.prefix}-{self.profile}"

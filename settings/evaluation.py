@@ -6,8 +6,8 @@ from settings.kinds import ModelId, Section
 
 
 class Evaluation(Section):
-    """What judges the assistant's answers."""
+    """The judge of the assistant's answers."""
 
     judge_model_id: ModelId = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
-    """Of Bedrock's evaluation jobs. Another model than the assistant's, and a larger one: a model is lenient with
-    itself."""
+    """Model of Bedrock's evaluation jobs. It should be larger than the assistant's and not the same: a model is
+    lenient with itself."""

@@ -21,19 +21,19 @@ SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 
 
 ModelId = Annotated[str, Pattern(pattern=r"^[a-z0-9.-]+(:\d+)?$")]
-"""A model of Bedrock, or an inference profile."""
+"""Id of a Bedrock model or of an inference profile."""
 
 
 InstanceType = Annotated[str, Pattern(pattern=r"^ml\.[a-z0-9]+\.[a-z0-9]+$")]
-"""A machine of SageMaker Processing."""
+"""Instance type for SageMaker Processing."""
 
 
-# Of the periods that CloudWatch Logs knows, in days.
+# A choice of the periods that CloudWatch Logs offers, in days.
 RetentionDays = Literal[1, 3, 5, 7, 14, 30, 90, 180, 365, 731, 1827, 3653]
 
 
 class SettingsError(ValueError):
-    """A setting is not usable; the message is one sentence for the person who wrote it."""
+    """A setting is invalid; the message is one sentence for the person who wrote it."""
 
 
 class Section(BaseModel):

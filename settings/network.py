@@ -12,27 +12,27 @@ from pydantic import (
 
 from settings.kinds import Pattern, Section, SubnetId
 
-# RFC 1918, and RFC 6598, which AWS also takes for VPCs. `IPv4Network.is_private` looks at a range's two ends alone.
+# RFC 1918, and RFC 6598, which AWS also accepts for VPCs. `IPv4Network.is_private` checks only a range's two ends.
 PRIVATE_RANGES = tuple(
     IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
 
 
 class ExistingVpc(Section):
-    """A VPC that is there already. Nothing is looked up: what the templates need to know of it is said here."""
+    """A VPC that already exists. Nothing is looked up: everything that the templates need to know is given here."""
 
     id: Annotated[str, Pattern(pattern=r"^vpc-[0-9a-f]{8,17}$")]
-    """As EC2 names it."""
+    """Id of the VPC in EC2."""
     cidr: str
-    """Its IPv4 range, from which an internal load balancer is reached."""
+    """IPv4 range of the VPC, from which an internal load balancer is reached."""
     zones: tuple[Annotated[str, Pattern(pattern=r"^[a-z]{2}(-[a-z]+)+-\d[a-z]$")], ...]
-    """In the order of the subnets."""
+    """Availability zones, in the order of the subnets."""
     public_subnets: tuple[SubnetId, ...] = ()
-    """Whose route table leads to an internet gateway; only needed with egress `public`."""
+    """Subnets whose route table leads to an internet gateway; only needed with egress `public`."""
     private_subnets: tuple[SubnetId, ...] = ()
-    """For tasks and endpoints; only needed with egress `nat` or `endpoints`."""
+    """Subnets for tasks and endpoints; only needed with egress `nat` or `endpoints`."""
     private_route_tables: tuple[Annotated[str, Pattern(pattern=r"^rtb-[0-9a-f]{8,17}$")], ...] = ()
-    """Of the private subnets, in their order; only needed with egress `endpoints`."""
+    """Route tables of the private subnets, in their order; only needed with egress `endpoints`."""
 
     @model_validator(mode="after")
     def _check(self) -> ExistingVpc:
@@ -44,7 +44,8 @@ class ExistingVpc(Section):
             ) from None
         if len(set(self.zones)) < 2:
             raise ValueError(
-                f"zones are {len(set(self.zones))}, but must be at least 2: load balancers and tasks survive the loss of one"
+                f"zones are {len(set(self.zones))}, but must be at least 2: load balancers and tasks "
+                "survive the loss of one"
             )
         for name in ("public_subnets", "private_subnets", "private_route_tables"):
             given = len(getattr(self, name))
@@ -59,17 +60,17 @@ class Network(Section):
     """The VPC that the assistant runs in."""
 
     mode: Literal["new", "import", "none"] = "new"
-    """`import`: in the VPC that `vpc` describes. `none`: there is no VPC, which only `assistant.compute` lambda can
-    do without."""
+    """Origin of the VPC. `import`: the one that `vpc` describes. `none`: there is no VPC, which only
+    `assistant.compute` lambda can do without."""
     egress: Literal["public", "nat", "endpoints"] = "public"
-    """How AWS services are reached. `public`: tasks have public addresses and no NAT gateway is paid for. `nat`:
-    from private subnets, whose way out is made, or is there in a VPC of yours. `endpoints`: from private subnets
-    without a way to the internet, by an endpoint for each service, each paid by the hour in each zone
+    """Way to AWS services. `public`: tasks have public addresses and no NAT gateway is paid for. `nat`: from
+    private subnets, whose way out is created, or exists in a VPC of yours. `endpoints`: from private subnets
+    without a way to the internet, through an endpoint for each service, each paid by the hour in each zone
     (docs/deploy.md)."""
     zones: Annotated[int, Field(ge=2, le=3)] = 2
-    """Of a new VPC."""
+    """Number of availability zones of a new VPC."""
     vpc: ExistingVpc | None = None
-    """With mode `import`: what is there."""
+    """Existing VPC, with mode `import`."""
 
     @model_validator(mode="after")
     def _check(self) -> Network:
@@ -87,6 +88,7 @@ class Network(Section):
             for name in needed[self.egress]:
                 if not getattr(self.vpc, name):
                     raise ValueError(
-                        f"vpc.{name} is empty, but egress {self.egress} needs one for each of the {len(self.vpc.zones)} zones"
+                        f"vpc.{name} is empty, but egress {self.egress} needs one for each of the "
+                        f"{len(self.vpc.zones)} zones"
                     )
         return self

@@ -1,4 +1,4 @@
-"""Profiles of cdk.json: read, extended, checked, and refused in a sentence."""
+"""Profiles of cdk.json: read, extended, checked, and refused with a sentence if they are invalid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CDK_JSON = Path(__file__).parents[1] / "cdk.json"
 
 
 def named(section: BaseModel, kind: Any) -> Iterator[tuple[str, str]]:
-    """Yield each value of a kind, such as `ModelId`, with the dotted name of the setting that it stands in."""
+    """Yield each value of a kind, such as `ModelId`, with the dotted name of its setting."""
     for name, hint in get_type_hints(type(section), include_extras=True).items():
         value = getattr(section, name, None)
         if isinstance(value, BaseModel):
@@ -36,9 +36,9 @@ def _is_of(hint: Any, kind: Any) -> bool:
 
 
 def read_context(arguments: Sequence[str] = ()) -> dict[str, Any]:
-    """The context of cdk.json, overridden by the CDK CLI's and by `-c key=value` arguments.
+    """Return the context of cdk.json, overridden by the CDK CLI's and by `-c key=value` arguments.
 
-    The CLI hands its context over in `CDK_CONTEXT_JSON`; `python app.py` alone has to read cdk.json itself.
+    The CLI passes its context in `CDK_CONTEXT_JSON`; `python app.py` alone has to read cdk.json itself.
     """
     context: dict[str, Any] = json.loads(CDK_JSON.read_text())["context"]
     context |= json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))
@@ -51,7 +51,7 @@ def read_context(arguments: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def load(context: Mapping[str, Any]) -> Settings:
-    """The settings of the profile that the context names (`dev` unless told), or SettingsError."""
+    """Return the settings of the profile that the context names (by default `dev`). Raises SettingsError."""
     profiles, name = context.get("fmops"), context.get("profile", "dev")
     if isinstance(profiles, dict) and "profiles" in context:
         profiles = {**profiles, **_profiles_of(Path(context["profiles"]))}
@@ -66,28 +66,29 @@ def load(context: Mapping[str, Any]) -> Settings:
     values = {**_extended(profiles, name), "profile": name}
     values["assistant"] = {**values.get("assistant", {}), **_port_overrides(context)}
     if context.get("sign_in") == "password":
-        # For a rehearsal, whose users are the demo's: nothing else of a profile is changed for it.
+        # For a rehearsal, whose users are the demo's, only the sign-in of a profile is changed.
         identity = {**values.get("identity", {}), "mfa": "optional", "admin_password_sign_in": True}
         values["identity"] = identity
     if "authorization" in context:
         values["assistant"]["authorization"] = context["authorization"]
     try:
-        # JSON mode: lists become tuples, while text never becomes a number.
+        # JSON mode: lists become tuples, but text never becomes a number.
         return Settings.model_validate_json(json.dumps(values))
     except ValidationError as error:
         raise SettingsError(" ".join(_sentence(name, detail) for detail in error.errors())) from None
 
 
 def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
-    """The settings of the profile that the pipeline of a profile deploys next, or SettingsError; none without a
-    next one."""
+    """Return the settings of the profile that the pipeline of a profile deploys next, or None. Raises
+    SettingsError."""
     pipeline = profile.delivery.pipeline
     if pipeline is None or pipeline.then is None:
         return None
     following = load({**context, "profile": pipeline.then})
     if following.account != profile.account and not (following.account and profile.account):
         raise SettingsError(
-            f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them names its account: set account in both, or in none."
+            f"fmops.{profile.profile}.delivery.pipeline.then is {pipeline.then}, but only one of them "
+            "names its account: set account in both, or in none."
         )
     if fault := following.not_built_by_a_pipeline:
         raise SettingsError(f"fmops.{following.profile}: the pipeline of {profile.profile} {fault}.")
@@ -95,7 +96,7 @@ def load_next(context: Mapping[str, Any], profile: Settings) -> Settings | None:
 
 
 def _profiles_of(file: Path) -> dict[str, Any]:
-    """Profiles that are kept in a file of their own: `-c profiles=file.json`."""
+    """Return profiles from a file of their own: `-c profiles=file.json`."""
     try:
         profiles = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -130,7 +131,7 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _port_overrides(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Ports given as `-c port=8090`, which arrive as text."""
+    """Return ports given as `-c port=8090`, which arrive as text."""
     ports = {
         key: context[key]
         for key in ("port", "collector_port", "collector_health_port", "collector_content_port")

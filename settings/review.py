@@ -13,39 +13,39 @@ from pydantic import (
 from settings.kinds import InstanceType, ModelId, Pattern, Section
 
 JOB_VARIABLE = 256
-"""Characters of an environment variable's value (CreateProcessingJob)."""
+"""Maximum characters of an environment variable's value (CreateProcessingJob)."""
 
 
 class Review(Section):
     """Human review of answers."""
 
     backend: Literal["mlflow", "ground_truth"] = "mlflow"
-    """Where people review. `ground_truth`: SageMaker Ground Truth, which is closed to new customers since
+    """Backend in which people review. `ground_truth`: SageMaker Ground Truth, closed to new customers since
     2026-07-30."""
 
     budget: Annotated[int, Field(ge=14, le=10_000)] = 40
-    """Interactions that people look at per day; at least two of each of the seven strata."""
+    """Number of interactions that people review per day; at least two of each of the seven strata."""
     random_share: Annotated[float, Field(gt=0, le=1)] = 0.4
-    """Of the budget, chosen from the interactions that nothing speaks for."""
+    """Share of the review budget given to interactions without a signal, drawn at random."""
     reviewers: Annotated[int, Field(ge=1, le=9)] = 2
-    """People who label each interaction."""
+    """Number of people who label each interaction."""
     judges: tuple[ModelId, ...] = (
         "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
         "us.amazon.nova-pro-v1:0",
     )
-    """Models that judge captured answers: where they are unsure or differ, people look. Of different makers, so
-    that they can."""
+    """Models that judge captured answers; people review where judges are unsure or differ. Choose different
+    makers, so that they can differ."""
     judged: Annotated[int, Field(ge=0, le=10_000)] = 100
-    """Answers of a day that the judges look at, drawn at random; each costs two or three calls of each judge. 0:
-    none."""
+    """Number of a day's answers that the judges grade, drawn at random; each costs two or three calls of each
+    judge. 0 means none."""
     days: Annotated[int, Field(ge=1, le=365)] = 30
-    """How old tasks may be to be reviewed, collected and estimated from."""
+    """Maximum age in days of tasks that are reviewed, collected and used for estimates."""
     schedule: Annotated[str, Pattern(pattern=r"^(rate|cron)\(.+\)$")] | None = "cron(0 3 * * ? *)"
-    """When a day's tasks are chosen (EventBridge Scheduler, UTC)."""
+    """Schedule on which a day's tasks are chosen (EventBridge Scheduler, UTC)."""
     instance_type: InstanceType = "ml.m5.large"
-    """Of SageMaker Processing, for the review and evaluation jobs."""
+    """Instance type for SageMaker Processing, for the review and evaluation jobs."""
     volume_gib: Annotated[int, Field(ge=10, le=1024)] = 30
-    """Of the job's disk."""
+    """Size in GiB of the job's disk."""
 
     @model_validator(mode="after")
     def _check(self) -> Review:
@@ -53,10 +53,12 @@ class Review(Section):
             raise ValueError("judges names a model twice, which cannot disagree with itself: name another")
         if self.judged and len(self.judges) < 2:
             raise ValueError(
-                f"judged is {self.judged}, but judges has {len(self.judges)} of the two models that can differ: name another, or set judged to 0"
+                f"judged is {self.judged}, but judges has {len(self.judges)} of the two models that "
+                "can differ: name another, or set judged to 0"
             )
         if len(json.dumps(self.judges)) > JOB_VARIABLE:
             raise ValueError(
-                f"judges is longer than the {JOB_VARIABLE} characters that a variable of a job can have: name fewer models"
+                f"judges is longer than the {JOB_VARIABLE} characters that a variable of a job can "
+                "have: name fewer models"
             )
         return self

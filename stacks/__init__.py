@@ -1,1 +1,1 @@
-"""Stacks of the blueprint: thin, each wires constructs for one part of the loop."""
+"""Stacks of the blueprint. They are thin: each wires constructs for one part of the loop."""

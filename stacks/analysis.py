@@ -1,4 +1,4 @@
-"""Analysis: what people ask, day by day, and whether it changes. Changes with the job."""
+"""The Analysis stack: what people ask, day by day, and whether it changes. It changes with the job."""
 
 from pathlib import Path
 
@@ -46,7 +46,8 @@ class Analysis(FmopsStack):
         CfnOutput(self, "StateMachineArn", value=self.job.state_machine.state_machine_arn)
 
     def _build_spark(self) -> SparkApplication | None:
-        """Beside the job, for windows beyond one machine: the job decides for each, and waits for the run."""
+        """Add Spark beside the job, for windows too large for one machine: the job decides for each, and waits
+        for the run."""
         if self._settings.analysis.engine == "embedded":
             return None
         return SparkApplication(
@@ -167,7 +168,7 @@ class Analysis(FmopsStack):
                 threshold=1,
                 evaluation_periods=1,
                 comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-                # Between windows the state stays: a drift is not over because nobody looked.
+                # Between windows the state is kept: a drift is not over because there are no new data.
                 treat_missing_data=cloudwatch.TreatMissingData.IGNORE,
             )
             for metric, meaning in watched

@@ -1,4 +1,4 @@
-"""Assistant: the application. Changes with each release."""
+"""The Assistant stack: the application. It changes with each release."""
 
 import json
 from pathlib import Path
@@ -40,11 +40,11 @@ ROOT = Path(__file__).parents[1]
 
 COMMAND = ("python", "-m", "fmops.assistant")
 KEEP_ALIVE_MARGIN = 5
-"""Seconds by which the assistant keeps an idle connection longer than the load balancer, which otherwise sends into
-closed ones."""
+"""Seconds by which the assistant keeps an idle connection longer than the load balancer, which would otherwise
+send into closed ones."""
 TURNS_NAMESPACE = "FMOps/Assistant"
 TURNS_TARGET = 0.6
-"""Share of a task's most turns at which others are added: they take minutes to come."""
+"""Share of a task's maximum turns at which tasks are added, since they take minutes to start."""
 
 
 class Assistant(FmopsStack):
@@ -184,7 +184,7 @@ class Assistant(FmopsStack):
         )
 
     def _certificate(self) -> acm.ICertificate | None:
-        """Where there is no domain that has it."""
+        """Return the listener's certificate, if there is no domain that has it."""
         options = self._settings.assistant
         if options.certificate_arn is None or options.domain is not None:
             return None
@@ -287,7 +287,8 @@ class Assistant(FmopsStack):
         return {"FMOPS_BUDGETS_TABLE": self.budgets.table.table_name, "FMOPS_BUDGETS": limits}
 
     def _balanced_environment(self) -> dict[str, str]:
-        """What differs behind the load balancer, which reuses connections for as long as its idle timeout."""
+        """Return the variables that differ behind the load balancer, which reuses connections up to its idle
+        time-out."""
         seconds = FrontDoor.IDLE_TIMEOUT.to_seconds() + KEEP_ALIVE_MARGIN
         options = self._settings.assistant
         scales = options.max_tasks > options.min_tasks
@@ -297,7 +298,8 @@ class Assistant(FmopsStack):
         }
 
     def _sandbox_environment(self) -> dict[str, str]:
-        """What differs where the process is frozen between requests and the collector is in the same image."""
+        """Return the variables that differ where the process is frozen between requests and the collector is in
+        the same image."""
         options = self._settings.assistant
         return {
             "FMOPS_FLUSH_EACH_REQUEST": "true",
@@ -309,7 +311,8 @@ class Assistant(FmopsStack):
         }
 
     def _turns_under_way(self) -> cloudwatch.Metric:
-        """Turns under way of a task on average. A task that waits for a slow model is full while its CPU is idle."""
+        """Return the average turns in progress of a task. A task that waits for a slow model is full while its
+        CPU is idle."""
         return cloudwatch.Metric(
             namespace=TURNS_NAMESPACE,
             metric_name="TurnsUnderWay",
@@ -322,7 +325,7 @@ class Assistant(FmopsStack):
         return {"COLLECTOR_IMAGE": self._settings.observability.collector_image}
 
     def _grant(self, role: iam.Role) -> None:
-        """The same wherever it runs."""
+        """Grant the permissions that the assistant needs wherever it runs."""
         options = self._settings.assistant
         role.add_to_policy(
             iam.PolicyStatement(
@@ -370,7 +373,7 @@ class Assistant(FmopsStack):
 
 
 def _without_unset(value: Any) -> Any:
-    """A section of the settings as plain values, as short as it can be: Lambda's environment holds 4 KB."""
+    """Return a settings section as plain values, as short as possible: Lambda's environment holds 4 KB."""
     if isinstance(value, BaseModel):
         value = {name: getattr(value, name) for name in type(value).model_fields}
     if not isinstance(value, dict):

@@ -1,4 +1,5 @@
-"""Which regions lack a resource type: a profile is refused at synth where CloudFormation would refuse it at deploy.
+"""Availability of resource types by region: a profile is refused at synth where CloudFormation would refuse it
+at deploy.
 
 ``python -m stacks.availability CLOUD_ASSEMBLY REGION...`` prints those of the regions that have every type.
 """
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 MISSING = Path(__file__).with_name("availability.json")
-"""The regions without each type; a type that is not there is in all of them. `make snapshots` writes it from the
-schemas that CloudFormation publishes for each region, as cfn-lint packages them."""
+"""File with the regions that lack each type; a type that is not listed is in all of them.
+
+`make snapshots` writes it from the schemas that CloudFormation publishes for each region, as cfn-lint packages
+them.
+"""
 
 REMEDIES = {
     "AWS::Bedrock::Guardrail": "leave detectors of kind bedrock_guardrail out of assistant.guardrails",
@@ -24,9 +28,9 @@ REMEDIES = {
     "AWS::SageMaker::MlflowApp": "set tracking.kind to server",
     "AWS::XRay::TransactionSearchConfig": "set observability.transaction_search to off",
 }
-"""The setting that does without a type. Whatever has none needs another region."""
+"""Setting that avoids a type. A type without one requires another region."""
 ALTERNATIVES = {"AWS::SageMaker::MlflowApp": "AWS::SageMaker::MlflowTrackingServer"}
-"""The type that a remedy uses instead, which the region must have for the remedy to help."""
+"""Type that a remedy uses instead, which the region must have for the remedy to help."""
 REGION_VARIABLES = ("CDK_DEFAULT_REGION", "AWS_REGION", "AWS_DEFAULT_REGION")
 SUGGESTED = ("us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-northeast-1", "ap-southeast-2")
 
@@ -47,7 +51,7 @@ def lacking(types: set[str], region: str) -> list[str]:
 
 
 def remedy(types: set[str], lacked: str, region: str) -> str:
-    """Return what to do about a type that a region lacks: the setting that does without it, or another region."""
+    """Return what to do about a type that a region lacks: the setting that avoids it, or another region."""
     elsewhere = [each for each in SUGGESTED if not lacking(types, each)]
     moves = f"set region to one that has it, such as {elsewhere[0]}" if elsewhere else "choose another region"
     setting = REMEDIES.get(lacked)

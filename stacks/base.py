@@ -1,4 +1,4 @@
-"""What every stack has in common."""
+"""The base class of all stacks."""
 
 from aws_cdk import DefaultStackSynthesizer, Environment, PermissionsBoundary, Stack
 from aws_cdk import aws_logs as logs
@@ -24,7 +24,7 @@ LOG_RETENTION = {
 
 
 class FmopsStack(Stack):
-    """A stack `<prefix>-<profile>-<id>`, in the account and region and under the boundary that the settings say."""
+    """A stack `<prefix>-<profile>-<id>`, in the settings' account and region and under their permissions boundary."""
 
     def __init__(self, scope: Construct, id: str, settings: Settings, *, description: str) -> None:  # noqa: A002 - CDK's name
         boundary, lifetime = settings.permissions_boundary, DataLifetime(settings.data_lifetime)
@@ -39,7 +39,7 @@ class FmopsStack(Stack):
             termination_protection=lifetime.protected,
             tags={"fmops:environment": settings.environment_name},
         )
-        # Where constructs look for it, as they would in an app that has it in cdk.json.
+        # Set where constructs look for it, as in an app that has it in cdk.json.
         self.node.set_context("@aws-cdk/core:bootstrapQualifier", settings.bootstrap_qualifier)
         self.lifetime = lifetime
         self.log_retention = LOG_RETENTION[settings.log_retention_days]

@@ -1,4 +1,4 @@
-"""Capture: interaction records into the data lake, and SQL over them. Changes rarely."""
+"""The Capture stack: interaction records into the data lake, and SQL over them. It changes rarely."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Foundation: the key, the buckets and the network. Changes rarely."""
+"""The Foundation stack: the key, the buckets and the network. It changes rarely."""
 
 from constructs import Construct
 from constructs.custom_resource_logs import CustomResourceLogs
@@ -33,11 +33,11 @@ class Foundation(FmopsStack):
             retention_days={
                 f"{self.INTERACTIONS}/": settings.capture.retention_days,
                 f"{self.INTERACTIONS}-errors/": settings.capture.retention_days,
-                # What people were shown; what they said of it lives on in MLflow and in the evaluation cases.
+                # People were shown these; their labels live on in MLflow and in the evaluation cases.
                 f"{self.REVIEW}/": settings.capture.retention_days,
                 f"{self.RAW_TEXT}/": settings.capture.raw_retention_days,
                 f"{self.RAW_TEXT}-errors/": settings.capture.raw_retention_days,
-                # What it quotes lives no longer than the interactions; the numbers are for long comparisons.
+                # It quotes interactions and lives no longer than they do; the numbers are kept for long comparisons.
                 f"{self.ANALYSIS_CONTENT}/": settings.capture.retention_days,
                 f"{self.QUERY_RESULTS}/": self.QUERY_RESULT_DAYS,
             },
@@ -76,8 +76,10 @@ class Foundation(FmopsStack):
 
 
 def _called(settings: Settings) -> list[str]:
-    """Whom the assistant calls, or is started by, from inside the VPC; tests/stacks/test_network.py
-    compares it with the role."""
+    """Return the services that the assistant calls, or that start it, from inside the VPC.
+
+    tests/stacks/test_network.py compares them with the role.
+    """
     services = [
         "aps",
         "bedrock",

@@ -1,5 +1,5 @@
-"""GitHub: who of a repository's workflows may deploy and look at the environment. Changes with the repository's
-name."""
+"""The GitHub stack: which of a repository's workflows may deploy and read the environment. It changes with the
+repository's name."""
 
 from aws_cdk import CfnOutput
 from constructs import Construct

@@ -1,4 +1,4 @@
-"""Identity: who the users are and what they may do. Changes with the policies."""
+"""The Identity stack: who the users are and what they may do. It changes with the policies."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ class Identity(FmopsStack):
 
     @property
     def token_environment(self) -> dict[str, str]:
-        """What a service needs to know to accept the users' tokens."""
+        """Return the variables that a service needs to accept the users' tokens."""
         provider = self.provider
         variables = {
             "FMOPS_OIDC_AUDIENCE": provider.audience,

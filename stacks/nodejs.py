@@ -1,4 +1,4 @@
-"""Lets `python app.py` run on a machine without Node: import this before `aws_cdk`."""
+"""Make `python app.py` run on a machine without Node: import this before `aws_cdk`."""
 
 import os
 from pathlib import Path

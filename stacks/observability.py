@@ -1,4 +1,4 @@
-"""Observability: metrics, alerts and dashboards. Changes with the dashboards."""
+"""The Observability stack: metrics, alerts and dashboards. It changes with the dashboards."""
 
 from aws_cdk import CfnOutput
 from constructs import Construct

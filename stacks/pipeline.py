@@ -1,4 +1,4 @@
-"""The pipeline: from a push to the environments. Changes with what is deployed in which order."""
+"""The Pipeline stack: from a push to the environments. It changes with the environments and their order."""
 
 import json
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ CLI = json.loads((Path(__file__).parents[1] / "package.json").read_text())["devD
 
 
 class Pipeline(FmopsStack):
-    """A CDK pipeline in the environment's account: synth, itself, the environment, a smoke test, an approval, the
-    next environment.
+    """A CDK pipeline in the environment's account: synth, itself, the environment, a smoke test, an approval,
+    the next environment.
 
-    `stages` holds what it deploys, in this order, each made with this stack as its scope.
+    `stages` holds what it deploys, in order, each created with this stack as its scope.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Pipeline(FmopsStack):
             connection_arn=options.connection_arn,
             synth_commands=[f"make synth PROFILE={settings.profile}"],
             cli_version=CLI,
-            # That of SageMaker Processing, whose images are always among those that Docker builds here.
+            # SageMaker Processing's architecture, whose images are always among those that Docker builds here.
             architecture="x86_64",
             bucket=self._build_bucket(cross_account),
             log_group=logs.LogGroup(
@@ -57,7 +57,7 @@ class Pipeline(FmopsStack):
         )
 
     def deploy(self, stages: Sequence[Stage]) -> None:
-        """The first stage, its smoke test, and each further stage after an approval."""
+        """Deploy the first stage, its smoke test, and each further stage after an approval."""
         for number, stage in enumerate(stages):
             smoked = self._smoke and not number
             self._pipeline.deploy(
@@ -70,7 +70,7 @@ class Pipeline(FmopsStack):
         CustomResourceLogs(self, "CustomResourceLogs", retention=self.log_retention)
 
     def _build_bucket(self, cross_account: bool) -> s3.Bucket:
-        # Roles of another account cannot use the key that S3 has of itself.
+        # Roles of another account cannot use S3's own key.
         key = (
             kms.Key(self, "Key", enable_key_rotation=True, removal_policy=self.lifetime.removal_policy)
             if cross_account

@@ -1,4 +1,4 @@
-"""Review: which answers people look at, and what becomes of their labels. Changes with the job."""
+"""The Review stack: which answers people look at, and what becomes of their labels. It changes with the job."""
 
 import json
 from pathlib import Path
@@ -48,7 +48,7 @@ class Review(FmopsStack):
         super().__init__(scope, id, settings, description="FMOps: human review")
         self._settings = settings
         self._foundation, self._tracking, self._observability = foundation, tracking, observability
-        # A job's variables hold 256 characters each: too few for these.
+        # A job's variables hold 256 characters each, too few for these.
         self._guardrails = ssm.StringParameter(
             self,
             "Guardrails",
@@ -79,12 +79,13 @@ class Review(FmopsStack):
         CfnOutput(self, "EvaluationStateMachineArn", value=self.evaluation.state_machine.state_machine_arn)
 
     def _build_team(self, identity: Identity) -> LabelingTeam | None:
-        """Ground Truth's parts, for the accounts that have it."""
+        """Return Ground Truth's parts, for the accounts that have it."""
         if self._settings.review.backend != "ground_truth":
             return None
         if not isinstance(identity.provider, CognitoIdentity):
             raise SettingsError(
-                "review.backend is ground_truth, whose workers sign in to the user pool, and identity has another issuer: use mlflow"
+                "review.backend is ground_truth, whose workers sign in to the user pool, and identity "
+                "has another issuer: use mlflow"
             )
         return LabelingTeam(
             self,
@@ -150,10 +151,10 @@ class Review(FmopsStack):
         )
 
     def _build_evaluation_job(self, identity: Identity, assistant: Assistant) -> ProcessingJob:
-        """Evaluations and experiments, started by hand or by a pipeline: the assistant as it is deployed, over its
-        sandbox."""
+        """Build the job for evaluations and experiments of the deployed assistant in its sandbox, started by
+        hand or a pipeline."""
         options = self._settings.review
-        # As they are deployed, with the ids of what the stack has made.
+        # As they are deployed, with the ids of the resources that the stack has created.
         self._deployed_guardrails = ssm.StringParameter(
             self,
             "DeployedGuardrails",
@@ -203,7 +204,8 @@ class Review(FmopsStack):
         role.add_to_policy(
             iam.PolicyStatement(actions=["s3:PutObject"], resources=[bucket.arn_for_objects(journal)])
         )
-        # What is not there would be forbidden without it, and MLflow looks for a table before it writes one.
+        # Without it, looking for a missing table would be forbidden, and MLflow looks for a table before it
+        # writes one.
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=["s3:ListBucket"],
@@ -234,8 +236,10 @@ class Review(FmopsStack):
         alarm = cloudwatch.Alarm(
             self,
             "ForgottenRecords",
-            alarm_description="Records of people who asked to be forgotten arrived afterwards, from a spool or from Firehose:"
-            " `make forget AGAIN=1` deletes them.",
+            alarm_description=(
+                "Records of people who asked to be forgotten arrived afterwards, from a spool or from "
+                "Firehose: `make forget AGAIN=1` deletes them."
+            ),
             metric=cloudwatch.Metric(
                 namespace=NAMESPACE,
                 metric_name="ForgottenRecords",
@@ -289,5 +293,8 @@ class Review(FmopsStack):
         self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         self._tracking.mlflow.grant_use(role)
         self._tracking.mlflow.grant_write_artifacts(role)
-        reason = "Days get new objects all the time: the job reads interactions and signals, and writes below its own prefixes."
+        reason = (
+            "Days get new objects all the time: the job reads interactions and signals, and writes below "
+            "its own prefixes."
+        )
         acknowledge_keys(role, reason, bucket, *read, *write)

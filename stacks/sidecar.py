@@ -90,7 +90,8 @@ class CollectorSidecar:
         )
 
     def _image(self, app: AgentService) -> ecs.ContainerImage:
-        """ADOT's own; but the public registry has no endpoint, and the assistant's image has the collector too."""
+        """Return ADOT's own image, or the assistant's, which has the collector too, where the public registry
+        cannot be reached."""
         if self._without_internet:
             return app.image.for_ecs()
         return ecs.ContainerImage.from_registry(self._settings.observability.collector_image)

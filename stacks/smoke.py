@@ -1,14 +1,14 @@
-"""What the smoke test of an environment may do."""
+"""Permissions of the smoke test of an environment."""
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
 
 def smoke_test_statements(stack: Stack, environment: str) -> list[iam.PolicyStatement]:
-    """Permissions of `make smoke`, for whoever runs it in the environment's account and region.
+    """Return the permissions of `make smoke`, for whoever runs it in the environment's account and region.
 
-    It finds the environment by the names of its stacks, with which CloudFormation begins the names of what they
-    hold, and what has no such name by the tag `fmops:environment`.
+    It finds the environment by the names of its stacks, with which CloudFormation begins the names of their
+    resources, and resources without such a name by the tag `fmops:environment`.
     """
 
     def arn(service: str, resource: str) -> str:

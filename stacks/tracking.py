@@ -1,4 +1,4 @@
-"""Tracking: experiments, prompts and evaluations in MLflow. Changes rarely."""
+"""The Tracking stack: experiments, prompts and evaluations in MLflow. It changes rarely."""
 
 from aws_cdk import CfnOutput
 from constructs import Construct

@@ -1,4 +1,4 @@
-"""Transaction Search: where spans are kept, for the whole account and region. Changes never."""
+"""The Transaction Search stack: where spans are kept, for the whole account and region. It never changes."""
 
 from constructs import Construct
 from constructs.transaction_search import TransactionSearch as Construction
@@ -8,7 +8,7 @@ from stacks.base import FmopsStack
 
 
 class TransactionSearch(FmopsStack):
-    """CloudWatch Transaction Search, apart from everything else: it is one for all environments of an account."""
+    """CloudWatch Transaction Search, apart from everything else, since all environments of an account share it."""
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: Transaction Search of account and region")

@@ -1,8 +1,9 @@
-"""The agent that this deployment serves, and all that a fork replaces of the runtime: here, an insurance claims desk.
+"""The agent that this deployment serves, and everything that a fork replaces in the runtime: here, an insurance
+claims desk.
 
-``records`` is its system of record, ``tools`` what the model may call, ``resources`` what Cedar decides each call
-on, and ``sandbox`` the records that evaluations work on. ``prompts``, ``knowledge`` and ``evaluation`` hold its
-texts.
+``records`` is its system of record, ``tools`` holds what the model may call, ``resources`` tells Cedar what
+each call acts on, and ``sandbox`` holds the records that evaluations work on. ``prompts``, ``knowledge`` and
+``evaluation`` hold its texts.
 """
 
 from pathlib import Path
@@ -10,25 +11,25 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 NAME = "claims-desk"
-"""Of the model that clients ask for, of the prompt in the registry, and of the experiments."""
+"""Name of the model that clients ask for, of the prompt in the registry, and of the experiments."""
 
 ROLE = "an insurance claims desk's assistant"
-"""What judges are told whose answers they judge."""
+"""Role of the assistant, as described to judges."""
 
 TITLE, HINT = "Claims desk", "Ask about your insurance or a claim"
-"""Of the chat page: its heading, and what stands in the empty message."""
+"""Heading of the chat page, and the hint in its empty message box."""
 
 NAMESPACE = "ClaimsDesk"
-"""Of the Cedar schema in ``policies``."""
+"""Namespace of the Cedar schema in ``policies``."""
 
 PROMPT = _HERE / "prompts" / "system.md"
-"""The packaged prompt: it serves until the registry has one, and whenever the registry is away."""
+"""Path of the packaged prompt, which serves until the registry has one and whenever the registry is unavailable."""
 
 KNOWLEDGE = _HERE / "knowledge"
-"""Documents in Markdown, each after a header that says who may read it."""
+"""Folder of Markdown documents; the header of each says who may read it."""
 
 SANDBOX = _HERE / "evaluation" / "sandbox.yaml"
-"""People and records that only evaluations, experiments and the playground know."""
+"""People and records that exist only for evaluations, experiments and the playground."""
 
 CASES = _HERE / "evaluation" / "golden.jsonl"
 LABELS = _HERE / "evaluation" / "labelled.jsonl"

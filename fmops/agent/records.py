@@ -10,11 +10,11 @@ from fmops.toolkit.record_table import RecordTable
 
 
 class PayoutRefused(Exception):  # noqa: N818 - a business outcome, not a fault
-    """The claim has not enough open, or does not exist any more."""
+    """The claim has too little open, or no longer exists."""
 
 
 class Records(RecordTable):
-    """Claims and customers. Amounts are integers in minor units."""
+    """Store claims and customers. Amounts are integers in minor units."""
 
     def claim(self, claim_id: str) -> dict[str, Any] | None:
         return self.get("claim", claim_id)
@@ -31,7 +31,10 @@ class Records(RecordTable):
         )
 
     def pay_out(self, claim_id: str, amount: int, approver: str, reference: str) -> int:
-        """Pay ``amount`` and answer what stays open; the same ``reference`` pays once. Raises ``PayoutRefused``."""
+        """Pay ``amount`` and return the amount that stays open. The same ``reference`` pays only once.
+
+        Raises ``PayoutRefused``.
+        """
         values = {":amount": amount, ":none": [], ":zero": 0, ":no": False, ":reference": {reference}}
         values |= {":payout": [{"amount": amount, "approver": approver}], ":once": reference}
         try:
@@ -53,7 +56,7 @@ class Records(RecordTable):
         return int(claim["open_amount"])
 
     def hold(self, claim_id: str, reason: str, author: str) -> None:
-        """Put the claim on hold for special investigators."""
+        """Put the claim on hold for the special investigations unit."""
         self.update(
             "claim",
             claim_id,

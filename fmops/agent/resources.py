@@ -1,4 +1,4 @@
-"""What each tool call is on, for Cedar: resources come from the system of record, never from text."""
+"""The resource of each tool call, for Cedar: it comes from the system of record, never from text."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fmops.toolkit.authorization import Facts, ToolResolver, integer, text
 from fmops.toolkit.context import RequestContext
 
 APPROVALS = {"approve_payout": "request_payout_approval"}
-"""Tools whose calls may wait for a human, and the action that decides whether one does."""
+"""Tools whose calls may wait for a human, with the action that decides whether a call does."""
 
 
 class Resolver(ToolResolver):
-    """The claims desk's."""
+    """Find the resource that each of the claims desk's tool calls acts on."""
 
     namespace = NAMESPACE
     counted = {"approve_payout": "amount"}
@@ -61,7 +61,7 @@ class Resolver(ToolResolver):
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 
     def _claim(self, claim_id: str) -> Facts:
-        # A claim that is not there has no region, nothing open and no owner: only who may read all claims gets past.
+        # A missing claim has no region, no open amount and no owner, so only those who may read all claims get past.
         claim = self._records.claim(claim_id) or {}
         attributes: dict[str, Value] = {
             "policyholder": self.uid("Customer", claim.get("policyholder", "none")),

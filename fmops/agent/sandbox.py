@@ -1,4 +1,4 @@
-"""The claims desk of evaluations, experiments and the playground: the same rules, over records in memory."""
+"""The claims desk for evaluations, experiments and the playground: the same rules, with records in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fmops.toolkit.record_table import RecordsInMemory
 
 
 class SandboxRecords(RecordsInMemory, Records):
-    """One for each case, so that no case sees another's changes."""
+    """Records for one case, so that no case sees another's changes."""
 
     def add_note(self, claim_id: str, author: str, text: str) -> None:
         self._records["claim"][claim_id].setdefault("notes", []).append({"author": author, "text": text})

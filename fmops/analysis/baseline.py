@@ -1,4 +1,4 @@
-"""The baseline: the reference, the state of what is usual, and how much usual windows differ from each other."""
+"""The baseline: the reference, the state of usual rows, and how much usual windows differ from each other."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ from fmops.analysis.state import State, merge
 from fmops.analysis.statistics import MIN_WINDOWS, PARTS, Comparer, Comparison, Part, not_enough
 
 SIGNED = ("novelty", "coverage")
-"""Parts that may be negative: compared on a linear scale, the others on a logarithmic one (drift study, trap 7)."""
+"""Parts that may be negative. They are compared on a linear scale, the others on a logarithmic one (drift
+study, trap 7)."""
 
 
 @dataclass
 class Baseline:
-    """``spread``: statistics of each window against all others, shape ``[w, 6]``; ``noise``: what chance alone
-    makes of them."""
+    """The reference, the usual state, and the variation between usual windows.
+
+    ``spread`` holds the statistics of each window against all others, shape ``[w, 6]``; ``noise`` holds what
+    chance alone would produce.
+    """
 
     reference: Reference
     state: State
     window_ids: list[str]
     spread: Array  # [w, 6]
     noise: Array  # [w, 6]
-    shares: Array  # [w, k], of the topics
+    shares: Array  # [w, k], per topic
     rows: Array  # [w]
-    tails: Array  # [w, 2], shares of novel rows and of rows that no document covers, NaN where none has a similarity
+    # [w, 2], shares of novel rows and of rows that no document covers; NaN where no row has a similarity
+    tails: Array
 
     def __post_init__(self) -> None:
         self.comparer = Comparer(self.reference, self.state)
@@ -41,7 +46,8 @@ class Baseline:
         return self.reference.version
 
     def compare(self, window: State) -> Comparison:
-        """Against the variation between baseline windows; with fewer than 14 of them, against that between sessions."""
+        """Compare a window with the variation between baseline windows, or between sessions if there are fewer
+        than 14 windows."""
         if len(self.spread) < MIN_WINDOWS or not_enough(window):
             return self.comparer.compare(window)
         ours = self.comparer.features(window)
@@ -58,8 +64,8 @@ class Baseline:
         return Comparison(float(adjusted.min()), parts, "windows")
 
     def _p_values(self, observed: Array, noise: Array) -> Array:
-        """From a t-distribution of how usual windows differ, each part relative to noise and usual variation
-        together."""
+        """Return p-values from a t-distribution of how usual windows differ, each part relative to noise and
+        usual variation together."""
         variation = np.maximum(self.spread - self.noise, 0).mean(axis=0)
         scale, own_scale = self.noise + variation + 1e-12, noise + variation + 1e-12
         signed = np.array([name in SIGNED for name in PARTS])
@@ -68,23 +74,26 @@ class Baseline:
         count = len(usual)
         deviation = np.maximum(usual.std(axis=0, ddof=1), 1e-9) * np.sqrt(1 + 1 / count)
         values: Array = stats.t.sf((own - usual.mean(axis=0)) / deviation, count - 1)
-        # A part that nothing was known of in the baseline (no similarities) says nothing.
+        # A part without data in the baseline (no similarities) says nothing.
         return np.where(self.spread.any(axis=0), values, 1.0)
 
     def topic_p_values(self, window: State) -> Array:
-        """Of each topic's share, two-sided, shape ``[k]``."""
+        """Return the two-sided p-value of each topic's share, shape ``[k]``."""
         own = _stable(window.shares)
         if len(self.shares) >= MIN_WINDOWS:
             usual = _stable(self.shares)
             count = len(usual)
-            least = 1 / window.count + 1 / max(self.rows.mean(), 1)  # variance of counting alone
+            least = 1 / window.count + 1 / max(self.rows.mean(), 1)  # variance from counting alone
             deviation = np.sqrt(np.maximum(usual.var(axis=0, ddof=1), least) * (1 + 1 / count))
             return np.asarray(2 * stats.t.sf(np.abs(own - usual.mean(axis=0)) / deviation, count - 1))
         return self._pooled_p_values(window)
 
     def _pooled_p_values(self, window: State) -> Array:
-        """Signed root of the deviance: exact enough for rare topics, where normal approximations alarm (drift
-        study, trap 3)."""
+        """Return p-values from the signed root of the deviance.
+
+        It is exact enough for rare topics, where normal approximations raise false alarms (drift study, trap
+        3).
+        """
         counts, usual = window.topics.sum(axis=0), self.state.topics.sum(axis=0)
         n, m = window.count, self.state.count
         pooled = (counts + usual) / (n + m)
@@ -93,11 +102,11 @@ class Baseline:
         ours, others = self.comparer.features(window), self.comparer.features(self.state)
         variance = (ours.noise[:, where] ** 2).sum() + (others.noise[:, where] ** 2).sum()
         counted = (pooled * (1 - pooled) * (1 / n + 1 / m)).sum()
-        effect = max(1.0, float(variance / counted))  # of sessions, whose queries are alike
+        effect = max(1.0, float(variance / counted))  # design effect: queries of one session are alike
         return np.asarray(2 * stats.norm.sf(np.sqrt(np.maximum(deviance, 0) / effect)))
 
     def to_bytes(self) -> bytes:
-        """Everything but the texts of examples."""
+        """Return the stored form: everything but the texts of the examples."""
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -123,14 +132,16 @@ class Baseline:
                 noise=stored["noise"],
                 shares=stored["shares"],
                 rows=stored["rows"],
-                # Baselines of earlier versions have none: their trends begin with the first window after them.
+                # Baselines of earlier versions have no tails: their trends begin with the first window after them.
                 tails=stored["tails"] if "tails" in stored else np.zeros((0, 2)),
             )
 
 
 def build(reference: Reference, states: Sequence[tuple[str, State]]) -> Baseline:
-    """From the states of usual windows, by their ids. Windows with too few rows count in the state, not in the
-    spread."""
+    """Build the baseline from the states of usual windows, given with their ids.
+
+    Windows with too few rows count in the state, but not in the spread.
+    """
     everything = merge(state for _, state in states)
     enough = [(name, state) for name, state in states if not not_enough(state)]
     spread, noise = [], []
@@ -154,34 +165,35 @@ def build(reference: Reference, states: Sequence[tuple[str, State]]) -> Baseline
 
 
 def tails(state: State, reference: Reference) -> tuple[float, float]:
-    """The shares that are followed over windows: of rows far from every topic, and of rows far from every document."""
+    """Return the two shares that are followed over windows: rows far from every topic, and rows far from every
+    document."""
     known = state.similarity.sum() > 0
     return state.novel_share, state.gap_share(reference.gap_similarity) if known else float("nan")
 
 
 def false_discovery_rates(values: Any) -> Array:
-    """Benjamini and Hochberg's q-values, shape ``[k]``."""
+    """Return Benjamini and Hochberg's q-values, shape ``[k]``."""
     return np.asarray(stats.false_discovery_control(values)) if len(values) else np.zeros(0)
 
 
 def evidence(p_value: float) -> float:
-    """An e-value from a p-value: the average over all power calibrators (Vovk and Wang 2021, section 2)."""
+    """Return the e-value of a p-value: the average over all power calibrators (Vovk and Wang 2021, section 2)."""
     p = min(max(p_value, 1e-12), 1 - 1e-9)
     logarithm = np.log(p)
     return float((1 - p + p * logarithm) / (p * logarithm**2))
 
 
 def accumulate(before: float, p_value: float | None, *, most: float = np.inf) -> float:
-    """The running evidence after one more window (e-CUSUM; Shin, Ramdas and Rinaldo 2024).
+    """Return the running evidence after one more window (e-CUSUM; Shin, Ramdas and Rinaldo 2024).
 
-    An alarm at ``1 / alpha`` comes, without drift, after ``1 / alpha`` windows on average, however often one looks.
-    ``most`` bounds it, so that it is over soon after the drift is.
+    Without drift, an alarm at ``1 / alpha`` comes after ``1 / alpha`` windows on average, however often one
+    looks. ``most`` bounds the evidence, so that an alarm ends soon after the drift does.
     """
     return min(most, max(1.0, before) * evidence(p_value)) if p_value is not None else before
 
 
 def _stable(shares: Array) -> Array:
-    """Shares on a scale where counting makes the same variance everywhere, ``1 / n``."""
+    """Return the shares on a scale where counting has the same variance everywhere, ``1 / n``."""
     return np.asarray(2 * np.arcsin(np.sqrt(np.clip(shares, 0, 1))))
 
 

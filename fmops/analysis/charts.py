@@ -1,4 +1,4 @@
-"""The report's drawings as SVG text: no script, no file beside the page."""
+"""The report's charts as SVG text: no script, no file beside the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 14, 14, 26
 
 
 def trend(results: Sequence[WindowResult], values: Sequence[float], usual: float, label: str) -> str:
-    """A share over windows, with the usual one as a band, and the windows with an alarm marked."""
+    """Draw a share over windows, with the usual share as a line and the windows with an alarm marked."""
     if not values:
         return ""
     top = max([*values, 2 * usual, 0.01]) * 1.1
@@ -23,8 +23,9 @@ def trend(results: Sequence[WindowResult], values: Sequence[float], usual: float
     places = [(LEFT + step * n, _y(value, top)) for n, value in enumerate(values)]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = "".join(
-        f'<circle class="{"alert" if result.alert else "dot"}" cx="{x:.1f}" cy="{y:.1f}" r="{5 if result.alert else 3}">'
-        f"<title>{escape(day(result.window))}: {percent(value)}{', alarm' if result.alert else ''}</title></circle>"
+        f'<circle class="{"alert" if result.alert else "dot"}" cx="{x:.1f}" cy="{y:.1f}" '
+        f'r="{5 if result.alert else 3}"><title>{escape(day(result.window))}: '
+        f"{percent(value)}{', alarm' if result.alert else ''}</title></circle>"
         for (x, y), value, result in zip(places, values, results, strict=True)
     )
     marks = sorted({0, len(values) // 2, len(values) - 1})
@@ -56,7 +57,7 @@ def _y(value: float, top: float) -> float:
 
 
 def topic_map(topics: Sequence[TopicChange], new: Sequence[Cluster], *, compared: bool) -> str:
-    """Topics by likeness (the first two principal axes), as large as their share, coloured by their change."""
+    """Draw topics placed by similarity (the first two principal axes), sized by share and coloured by change."""
     if not topics:
         return ""
     height = 420
@@ -103,7 +104,7 @@ def _circle(x: float, y: float, radius: float, kind: str, title: str) -> str:
 
 
 def _apart(labels: Sequence[tuple[float, float, str]]) -> list[tuple[float, float, str]]:
-    """Those that cover no other before them; a letter is about six units wide."""
+    """Return the labels that overlap no label before them; a letter is about six units wide."""
     kept: list[tuple[float, float, str]] = []
     for x, y, text in labels:
         if all(abs(y - b) > 15 or abs(x - a) > 3.3 * (len(text) + len(other)) for a, b, other in kept):

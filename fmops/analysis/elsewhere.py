@@ -1,4 +1,4 @@
-"""Windows too large for this machine: their state is made by the Spark engine, somewhere else, and read from the
+"""Windows too large for this machine: the Spark engine computes their state elsewhere, and it is read from the
 lake."""
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ log = logging.getLogger("fmops.analysis")
 
 
 class EngineError(RuntimeError):
-    """The engine did not make a state; the message says where its log is."""
+    """The engine did not produce a state; the message says where its log is."""
 
 
 @dataclass(frozen=True)
 class SparkEngine:
-    """Makes states by runs of ``fmops.analysis.spark``.
+    """Compute states in runs of ``fmops.analysis.spark``.
 
-    ``run`` is given the entry point's arguments and returns when the run has succeeded, or raises EngineError.
-    ``lake_name`` is what the run calls the lake: its bucket.
+    ``run`` takes the entry point's arguments and returns when the run has succeeded, or raises ``EngineError``.
+    ``lake_name`` is the run's name for the lake: its bucket.
     """
 
     lake: Lake
@@ -36,7 +36,8 @@ class SparkEngine:
     def __call__(
         self, keys: Sequence[tuple[str, int]], window: Window, reference: Reference, without_fitted: bool
     ) -> State:
-        """The window's state. The run lists the window's objects itself: ``keys`` only say how much there is."""
+        """Return the window's state. The run lists the window's objects itself; ``keys`` only says how much
+        there is."""
         log.info("window %s: %d MiB go to Spark", window.id, sum(size for _, size in keys) >> 20)
         fitted = f"{self.prefix}/spark/{reference.version}.npz"
         name = f"{reference.version}/{window.id}{'.held-out' if without_fitted else ''}"

@@ -1,4 +1,4 @@
-"""Runs the Spark engine on EMR Serverless, and waits for it."""
+"""Run the Spark engine on EMR Serverless, and wait for it."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from fmops.analysis.elsewhere import EngineError
 log = logging.getLogger("fmops.analysis")
 
 ENTRY_POINT = "local:///app/fmops/jobs/analyse_spark.py"
-"""In the application's image."""
+"""Path of the entry point in the application's image."""
 PYTHON = "/usr/bin/python3.11"
 CONF = {
     "spark.emr-serverless.driverEnv.PYSPARK_PYTHON": PYTHON,
     "spark.emr-serverless.driverEnv.PYSPARK_DRIVER_PYTHON": PYTHON,
     "spark.executorEnv.PYSPARK_PYTHON": PYTHON,
-    # One BLAS thread for each task: more would fight for the cores (drift study, trap 10).
+    # One BLAS thread per task: more would compete for the cores (drift study, trap 10).
     "spark.executorEnv.OPENBLAS_NUM_THREADS": "1",
-    # A task is many rows in Python: that it says nothing for a while is no reason to start it twice.
+    # A task reads many rows in Python: its silence for a while is no reason to start it twice.
     "spark.speculation": "false",
 }
 ENDED = ("SUCCESS", "FAILED", "CANCELLED")
 LONGEST_WAIT = 15
-"""Seconds between two looks at a run."""
+"""Longest wait between checks of a run, in seconds."""
 
 
 class EmrServerless:
     """Job runs of an application, one after the other, each under ``role_arn``.
 
-    ``client``: of boto3, for `emr-serverless`. ``hours``: after them a run is stopped.
+    ``client`` is boto3's `emr-serverless` client. A run is stopped after ``hours`` hours.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class EmrServerless:
         self._minutes, self._sleep = 60 * hours, sleep
 
     def __call__(self, arguments: Sequence[str]) -> None:
-        """Returns when the run has succeeded; EngineError with its state and what EMR says of it otherwise."""
+        """Run the job and return when it has succeeded. Otherwise raise ``EngineError`` with the run's state
+        and EMR's explanation."""
         run = self._client.start_job_run(
             applicationId=self._application,
             clientToken=str(uuid.uuid4()),
@@ -70,7 +71,7 @@ class EmrServerless:
             self._wait(run)
         except EngineError:
             raise
-        except BaseException:  # also when this job is interrupted: nobody would read the run's result
+        except BaseException:  # also when this job is interrupted: no one would read the run's result
             self._client.cancel_job_run(applicationId=self._application, jobRunId=run)
             raise
 
@@ -87,6 +88,7 @@ class EmrServerless:
             wait = min(wait + 1, LONGEST_WAIT)
         if before != "SUCCESS":
             raise EngineError(
-                f"the Spark run {run} of application {self._application} is {before}: {job.get('stateDetails') or 'no reason given'}. "
-                "Its log is in the application's log group."
+                f"the Spark run {run} of application {self._application} is {before}: "
+                f"{job.get('stateDetails') or 'no reason given'}. Its log is in the application's log "
+                "group."
             )

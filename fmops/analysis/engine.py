@@ -1,4 +1,5 @@
-"""The embedded engine: objects of a window to its state, on all cores, in memory that does not grow with the window."""
+"""The embedded engine: turn a window's objects into its state, on all cores, in memory that does not grow with
+the window."""
 
 from __future__ import annotations
 
@@ -21,17 +22,17 @@ from fmops.parallel import in_order
 log = logging.getLogger("fmops.analysis")
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many bytes have been read."""
+"""A callback that is told (bytes read, bytes in total)."""
 
 ALONE_BYTES = 16 * 2**20
-"""Less than this is read in this process: to start others takes longer."""
+"""Bytes below which a window is read in this process, because starting others would take longer."""
 SMALL_BYTES = 2**20
-"""Largest object whose reading is mostly waiting, so that others are read meanwhile."""
+"""Bytes up to which reading an object is mostly waiting, so that other objects are read meanwhile."""
 OBJECT_BYTES = 64 * 2**10
-"""Work that an object adds to its own bytes, so that many small ones are shared between processes too."""
+"""Cost of an object beyond its own bytes, in bytes, so that many small objects are also shared between processes."""
 TASK_BYTES = 32 * 2**20
 FIT_SHARE = 3
-"""One session in so many is for fitting a baseline, and not in the states of its windows."""
+"""One session in this many serves to fit a baseline, and is left out of the states of its windows."""
 
 
 def profile(
@@ -44,10 +45,10 @@ def profile(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> State:
-    """The window's state. An object that cannot be read is left out as a whole, counted and named.
+    """Return the window's state. An object that cannot be read is left out as a whole, counted and named.
 
-    ``without_fitted`` leaves out the sessions that ``fitting_rows`` takes: a baseline's windows must not hold the
-    rows that it was fitted to.
+    ``without_fitted`` leaves out the sessions that ``fitting_rows`` takes: a baseline's windows must not hold
+    the rows that it was fitted to.
     """
     total = sum(size for _, size in keys)
     effort = total + OBJECT_BYTES * len(keys)
@@ -66,14 +67,14 @@ def profile(
 
     if count <= 1 or effort < ALONE_BYTES:
         return collect(map(profile_task, arguments))
-    # One BLAS thread in each process: more would fight for the cores (drift study, trap 10).
+    # One BLAS thread per process: more would compete for the cores (drift study, trap 10).
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
         return collect(pool.map(profile_task, arguments))
 
 
 def tasks(keys: Sequence[tuple[str, int]], at_least: int) -> Iterator[list[tuple[str, int]]]:
-    """Objects and their sizes, in groups that one worker reads at a time."""
+    """Yield objects and their sizes, in groups that one worker reads at a time."""
     task: list[tuple[str, int]] = []
     total = 0
     for key, size in keys:
@@ -87,7 +88,8 @@ def tasks(keys: Sequence[tuple[str, int]], at_least: int) -> Iterator[list[tuple
 
 
 def ahead(lake: Lake, keys: Sequence[tuple[str, int]]) -> Generator[tuple[str, bytes | None]]:
-    """Objects in the keys' order, None for one that is gone: small ones are read some at a time, a large one alone."""
+    """Yield objects in the keys' order, None for one that is gone. Small ones are read several at a time, a
+    large one alone."""
     for small, group in groupby(keys, lambda item: item[1] <= SMALL_BYTES):
         names = [key for key, _ in group]
         read = in_order(lake.read, names) if small else map(lake.read, names)
@@ -95,7 +97,7 @@ def ahead(lake: Lake, keys: Sequence[tuple[str, int]]) -> Generator[tuple[str, b
 
 
 def profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, bool]) -> State:
-    """What a worker of either engine does: the state of a group of objects."""
+    """Return the state of a group of objects: the task of a worker in either engine."""
     from threadpoolctl import threadpool_limits
 
     lake, keys, window, reference, without_fitted = task
@@ -109,7 +111,10 @@ def profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, boo
 def profile_object(
     key: str, data: bytes | None, window: Window, reference: Reference, without_fitted: bool = False
 ) -> State:
-    """The state of one object's rows of the window; of none, with the object's name, when it cannot be read."""
+    """Return the state of one object's rows within the window.
+
+    If the object cannot be read, the state has no rows and names the object.
+    """
     reader = Reader(window, reference.model_id, reference.dimension)
     kernel = Kernel(reference)
     try:
@@ -129,8 +134,8 @@ def profile_object(
 def fitting_rows(
     lake: Lake, keys: Sequence[tuple[str, int]], window: Window, *, limit: int, model_id: str | None = None
 ) -> tuple[Array, Array, str | None, Counter[str]]:
-    """Up to ``limit`` vectors ``[n, d]`` of a window's sessions that are for fitting, their similarities, and the
-    model.
+    """Return up to ``limit`` vectors ``[n, d]`` of a window's fitting sessions, their similarities, the model,
+    and the checks.
 
     The model is the one asked for, or that of the first row.
     """
@@ -169,7 +174,7 @@ def _is_for_fit(batch: Batch) -> Array:
 
 
 def not_fitted(batch: Batch) -> Batch:
-    """The rows of sessions that no baseline is fitted to."""
+    """Return the rows of sessions that no baseline is fitted to."""
     rows = np.flatnonzero(~_is_for_fit(batch)).tolist()
     return Batch(
         batch.vectors[rows],

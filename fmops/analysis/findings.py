@@ -1,4 +1,5 @@
-"""What a window's numbers mean: topics that grew or shrank, new ones, gaps of the knowledge base, and a sentence."""
+"""The meaning of a window's numbers: topics that grew or shrank, new ones, gaps in the knowledge base, and a
+sentence."""
 
 from __future__ import annotations
 
@@ -17,11 +18,11 @@ TOPIC_RATIO, TOPIC_POINTS, TOPIC_Q = 1.25, 0.005, 0.05
 NEW_RATIO, NEW_SHARE, NEW_ROWS = 3.0, 0.005, 5
 GAP_RATIO, GAP_POINTS = 2.0, 0.01
 TOGETHER = 2.4
-"""Squared distance of two rows of a group over a topic's squared radius: twice, and some more since topics are cut
-fine."""
+"""Squared distance between two rows of a group, relative to a topic's squared radius: 2, plus a margin because
+topics are fine."""
 NEAR = 1.25
 SAME_TOPIC = 0.3
-"""Part of a new topic's present share from which on an earlier window counts as having it already."""
+"""Fraction of a new topic's current share from which an earlier window counts as already having it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Quote:
 
 @dataclass(frozen=True)
 class TopicChange:
-    """A topic of the baseline and its share then and now. ``x`` and ``y``: its place on the map of topics."""
+    """A topic of the baseline, with its share then and now. ``x`` and ``y`` give its place on the map of topics."""
 
     topic: int
     share: float
@@ -48,7 +49,8 @@ class TopicChange:
 
     @property
     def changed(self) -> bool:
-        """Significantly, by a quarter, and by half a point of all queries."""
+        """Return whether the change is significant, and at least a quarter and half a percentage point of all
+        queries."""
         ratio = max(self.share, 1e-9) / max(self.usual, 1e-9)
         return (
             self.q_value <= TOPIC_Q
@@ -61,8 +63,9 @@ class TopicChange:
 class Cluster:
     """Queries that are like each other and unlike what was usual, or unlike every document.
 
-    ``usual``: the share of the same region in the baseline; ``similarity``: median to the nearest document, if known;
-    ``since``: id of the first of the windows in a row that have it.
+    ``usual`` is the share of the same region in the baseline; ``similarity`` is the median similarity to the
+    nearest document, if known; ``since`` is the id of the first window in the unbroken run of windows that have
+    the cluster.
     """
 
     share: float
@@ -79,7 +82,7 @@ class Cluster:
 
 @dataclass
 class Findings:
-    """Of one window."""
+    """Everything found in one window."""
 
     topics: list[TopicChange] = field(default_factory=list)
     new_topics: list[Cluster] = field(default_factory=list)
@@ -92,7 +95,7 @@ class Findings:
 
     @property
     def matter(self) -> bool:
-        """Whether anything is large enough that somebody should look."""
+        """Return whether anything is large enough that someone should look."""
         return bool(self.new_topics or self.gap_grew or any(topic.changed for topic in self.topics))
 
     @property
@@ -110,7 +113,11 @@ def find(
     earlier: Sequence[tuple[str, State]] = (),
     previous: Sequence[Findings] = (),
 ) -> Findings:
-    """``earlier``: states of windows before, by id, oldest first; they date new topics, with what was found in them."""
+    """Return the findings of a window.
+
+    ``earlier`` holds the states of previous windows, by id, oldest first. They date new topics, together with
+    the ``previous`` findings.
+    """
     reference, usual = baseline.reference, baseline.state
     terms = Terms(row.text for state in (usual, window) for row in state.examples["all"])
     found = Findings(
@@ -155,7 +162,7 @@ def _topics(baseline: Baseline, window: State, terms: Terms) -> list[TopicChange
 def _new_topics(
     baseline: Baseline, window: State, window_id: str, earlier: Sequence[tuple[str, State]], terms: Terms
 ) -> list[Cluster]:
-    """Clusters of the novel rows whose region was all but empty in the baseline."""
+    """Return clusters of the novel rows whose region was almost empty in the baseline."""
     rows = window.examples["novel"]
     found = []
     for members, centre, radius in _clusters(baseline, rows):
@@ -175,7 +182,8 @@ def _new_topics(
 
 
 def _first_seen(baseline: Baseline, topic: Cluster, previous: Sequence[Findings]) -> str:
-    """What is in the oldest state that was looked at is as old as was said of the same place on the map then."""
+    """Return the id of the first window with the topic: the earliest that ``previous`` findings give for the
+    same place on the map."""
     near = float(np.median(baseline.reference.radii))
     dates = [
         other.since
@@ -187,7 +195,7 @@ def _first_seen(baseline: Baseline, topic: Cluster, previous: Sequence[Findings]
 
 
 def _gaps(baseline: Baseline, window: State, terms: Terms) -> list[Cluster]:
-    """Clusters of the queries that no document is near to."""
+    """Return clusters of the queries that no document is near to."""
     rows = window.examples["gap"]
     share = window.gap_share(baseline.reference.gap_similarity)
     found = [
@@ -206,7 +214,8 @@ def _gaps(baseline: Baseline, window: State, terms: Terms) -> list[Cluster]:
 
 
 def _clusters(baseline: Baseline, rows: Sequence[Example]) -> list[tuple[list[Example], Array, float]]:
-    """Rows that are as near to each other as those of a usual topic are: members, centre ``[d]`` and squared radius."""
+    """Return groups of rows that are as close as those of a usual topic: members, centre ``[d]`` and squared
+    radius."""
     if not rows:
         return []
     vectors = np.array([row.vector for row in rows], np.float32)
@@ -228,7 +237,7 @@ def _clusters(baseline: Baseline, rows: Sequence[Example]) -> list[tuple[list[Ex
 def _share_near(
     state: State, centre: Array, radius: float, kind: str = "novel", gap_similarity: float = 0.0
 ) -> float:
-    """The share of a state's rows that are novel (or not covered) and within the radius of a centre."""
+    """Return the share of a state's rows that are novel (or not covered) and within the radius of a centre."""
     rows = state.examples[kind]
     if not rows:
         return 0.0
@@ -268,8 +277,8 @@ def _cluster(
 
 
 def _covered(baseline: Baseline, similarity: float | None) -> bool | None:
-    """Whether a document is as near as for most queries, or farther than for nearly all; None between, where it is
-    unclear."""
+    """Return True if a document is as near as for most queries, False if farther than for nearly all, None
+    where it is unclear."""
     if similarity is None:
         return None
     if similarity < baseline.reference.gap_similarity:
@@ -292,7 +301,7 @@ def _by_topic(rows: Sequence[Example]) -> dict[int, list[Example]]:
 
 
 def _quotes(rows: Sequence[Example]) -> list[Quote]:
-    """The first few texts that differ."""
+    """Return the first few distinct texts."""
     quotes: dict[str, Quote] = {}
     for row in rows:
         similarity = round(row.similarity, 3) if np.isfinite(row.similarity) else None

@@ -9,24 +9,24 @@ import numpy as np
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
-# Finaliser of splitmix64 (Steele, Lea, Flood 2014); it maps 0 to 0, so that padding changes nothing.
+# The finaliser of splitmix64 (Steele, Lea, Flood 2014). It maps 0 to 0, so that padding changes nothing.
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _WORD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix(values: Hashes) -> Hashes:
-    """A permutation of 64-bit integers that spreads every bit."""
+    """Permute 64-bit integers in a way that spreads every bit."""
     values = (values ^ (values >> np.uint64(30))) * _FIRST
     values = (values ^ (values >> np.uint64(27))) * _SECOND
     return values ^ (values >> np.uint64(31))
 
 
 def hash_strings(strings: Sequence[str]) -> Hashes:
-    """One hash per string, shape ``[n]``."""
+    """Return one hash per string, shape ``[n]``."""
     if not len(strings):
         return np.zeros(0, np.uint64)
     try:
-        packed = np.array(strings, dtype=np.bytes_)  # ASCII, as ids are: in C
+        packed = np.array(strings, dtype=np.bytes_)  # ASCII, as ids are: packed in C
     except UnicodeEncodeError:
         packed = np.array([text.encode() for text in strings], dtype=np.bytes_)
     width = -(-max(packed.dtype.itemsize, 1) // 8) * 8
@@ -35,6 +35,6 @@ def hash_strings(strings: Sequence[str]) -> Hashes:
 
 
 def hash_words(words: Hashes) -> Hashes:
-    """One hash per row of 64-bit words, shape ``[n, words]`` to ``[n]``; zeros at a row's end do not count."""
+    """Return one hash per row of 64-bit words, shape ``[n, words]`` to ``[n]``; zeros at a row's end do not count."""
     odd = mix(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _WORD) | np.uint64(1)
     return mix((mix(words) * odd).sum(axis=1, dtype=np.uint64))

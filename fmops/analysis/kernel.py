@@ -1,8 +1,8 @@
-"""From rows to a state, in one pass: the same code in every engine.
+"""The kernel, which turns rows into a state in one pass: the same code in every engine.
 
 Rows are padded to multiples of 256 before they are multiplied, so that a row's products do not depend on its
-neighbours: however the rows are split, counts and histograms come out the same, and sums differ in the last bits of
-float64.
+neighbours: however the rows are split, counts and histograms come out the same, and sums differ only in the
+last bits of float64.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from fmops.analysis.state import (
 TILE = 4096
 PAD = 256
 HASHED = 8
-"""Values of a vector that tell it from others."""
+"""Number of a vector's values that are hashed to tell it from others."""
 TEXT = 300
-"""Characters of an example's text."""
+"""Maximum characters of an example's text."""
 PENDING = 1024
-"""Candidates for examples that are collected before the kept ones are chosen again."""
+"""Number of candidate examples collected before the examples to keep are chosen again."""
 
 
 @dataclass
 class Batch:
-    """Rows of one embedding model: vectors ``[n, d]``, and of each its id, session, text and captured similarity.
+    """Rows of one embedding model: vectors ``[n, d]``, and each row's id, session, text and captured
+    similarity.
 
-    ``similarities``, shape ``[n]``, are of the most similar document, NaN where none was captured.
+    ``similarities``, shape ``[n]``, are those to the most similar document, NaN where none was captured.
     """
 
     vectors: Array
@@ -56,7 +57,7 @@ class Batch:
 
 
 class Kernel:
-    """Collects the state of the batches that are added."""
+    """Collect the state of the batches that are added."""
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference
@@ -83,7 +84,7 @@ class Kernel:
         self._ones = np.ones(TILE, np.float32)
 
     def add(self, batch: Batch) -> None:
-        """Measure the rows; those whose vector is not finite or zero are counted and left out."""
+        """Measure the rows. Rows whose vector is zero or not finite are counted and left out."""
         self.state.checks["rows"] += len(batch)
         if not len(batch):
             return
@@ -91,14 +92,14 @@ class Kernel:
         hashes = hash_strings(batch.ids)
         blocks = ((hash_strings(batch.sessions) >> np.uint64(32)) % np.uint64(BLOCKS)).astype(np.int64)
         for start in range(0, len(batch), TILE):
-            # Blocks stand together, so that each is summed where it lies.
+            # Rows of one block are placed side by side, so that each block is summed in place.
             rows = start + np.argsort(blocks[start : start + TILE], kind="stable")
             rows, squares = self._take(vectors, rows)
             if len(rows):
                 self._add_tile(batch, rows, hashes[rows], blocks[rows], squares)
 
     def result(self) -> State:
-        """The state of everything that was added."""
+        """Return the state of everything that was added."""
         first, second = np.triu_indices(self._components)
         self.state.moments = self._moments[:, first, second]
         for kind in KEPT:
@@ -106,7 +107,7 @@ class Kernel:
         return self.state
 
     def _take(self, vectors: Array, rows: Array) -> tuple[Array, Array]:
-        """Puts the vectors that can be measured side by side; which they are, and their squared lengths."""
+        """Place the vectors that can be measured side by side; return their row numbers and their squared lengths."""
         x = self._rows[: len(rows)]
         np.take(vectors, rows, axis=0, out=x, mode="clip")
         squares = np.einsum("ij,ij->i", x, x)
@@ -216,13 +217,13 @@ class Kernel:
                 self._thresholds[kind] = kept[-1].order
             return
         sizes = np.bincount([row.topic for row in kept], minlength=self._topics)
-        for row in kept:  # least first within a topic: the last one of a full topic stays
+        for row in kept:  # sorted within a topic: the last row of a full topic sets its threshold
             if sizes[row.topic] >= KEPT[kind]:
                 self._topic_thresholds[row.topic] = row.order
 
 
 def _least(order: Array, topics: Array, chosen: Array, count: int, *, by_topic: bool) -> Array:
-    """Of the chosen rows those that can stay: the least, as many and no more; with equal orders some more."""
+    """Return the chosen rows that can stay: the ``count`` with the least order, and more where orders are equal."""
     if by_topic:
         chosen = chosen[np.lexsort((order[chosen], topics[chosen]))]
         of = topics[chosen]
@@ -235,12 +236,12 @@ def _least(order: Array, topics: Array, chosen: Array, count: int, *, by_topic: 
 
 
 def _vector_hashes(vectors: Array) -> Hashes:
-    """Of the first values, which real embeddings do not share unless they are equal."""
+    """Return hashes of the first values, which real embeddings share only if they are equal."""
     width = min(vectors.shape[1], HASHED) // 2 * 2
     head = np.ascontiguousarray(vectors[:, :width], np.float32)
     return hash_words(head.view(np.uint64)) if width else np.zeros(0, np.uint64)
 
 
 def session_hash(sessions: Sequence[str]) -> Hashes:
-    """Decides the half of a window that a session is in, independently of its block."""
+    """Return hashes that decide which half of a window a session is in, independently of its block."""
     return mix(hash_strings(sessions) ^ np.uint64(0xD1B54A32D192ED03))

@@ -1,4 +1,4 @@
-"""Where results go beside the lake: CloudWatch, which alarms look at, and an MLflow run."""
+"""Publication of results beside the lake: in CloudWatch, which alarms watch, and in an MLflow run."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from fmops.tracking import quiet_mlflow
 
 NAMESPACE = "FMOps/Analysis"
 OLDEST = timedelta(days=13)
-"""CloudWatch takes points of the last two weeks."""
+"""Maximum age of a window's end for CloudWatch, which accepts points of the last two weeks."""
 
 
 def to_cloudwatch(client: Any, result: WindowResult, *, environment: str, now: datetime) -> bool:
-    """One point per metric at the window's end. False, and none, when CloudWatch would not take it any more."""
+    """Send one point per metric, at the window's end. Return False, and send nothing, if it is too old for
+    CloudWatch."""
     end = min(datetime.fromisoformat(result.end), now)
     if now - end > OLDEST:
         return False
@@ -33,7 +34,7 @@ def to_cloudwatch(client: Any, result: WindowResult, *, environment: str, now: d
 
 
 def mlflow_module() -> Any:
-    """MLflow without its own telemetry and announcements."""
+    """Return MLflow, without its own telemetry and announcements."""
     quiet_mlflow()
     import mlflow
 
@@ -41,7 +42,7 @@ def mlflow_module() -> Any:
 
 
 class Experiment:
-    """The runs of the analysis in a tracking server, by its URI or the ARN of an MLflow App."""
+    """The analysis's runs in a tracking server, named by its URI or by the ARN of an MLflow App."""
 
     NAME = "embedding-analysis"
 
@@ -51,7 +52,7 @@ class Experiment:
         self._mlflow.set_experiment(self.NAME)
 
     def log_result(self, result: WindowResult, html: str) -> str:
-        """A run with the window's numbers and its report; its id."""
+        """Log a run with the window's numbers and its report; return the run's id."""
         with self._mlflow.start_run(run_name=f"window {result.window}") as run:
             self._mlflow.log_params(
                 {
@@ -67,7 +68,7 @@ class Experiment:
         return str(run.info.run_id)
 
     def has_baseline(self, version: str) -> bool:
-        """Return whether a run says what the baseline was fitted to."""
+        """Return whether a run describes what the baseline was fitted to."""
         runs = self._mlflow.search_runs(
             experiment_names=[self.NAME],
             filter_string=f"attributes.run_name = 'baseline {version}' and attributes.status = 'FINISHED'",
@@ -77,7 +78,7 @@ class Experiment:
         return bool(runs)
 
     def log_baseline(self, baseline: Baseline) -> str:
-        """A run that says what a baseline was fitted to: its id."""
+        """Log a run that describes what a baseline was fitted to; return the run's id."""
         with self._mlflow.start_run(run_name=f"baseline {baseline.version}") as run:
             self._mlflow.log_params(
                 {

@@ -1,4 +1,5 @@
-"""What windows are measured with: projections, topics, radii and frequencies, fitted once on a sample."""
+"""The reference that windows are measured with: projections, topics, radii and frequencies, fitted once on a
+sample."""
 
 from __future__ import annotations
 
@@ -12,47 +13,52 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = 1
 COMPONENTS = 64
-"""Principal components whose second moments are kept: variances, and the covariances that see what rotates."""
+"""Number of principal components whose second moments are kept: variances, and covariances, which show rotations."""
 FREQUENCIES = 128
-"""Random Fourier frequencies over both bandwidths (Rahimi and Recht 2007)."""
+"""Number of random Fourier frequencies over both bandwidths (Rahimi and Recht 2007)."""
 MAX_TOPICS = 128
-"""Must exceed the number of real topics: a small new topic hides in a large cluster (drift study, trap 15)."""
+"""Maximum number of topics. It must exceed the number of real topics, or a small new topic hides in a large
+cluster (drift study, trap 15)."""
 ROWS_PER_TOPIC = 15
 MAX_CORPUS = 1024
 RADIUS_QUANTILE = 0.99
 TAILS = (0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0003, 0.0001)
-"""Shares beyond the points at which novelty and coverage are compared."""
+"""Tail shares beyond the points at which novelty and coverage are compared."""
 HELD_OUT = 5
-"""One row in so many is kept from the fit, to see how far rows are from topics that were not fitted to them."""
+"""One row in this many is held out of the fit, to measure how far rows are from topics that were not fitted to
+them."""
 FIT_ROWS = 20_000
 KMEANS_STEPS = 12
 
 
 class BaselineError(ValueError):
-    """The rows cannot be measured with, or fitted to, this reference; the message says why and what to do."""
+    """The rows cannot be fitted to, or measured with, this reference; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """Shapes: ``d`` dimensions, ``m`` components, ``k`` topics, ``r`` frequencies, ``c`` documents.
+    """Everything that a window is measured with.
 
-    ``version`` names what was fitted; ``model_id`` the embedding model: vectors of another are incomparable.
+    Shapes: ``d`` dimensions, ``m`` components, ``k`` topics, ``r`` frequencies, ``c`` documents.
+
+    ``version`` names the fit; ``model_id`` names the embedding model: vectors of another model are not
+    comparable.
     """
 
     version: str
     model_id: str
     mean: Array  # [d]
     rotation: Array  # [d, d], principal axes in columns
-    variances: Array  # [d], along them
-    moment_scales: Array  # [m (m + 1) / 2], standard deviations in the sample of the products of components
+    variances: Array  # [d], along the axes
+    moment_scales: Array  # [m (m + 1) / 2], standard deviations of the products of components in the sample
     centroids: Array  # [k, d]
-    shares: Array  # [k], of the topics in the sample
+    shares: Array  # [k], share of each topic in the sample
     radii: Array  # [k], squared distance within which 99 % of a topic's rows were
     frequencies: Array  # [d, r]
-    corpus: Array  # [c, d], unit rows; none when coverage is read from the captured scores
-    gap_similarity: float  # below it a query counts as not covered
-    novelty_points: Array  # [t], at which the upper tail is compared
-    similarity_points: Array  # [u], at which the lower tail is compared
+    corpus: Array  # [c, d], unit rows; empty when coverage is read from the captured scores
+    gap_similarity: float  # similarity below which a query counts as not covered
+    novelty_points: Array  # [t], points at which the upper tail is compared
+    similarity_points: Array  # [u], points at which the lower tail is compared
 
     @property
     def dimension(self) -> int:
@@ -64,7 +70,7 @@ class Reference:
 
     @property
     def components(self) -> Array:
-        """Whitened principal axes, shape ``[d, m]``."""
+        """Return the whitened principal axes, shape ``[d, m]``."""
         count = self.component_count
         axes: Array = self.rotation[:, :count] / np.sqrt(self.variances[:count] + self.ridge)
         return axes
@@ -75,7 +81,8 @@ class Reference:
 
     @property
     def ridge(self) -> float:
-        """Added to variances before dividing by them: directions in which the sample hardly varied stay quiet."""
+        """Return the ridge added to variances before dividing by them, so that directions with little variation
+        stay quiet."""
         return float(0.05 * self.variances.mean() + 1e-12)
 
     def to_bytes(self) -> bytes:
@@ -89,7 +96,8 @@ class Reference:
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
             if int(stored["format"]) != FORMAT:
                 raise BaselineError(
-                    f"the baseline has format {int(stored['format'])}, this version reads {FORMAT}: fit it again (make analyse FIT=1)"
+                    f"the baseline has format {int(stored['format'])}, this version reads {FORMAT}: "
+                    "fit it again (make analyse FIT=1)"
                 )
             values = {field.name: stored[field.name] for field in fields(cls)}
         return cls(
@@ -113,11 +121,12 @@ def fit(
     topics: int | None = None,
     seed: int = 0,
 ) -> Reference:
-    """Fit on a sample, shape ``[n, d]``, of at least 2 rows, of which no row should be in the windows that it measures.
+    """Fit a reference on a sample, shape ``[n, d]``, of at least 2 rows, none of which should be in the windows
+    it measures.
 
-    Topics are centroids of k-means: ``n / 15`` of them at most, up to 128. ``similarities``, shape ``[n]``, are the
-    captured ones of the sample (NaN where there is none); they are computed when a ``corpus``, shape ``[c, d]``, is
-    given.
+    Topics are centroids of k-means: at most ``n / 15``, up to 128. ``similarities``, shape ``[n]``, are the
+    captured ones of the sample (NaN where there is none); they are computed when a ``corpus``, shape ``[c,
+    d]``, is given.
     """
     if vectors.ndim != 2 or len(vectors) < 2:
         raise BaselineError(
@@ -159,15 +168,18 @@ def fit(
 
 
 def moment_products(components: Array) -> Array:
-    """Products of all pairs, shape ``[n, m]`` to ``[n, m (m + 1) / 2]``, in the order of the upper triangle."""
+    """Return the products of all pairs, shape ``[n, m]`` to ``[n, m (m + 1) / 2]``, in the order of the upper
+    triangle."""
     first, second = np.triu_indices(components.shape[1])
     products: Array = components[:, first] * components[:, second]
     return products
 
 
 def _tail_points(values: Array) -> Array:
-    """Points below which the shares of ``TAILS`` lie. Where rows are too few for one, the tail is taken to be
-    exponential."""
+    """Return the points beyond which the shares of ``TAILS`` lie.
+
+    Where there are too few rows for a share, the tail is assumed to be exponential.
+    """
     if len(values) < 20:
         return np.zeros(0, np.float32)
     near, far = np.quantile(values, [0.1, 0.02])
@@ -186,16 +198,16 @@ def _principal_axes(centred: Array) -> tuple[Array, Array]:
 
 
 def _kmeans(sample: Array, count: int, generator: np.random.Generator) -> tuple[Array, Array, Array]:
-    """Lloyd's algorithm from greedy k-means++ seeds (Arthur and Vassilvitskii 2007), in numpy: workers of the Spark
-    engine have no scikit-learn.
+    """Run Lloyd's algorithm from greedy k-means++ seeds (Arthur and Vassilvitskii 2007).
 
-    Centroids ``[k, d]``, the topic of each row ``[n]`` and its squared distance ``[n]``.
+    It is written in numpy because workers of the Spark engine have no scikit-learn. Return centroids ``[k,
+    d]``, the topic of each row ``[n]`` and its squared distance ``[n]``.
     """
     squares = np.einsum("ij,ij->i", sample, sample)
     centroids = sample[[generator.integers(len(sample))]]
     nearest = _squared_distances(sample, squares, centroids)[:, 0]
     for _ in range(1, min(count, len(sample))):
-        # Greedy: of a few candidates the one that brings the rows closest, so that no two topics share a centroid.
+        # Greedy: take the candidate that brings the rows closest, so that no two topics share a centroid.
         total = float(nearest.sum(dtype=np.float64))
         weights = nearest / total if total > 0 else np.full(len(sample), 1 / len(sample))
         places = np.searchsorted(
@@ -220,13 +232,13 @@ def _kmeans(sample: Array, count: int, generator: np.random.Generator) -> tuple[
 
 
 def _squared_distances(sample: Array, squares: Array, centroids: Array) -> Array:
-    """Shape ``[n, k]``."""
+    """Return squared distances, shape ``[n, k]``."""
     distances = squares[:, None] - 2 * sample @ centroids.T + np.einsum("ij,ij->i", centroids, centroids)
     return np.asarray(np.maximum(distances, 0))
 
 
 def _nearest(rows: Array, centroids: Array) -> tuple[Array, Array]:
-    """The topic of each row ``[n]`` and its squared distance ``[n]``."""
+    """Return the topic of each row ``[n]`` and its squared distance ``[n]``."""
     distances = _squared_distances(rows, np.einsum("ij,ij->i", rows, rows), centroids)
     return distances.argmin(axis=1), distances.min(axis=1)
 
@@ -234,9 +246,10 @@ def _nearest(rows: Array, centroids: Array) -> tuple[Array, Array]:
 def _radii(
     assigned: Array, squared: Array, held_out_topics: Array, held_out_squared: Array, count: int
 ) -> tuple[Array, Array]:
-    """Squared radii ``[k]`` and the novelty of held out rows: rows that were fitted are closer than others will be.
+    """Return squared radii ``[k]`` and the novelty of the held-out rows.
 
-    Each is the 99 % point of the topic's rows, drawn towards that of all topics where they are few.
+    Radii come from held-out rows because fitted rows are closer than others will be. Each radius is the 99 %
+    point of the topic's rows, drawn towards that of all topics where there are few rows.
     """
     overall = float(np.quantile(squared, RADIUS_QUANTILE)) + 1e-9
     prior_rows = 30
@@ -252,7 +265,8 @@ def _radii(
 
 
 def _frequencies(sample: Array, generator: np.random.Generator) -> Array:
-    """For Gaussian kernels of two widths: the median distance of the sample's rows, and half of it."""
+    """Return frequencies for Gaussian kernels of two widths: the median distance of the sample's rows, and half
+    of it."""
     chosen = sample[generator.permutation(len(sample))[:1000]]
     squares = np.einsum("ij,ij->i", chosen, chosen)
     distances = _squared_distances(chosen, squares, chosen)
@@ -265,7 +279,7 @@ def _frequencies(sample: Array, generator: np.random.Generator) -> Array:
 
 
 def _reduce_corpus(corpus: Array, generator: np.random.Generator) -> Array:
-    """Documents as they are, or the centroids of as many as the kernel can afford to compare with."""
+    """Return the documents as they are, or as many centroids of them as the kernel can afford to compare with."""
     documents = np.ascontiguousarray(corpus, np.float32)
     return documents if len(documents) <= MAX_CORPUS else _kmeans(documents, MAX_CORPUS, generator)[0]
 

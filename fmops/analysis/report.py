@@ -37,7 +37,7 @@ TRENDS = {"novelty": "queries far from every topic", "coverage": "queries far fr
 
 
 def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
-    """The page for a window, with the windows up to it, oldest first."""
+    """Return a window's page, which also shows the windows up to it; ``history`` is oldest first."""
     past = [item for item in history if item.window <= result.window and item.rows]
     found = result.findings
     compared = result.p_value is not None

@@ -1,4 +1,4 @@
-"""What the analysis answers for one window: the file behind the report, versioned."""
+"""The result of the analysis for one window: the versioned file behind the report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 Engine = Literal["embedded", "spark"]
 Place = Literal["report", "cloudwatch", "mlflow"]
 PLACES: tuple[Place, ...] = get_args(Place)
-"""Places where a result is published, in this order."""
+"""Places where a result is published, in order of publication."""
 Verdict = Literal["drift", "usual", "unusual", "not enough data", "no baseline", "incomparable"]
 
 
@@ -38,10 +38,10 @@ class ReviewSignal(_Part):
 
 
 class WindowResult(_Part):
-    """One window against the baseline and the window before.
+    """The comparison of one window with the baseline and with the window before.
 
-    ``p_value`` is None when nothing can be said; ``reason`` says why. ``evidence`` runs over windows: an alarm at the
-    threshold comes once in so many windows without drift, however often one looks.
+    ``p_value`` is None when nothing can be said; ``reason`` says why. ``evidence`` runs over windows: without
+    drift, an alarm comes on average once in the configured number of windows, however often one looks.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -63,10 +63,10 @@ class WindowResult(_Part):
     null: str = ""
     evidence: float = 1.0
     parts: dict[str, PartResult] = {}
-    trends: dict[str, Trend] = Field(default={}, description="of novelty and of coverage, over windows")
+    trends: dict[str, Trend] = Field(default={}, description="trends of novelty and of coverage over windows")
     findings: Findings = Findings()
     mmd2: float = 0.0
-    cosine_distance: float = Field(default=0.0, description="of the mean vectors")
+    cosine_distance: float = Field(default=0.0, description="cosine distance of the mean vectors")
     checks: dict[str, int] = {}
     models: dict[str, int] = {}
     bad_objects: list[str] = []
@@ -81,7 +81,7 @@ class WindowResult(_Part):
     )
 
     def metrics(self) -> dict[str, float]:
-        """Numbers by the names that CloudWatch and MLflow have them under."""
+        """Return the numbers by their names in CloudWatch and MLflow."""
         found = self.findings
         numbers: dict[str, float | None] = {
             "Rows": self.rows,

@@ -1,4 +1,4 @@
-"""The analysis of windows, one after the other: what is known already is not done again."""
+"""The analysis of windows, one after the other; windows whose result is known are not analysed again."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ from fmops.analysis.window_facts import described, for_review, other_model
 log = logging.getLogger("fmops.analysis")
 
 Profiler = Callable[[Sequence[tuple[str, int]], Window, Reference, bool], State]
-"""An engine: (objects, window, reference, whether to leave out fitted sessions) to the window's state."""
+"""An engine, as a function from (objects, window, reference, whether to leave out fitted sessions) to the
+window's state."""
 
 EARLIER = 14
-"""Windows before, in which the beginning of a new topic is looked for."""
+"""Number of earlier windows in which the beginning of a new topic is looked for."""
 FIRST_LOOK_ROWS = 10
 TRENDS = ("novelty", "coverage")
 EVIDENCE_KEPT = 10
-"""Times the threshold of an alarm: some four usual windows after a drift the alarm is over."""
+"""Upper bound of the evidence, in multiples of the alarm's threshold: an alarm ends about four usual windows
+after a drift."""
 
 
 @dataclass
 class Analysis:
-    """One deployment's analysis.
+    """The analysis of one deployment.
 
-    ``corpus``: vectors of the knowledge base, shape ``[c, d]``, made when a baseline is fitted. ``alarm_windows``:
-    without drift an alarm comes once in so many windows. ``describe`` asks a language model to say what changed.
-    ``spark``: the engine for windows whose objects have ``spark_from`` bytes or more; without it all are read here.
+    ``corpus`` returns the vectors of the knowledge base, shape ``[c, d]``, when a baseline is fitted.
+    ``alarm_windows`` is the mean number of windows between alarms without drift. ``describe`` asks a language
+    model to say what changed. ``spark`` is the engine for windows whose objects have ``spark_from`` bytes or
+    more; without it, all windows are read in this process.
     """
 
     lake: Lake
@@ -61,7 +64,7 @@ class Analysis:
         self.store = Store(self.lake)
 
     def engine(self, keys: Sequence[tuple[str, int]]) -> Engine:
-        """Decided for each window by the bytes of its objects."""
+        """Return the engine for a window, chosen by the bytes of its objects."""
         large = sum(size for _, size in keys) >= self.spark_from
         return "spark" if self.spark is not None and keys and large else "embedded"
 
@@ -73,7 +76,7 @@ class Analysis:
         *,
         without_fitted: bool = False,
     ) -> State:
-        """The window's state, by the engine that its size asks for."""
+        """Return the window's state, computed by the engine that its size calls for."""
         if self.spark is not None and self.engine(keys) == "spark":
             return self.spark(keys, window, reference, without_fitted)
         return self._embedded(keys, window, reference, without_fitted)
@@ -87,7 +90,8 @@ class Analysis:
         return profile(self.lake, keys, window, reference, without_fitted=without_fitted, progress=progress)
 
     def fit(self, start: datetime, end: datetime, *, version: str | None = None) -> Baseline:
-        """Fit a baseline on a range, and put it in use. BaselineError when there is not enough to fit."""
+        """Fit a baseline on a range of time and put it in use. Raises ``BaselineError`` when there is too
+        little to fit."""
         spans = windows(start, end, hours=self.hours)
         vectors, similarities, model_id = self._fitting_sample(spans)
         corpus = self.corpus(model_id)
@@ -130,7 +134,8 @@ class Analysis:
         return np.concatenate(vectors), np.concatenate(similarities), model_id
 
     def ensure_baseline(self, before: datetime) -> Baseline | None:
-        """The baseline in use; else one of the windows before, once there are enough of them; else none."""
+        """Return the baseline in use, or fit one on the windows before if there are enough of them; otherwise
+        return None."""
         known = self.store.baseline()
         if known is not None:
             return known
@@ -143,7 +148,8 @@ class Analysis:
     def analyse(self, window: Window, *, again: bool = False) -> tuple[WindowResult, bool]:
         """Return the window's result, and whether it is to be published.
 
-        A window whose objects are the same as before is not analysed again, only published where it was not yet.
+        A window whose objects have not changed is not analysed again, only published where that is still to be
+        done.
         """
         began = time.monotonic()
         keys = window.keys(self.lake, self.interactions)
@@ -175,13 +181,13 @@ class Analysis:
         )
         if self.describe and result.alert:
             result = result.model_copy(update={"description": self.describe(result)})
-        # The result last: with it the window is known, and nothing before it is done again.
+        # The result is saved last: once it exists, the window counts as known and no step before it is repeated.
         self.store.save_for_review(result)
         self.store.save_result(version, result)
         return result, True
 
     def published(self, result: WindowResult, place: Place) -> WindowResult:
-        """Remember that a result stands in a place, so that a retry does not publish it there again."""
+        """Record that a result has been published in a place, so that a retry does not publish it there again."""
         left = tuple(each for each in result.unpublished if each != place)
         result = result.model_copy(update={"unpublished": left})
         if result.baseline or result.verdict == "no baseline":  # others are not kept
@@ -189,7 +195,8 @@ class Analysis:
         return result
 
     def _unreadable_baseline(self, window: Window, reason: str) -> WindowResult:
-        """The result of a window while the baseline in use is of another version of this program. It is not kept."""
+        """Return a window's result while the baseline in use comes from another version of this program. It is
+        not kept."""
         words = f"Nothing was compared: {reason}."
         result = self._result(window, None, None, "incomparable", words, alert=True)
         return result.model_copy(update={"unpublished": PLACES})
@@ -273,7 +280,7 @@ class Analysis:
         }
 
     def _before(self, window: Window, version: str) -> list[WindowResult]:
-        """Results of earlier windows, as far as they follow each other up to this one."""
+        """Return the results of the windows directly before this one, oldest first, back to the first gap."""
         results = []
         for number in range(1, EARLIER + 1):
             start = window.start - number * timedelta(hours=self.hours)
@@ -284,7 +291,11 @@ class Analysis:
         return results[::-1]
 
     def _first_look(self, window: Window, keys: Sequence[tuple[str, int]]) -> WindowResult:
-        """Without a baseline: what people ask, measured with what the window itself looks like. Nothing is compared."""
+        """Return the result of a window without a baseline: what people ask, measured with a fit to the window
+        itself.
+
+        Nothing is compared.
+        """
         needed = (
             f"There is no baseline yet: it is fitted once {self.baseline_windows} windows in a row have interactions, "
             "or by make analyse FIT=1 FROM= TO=."

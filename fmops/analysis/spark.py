@@ -1,8 +1,8 @@
 """The Spark engine: the embedded engine's tasks on a cluster's workers, in `mapInArrow`, with a tree of merges.
 
-For more than one machine can read: `python -m fmops.analysis.spark --help`. A gzip object cannot be split, so the
-objects are what is shared out, and each is read by the same reader: what counts as unreadable, repeated or corrupt
-is the same in both engines.
+It serves windows that are too large for one machine: `python -m fmops.analysis.spark --help`. A gzip object
+cannot be split, so work is divided by object, and each is read by the same reader: the same rows count as
+unreadable, repeated or corrupt in both engines.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def profile(
     without_fitted: bool = False,
     task_bytes: int = TASK_BYTES,
 ) -> State:
-    """The window's state, as ``fmops.analysis.engine.profile`` finds it. ``keys``: objects and their bytes."""
+    """Return the window's state, equal to that of ``fmops.analysis.engine.profile``. ``keys`` lists objects and
+    their bytes."""
     work = [(json.dumps(task),) for task in tasks(keys, task_bytes)]
     if not work:
         return empty(reference)
@@ -60,7 +61,7 @@ def profile(
 
 
 def pack_texts(state: State) -> bytes:
-    """The texts of examples, which the state itself is stored without."""
+    """Return the texts of the examples, which are stored apart from the state."""
     return gzip.compress(json.dumps(state.texts()).encode(), mtime=0)
 
 
@@ -71,20 +72,23 @@ def unpack(state: bytes, texts: bytes) -> State:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m fmops.analysis.spark", description=__doc__)
     parser.add_argument(
-        "--lake", required=True, help="bucket of the lake, or a directory that has a copy of it"
+        "--lake", required=True, help="bucket of the lake, or a directory that holds a copy of it"
     )
     parser.add_argument("--reference", required=True, help="key of the reference's file in the lake")
     parser.add_argument("--from", dest="start", required=True, type=parse_time)
     parser.add_argument("--to", dest="end", required=True, type=parse_time)
     parser.add_argument("--prefix", default="interactions")
     parser.add_argument(
-        "--without-fitted", action="store_true", help="leave out what baselines are fitted to"
+        "--without-fitted", action="store_true", help="leave out the sessions that baselines are fitted to"
     )
     parser.add_argument(
-        "--task-mib", type=int, default=TASK_BYTES >> 20, help="of objects that one task reads, at least one"
+        "--task-mib",
+        type=int,
+        default=TASK_BYTES >> 20,
+        help=("MiB of objects that one task reads; it reads at least one object"),
     )
-    parser.add_argument("--output", required=True, help="key that the window's state is written to")
-    parser.add_argument("--texts", required=True, help="key that the texts of its examples are written to")
+    parser.add_argument("--output", required=True, help="key under which to write the window's state")
+    parser.add_argument("--texts", required=True, help="key under which to write the texts of its examples")
     options = parser.parse_args(arguments)
     lake: Lake = DirectoryLake(Path(options.lake)) if Path(options.lake).is_dir() else S3Lake(options.lake)
     data = lake.read(options.reference)
@@ -93,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     window = Window(options.start, options.end)
     keys = window.keys(lake, options.prefix)
-    # Workers of a local session run the Python that started it; a cluster's configuration says another.
+    # Workers of a local session run the Python that started it; a cluster's configuration names another.
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     from pyspark.sql import SparkSession
 

@@ -1,4 +1,4 @@
-"""A window's state: of fixed size whatever the window's, and mergeable in any order."""
+"""The state of a window: of fixed size, whatever the window's size, and mergeable in any order."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from fmops.analysis.reference import FREQUENCIES, Array, Reference
 
 FORMAT = 2
 BLOCKS = 32
-"""Sessions are hashed into these; the blocks, not the rows, are what the tests take for independent."""
+"""Number of blocks that sessions are hashed into. The tests take the blocks, not the rows, to be independent."""
 BINS = 400
 NOVELTY_RANGE = 2.0
-"""Of the histogram of squared distance over the topic's squared radius; what is farther is in the last bin."""
+"""Upper end of the histogram of squared distance over the topic's squared radius; farther rows are in the last
+bin."""
 DISTINCT = 1024
-"""Least hashes kept, with how often each came: a sample of the different values, exact while there are no more of
+"""Number of least hashes kept, each with its count: a sample of the distinct values, exact up to this many of
 them."""
 KEPT = {"all": 512, "novel": 256, "farthest": 64, "gap": 128, "topic": 4}
-"""Rows kept as examples: least hashes among all, among the novel, among the uncovered and of each topic; the
-farthest."""
+"""Number of rows kept as examples, by kind.
+
+They are the rows with the least hashes among all, among the novel, among the uncovered and of each topic, and
+the farthest rows.
+"""
 WITH_VECTORS = ("novel", "farthest", "gap")
-"""Kinds of examples that are clustered, and for it keep their vectors."""
+"""Kinds of examples that are clustered, and therefore keep their vectors."""
 
 
 class StateError(ValueError):
@@ -34,7 +38,7 @@ class StateError(ValueError):
 
 @dataclass(frozen=True)
 class Example:
-    """A row that was kept. ``order`` decides who stays: the least ones do."""
+    """A row that was kept. ``order`` decides which rows stay: those with the least."""
 
     order: float
     interaction_id: str
@@ -50,7 +54,7 @@ class Example:
 
 @dataclass
 class State:
-    """Sums per block of sessions, shapes ``[BLOCKS, ...]``, and what is kept of single rows."""
+    """Sums per block of sessions, shapes ``[BLOCKS, ...]``, and the single rows that are kept."""
 
     reference: str
     rows: Array  # [b]
@@ -59,10 +63,10 @@ class State:
     waves: Array  # [b, 2 r], cosines and sines
     topics: Array  # [b, k]
     novelty: Array  # [b, BINS]
-    similarity: Array  # [b, BINS], over [-1, 1]; rows without one are in none
+    similarity: Array  # [b, BINS], over [-1, 1]; rows without a similarity are in no bin
     distinct: Array  # up to DISTINCT least hashes of vectors
     copies: Array  # how often each came
-    ids: Array  # the same of interaction ids
+    ids: Array  # the same for interaction ids
     id_copies: Array
     checks: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
@@ -75,33 +79,36 @@ class State:
 
     @property
     def shares(self) -> Array:
-        """Of the topics, shape ``[k]``."""
+        """Return the share of each topic, shape ``[k]``."""
         return np.asarray(self.topics.sum(axis=0) / max(self.count, 1))
 
     @property
     def novel_share(self) -> float:
-        """Of rows beyond their topic's radius."""
+        """Return the share of rows beyond their topic's radius."""
         return float(self.novelty[:, int(BINS / NOVELTY_RANGE) :].sum() / max(self.count, 1))
 
     def gap_share(self, similarity: float) -> float:
-        """Of rows less similar to every document, among those with a similarity; 0 when there are none."""
+        """Return the share of rows less similar than this to every document, among those with a similarity; 0
+        when there are none."""
         edge = similarity_bin(similarity)
         known = self.similarity.sum()
         return float(self.similarity[:, :edge].sum() / known) if known else 0.0
 
     @property
     def duplicate_share(self) -> float:
-        """Share of the rows whose vector another row before had, within a point where more than DISTINCT vectors
-        differ."""
+        """Return the share of rows whose vector repeats that of another row, to within about a percentage point
+        when more than DISTINCT vectors differ."""
         return _repeated(self.copies)
 
     @property
     def repeated_share(self) -> float:
-        """Share of the rows whose interaction was in another object too: it was delivered more than once."""
+        """Return the share of rows whose interaction had been seen already, because it was delivered more than
+        once."""
         return _repeated(self.id_copies)
 
     def to_bytes(self) -> bytes:
-        """Without the texts of the examples, which ``texts`` has: they live no longer than the interactions."""
+        """Return the stored form, without the examples' texts: those come from ``texts`` and live no longer
+        than the interactions."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
         rows = [(kind, row) for kind, kept in self.examples.items() for row in kept]
         meta = {
@@ -122,7 +129,7 @@ class State:
         return buffer.getvalue()
 
     def texts(self) -> dict[str, str]:
-        """Text by interaction id of every example."""
+        """Return the text of every example by interaction id."""
         return {row.interaction_id: row.text for kept in self.examples.values() for row in kept}
 
     @classmethod
@@ -131,7 +138,8 @@ class State:
             meta = json.loads(str(stored["meta"]))
             if meta["format"] != FORMAT:
                 raise StateError(
-                    f"the state has format {meta['format']}, this version reads {FORMAT}: fit the baseline again (make analyse FIT=1)"
+                    f"the state has format {meta['format']}, this version reads {FORMAT}: fit the "
+                    "baseline again (make analyse FIT=1)"
                 )
             arrays = {name: stored[name] for name in ARRAYS}
             kept = stored["kept"]
@@ -168,7 +176,7 @@ ARRAYS = (
 
 
 def empty(reference: Reference) -> State:
-    """The state of no rows."""
+    """Return the state of no rows."""
     components = reference.component_count
     return State(
         reference=reference.version,
@@ -188,7 +196,7 @@ def empty(reference: Reference) -> State:
 
 
 def merge(states: Iterable[State]) -> State:
-    """The state of all rows. StateError when they were measured with different references, or there are none."""
+    """Return the state of all rows. Raises ``StateError`` when references differ, or when there are no states."""
     total: State | None = None
     for state in states:
         total = _add(total, state) if total is not None else _copy(state)
@@ -200,7 +208,8 @@ def merge(states: Iterable[State]) -> State:
 def _add(left: State, right: State) -> State:
     if left.reference != right.reference:
         raise StateError(
-            f"states of the baselines {left.reference} and {right.reference} are incomparable: analyse the window again"
+            f"states of the baselines {left.reference} and {right.reference} are incomparable: analyse "
+            "the window again"
         )
     for name in ("rows", "vectors", "moments", "waves", "topics", "novelty", "similarity"):
         getattr(left, name).__iadd__(getattr(right, name))
@@ -227,7 +236,7 @@ def _copy(state: State) -> State:
 
 
 def keep(kind: str, rows: Sequence[Example]) -> list[Example]:
-    """The rows that stay, least first; for ``topic`` as many of each topic."""
+    """Return the rows that stay, those with the least order first; for ``topic``, as many for each topic."""
     kept: dict[int, list[Example]] = {}
     ids = set()
     for row in sorted(rows, key=Example.key):
@@ -239,9 +248,9 @@ def keep(kind: str, rows: Sequence[Example]) -> list[Example]:
 
 
 def least(hashes: Array, copies: Array, more: Array, more_copies: Array | None = None) -> tuple[Array, Array]:
-    """The least hashes of both, in order, and how often each came; ``hashes`` is in order.
+    """Return the least hashes of both in order, and how often each came; ``hashes`` must be in order.
 
-    Every copy of a hash that stays was counted: where it came, fewer hashes than are kept were less.
+    Counts are exact: a hash that stays was never dropped, since fewer hashes than are kept were smaller.
     """
     if more_copies is None:
         more_copies = np.ones(len(more), np.int64)

@@ -1,8 +1,9 @@
-"""What differs between two states, and whether that is more than chance or than days usually differ.
+"""The differences between two states, and whether they exceed chance or the usual differences between days.
 
-Every part is a function of the difference of two mean vectors. Its distribution without drift is found from the states
-alone: sums of blocks of sessions, centred, with random signs (multiplier bootstrap; compare Domingo-Enrich, Dwivedi and
-Mackey 2025, "Cheap permutation testing"), or from how baseline windows differ from the other baseline windows.
+Every part is a function of the difference of two mean vectors. Its distribution without drift is found from the
+states alone: from sums of blocks of sessions, centred, with random signs (multiplier bootstrap; compare
+Domingo-Enrich, Dwivedi and Mackey 2025, "Cheap permutation testing"), or from how baseline windows differ from
+the other baseline windows.
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ from fmops.analysis.state import BINS, NOVELTY_RANGE, State, similarity_bin
 
 PARTS = ("mean", "covariance", "mmd", "topics", "novelty", "coverage")
 RESAMPLES = 1999
-"""The least p-value is 1 / 2000, small enough for six parts (drift study, trap 4)."""
+"""Number of resamples: the least p-value is 1 / 2000, small enough for six parts (drift study, trap 4)."""
 MIN_ROWS = 100
 MIN_BLOCKS = 12
-"""Blocks with sessions in them: fewer than about as many sessions say nothing about others."""
+"""Minimum blocks with sessions in them: fewer sessions than this say nothing about others."""
 ALIKE = 1.1
-"""Up to this ratio of rows two windows are of like size."""
+"""Maximum ratio of rows at which two windows count as being of like size."""
 MIN_WINDOWS = 14
-"""Baseline windows from which on their own differences are what a window is compared with."""
+"""Minimum baseline windows for comparing a window with the differences between them."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One kind of difference: its size, and the chance of one as large without drift."""
+    """One kind of difference: its size, and the probability of one as large without drift."""
 
     statistic: float
     p_value: float
-    adjusted: float  # for all parts looked at
+    adjusted: float  # for the number of parts looked at
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The answer of a test. ``p_value`` is None when there is not enough data, and ``reason`` says of what."""
+    """The result of a test. ``p_value`` is None when there is too little data, and ``reason`` says of what."""
 
     p_value: float | None
     parts: Mapping[str, Part]
-    null: str  # "windows" or "sessions": what chance was estimated from
+    null: str  # "windows" or "sessions": the source of the estimate of chance
     reason: str = ""
 
 
@@ -59,15 +60,15 @@ class Features:
 
     @property
     def noise(self) -> Array:
-        """Centred sums of blocks over the number of rows: with random signs they sum to what chance makes of the
-        mean."""
+        """Return the centred sums of blocks over the number of rows; with random signs, they sum to the mean's
+        chance variation."""
         filled = max(int((self.rows > 0).sum()), 2)
         centred = self.sums - self.rows[:, None] * self.mean
         return np.asarray(centred * np.sqrt(filled / (filled - 1)) / max(self.rows.sum(), 1))
 
 
 class Comparer:
-    """Compares states with a baseline: the reference and the state of the rows that are usual."""
+    """Compare states with a baseline: the reference and the state of the usual rows."""
 
     def __init__(self, reference: Reference, baseline: State, *, seed: int = 0) -> None:
         self.reference, self.baseline = reference, baseline
@@ -100,7 +101,8 @@ class Comparer:
         }
 
     def features(self, state: State) -> Features:
-        """The state's block sums, shape ``[b, p]``: vectors along principal axes, products, waves, topics and tails."""
+        """Return the state's block sums, shape ``[b, p]``: vectors along principal axes, products, waves,
+        topics and tails."""
         centred = state.vectors - state.rows[:, None] * self.reference.mean.astype(np.float64)
         beyond = np.cumsum(state.novelty[:, ::-1], axis=1)[:, ::-1][:, self._novelty_bins]
         below = np.cumsum(state.similarity, axis=1)[:, self._similarity_bins]
@@ -117,7 +119,8 @@ class Comparer:
         return Features(state.rows.astype(np.float64), sums)
 
     def statistics(self, differences: Array) -> Array:
-        """Shape ``[..., p]`` to ``[..., 6]``, in the order of ``PARTS``; only growth counts in the tails."""
+        """Return statistics in the order of ``PARTS``, shape ``[..., p]`` to ``[..., 6]``; in the tails, only
+        growth counts."""
         parts = {name: differences[..., where] for name, where in self.slices.items()}
         values = [
             _squared(parts["mean"]),
@@ -130,8 +133,8 @@ class Comparer:
         return np.stack(values, axis=-1)
 
     def compare(self, state: State, *, with_: State | None = None) -> Comparison:
-        """Two samples: whether blocks of sessions, relabelled by chance, would differ as much. 8 ms, whatever the
-        rows."""
+        """Test two samples: would blocks of sessions differ as much if relabelled at random? It takes 8 ms for
+        any number of rows."""
         if reason := not_enough(state) or not_enough(with_ or self.baseline):
             return Comparison(None, {}, "sessions", reason)
         ours = self.features(state)
@@ -141,9 +144,9 @@ class Comparer:
         return _min_p(observed, resampled)
 
     def resample(self, ours: Features, others: Features) -> Array:
-        """Statistics without drift, shape ``[RESAMPLES, 6]``.
+        """Return statistics without drift, shape ``[RESAMPLES, 6]``.
 
-        Blocks of windows of like size are exchangeable: then labels are permuted, which is exact. Else their
+        Blocks of windows of like size are exchangeable, so labels are permuted, which is exact. Otherwise their
         centred sums get random signs.
         """
         generator = np.random.default_rng(self._seed)
@@ -166,7 +169,7 @@ def _permuted(generator: np.random.Generator, ours: Features, others: Features) 
 
 
 def _min_p(observed: Array, resampled: Array) -> Comparison:
-    """The least p-value of the parts, with the distribution that it has among the resamples (Westfall and Young
+    """Return the least p-value of the parts, against its distribution among the resamples (Westfall and Young
     1993)."""
     every = np.vstack([observed, resampled])
     total = len(every)
@@ -190,7 +193,7 @@ def _min_p(observed: Array, resampled: Array) -> Comparison:
 
 
 def not_enough(state: State) -> str:
-    """Why nothing can be said of the state; empty when something can."""
+    """Return why nothing can be said of the state; empty when something can."""
     if state.count < MIN_ROWS:
         return f"{state.count} usable rows, of at least {MIN_ROWS}"
     filled = int((state.rows > 0).sum())

@@ -1,8 +1,8 @@
-"""Where the analysis keeps what it knows, in the data lake.
+"""The analysis's store in the data lake.
 
-Below the prefix (`analysis`): `baseline.json` names the baseline in use, `baselines/` and `states/` hold numbers
-and the vectors of examples. `content/` holds what quotes people: reports, texts and results, which expire as
-interactions do.
+Below the prefix (`analysis`), `baseline.json` names the baseline in use; `baselines/` and `states/` hold
+numbers and the vectors of examples. `content/` holds everything that quotes people: reports, texts and results,
+which expire when interactions do.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ HTML = "text/html; charset=utf-8"
 
 @dataclass(frozen=True)
 class Store:
-    """One deployment's analysis."""
+    """The store of one deployment's analysis."""
 
     lake: Lake
     prefix: str = "analysis"
 
     def in_use(self) -> str | None:
-        """The version of the baseline in use."""
+        """Return the version of the baseline in use."""
         pointer = self.lake.read(self._key("baseline.json"))
         return str(json.loads(pointer)["version"]) if pointer else None
 
     def baseline(self) -> Baseline | None:
-        """The baseline in use. BaselineError or StateError when its format is another version's."""
+        """Return the baseline in use. Raises ``BaselineError`` or ``StateError`` when another version wrote it
+        in its own format."""
         version = self.in_use()
         if version is None:
             return None
@@ -42,7 +43,7 @@ class Store:
         return Baseline.from_bytes(data, self._texts("baseline", version))
 
     def save_baseline(self, baseline: Baseline) -> None:
-        """Keeps it, and puts it in use."""
+        """Save a baseline and put it in use."""
         version = baseline.version
         self.lake.write(self._key("baselines", f"{version}.npz"), baseline.to_bytes())
         self._save_texts("baseline", version, baseline.state)
@@ -56,7 +57,8 @@ class Store:
         )
 
     def state(self, version: str, window_id: str) -> State | None:
-        """None also when it is of another version of this program: then the window is one that was not looked at."""
+        """Return a window's state; None if it is missing or from another version of this program, as if it had
+        never been analysed."""
         data = self.lake.read(self._key("states", version, f"{window_id}.npz"))
         try:
             return State.from_bytes(data, self._texts(version, window_id)) if data else None
@@ -72,7 +74,7 @@ class Store:
         return WindowResult.model_validate_json(data) if data else None
 
     def results(self, version: str) -> list[WindowResult]:
-        """Of the baseline, oldest first."""
+        """Return the baseline's results, oldest first."""
         keys = sorted(key for key, _ in self.lake.list(self._key("content", "results", f"{version}/")))
         return [WindowResult.model_validate_json(data) for key in keys if (data := self.lake.read(key))]
 
@@ -81,15 +83,15 @@ class Store:
         self.lake.write(key, result.model_dump_json(indent=1).encode(), content_type="application/json")
 
     def save_report(self, window_id: str, html: str) -> str:
-        """The report's key."""
+        """Save a window's report and return its key."""
         key = self._key("content", "reports", f"{window_id}.html")
         self.lake.write(key, html.encode(), content_type=HTML)
         self.lake.write(self._key("content", "reports", "latest.html"), html.encode(), content_type=HTML)
         return key
 
     def save_for_review(self, result: WindowResult) -> str:
-        """The interactions that people should look at, as JSON lines of `interaction_id`, `kind` and `detail`; the
-        key."""
+        """Save the interactions that people should look at, as JSON lines of `interaction_id`, `kind` and
+        `detail`; return the key."""
         key = self._key("content", "review", f"{result.window}.jsonl")
         lines = "".join(item.model_dump_json() + "\n" for item in result.for_review)
         self.lake.write(key, lines.encode(), content_type="application/x-ndjson")

@@ -1,4 +1,4 @@
-"""Words that tell a group of texts from all others."""
+"""Words that distinguish a group of texts from all others."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ MAX_TERMS = 4
 CLAUSES = re.compile(r"[.,;:!?()\"\n]+")
 WORDS = re.compile(r"[^\W\d_]+")
 OWN_WORDS = frozenset(
-    "please thank thanks hello hi want need know tell help question ask asking like does did can could would will pays pay covered".split()
+    "please thank thanks hello hi want need know tell help question ask asking like does did can "
+    "could would will pays pay covered".split()
 )
 
 
 class Terms:
-    """Class-based TF-IDF over words and pairs of words (as BERTopic, Grootendorst 2022): in how many texts, not how
-    often."""
+    """Class-based TF-IDF over words and pairs of words (as in BERTopic, Grootendorst 2022), counting texts, not
+    occurrences."""
 
     def __init__(self, background: Iterable[str]) -> None:
         from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
@@ -30,7 +31,7 @@ class Terms:
             self._frequencies.update(self._analyze(text))
 
     def of(self, texts: Sequence[str]) -> list[str]:
-        """Up to four terms, the most telling first; a word is not repeated in another term."""
+        """Return up to four terms, the most telling first; a word is not repeated in another term."""
         own: Counter[str] = Counter()
         for text in texts:
             own.update(self._analyze(text))
@@ -51,7 +52,7 @@ class Terms:
         return chosen
 
     def _analyze(self, text: str) -> set[str]:
-        """Words of three letters and more, and pairs of them that stand side by side, with no stop word or comma
+        """Return the words of three letters or more, and adjacent pairs of them with no stop word or comma
         between."""
         found: set[str] = set()
         for clause in CLAUSES.split(text.lower()):
@@ -68,5 +69,5 @@ class Terms:
 
     def _score(self, term: str, count: int, texts: int) -> float:
         rarity = math.log(1 + (self._documents + 1) / (self._frequencies[term] + 1))
-        # A pair says more than its words, when it is about as frequent.
+        # A pair says more than its words when it is about as frequent.
         return count / texts * rarity * (1.3 if " " in term else 1.0)

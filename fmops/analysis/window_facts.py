@@ -31,8 +31,7 @@ def described(state: State, baseline: Baseline) -> dict[str, object]:
 
 
 def other_model(state: State, reference: Reference) -> str:
-    """The sentence that refuses a window whose embeddings are of another model; empty when they are of the
-    reference's."""
+    """Return the sentence that refuses a window whose embeddings come from another model; empty when they do not."""
     others = {model: count for model, count in state.models.items() if model != reference.model_id}
     if sum(others.values()) + state.checks["other_dimension"] <= state.count:
         return ""
@@ -45,7 +44,7 @@ def other_model(state: State, reference: Reference) -> str:
 
 
 def for_review(state: State, findings: Findings) -> list[ReviewSignal]:
-    """What is new, what is not covered, and the farthest outliers: each interaction once, for its first reason."""
+    """Return signals for new topics, gaps and the farthest outliers: each interaction once, with its first reason."""
     signals: dict[str, ReviewSignal] = {}
     for cluster in findings.new_topics:
         for quote in cluster.examples:

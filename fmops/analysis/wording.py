@@ -14,7 +14,7 @@ RISES = {"coverage": "far from every document", "novelty": "far from every topic
 def sentence(
     findings: Findings, *, alert: bool, unusual: bool, trends: Mapping[str, Trend] | None = None
 ) -> str:
-    """The most important finding of a window that could be compared."""
+    """Return a sentence on the most important finding of a window that could be compared."""
     if findings.new_topics:
         return _new_topic(findings.new_topics[0], len(findings.new_topics) - 1)
     changed = [topic for topic in findings.topics if topic.changed]
@@ -80,17 +80,17 @@ def _changed(topic: TopicChange, others: int) -> str:
 
 
 def named(terms: list[str]) -> str:
-    """A topic by its terms."""
+    """Return a topic's name: its terms."""
     return ", ".join(terms[:3]) if terms else "something without common words"
 
 
 def percent(share: float) -> str:
-    """As people read it: 0.3 %, 6 %."""
+    """Format a share as a percentage, such as 0.3 % or 6 %."""
     value = 100 * share
     return f"{value:.1f} %" if 0 < value < 3 else f"{value:.0f} %"
 
 
 def day(window_id: str) -> str:
-    """12 Nov, or 12 Nov 06:00."""
+    """Format a window's id as a day, such as 12 Nov, or 12 Nov 06:00."""
     moment = datetime.fromisoformat(window_id if "T" not in window_id else f"{window_id}:00")
     return f"{moment.day} {moment:%b}" + (f" {moment:%H:%M}" if "T" in window_id else "")

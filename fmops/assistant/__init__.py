@@ -1,1 +1,1 @@
-"""The HTTP service in front of the conversation: routes, admission, the pages, and the start and stop of a task."""
+"""The HTTP service in front of the conversation: routes, admission, pages, and the start and stop of a task."""

@@ -1,4 +1,4 @@
-"""Starts the assistant: ``python -m fmops.assistant``."""
+"""The assistant's entry point: ``python -m fmops.assistant``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from fmops.assistant.stopping import ANSWERS_SECONDS, Stop
 READERS_SECONDS = 1
 """Seconds that a stop leaves readers to take the ends of their answers."""
 DESCRIPTORS = 65_536
-"""More than any task needs."""
+"""Maximum number of file descriptors to ask for: more than any task needs."""
 SWITCH_SECONDS = 0.0005
-"""Seconds after which a busy thread gives way to another, ten times shorter than Python's own: so long a health
-check waits behind the turns."""
+"""Seconds after which a busy thread gives way to another: ten times shorter than Python's default, because a
+health check waits that long behind each busy turn."""
 RESERVED = 128
-"""Descriptors for what is no connection of a client: services, files, the loop."""
+"""Number of descriptors reserved for everything but client connections: services, files, the event loop."""
 
 
 def main() -> int:
@@ -56,7 +56,7 @@ def main() -> int:
     with suppress(KeyboardInterrupt):
         server.run()
     if server.started:
-        # Threads that still wait for a service would be waited for.
+        # A normal exit would wait for threads that still wait for a service.
         _leave(0)
     return 3
 
@@ -68,7 +68,7 @@ def _leave(code: int = 1) -> None:
 
 
 def raise_descriptors() -> int:
-    """Take as many file descriptors as the container grants; return how many."""
+    """Raise the limit of file descriptors as far as the container grants; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -79,7 +79,7 @@ def raise_descriptors() -> int:
 
 
 def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
-    """How the server serves."""
+    """Return the server's configuration."""
     return uvicorn.Config(
         app,
         host=settings.host,
@@ -89,12 +89,12 @@ def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=int(ANSWERS_SECONDS) + READERS_SECONDS,
         server_header=False,
-        # The client's word about its address and scheme; nothing here reads them.
+        # These headers hold the client's claim about its address and scheme; nothing here reads them.
         proxy_headers=False,
         http=BoundedConnection,
         ws="none",
         h11_max_incomplete_event_size=settings.max_header_bytes,
-        # Twice as many connections are open at most; without a descriptor nobody could be told anything.
+        # Up to twice as many connections may be open; without a spare descriptor, no client could be told anything.
         limit_concurrency=max(1, min(settings.max_connections, (raise_descriptors() - RESERVED) // 2)),
     )
 

@@ -16,12 +16,12 @@ from fmops.identity.tokens import AuthenticationError, Principal
 
 MAX_BODY_BYTES = 1 << 20
 RECEIVE_SECONDS = 20.0
-"""For the whole body; ``fmops.assistant.server`` gives the headers as much."""
+"""Seconds allowed for the whole body; ``fmops.assistant.server`` allows the headers as much."""
 GUARDED = "/v1/"
-"""Every path below it needs a token; what is elsewhere reads no body."""
+"""Prefix of the paths that need a token; requests for other paths have no body read."""
 
 Admit = Callable[[str | None], Awaitable[Principal]]
-"""The principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
+"""A function that returns the principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
 
 INVALID = "invalid_request_error"
 SECURITY_HEADERS = {
@@ -31,15 +31,15 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""Headers of every response: answers are for their caller's eyes, in no other site's frame, and what they say they
-are."""
+"""Headers of every response: not cached, framed by no other site, and of exactly the declared content type."""
 
 
 class Admission:
-    """Lets requests in that have a good token, if their path needs one, and a body within the limits.
+    """Admit requests that have a valid token, if their path needs one, and a body within the limits.
 
-    The application gets the whole body at once. The principal is in the request's state. A request that ``full`` has a
-    failure for is refused before anything is done for it: what is refused by the hundred must cost next to nothing.
+    The application gets the whole body at once, and the principal in the request's state. A request for which
+    ``full`` returns a failure is refused before any work is done for it, because refusals that come by the
+    hundred must cost almost nothing.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Admission:
 
 
 class SecurityHeaders:
-    """Adds ``SECURITY_HEADERS`` to every response that does not say otherwise."""
+    """Add ``SECURITY_HEADERS`` to every response, except those that it sets itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -121,7 +121,7 @@ class SecurityHeaders:
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:
-    """Gives the body, then whatever comes after it."""
+    """Return a ``receive`` that yields the body, then whatever follows it."""
     given = False
 
     async def give() -> Message:
@@ -135,7 +135,7 @@ def _whole(body: bytes, receive: Receive) -> Receive:
 
 
 def last(response: JSONResponse) -> JSONResponse:
-    """The answer after which the connection closes: nobody reads the rest of the request."""
+    """Return the response with a header that closes the connection, because no one reads the rest of the request."""
     response.headers["connection"] = "close"
     return response
 

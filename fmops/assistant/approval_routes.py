@@ -1,4 +1,4 @@
-"""The HTTP routes of what waits for approval."""
+"""The HTTP routes of calls that wait for approval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from fmops.conversation.wire import ApprovalRequest
 
 
 def add_approval_routes(app: FastAPI, approvals: Approvals) -> None:
-    """List, see and decide waiting calls. What a person may not see is not there."""
+    """Add the routes that list, show and decide waiting calls. Calls that a person may not see are reported as
+    not found."""
 
     @app.get("/v1/approvals")
     def listed(principal: Caller) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who may see and decide the calls that wait: the policies say, of the call itself, with the facts of now."""
+"""Permission to see and decide waiting calls: the policies decide it for the call itself, with current facts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fmops.toolkit.context import RequestContext
 
 
 class Approvals:
-    """Lists, shows and decides the calls that wait. Its authorizer enforces, in ``LOG_ONLY`` too."""
+    """List, show and decide waiting calls. Its authorizer always enforces, even in ``LOG_ONLY``."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Approvals:
         self._resolver = resolver
 
     def listed(self, principal: Principal) -> list[WaitingCall]:
-        """What waits and this person requested or may decide."""
+        """Return the waiting calls that this person requested or may decide."""
         calls = self._table.undecided()
         requests = [
             self._resolver(call.tool, call.arguments, _approving(call, principal, Interaction()))
@@ -49,8 +49,10 @@ class Approvals:
         ]
 
     def see(self, approval_id: str, principal: Principal) -> WaitingCall:
-        """One call and what became of it. Raises ``ApprovalNotFoundError`` for who neither requested it nor may
-        decide it."""
+        """Return one call and its outcome.
+
+        Raises ``ApprovalNotFoundError`` for a person who neither requested it nor may decide it.
+        """
         call = self._call(approval_id)
         if principal.subject not in (call.requested_by, call.decided_by):
             _, decision = self._judged(call, principal, Interaction())
@@ -59,7 +61,7 @@ class Approvals:
         return call
 
     async def decide(self, approval_id: str, principal: Principal, *, approve: bool) -> WaitingCall:
-        """Run the call as this person's, or have it refused.
+        """Run the call with this person's rights, or refuse it.
 
         Raises ``ApprovalNotFoundError``, ``ApprovalNotPermittedError`` and ``ApprovalDecidedError``.
         """

@@ -1,4 +1,4 @@
-"""Puts the assistant together from its settings: the one place that knows all of its parts."""
+"""Assembly of the assistant from its settings: the one place that knows all of its parts."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ from fmops.variants.variant import Workbench
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
-"""For calls on the request path that decide or read: a slow answer there is a denial or an error."""
+"""Time-outs of calls on the request path that decide or read: a slow answer there counts as a denial or an error."""
 COUNTERS = Config(connect_timeout=0.5, read_timeout=1, max_pool_connections=16, retries=ONCE_MORE)
-"""Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each call
-may be repeated."""
+"""Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each
+call may be repeated."""
 EMBEDDING = Config(connect_timeout=1, read_timeout=5, max_pool_connections=64, retries=ONCE_MORE)
 MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
-"""Time-outs of calls that the turn's budget ends earlier: none outlives it."""
+"""Time-outs of model calls, which the turn's budget may end earlier: no call outlives it."""
 
 
 def assemble(settings: AssistantSettings, stop: Stop | None = None, turns: Turns | None = None) -> ASGIApp:
-    """The whole application, which ends with ``stop``."""
+    """Return the whole application, which ends with ``stop``."""
     stop_telemetry = start(
         instrumentor=settings.instrumentor,
         content_exporter=content_traces(settings.content_traces_endpoint),
@@ -136,7 +136,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None, turns: Turns
 
 def _model(settings: AssistantSettings, session: boto3.Session) -> MeasuredChatBedrock:
     """Return the chat model, with a thread for each call."""
-    # One call of each turn waits for the model, and one that was left may not have noticed yet.
+    # Each turn waits for one model call, and a call that was abandoned may not have noticed yet.
     calls = 2 * settings.max_turns
     config = MODEL.merge(Config(max_pool_connections=calls))
     return MeasuredChatBedrock(
@@ -170,7 +170,7 @@ def _verifier(settings: AssistantSettings, session: boto3.Session) -> TokenVerif
 
 
 def _sinks(settings: AssistantSettings, session: boto3.Session) -> tuple[FirehoseSink, FirehoseSink | None]:
-    """Return the sink of records, and that of texts before redaction where they are captured."""
+    """Return the sink of records, and the sink of texts before redaction if they are captured."""
     firehose = session.client("firehose", config=FAST)
     durable = settings.spool_is_durable
     sink = FirehoseSink(firehose, settings.delivery_stream, Spool(settings.spool_directory, durable=durable))
@@ -181,7 +181,7 @@ def _sinks(settings: AssistantSettings, session: boto3.Session) -> tuple[Firehos
 
 
 def _prompts(settings: AssistantSettings) -> PromptSource:
-    """Return the source of the prompt, which is read again every few seconds from now on."""
+    """Return the source of the prompt, which is refreshed every few seconds from now on."""
     prompts = PromptSource(
         packaged(NAME, PROMPT),
         from_mlflow(settings.tracking_uri) if settings.tracking_uri else None,
@@ -199,7 +199,7 @@ def _review_desk(
     guardrails: GuardrailEngine,
     pseudonyms: Pseudonyms,
 ) -> ReviewDesk | None:
-    """Return the desk of human review, which needs MLflow."""
+    """Return the desk for human review, or None without MLflow."""
     if not settings.tracking_uri:
         return None
     return ReviewDesk(
@@ -219,7 +219,7 @@ def _playground(
     turn_budgets: TurnBudgets | None,
     turns: Turns,
 ) -> Playground | None:
-    """Return the playground of prompts, which needs MLflow."""
+    """Return the playground for prompts, or None without MLflow."""
     if not settings.tracking_uri:
         return None
     return Playground(
@@ -248,7 +248,8 @@ def _turn_budgets(
     prompts: PromptSource,
     tools: int,
 ) -> TurnBudgets | None:
-    """``tools`` is how many tokens their descriptions take."""
+    """Return the budgets of turns, or None without a table. ``tools`` is the number of tokens that tool
+    descriptions take."""
     if not settings.budgets_table:
         return None
     table = CounterTable(session.client("dynamodb", config=COUNTERS), settings.budgets_table)
@@ -263,28 +264,30 @@ def _turn_budgets(
 
 
 def _secret(session: boto3.Session, arn: str) -> str:
-    """Read at the start with the service's own role, so that no environment holds it."""
+    """Read a secret at the start with the service's own role, so that no environment variable holds it."""
     answer = session.client("secretsmanager", config=FAST).get_secret_value(SecretId=arn)
     return str(answer["SecretString"])
 
 
 def _prompt_registry(tracking_uri: str) -> Registry:
-    # Imported here: it takes seconds, which nobody who edits no prompts should wait for.
+    # Imported here because it takes seconds, which only those who edit prompts should wait for.
     from fmops.evaluation.registry import PromptRegistry
 
     return PromptRegistry(tracking_uri)
 
 
 def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:
-    """Where Cognito publishes a pool's keys: at its API's endpoint, which a VPC endpoint may be. Empty without a
-    pool."""
+    """Return the address at which Cognito publishes a pool's keys; empty without a pool.
+
+    It is on Cognito's API endpoint, which a VPC endpoint may serve.
+    """
     cognito = session.client("cognito-idp", config=FAST)
     return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/jwks.json" if user_pool_id else ""
 
 
 def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:
-    """Ask each service once. In a span of the service: one without a parent would be a service of its own on
-    X-Ray's map."""
+    """Call each service once, within a span of this service: without a parent, the call would appear as a
+    service of its own on X-Ray's map."""
     with trace.get_tracer(__name__).start_as_current_span("warm-up", kind=trace.SpanKind.SERVER):
         guardrails.check_sync("Good morning.", Direction.INPUT)
         base.search("Good morning.")

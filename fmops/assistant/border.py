@@ -1,4 +1,4 @@
-"""Request bodies without halves of surrogate pairs, which UTF-8 cannot carry."""
+"""Request bodies without surrogate halves, which UTF-8 cannot carry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fmops.surrogates import mended
 
 
 class MendedRoute(APIRoute):
-    """A route whose JSON bodies hold nothing that UTF-8 cannot carry."""
+    """A route whose JSON bodies hold only text that UTF-8 can carry."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
@@ -33,6 +33,6 @@ class _MendedRequest(Request):
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
-            # Of another encoding, with a number of too many digits, or nested too deeply: FastAPI knows this
-            # error alone.
+            # Raised for another encoding, a number with too many digits and excessive nesting: FastAPI handles
+            # only this error.
             raise json.JSONDecodeError("not JSON", "", 0) from error

@@ -1,4 +1,4 @@
-"""Who asks: the dependency of every route that needs to know."""
+"""The caller: the dependency of every route that needs to know who asks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fmops.identity.tokens import Principal, Verifier
 
 
 async def caller(request: Request) -> Principal:
-    """The holder of the request's token; ``AuthenticationError`` without a good one.
+    """Return the holder of the request's token. Raises ``AuthenticationError`` without a valid one.
 
-    ``Admission`` has checked it before the body was read; routes in an application without it check here.
+    ``Admission`` checked it before the body was read; in an application without ``Admission``, this checks it.
     """
     principal: Principal | None = getattr(request.state, "principal", None)
     if principal is None:

@@ -22,11 +22,11 @@ from fmops.interaction import Interaction
 
 CHAT = "/v1/chat/completions"
 CLIENT_LEFT = 499
-"""Of an answer that nobody receives, as proxies log it."""
+"""Status of an answer that no one receives, as proxies log it."""
 
 
 def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
-    """Ask, and see which model there is to ask."""
+    """Add the routes that answer a chat and list the available model."""
 
     @app.get("/v1/models")
     async def models(_: Caller) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
         interaction = conversation.begin(principal, body.session, streamed=body.stream)
         headers = {INTERACTION_HEADER: interaction.interaction_id, "cache-control": "no-store"}
         limit = body.max_tokens
-        # Before the first byte of an answer: a stream that has begun has no status any more.
+        # Before the first byte of an answer, since the status of a stream cannot change once it has begun.
         admitted = await conversation.admit(principal, body.messages, interaction, max_tokens=limit)
         if admitted.spending is not None:
             headers |= admitted.spending.headers()
@@ -54,7 +54,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
             return AnswerStream(answer, events, headers)
         try:
             text = await _unless_left(request, answer)
-        except Exception as failure:  # noqa: BLE001 - told with the interaction's id
+        except Exception as failure:  # noqa: BLE001 - reported with the interaction's id
             return failed(failure_of(failure, logged=True), interaction)
         if text is None:
             return Response(status_code=CLIENT_LEFT)
@@ -62,7 +62,7 @@ def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
 
 
 class AnswerStream(StreamingResponse):
-    """A streamed answer, which is closed however the response ends, even before it began."""
+    """A streamed answer that is closed however the response ends, even before it began."""
 
     def __init__(self, answer: Answer, events: AsyncIterator[str], headers: dict[str, str]) -> None:
         super().__init__(events, media_type="text/event-stream", headers=headers)
@@ -82,7 +82,7 @@ class AnswerStream(StreamingResponse):
 
 
 async def _unless_left(request: Request, answer: Answer) -> str | None:
-    """The whole answer; None when its client has left, which ends it."""
+    """Return the whole answer; None if its client has left, which ends the answer."""
     async with aclosing(answer):
         text = asyncio.ensure_future(answer.text())
         left = asyncio.ensure_future(_left(request))

@@ -1,4 +1,4 @@
-"""For where the process stands still between two requests: what waits leaves before the answer ends."""
+"""Delivery before each answer ends, for environments that freeze the process between requests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fmops.telemetry import setup
 
 
 class FlushEachRequest:
-    """Holds back the end of each answer until records, spans and metrics are delivered.
+    """Hold back the end of each answer until records, spans and metrics are delivered.
 
-    Every piece before the end is passed on at once, so that a stream is as fast as ever; whoever runs the process
-    learns only from the end that it may stop it. ``flush`` delivers what the application itself still holds. Health
-    checks are not held.
+    Every piece before the end is passed on at once, so that a stream is as fast as without it; the environment
+    learns only from the end that it may freeze the process. ``flush`` delivers what the application itself
+    still holds. Health checks are not held back.
     """
 
     def __init__(self, app: ASGIApp, flush: Callable[[], Awaitable[None]]) -> None:
@@ -36,7 +36,7 @@ class FlushEachRequest:
                 await send(message)
 
         try:
-            # To its return: only then has the request's own span ended.
+            # Wait until the application returns: only then has the request's own span ended.
             await self._app(scope, receive, pass_on)
         finally:
             await self._flush()

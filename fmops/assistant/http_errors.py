@@ -1,6 +1,5 @@
-"""Errors as HTTP answers: OpenAI's error object with a remedy and the interaction's id; none shows what was
-sent or a stack trace.
-"""
+"""Errors as HTTP answers: OpenAI's error object with a remedy and the interaction's id, without any sent text
+or stack trace."""
 
 from __future__ import annotations
 
@@ -45,9 +44,8 @@ _HTTP = {
 
 
 def failure_of(error: BaseException, *, logged: bool = False) -> Failure:
-    """What the caller is told of an error. Logs the type of one that nobody expected, and no more, unless it
-    was ``logged``.
-    """
+    """Return what the caller is told about an error. Log the type of an unexpected one, and nothing else,
+    unless ``logged``."""
     if isinstance(error, AnswerFailedError):
         return error.failure
     found = explain(error)
@@ -57,14 +55,14 @@ def failure_of(error: BaseException, *, logged: bool = False) -> Failure:
 
 
 def body_of(failure: Failure, interaction: Interaction | None = None) -> dict[str, Any]:
-    """OpenAI's error object."""
+    """Return OpenAI's error object."""
     return error(
         failure.message, failure.kind, code=failure.code, param=failure.param, interaction=interaction
     )
 
 
 def failed(failure: Failure, interaction: Interaction | None = None) -> JSONResponse:
-    """The answer to a request that failed."""
+    """Return the answer to a request that failed."""
     headers = {"cache-control": "no-store", **failure.headers}
     if failure.retry_after is not None:
         headers["retry-after"] = str(failure.retry_after)
@@ -74,7 +72,7 @@ def failed(failure: Failure, interaction: Interaction | None = None) -> JSONResp
 
 
 def unauthenticated(failure: AuthenticationError) -> JSONResponse:
-    """The answer to a request whose token is no good, or cannot be checked."""
+    """Return the answer to a request whose token is invalid or cannot be checked."""
     if isinstance(failure, IdentityUnavailableError):
         return failed(Failure(503, "identity_unavailable", str(failure), retry_after=RETRY_SECONDS))
     body = error(str(failure), "authentication_error", code="invalid_token")
@@ -82,7 +80,7 @@ def unauthenticated(failure: AuthenticationError) -> JSONResponse:
 
 
 def add_error_handlers(app: FastAPI) -> None:
-    """For what every route may raise."""
+    """Add handlers for every error that a route may raise."""
 
     @app.exception_handler(AuthenticationError)
     async def nobody(_: Request, failure: AuthenticationError) -> JSONResponse:

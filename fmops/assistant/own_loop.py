@@ -1,4 +1,4 @@
-"""The application in an event loop of its own, so that busy turns delay neither health checks nor refusals."""
+"""The application in its own event loop, so that busy turns delay neither health checks nor refusals."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from fmops.conversation.failures import Failure
 
 BEAT_SECONDS = 0.25
 STUCK_SECONDS = 5.0
-"""Seconds without a sign of life from the application's event loop after which the task is unhealthy."""
+"""Seconds without a sign of life from the application's event loop after which the task counts as unhealthy."""
 STUCK = Failure(503, "stuck", "The assistant's event loop does not answer: it has to be replaced.")
 
 T = TypeVar("T")
 
 
 class OwnLoop:
-    """Run ``app`` in a thread with an event loop of its own, and answer health checks in the server's loop.
+    """Run ``app`` in a thread with its own event loop, and answer health checks in the server's loop.
 
-    Requests cross over to that loop, and what is received and sent crosses back, each in its order and with the
-    server's flow control. A request that the server cancels is cancelled there, too. A request that ``full`` has a
-    failure for is refused without crossing: hundreds of refusals must not delay the answers under way. A health
-    check is a 503 when the application's loop shows no sign of life for ``STUCK_SECONDS``.
+    Requests cross over to that loop, and received and sent messages cross back, each in order and with the server's
+    flow control. A request that the server cancels is cancelled in the application's loop too. A request for which
+    ``full`` returns a failure is refused without crossing: hundreds of refusals must not delay the answers in
+    progress. A health check returns 503 when the application's loop shows no sign of life for ``STUCK_SECONDS``.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""The playground: prompts and models tried side by side on chosen cases, over the sandbox, behind the guardrails
-that serve.
+"""The playground: prompts and models tried side by side on chosen cases, with sandbox data, behind the deployed
+guardrails.
 
-Nothing that is tried is captured, and nobody real is asked about. What is saved becomes a version of the registry;
-which version serves is the gate's to say.
+No try is captured, and the sandbox holds no real person's data. A saved prompt becomes a version in the
+registry; the gate decides which version serves.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from fmops.variants.variant import Answer, Variant, VariantAssistant, Workbench
 
 ACTION, GROUP = "edit_prompts", "prompt-engineers"
 DRAFT = "draft"
-"""The version of a prompt that is being written."""
+"""Version name of a prompt that is still being written."""
 
 
 class Registry(Protocol):
-    """``fmops.evaluation.registry.PromptRegistry``, as far as it is needed here."""
+    """The part of ``fmops.evaluation.registry.PromptRegistry`` that the playground needs."""
 
     def versions(self, name: str) -> list[Prompt]: ...
 
@@ -51,7 +51,7 @@ class Registry(Protocol):
 
 @dataclass(frozen=True)
 class Try:
-    """A prompt and a model. ``version`` is the registry's number, or ``draft``."""
+    """A prompt and a model to try. ``version`` is the registry's number, or ``draft``."""
 
     template: str
     model_id: str
@@ -59,9 +59,11 @@ class Try:
 
 
 class Playground:
-    """What prompt engineers do. ``bench`` and ``registry`` are made when first needed: both take seconds.
+    """The tools of prompt engineers. ``bench`` and ``registry`` are created when first needed, since both take
+    seconds.
 
-    Its authorizer enforces, in ``LOG_ONLY`` too. ``models`` are those that may be tried, the one that serves first.
+    Its authorizer always enforces, even in ``LOG_ONLY``. ``models`` lists the models that may be tried, the
+    serving one first.
     """
 
     def __init__(
@@ -87,21 +89,22 @@ class Playground:
         self._registry: Registry | None = None
 
     def permits(self, principal: Principal) -> bool:
-        """Whether the policies let this person edit prompts."""
+        """Return whether the policies let this person edit prompts."""
         request = self._resolver.prompts(RequestContext(principal, Interaction()))
         [decision] = self._authorizer.decide(principal.token, [request])
         return decision.allowed
 
     def admit(self, principal: Principal) -> str:
-        """The person's name, for the registry. Raises ``PlaygroundNotPermittedError``."""
+        """Return the person's name, for the registry. Raises ``PlaygroundNotPermittedError``."""
         if not self.permits(principal):
             raise PlaygroundNotPermittedError(
-                f"You may not use the playground: no policy permits you the action {ACTION}. Ask an administrator for the group {GROUP}."
+                f"You may not use the playground: no policy permits you the action {ACTION}. Ask an "
+                f"administrator for the group {GROUP}."
             )
         return principal.username
 
     def choices(self) -> dict[str, Any]:
-        """Prompts, models and cases to choose from. Raises what MLflow's client raises when MLflow is away."""
+        """Return prompts, models and cases to choose from. Raises MLflow's own errors when MLflow is unavailable."""
         registry = self._the_registry()
         versions, serving = registry.versions(NAME), registry.serving_version(NAME)
         prompts = [
@@ -126,9 +129,10 @@ class Playground:
     async def answers(
         self, case_id: str, tries: Sequence[Try], principal: Principal | None = None
     ) -> list[Answer]:
-        """Return what each variant answers to a case, asked at once, on the budgets of ``principal``.
+        """Return each variant's answer to a case, all asked at once, charged to the budgets of ``principal``.
 
-        Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and ``AnswerFailedError``.
+        Raises ``UnknownChoiceError``, ``PromptError`` for a prompt that cannot serve, and
+        ``AnswerFailedError``.
         """
         case = cases().get(case_id)
         if case is None:
@@ -136,7 +140,8 @@ class Playground:
         for each in tries:
             if each.model_id not in self.models:
                 raise UnknownChoiceError(
-                    f"model_id: {each.model_id!r} may not be tried: use {' or '.join(self.models)}, or add it to assistant.playground_models"
+                    f"model_id: {each.model_id!r} may not be tried: use {' or '.join(self.models)}, or "
+                    "add it to assistant.playground_models"
                 )
         variants = [
             Variant(
@@ -180,7 +185,8 @@ class Playground:
         return answers
 
     async def _admit(self, principal: Principal | None, case: Case, tries: Sequence[Try]) -> list[Spending]:
-        """Reserve a model call for each; what further calls of its turn cost is counted when it is over."""
+        """Reserve one model call for each try; the cost of further calls in its turn is counted when the turn
+        is over."""
         if self._turn_budgets is None or principal is None:
             return []
         spendings = [self._turn_budgets.open(principal, each.model_id) for each in tries]
@@ -194,7 +200,8 @@ class Playground:
         return spendings
 
     def save(self, template: str, message: str, by: str) -> Prompt:
-        """A new version, or the newest one when it says the same. Raises ``PromptError`` for what cannot serve."""
+        """Return a new version, or the newest one if it has the same text. Raises ``PromptError`` for a prompt
+        that cannot serve."""
         return self._the_registry().register(
             NAME, template, message=message or "from the playground", tags={"by": by}
         )
@@ -215,5 +222,5 @@ class Playground:
 
 @cache
 def cases() -> dict[str, Case]:
-    """The golden cases by id."""
+    """Return the golden cases by id."""
     return {each.case_id: each for each in load(CASES, Case)}

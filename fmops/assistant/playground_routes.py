@@ -20,7 +20,7 @@ LONGEST_PROMPT = 20_000
 
 
 class TryRequest(BaseModel):
-    """One of the variants."""
+    """One of the variants to try."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,7 +30,7 @@ class TryRequest(BaseModel):
 
 
 class TriesRequest(BaseModel):
-    """A case, and one or two variants that answer it."""
+    """A case, and one or two variants to answer it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,7 +39,7 @@ class TriesRequest(BaseModel):
 
 
 class SaveRequest(BaseModel):
-    """A prompt to keep."""
+    """A prompt to save."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +48,7 @@ class SaveRequest(BaseModel):
 
 
 def engineer(request: Request, principal: Caller) -> str:
-    """The caller's name, when they may edit prompts; ``PlaygroundNotPermittedError`` else."""
+    """Return the name of a caller who may edit prompts. Raises ``PlaygroundNotPermittedError``."""
     playground: Playground = request.app.state.playground
     return playground.admit(principal)
 
@@ -57,7 +57,7 @@ Admitted = Annotated[str, Depends(engineer)]
 
 
 def add_playground_routes(app: FastAPI, playground: Playground) -> None:
-    """Choose, try and save."""
+    """Add the routes to choose, try and save."""
 
     app.state.playground = playground
 
@@ -88,8 +88,8 @@ def add_playground_routes(app: FastAPI, playground: Playground) -> None:
 
 @contextmanager
 def _registry() -> Iterator[None]:
-    """Tell of a tracking server that does not answer."""
-    # Imported by the registry anyway, which no other request should wait for.
+    """Report a tracking server that does not answer as ``RegistryUnavailableError``."""
+    # The registry imports it anyway; no other request should wait for it.
     from mlflow.exceptions import MlflowException
 
     try:

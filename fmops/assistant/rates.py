@@ -1,4 +1,4 @@
-"""How often somebody may do something, counted in this process."""
+"""Rates: how often a person may do something, counted in this process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 REMEMBERED = 10_000
-"""People, of whom those who came longest ago are forgotten first."""
+"""Maximum number of people remembered; those whose last action is oldest are forgotten first."""
 
 
 class RateLimitError(Exception):
-    """Somebody did something too often; they may again after ``seconds``."""
+    """A person did something too often and may do it again after ``seconds``."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(f"too many; again after {seconds} s")
@@ -20,7 +20,7 @@ class RateLimitError(Exception):
 
 
 class Rate:
-    """So many a minute for each person, as a bucket that fills evenly."""
+    """A limit per person and minute, as a bucket that fills evenly."""
 
     def __init__(self, per_minute: int, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = per_minute
@@ -28,7 +28,7 @@ class Rate:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, person: str) -> None:
-        """Count one. Raises ``RateLimitError``. For the event loop's thread alone."""
+        """Count one action. Raises ``RateLimitError``. Call it only in the event loop's thread."""
         now = self._clock()
         left, at = self._buckets.pop(person, (float(self._most), now))
         left = min(self._most, left + (now - at) * self._most / 60)

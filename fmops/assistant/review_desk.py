@@ -1,4 +1,4 @@
-"""What a reviewer may see and say: tasks of the queue, with documents that they may read, and their labels."""
+"""The review desk: a reviewer's tasks, with the documents that they may read, and their labels."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GONE = "The knowledge base no longer has this document."
 
 @dataclass(frozen=True)
 class Reviewer:
-    """Somebody who may review, and whether they may settle disagreements."""
+    """A person who may review, and whether they may settle disagreements."""
 
     pseudonym: str
     adjudicates: bool
@@ -35,9 +35,10 @@ class Reviewer:
 
 
 class ReviewDesk:
-    """Reviewers see what was captured, after redaction, and neither why it was chosen nor what others said of it.
+    """Show reviewers what was captured, after redaction, but neither why it was chosen nor how others labelled
+    it.
 
-    Nobody reviews their own interactions. Its authorizer enforces, in ``LOG_ONLY`` too.
+    No one reviews their own interactions. Its authorizer always enforces, even in ``LOG_ONLY``.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class ReviewDesk:
         self._pseudonyms = pseudonyms
 
     def admit(self, principal: Principal) -> Reviewer:
-        """Raises ``ReviewNotPermittedError``."""
+        """Return the principal as a reviewer. Raises ``ReviewNotPermittedError``."""
         context = RequestContext(principal, Interaction())
         requests = [self._resolver.review(action, context) for action in (REVIEW, ADJUDICATE)]
         review, adjudicate = self._authorizer.decide(principal.token, requests)
@@ -68,7 +69,7 @@ class ReviewDesk:
         return Reviewer(self._pseudonyms.user(principal.subject), adjudicate.allowed, context)
 
     def queue(self, reviewer: Reviewer) -> dict[str, Any]:
-        """What is left for this person, in an order of their own, and how far everybody is."""
+        """Return this person's open tasks, in an order of their own, and everyone's progress."""
         reviewed = self._queue.reviewed()
         left = [each for each in reviewed if _is_for(reviewer, each)]
         left.sort(key=lambda each: (each.state is State.OPEN, -len(each.votes), _order(reviewer, each)))
@@ -89,7 +90,8 @@ class ReviewDesk:
         }
 
     def task(self, task_id: str, reviewer: Reviewer) -> dict[str, Any]:
-        """Everything about a task that its reviewer needs. Raises ``NoSuchTaskError`` for tasks that are not theirs."""
+        """Return everything about a task that its reviewer needs. Raises ``NoSuchTaskError`` for tasks that are
+        not theirs."""
         reviewed = self._mine(task_id, reviewer)
         task, adjudicates = reviewed.task, _settles(reviewer, reviewed)
         shown = {
@@ -116,7 +118,7 @@ class ReviewDesk:
         return shown
 
     async def label(self, task_id: str, said: Mapping[str, Any], reviewer: Reviewer) -> Reviewed:
-        """Record what a reviewer said, redacted like everything that is kept.
+        """Record a reviewer's label, redacted like everything that is stored.
 
         Raises ``NoSuchTaskError`` and ``BlockedTextError``.
         """
@@ -175,11 +177,12 @@ def _is_for(reviewer: Reviewer, each: Reviewed) -> bool:
 
 
 def _settles(reviewer: Reviewer, each: Reviewed) -> bool:
-    """An adjudicator is somebody else than those who disagree."""
+    """Return whether this reviewer may settle the task: an adjudicator who is not one of those who disagree."""
     said = any(vote.reviewer == reviewer.pseudonym for vote in each.votes)
     return reviewer.adjudicates and each.state is State.DISAGREED and not said
 
 
 def _order(reviewer: Reviewer, each: Reviewed) -> str:
-    """At random, and for each reviewer in another order: what comes last is not the same for all."""
+    """Return a sort key that is random and different for each reviewer, so that the last tasks are not the same
+    for all."""
     return hashlib.sha256(f"{reviewer.pseudonym}{each.task.task_id}".encode()).hexdigest()

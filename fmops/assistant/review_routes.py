@@ -18,7 +18,7 @@ PAGE = Path(__file__).with_name("review.html")
 
 
 class LabelRequest(BaseModel):
-    """What a reviewer says of an answer."""
+    """A reviewer's label for an answer."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -34,7 +34,7 @@ class LabelRequest(BaseModel):
 
 
 def reviewer(request: Request, principal: Caller) -> Reviewer:
-    """The caller, when they may review; ``ReviewNotPermittedError`` else."""
+    """Return a caller who may review. Raises ``ReviewNotPermittedError``."""
     desk: ReviewDesk = request.app.state.review_desk
     return desk.admit(principal)
 
@@ -43,7 +43,7 @@ Admitted = Annotated[Reviewer, Depends(reviewer)]
 
 
 def add_review_routes(app: FastAPI, desk: ReviewDesk) -> None:
-    """List, see and label tasks. What is not a reviewer's to see is not there."""
+    """Add the routes to list, see and label tasks. Tasks that a reviewer may not see are reported as not found."""
 
     app.state.review_desk = desk
 

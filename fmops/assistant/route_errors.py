@@ -1,4 +1,4 @@
-"""Refusals of routes: each is raised where it is decided, and answered in OpenAI's shape by one handler."""
+"""Refusals by routes: each is raised where it is decided, and one handler answers all in OpenAI's shape."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import ClassVar
 
 
 class RouteError(Exception):
-    """A refusal with its HTTP status and OpenAI's ``type`` and ``code``; without a message of its own, ``message``
-    is told."""
+    """A refusal with its HTTP status and OpenAI's ``type`` and ``code``. ``message`` is the text when none is
+    given."""
 
     status: ClassVar[int]
     kind: ClassVar[str] = "invalid_request_error"
@@ -20,7 +20,7 @@ class RouteError(Exception):
 
 
 class ApprovalNotFoundError(RouteError):
-    """There is no such call for this person."""
+    """No such call exists for this person."""
 
     status, code = 404, "approval_not_found"
     message = "There is no such approval, or it is not yours to see."
@@ -30,11 +30,11 @@ class ApprovalNotPermittedError(RouteError):
     """This person may not decide this call."""
 
     status, kind, code = 403, "permission_error", "approval_not_permitted"
-    message = "You may not decide this: ask somebody who may."
+    message = "You may not decide this: ask someone who may."
 
 
 class ApprovalDecidedError(RouteError):
-    """Somebody has decided this call, or is about to."""
+    """Someone has decided this call, or is about to."""
 
     status, kind, code = 409, "conflict_error", "approval_decided"
     message = "This has been decided, or is being decided at this moment."
@@ -48,7 +48,7 @@ class ReviewNotPermittedError(RouteError):
 
 
 class BlockedTextError(RouteError):
-    """Guardrails do not let a reviewer's text through."""
+    """Guardrails block a reviewer's text."""
 
     status, code = 422, "content_filter"
     message = "Guardrails block this text: say it in other words."
@@ -61,7 +61,7 @@ class PlaygroundNotPermittedError(RouteError):
 
 
 class UnknownChoiceError(RouteError):
-    """A case or a model that cannot be chosen; the message names the choices."""
+    """A case or a model cannot be chosen; the message names the choices."""
 
     status, code = 404, "unknown_choice"
 

@@ -1,4 +1,5 @@
-"""uvicorn's connections, with what it has no option for: a time to receive headers, and a most of open connections."""
+"""uvicorn's connections with two limits that it has no option for: time to receive headers, and number of open
+connections."""
 
 from __future__ import annotations
 
@@ -32,8 +33,8 @@ _log = logging.getLogger(__name__)
 
 
 class Accepting:
-    """Handles a loop's errors: a connection that finds no descriptor is logged once a minute, not once for each
-    attempt."""
+    """Handle an event loop's errors: a connection that finds no free descriptor is logged once a minute, not at
+    every attempt."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -57,7 +58,7 @@ class Accepting:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, whose stop is under one deadline."""
+    """uvicorn's server, with one deadline for the whole stop."""
 
     def __init__(self, config: uvicorn.Config, stop: Stop, *, or_else: Callable[[], None]) -> None:
         super().__init__(config)
@@ -67,7 +68,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(Accepting())
         await super().startup(sockets)
-        # A full collection stops all threads: it need not look again at what the start made, which stays.
+        # A full collection stops all threads; with the start's objects frozen, it need not examine them again.
         gc.collect()
         gc.freeze()
 
@@ -77,11 +78,13 @@ class Server(uvicorn.Server):
 
 
 class BoundedConnection(H11Protocol):
-    """A connection that is closed when the headers of a request take too long, or when there are far too many.
+    """A connection that is closed when the headers of a request take too long or there are far too many
+    connections.
 
-    ``limit_concurrency`` is the most requests at once: those above it are refused, but for health checks, whose
-    refusal would have the task replaced by another that is as full. Twice as many connections may be open.
-    uvicorn's own limit counts idle connections, refuses health checks, and logs each refusal.
+    ``limit_concurrency`` is the maximum number of requests at once. Requests above it are refused, except
+    health checks: refusing those would have the task replaced by another that is just as full. Twice as many
+    connections may be open. uvicorn's own limit counts idle connections, refuses health checks, and logs each
+    refusal.
     """
 
     receive_seconds = RECEIVE_SECONDS
@@ -112,8 +115,8 @@ class BoundedConnection(H11Protocol):
         self._stop_waiting()
         super().connection_lost(exc)
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - ours says more
-        """Answer what is not HTTP, or whose headers are too large, in our shape."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - our message says more
+        """Answer invalid HTTP, or headers that are too large, with our error object."""
         self._refuse(
             400, "invalid_http", "The request is not valid HTTP, or its headers are too large: send fewer."
         )
@@ -128,11 +131,11 @@ class BoundedConnection(H11Protocol):
         return limited
 
     def _expect_headers(self) -> None:
-        """Start the clock when the beginning of a request has come, or nothing at all; stop it when its headers
-        have."""
+        """Start the clock when a request has begun or a new connection is silent; stop it when the headers are
+        complete."""
         idle = self.conn.their_state is h11.IDLE and not self.transport.is_closing()
         if not idle or (self.cycle is not None and not self.conn.trailing_data[0]):
-            # Between two requests it is the keep-alive time that counts.
+            # Between two requests, the keep-alive time applies instead.
             self._stop_waiting()
         elif self._late is None:
             self._late = self.loop.call_later(self.receive_seconds, self._headers_are_late)

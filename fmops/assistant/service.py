@@ -43,11 +43,11 @@ from fmops.telemetry.metrics import instruments
 from fmops.threads import Threads
 
 FEEDBACK_PER_MINUTE = 30
-"""Of one person."""
+"""Maximum feedback requests of one person per minute."""
 THREADS = 96
-"""Threads for calls of services other than the model, its checks and the captures."""
+"""Number of threads for calls of services other than the model, its checks and the captures."""
 LAST_SECONDS = 3.0
-"""Seconds of a stop that are kept for the last spans and metrics."""
+"""Seconds of a stop that are reserved for the last spans and metrics."""
 HEALTH = "/healthz"
 READY = "/readyz"
 
@@ -56,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 @cache
 def chat_page() -> str:
-    """The chat page, with the agent's names."""
+    """Return the chat page, with the agent's names."""
     page = Path(__file__).with_name("page.html").read_text()
     for placeholder, words in (("{{title}}", TITLE), ("{{hint}}", HINT), ("{{model}}", MODEL)):
         page = page.replace(placeholder, html.escape(words))
@@ -81,9 +81,10 @@ def create_app(
     threads: int = THREADS,
     beside: Sequence[Callable[[], Awaitable[None]]] = (),
 ) -> FastAPI:
-    """The application over its parts. It is not ready before ``warm_up`` is done: nobody's first request pays for it.
+    """Return the application made of its parts.
 
-    ``beside`` runs as long as it serves.
+    It is not ready before ``warm_up`` is done, so that no one's first request pays for it. ``beside`` runs as
+    long as the application serves.
     """
 
     stopping = stop or Stop()
@@ -92,7 +93,8 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         loop = asyncio.get_running_loop()
         stopping.at_end_of_answers(lambda: loop.call_soon_threadsafe(conversation.end_answers))
-        # The loop's own are six on two CPUs; tools, decisions and checkpoints wait for services in them.
+        # The event loop's default pool has six threads on two CPUs; tools, decisions and checkpoints wait for
+        # services in it.
         loop.set_default_executor(Threads(threads, "waiting"))
         await asyncio.gather(*(asyncio.to_thread(_attempt, step) for step in warm_up))
         running = [asyncio.ensure_future(each()) for each in beside]
@@ -103,14 +105,14 @@ def create_app(
         for last in on_stop:
             last()
 
-    # Another verifier than ours may wait, and gets a thread to do so.
+    # A verifier other than ours may block, so it gets a thread.
     admit: Admit = (
         verifier.admit
         if isinstance(verifier, TokenVerifier)
         else lambda given: asyncio.to_thread(verifier.verify, given)
     )
-    # No address is made of the host header, which is the client's word: no redirect to a path with or without its
-    # slash.
+    # The host header is the client's claim, so no redirect is built from it, such as one that adds or drops a
+    # trailing slash.
     app = FastAPI(
         title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
     )
@@ -149,7 +151,7 @@ def create_app(
 def _add_feedback_route(
     app: FastAPI, guardrails: GuardrailEngine, sink: FirehoseSink, pseudonyms: Pseudonyms
 ) -> None:
-    """Take a rating of an answer, with a comment that guardrails have checked."""
+    """Add the route that takes a rating of an answer, with a comment that guardrails have checked."""
     rate = Rate(FEEDBACK_PER_MINUTE)
 
     @app.post("/v1/feedback", status_code=202)
@@ -162,14 +164,14 @@ def _add_feedback_route(
             rating=body.rating,
             comment=comment.text if comment else "",
         )
-        # In a thread: with memory full it writes to the disk.
+        # In a thread, because with memory full it writes to the disk.
         await asyncio.to_thread(sink.put, record)
         instruments().feedback.add(1, {names.FEEDBACK_RATING: body.rating})
         return {"feedback_id": record.feedback_id}
 
 
 def _add_health_and_page(app: FastAPI) -> None:
-    """Say that the service is alive and ready, and show the chat page."""
+    """Add the routes that report whether the service is alive and ready, and the chat page."""
 
     @app.get(HEALTH)
     async def health() -> dict[str, str]:
@@ -185,19 +187,19 @@ def _add_health_and_page(app: FastAPI) -> None:
 
 
 def _add_error_handlers(app: FastAPI) -> None:
-    """Before any route: what they are sent is mended at the border, and what they raise is told."""
+    """Add handlers before any route: they repair incoming text and answer for the routes' errors."""
     app.router.route_class = MendedRoute
     add_error_handlers(app)
 
 
 def _address_without_port(span: trace.Span, scope: dict[str, Any]) -> None:
-    """The instrumentation appends the port, which collectors append again."""
+    """Remove the port from the address: the instrumentation appends it, and collectors append it again."""
     if scope.get("server"):
         span.set_attribute(names.SERVER_ADDRESS, scope["server"][0])
 
 
 class CatchAllMiddleware:
-    """Answers what nobody expected with a 500, and logs its type only: a stack trace may hold what people said."""
+    """Answer unexpected errors with a 500. Log only their type, since a stack trace may hold what people said."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Each tool call is decided by Cedar policies in Amazon Verified Permissions, before it runs."""
+"""Authorization: Cedar policies in Amazon Verified Permissions decide each tool call before it runs."""
 
 from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Decision
 from fmops.authorization.catalog import PolicyCatalog

@@ -19,9 +19,9 @@ from fmops.telemetry.metrics import instruments
 from fmops.threads import Threads
 
 FAULTS = (BotoCoreError, ClientError, ResponseParserError, KeyError, TypeError, ValueError, OSError)
-"""Exceptions of a call of the service, its time-out and an answer that cannot be read included."""
+"""Exceptions that a call of the service may raise, including its time-out and an unreadable answer."""
 BATCH_LIMIT = 30
-"""Requests of one BatchIsAuthorizedWithToken call (quota of Verified Permissions)."""
+"""Maximum requests in one BatchIsAuthorizedWithToken call (quota of Verified Permissions)."""
 
 Reason = Literal[
     "permitted",
@@ -38,40 +38,42 @@ _tracer = trace.get_tracer("fmops.authorization")
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """May the token's holder do ``action`` on ``resource``, given ``context``?"""
+    """A question: may the token's holder do ``action`` on ``resource``, given ``context``?"""
 
     action: EntityUid
     resource: Entity
     context: Mapping[str, Value] = field(default_factory=dict)
     entities: Sequence[Entity] = ()
     amount: int = 0
-    """What the call draws on a limit that the calls of a turn share, such as money; they are decided in order."""
+    """Amount that the call draws on a limit shared by the calls of a turn, such as money; such calls are
+    decided in order."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What Verified Permissions answered. Anything but a clean ALLOW is a denial."""
+    """An answer of Verified Permissions. Anything but a clean ALLOW is a denial."""
 
     request: AuthorizationRequest
     outcome: Literal["ALLOW", "DENY"]
     reason: Reason
     determining_policies: tuple[str, ...] = ()
-    """By their names in the policy store, which are the names of their files."""
+    """Names of the policies in the policy store, which are the names of their files."""
     errors: int = 0
     enforced: bool = True
     duration_ms: float = 0.0
 
     @property
     def allowed(self) -> bool:
-        """Whether to go ahead: a denial that is only logged stops nothing."""
+        """Return whether to go ahead: a denial that is only logged stops nothing."""
         return self.outcome == "ALLOW" or not self.enforced
 
 
 class Authorizer:
-    """Asks a policy store. Denies by default: an error, a time-out or a policy that failed to evaluate is a denial.
+    """Ask a policy store. Deny by default: an error, a time-out or a policy that failed to evaluate is a
+    denial.
 
-    With ``enforce=False`` (``LOG_ONLY``) decisions are made and recorded as ever, and stop nothing: for the time in
-    which new policies are tried on real traffic.
+    With ``enforce=False`` (``LOG_ONLY``), decisions are made and recorded as usual but stop nothing, so that
+    new policies can be tried on real traffic.
     """
 
     def __init__(self, client: Any, policy_store_id: str, *, enforce: bool = True, workers: int = 8) -> None:
@@ -82,7 +84,7 @@ class Authorizer:
         self._executor = Threads(workers, "authorization")
 
     def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
-        """One decision per request, in order; as few calls as the service's batch limit permits."""
+        """Return one decision per request, in order, with as few calls as the service's batch limit permits."""
         batches = [requests[start : start + BATCH_LIMIT] for start in range(0, len(requests), BATCH_LIMIT)]
         if len(batches) <= 1:
             return [decision for batch in batches for decision in self._decide_batch(identity_token, batch)]
@@ -132,7 +134,7 @@ class Authorizer:
         )
         errors = len(answer["errors"])
         if errors:
-            # The service skips a policy that fails to evaluate: a skipped forbid would permit.
+            # The service skips a policy that fails to evaluate, so a forbid that was skipped would permit.
             return Decision(request, "DENY", "policy_error", policies, errors)
         if answer["decision"] == "ALLOW":
             return Decision(request, "ALLOW", "permitted", policies)
@@ -154,7 +156,7 @@ class Authorizer:
 
 
 def count(decision: Decision, *, action: str) -> None:
-    """Count a decision. ``action`` is a label of a metric: never what a model made up."""
+    """Count a decision. ``action`` is a metric label, so it must never be a name that a model made up."""
     reason: dict[str, str] = {names.AUTHORIZATION_REASON: decision.reason}
     labels = {names.AUTHORIZATION_ACTION: action, names.AUTHORIZATION_DECISION: decision.outcome}
     instruments().authorization_decisions.add(1, labels | reason)
@@ -163,7 +165,7 @@ def count(decision: Decision, *, action: str) -> None:
 
 
 def wire_request(request: AuthorizationRequest) -> dict[str, Any]:
-    """Action, resource and context as the service takes them."""
+    """Return action, resource and context in the service's format."""
     return {
         "action": {"actionType": request.action.type, "actionId": request.action.id},
         "resource": request.resource.uid.wire(),

@@ -1,5 +1,5 @@
-"""What a policy store says of its policies: the names that people know them by, and whom and what their scopes
-cover."""
+"""A policy store's list of policies: the names that people know them by, and the principals and actions in
+their scopes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 MAX_AGE = 60.0
-"""Seconds until policies are listed again. A store is eventually consistent within seconds anyway."""
+"""Seconds until policies are listed again. A store is only eventually consistent, within seconds, anyway."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class PolicySummary:
-    """A policy as ``ListPolicies`` shows it: without its conditions."""
+    """A policy as ``ListPolicies`` shows it, without its conditions."""
 
     name: str
     effect: str
     principal: str | None
-    """Id of the user or group that its scope names; None when it is for everyone."""
+    """Id of the user or group that its scope names; None when it applies to everyone."""
     actions: frozenset[str]
-    """Ids of the actions, or groups of actions, that its scope names; empty when it is for all."""
+    """Ids of the actions, or groups of actions, that its scope names; empty when it applies to all."""
 
 
 class PolicyCatalog:
-    """The policies of a store by id, listed once a minute at most and never by a request that can do without."""
+    """A store's policies by id, listed at most once a minute and never by a request that can do without."""
 
     def __init__(self, client: Any, policy_store_id: str, *, max_age: float = MAX_AGE) -> None:
         self._client = client
@@ -47,13 +47,13 @@ class PolicyCatalog:
 
     @property
     def stale(self) -> bool:
-        """Whether the next question would list the policies again."""
+        """Return whether the next question would list the policies again."""
         return time.monotonic() - self._listed_at > self._max_age
 
     def refresh(self) -> None:
-        """List the policies again if it is time. When that fails, what was known stays.
+        """List the policies again if it is time. If that fails, the last known list stays.
 
-        While another thread lists them, only who knows nothing yet waits for it.
+        While another thread lists them, a thread waits only if no list is known yet.
         """
         if not self.stale or not self._lock.acquire(blocking=self._policies is None):
             return
@@ -64,17 +64,18 @@ class PolicyCatalog:
             self._lock.release()
 
     def name(self, policy_id: str) -> str:
-        """The policy's name as its file has it; its id when the store does not tell."""
+        """Return the policy's name as its file has it, or its id if the store does not give one."""
         if self._policies is None or policy_id not in self._policies:
             self.refresh()
         policy = (self._policies or {}).get(policy_id)
         return policy.name if policy else policy_id
 
     def may_allow(self, actions: Collection[str], principals: Collection[str]) -> bool:
-        """Whether any permit's scope covers one of these actions for one of these ids of a user and their groups.
+        """Return whether a permit's scope covers one of these actions for one of these ids of a user and their
+        groups.
 
-        It errs on the side of yes: conditions are not looked at, and while the policies are not known everything may be
-        allowed. A no is certain as of the last listing: without a permit there is no path.
+        When in doubt, the answer is yes: conditions are ignored, and while the policies are unknown everything
+        may be allowed. A no is certain as of the last listing, since nothing is allowed without a permit.
         """
         if self._policies is None:
             return True
@@ -105,7 +106,7 @@ class PolicyCatalog:
 
 
 def _permitted(policies: Iterable[PolicySummary]) -> dict[str | None, set[str | None]]:
-    """By action, the principals that permits name; None stands for all actions, and for everyone."""
+    """Return the principals that permits name, by action; None stands for all actions, and for everyone."""
     permitted: dict[str | None, set[str | None]] = {}
     for policy in policies:
         if policy.effect == "Permit":
@@ -115,7 +116,7 @@ def _permitted(policies: Iterable[PolicySummary]) -> dict[str | None, set[str | 
 
 
 def _action_groups(schema: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Each action with itself and all groups of actions that it is in."""
+    """Return each action with itself and all groups of actions that contain it."""
     parents = {
         action: {group["id"] for group in declared.get("memberOf") or ()}
         for namespace in schema.values()
@@ -131,7 +132,7 @@ def _action_groups(schema: Mapping[str, Any]) -> dict[str, set[str]]:
 def _summary(item: Mapping[str, Any]) -> PolicySummary:
     principal = item.get("principal")
     return PolicySummary(
-        # After the file's name comes what tells its scope from an earlier one's.
+        # The file's name is followed by a suffix that distinguishes its scope from an earlier one's.
         name=str(item.get("name") or item["policyId"]).removeprefix("name/").partition("/")[0],
         effect=item.get("effect", "Permit"),
         principal=principal["entityId"] if principal else None,

@@ -1,4 +1,4 @@
-"""Cedar entities and values in the form that Verified Permissions takes."""
+"""Cedar entities and values in Verified Permissions' format."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EntityUid:
-    """An entity's type, with its namespace, and id."""
+    """The type of an entity, with its namespace, and its id."""
 
     type: str
     id: str
@@ -42,8 +42,8 @@ class Entity:
 
 
 def wire_value(value: Value, name: str) -> dict[str, Any]:
-    """``value`` as an ``AttributeValue``. Raises ``TypeError`` that names the attribute for what Cedar does not
-    have."""
+    """Return ``value`` as an ``AttributeValue``. Raises ``TypeError``, which names the attribute, for types
+    that Cedar lacks."""
     match value:
         case bool():
             return {"boolean": value}

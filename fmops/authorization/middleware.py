@@ -25,31 +25,32 @@ from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Dec
 from fmops.authorization.entities import Entity, EntityUid
 
 DENIED = "This is not permitted, or there is no such thing."
-"""All that a model, and through it a user, learns of a denial: not even whether the resource exists."""
+"""Everything that a model, and through it a user, learns about a denial: not even whether the resource exists."""
 
 UNRESOLVED = "_OTHER"
-"""The action, in records, of a call of no tool of the agent's: its name is made up by the model."""
+"""Action recorded for a call of an unknown tool, whose name the model made up."""
 
 
 @dataclass(frozen=True)
 class ApprovedCall:
-    """What a human approves: one run of one tool with these arguments. Nothing else runs on their behalf.
+    """A call that a human approved: one run of one tool with these arguments. Nothing else runs with their
+    rights.
 
-    Runs are told apart by LangGraph's interrupt ids, which the server makes. The id of a tool call is the model's word:
-    it may use one again.
+    Runs are identified by LangGraph's interrupt ids, which the server makes. A tool call's id comes from the
+    model, which may use one twice.
     """
 
     approval_id: str
     interrupt_id: str
     requested_by: str
-    """Subject of the person whose call it is."""
+    """Subject of the person who requested the call."""
     waiting: frozenset[str]
-    """Interrupt ids of all calls of that turn that wait; the others go on waiting."""
+    """Interrupt ids of all waiting calls of that turn; the others continue to wait."""
     tool: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def is_for(self, request: ToolCallRequest) -> bool:
-        """Whether this run of a tool is the approved one."""
+        """Return whether this run of a tool is the approved one."""
         call = request.tool_call
         return interrupt_id(request) == self.interrupt_id and (call["name"], call["args"]) == (
             self.tool,
@@ -58,38 +59,40 @@ class ApprovedCall:
 
 
 class AuthorizationContext(Protocol):
-    """What the agent's ``context_schema`` must offer: who asks, and where decisions are recorded."""
+    """The attributes that the agent's ``context_schema`` must offer: who asks, and where decisions are recorded."""
 
     identity_token: str
     decisions: dict[str, Decision]
     approval: ApprovedCall | None
     counting: threading.Lock
-    """Held while calls that draw on a shared limit are decided; used only if a resolver says that some do."""
+    """Lock held while calls that draw on a shared limit are decided; used only if a resolver says that some do."""
 
     def record_decision(self, decision: Decision) -> None: ...
 
 
 Resolver = Callable[[str, Mapping[str, Any], Any], AuthorizationRequest]
-"""From a tool's name, its arguments and the agent's context to the request that decides the call.
+"""A function from a tool's name, its arguments and the agent's context to the request that decides the call.
 
-It loads the resource from the system of record; for a resource that is not there it answers a request that no
-policy permits. Raises ``ValueError`` for arguments that cannot be authorized.
+It loads the resource from the system of record; for a missing resource, it returns a request that no policy
+permits. Raises ``ValueError`` for arguments that cannot be authorized.
 """
 
 Principals = Callable[[Any], Collection[str]]
-"""From the agent's context to the ids, in the policy store, of the user and their groups."""
+"""A function from the agent's context to the ids, in the policy store, of the user and their groups."""
 
 
 class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Decides all tool calls of a model's answer in one batch, and each again at its call if it was not among them.
+    """Decide all tool calls of a model's answer in one batch, and decide a call when it runs if the batch did
+    not include it.
 
     Args:
-        authorizer: decides.
+        authorizer: makes the decisions.
         resolver: makes the requests.
-        principals: with it, the model is not offered the tools that no policy could permit to this user
-            (``PolicyCatalog.may_allow``). A call of such a tool is decided, and denied, all the same.
-        approvals: for each tool that may wait for a human, the action that decides whether a call that its caller is
-            not permitted does wait. Its denial has the reason ``needs_approval``; ``human_approval`` makes it wait.
+        principals: if given, the model is not offered the tools that no policy could permit to this user
+            (``PolicyCatalog.may_allow``). A call of such a tool is still decided, and denied.
+        approvals: for each tool whose calls may wait for a human, the action that decides whether a call that
+            its caller may not make waits. The denial of a waiting call has the reason ``needs_approval``;
+            ``human_approval`` makes it wait.
     """
 
     def __init__(
@@ -147,7 +150,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return _denial(request, decision or self._decide_one(request)) or handler(request)
 
     def _offering(self, request: ModelRequest[Any]) -> ModelRequest[Any]:
-        """The request with the tools that this user could be permitted."""
+        """Return the request with only the tools that this user could be permitted."""
         if self._principals is None or not self._authorizer.enforce:
             return request
         names = [_name(tool) for tool in request.tools]
@@ -160,7 +163,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return request.override(tools=offered)
 
     def _decide_all(self, calls: Sequence[ToolCall], request: ModelRequest[Any]) -> None:
-        """Decide the calls of a model's answer, before they run. One that stands there twice is decided again as it
+        """Decide the calls of a model's answer before they run. A call that occurs twice is decided again as it
         runs."""
         context = cast(AuthorizationContext, request.runtime.context)
         known = {_name(tool) for tool in request.tools}
@@ -186,8 +189,8 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
     ) -> list[Decision]:
         """Decide calls in order, and record the decisions.
 
-        ``known`` are the names of the agent's tools. With ``lends_nothing`` all are denied: who approves one call lends
-        nobody their rights for another.
+        ``known`` holds the names of the agent's tools. With ``lends_nothing``, all calls are denied: approving
+        one call gives no rights for another.
         """
         decisions: dict[int, Decision] = {}
         requests: dict[int, AuthorizationRequest] = {}
@@ -200,7 +203,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
                 requests[index] = self._resolver(call["name"], call["args"], context)
             except ValueError:
                 denial = Decision(unresolved, "DENY", "invalid_arguments", enforced=self._authorizer.enforce)
-                # The name is the model's word, and no label of a metric.
+                # The model chose the name, so it must not become a metric label.
                 count(denial, action="unresolved")
                 decisions[index] = denial
         counted = [index for index, request in requests.items() if request.amount]
@@ -210,7 +213,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
             context.record_decision(decisions[index])
         if counted:
             with context.counting:
-                # One after another, each with what those before it were allowed.
+                # Decided one after another, each counting what the calls before it were allowed.
                 for index in counted:
                     request = self._resolver(calls[index]["name"], calls[index]["args"], context)
                     decisions |= self._answers({index: request}, context)
@@ -220,14 +223,15 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _answers(
         self, requests: Mapping[int, AuthorizationRequest], context: AuthorizationContext
     ) -> dict[int, Decision]:
-        """The decisions of one batch by the indexes of their calls."""
+        """Return the decisions of one batch by the indexes of their calls."""
         decided = self._authorizer.decide(context.identity_token, list(requests.values()))
         waiting = self._waiting(decided, context)
         final = [waiting.get(id(decision), decision) for decision in decided]
         return dict(zip(requests, final, strict=True))
 
     def _waiting(self, decisions: Sequence[Decision], context: AuthorizationContext) -> dict[int, Decision]:
-        """The denied calls that may wait for a human, in one more batch; an approver's own denial is final."""
+        """Return the denied calls that may wait for a human, decided in one more batch; an approver's own
+        denial is final."""
         denied = [
             decision
             for decision in decisions
@@ -253,16 +257,17 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 class ApprovalPerCall(HumanInTheLoopMiddleware[Any, Any, Any]):
-    """LangChain's, without the step after each model call, which does nothing when calls interrupt one by one."""
+    """LangChain's middleware without its step after each model call, which does nothing when calls interrupt
+    one by one."""
 
     after_model = AgentMiddleware.after_model
     aafter_model = AgentMiddleware.aafter_model
 
 
 def human_approval(tools: Collection[str]) -> HumanInTheLoopMiddleware[Any, Any, Any]:
-    """LangChain's human-in-the-loop for the calls whose denial has the reason ``needs_approval``.
+    """Return LangChain's human-in-the-loop middleware for calls whose denial has the reason ``needs_approval``.
 
-    It goes before ``AuthorizationMiddleware``, so that the call is authorized again after the approval, as the
+    Place it before ``AuthorizationMiddleware``, so that the call is authorized again after the approval, as the
     approver. The agent needs a checkpointer.
     """
     review: InterruptOnConfig = {"allowed_decisions": ["approve", "reject"], "when": _waits}
@@ -278,7 +283,7 @@ def _waits(request: ToolCallRequest) -> bool:
 
 
 def interrupt_id(request: ToolCallRequest) -> str:
-    """The id of the interrupt that this run of a tool makes, before an approval and after it alike."""
+    """Return the id of the interrupt that this run of a tool makes, the same before and after an approval."""
     return Interrupt.from_ns(None, str(request.runtime.config["configurable"]["checkpoint_ns"])).id
 
 
@@ -294,7 +299,7 @@ def _unresolved(action: str) -> AuthorizationRequest:
 
 
 def call_key(call: ToolCall) -> str:
-    """A decision holds for one call with exactly these arguments: a call that was edited since is decided again."""
+    """Return the key of a decision, which holds for exactly these arguments: an edited call is decided again."""
     return json.dumps([call["id"], call["name"], call["args"]], sort_keys=True, default=str)
 
 

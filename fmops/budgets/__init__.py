@@ -1,5 +1,5 @@
-"""Budgets of requests, tokens and money by user, team and deployment: reserved before a model call, settled after
-it."""
+"""Budgets of requests, tokens and money by user, team and deployment: reserved before a model call, settled
+after it."""
 
 from fmops.budgets.accounts import Account, Scope, accounts
 from fmops.budgets.amounts import Amount, Unit, estimated_tokens, micro_usd

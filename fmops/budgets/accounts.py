@@ -22,18 +22,18 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """One budget: whose it is, and its limits by window and unit."""
+    """One budget: its owner, and its limits by window and unit."""
 
     scope: Scope
     key: str
-    """Key of the account's counters: the scope with a pseudonym."""
+    """Key of the account's counters: the scope and a pseudonym."""
     limits: Mapping[Window, Mapping[Unit, int]]
     name: str = ""
-    """Name of a team, as the token says it: for what its members read, and nothing else."""
+    """Name of a team as the token gives it, used only in messages to its members."""
 
 
 def accounts(settings: BudgetSettings, user: str, teams: Mapping[str, str]) -> list[Account]:
-    """Return the limited accounts of somebody: ``user`` is a pseudonym, and ``teams`` has pseudonyms by name."""
+    """Return the limited accounts of one person: ``user`` is a pseudonym, and ``teams`` maps names to pseudonyms."""
     found = [
         Account(Scope.USER, f"user#{user}", windows(settings.user)),
         *(

@@ -12,10 +12,10 @@ from langchain_core.messages.ai import UsageMetadata
 from fmops.telemetry.prices import Price, prices
 
 BYTES_PER_TOKEN = 3
-"""Bytes of UTF-8 in a token, for an estimate that is rather too high: English has about four, JSON and Chinese
-about three."""
+"""Bytes of UTF-8 per token, chosen so that estimates err on the high side: English has about four, JSON and
+Chinese about three."""
 PER_MESSAGE = 8
-"""Tokens around a message."""
+"""Extra tokens counted for each message."""
 MICRO = 1_000_000
 
 
@@ -28,7 +28,7 @@ class Unit(StrEnum):
 
     @property
     def label(self) -> str:
-        """Its name in metrics."""
+        """Return the unit's name in metrics."""
         return "usd" if self is Unit.MONEY else self.value
 
 
@@ -56,30 +56,31 @@ class Amount:
 
 
 def estimated_tokens(texts: Iterable[str]) -> int:
-    """Return how many tokens the texts have at most, as far as their length tells."""
+    """Return the maximum number of tokens in the texts, estimated from their length."""
     return sum(PER_MESSAGE + -(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN) for text in texts)
 
 
 def micro_usd(model_id: str, usage: UsageMetadata) -> int:
     """Return the list price of a model call in millionths of a USD, rounded up.
 
-    A model that is not in the price file costs as much as the dearest one that is: a budget of money must bind it too.
+    A model that is missing from the price file costs as much as the dearest one in it, so that a budget of
+    money binds it too.
     """
     price = prices().price(model_id) or dearest()
-    # Rounded first: a sum such as 3.0000000000000004 is 3.
+    # Rounded first, so that a sum such as 3.0000000000000004 counts as 3.
     return math.ceil(round(sum(price.of(usage).values()) * MICRO, 6))
 
 
 def at_most(model_id: str, input_tokens: int, output_tokens: int) -> Amount:
-    """Return what one model call takes at most: all of its input, written to the prompt cache, and the longest
-    answer."""
+    """Return the maximum that one model call can use: all of its input, written to the prompt cache, and the
+    longest answer."""
     price = prices().price(model_id) or dearest()
     paid = input_tokens * max(price.input, price.cache_write) + output_tokens * price.output
     return Amount(tokens=input_tokens + output_tokens, micro_usd=math.ceil(round(paid, 6)))
 
 
 def spent(model_id: str, usage: UsageMetadata) -> Amount:
-    """Return what a model call took, by the usage that the model reported."""
+    """Return what a model call used, from the usage that the model reported."""
     tokens = usage["input_tokens"] + usage["output_tokens"]
     return Amount(tokens=tokens, micro_usd=micro_usd(model_id, usage))
 

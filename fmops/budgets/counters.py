@@ -1,12 +1,12 @@
 """Counters in DynamoDB: one item for each account and window, changed by single conditional updates.
 
-An item holds what was spent and, as an attribute of its own, each reservation under way. One update makes a
-reservation, with its amount, if there is room; one update ends it, with the difference to what was spent. So a
-repeated update finds that it was applied, and a reservation whose process died is dropped by whoever needs its
-room.
+An item holds the amounts spent and, as an attribute of its own, each open reservation. One update makes a
+reservation, adding its amount, if there is room; one update ends it, adding the difference to what was spent. A
+repeated update therefore finds that it was applied, and a reservation whose process died is dropped by whoever
+needs its room.
 
-No transactions: two that change one item at once cancel each other, and every turn changes the deployment's item.
-Updates of an item line up instead, about a thousand in a second.
+Transactions are not used: two that change one item at once cancel each other, and every turn changes the
+deployment's item. Single updates of an item queue instead, at about a thousand per second.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from fmops.budgets.amounts import Amount, Unit
 from fmops.budgets.windows import Window
 
 HOLD_SECONDS = 900
-"""Life of a reservation: longer than any model call, and as long as a request may take on Lambda."""
+"""Seconds that a reservation lives: longer than any model call, and as long as a request may take on Lambda."""
 MARK_SECONDS = 3_600
-"""Life of the mark that tells that a late settlement was applied."""
+"""Seconds that a mark lives which shows that a late settlement was applied."""
 SKEW_SECONDS = 60
-"""Largest difference between the clocks of two tasks."""
+"""Largest difference between the clocks of two tasks, in seconds."""
 KEEP_SECONDS = 2 * 86_400
-"""Time that a counter stays after its window's end, until DynamoDB deletes it."""
+"""Seconds that a counter stays after its window's end, until DynamoDB deletes it."""
 DROPPED_AT_ONCE = 20
 HOLD = "hold#"
-"""Begins the names of attributes that are reservations."""
+"""Prefix of the names of attributes that are reservations."""
 UNITS = tuple(Unit)
 _NAMES = {f"#{unit.value}": unit.value for unit in UNITS}
 
@@ -40,7 +40,7 @@ Item = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Counter:
-    """An account in one window."""
+    """An account's counter in one window."""
 
     account: Account
     window: Window
@@ -58,7 +58,7 @@ class Counter:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A limit that leaves no room. ``used`` includes what is reserved."""
+    """A limit that leaves too little room. ``used`` includes reserved amounts."""
 
     counter: Counter
     unit: Unit
@@ -84,7 +84,7 @@ class Hold:
     amount: Amount
     expires: int
     used: Mapping[Unit, int] = field(default_factory=dict)
-    """The counter's sums after the reservation, with all that is reserved."""
+    """Sums of the counter after the reservation, including everything that is reserved."""
 
     @property
     def attribute(self) -> str:
@@ -104,9 +104,9 @@ class QueueFullError(Exception):
 
 
 class CounterTable:
-    """Changes counters. Everything here may be repeated, by botocore or by a caller, and counts once.
+    """Change counters. Every change may be repeated, by botocore or by a caller, and counts once.
 
-    Raises what boto3 raises when DynamoDB does not answer.
+    Methods raise boto3's errors when DynamoDB does not answer.
     """
 
     def __init__(self, client: Any, table: str) -> None:
@@ -116,7 +116,7 @@ class CounterTable:
     def reserve(self, counter: Counter, reservation: str, amount: Amount, now: float) -> Hold:
         """Count ``amount`` as spent until it is settled. Raises ``QueueFullError``."""
         for unit, limit in counter.limits.items():
-            # A condition cannot add: what must be left is computed here, and would be less than nothing.
+            # A condition cannot add, so the remaining room is computed here; it would be negative.
             if amount.of(unit) > limit:
                 raise QueueFullError(Refusal(counter, unit, 0, amount.of(unit)))
         hold = Hold(counter, reservation, amount, int(now) + HOLD_SECONDS)
@@ -132,7 +132,7 @@ class CounterTable:
                 return _held(hold, self._without_expired(counter, item, now))
 
     def settle(self, hold: Hold, actual: Amount, now: float) -> Mapping[Unit, int]:
-        """End a reservation with what was spent, whatever the limits say; answers what the counter stands at then."""
+        """End a reservation with what was spent, whatever the limits say; return the counter's sums afterwards."""
         if now >= hold.expires:
             return self.settle_uncertain(hold, actual, now)
         try:
@@ -144,14 +144,14 @@ class CounterTable:
                 {"#hold": hold.attribute},
             )
         except _Unmet as unmet:
-            # An earlier attempt was applied: nobody drops a reservation that has not expired.
+            # An earlier attempt was applied, since only expired reservations are dropped.
             item = unmet.item
         return _used(item)
 
     def settle_uncertain(self, hold: Hold, actual: Amount, now: float) -> Mapping[Unit, int]:
-        """Settle a reservation that may never have been made, or was dropped as expired.
+        """Settle a reservation that may never have been made, or may have been dropped as expired.
 
-        A mark takes its place for a while: it tells both from an attempt that was applied.
+        A mark replaces it for a while, to distinguish both cases from an attempt that was applied.
         """
         mark = _text(Amount(), int(now) + MARK_SECONDS)
         try:
@@ -190,8 +190,8 @@ class CounterTable:
         )
 
     def _without_expired(self, counter: Counter, item: Item, now: float) -> Item:
-        """Give back what processes have reserved that are gone; answers the item then, or ``item`` if there was
-        none."""
+        """Give back the expired reservations of processes that died. Return the item afterwards, or ``item`` if
+        there were none."""
         expired = _expired(item, now)[:DROPPED_AT_ONCE]
         if not expired:
             return item
@@ -250,7 +250,8 @@ class _Unmet(Exception):  # noqa: N818 - an answer, not a fault
 
 
 def _room(counter: Counter, amount: Amount) -> tuple[str, dict[str, Any]]:
-    """The condition that the limits leave room for ``amount``, and its values. What costs nothing always has room."""
+    """Return the condition that the limits leave room for ``amount``, and its values. A cost of zero always has
+    room."""
     bound = {unit: limit for unit, limit in counter.limits.items() if amount.of(unit)}
     conditions = [
         f"(attribute_not_exists(#{unit.value}) OR #{unit.value} <= :room_{unit.value})" for unit in bound
@@ -260,7 +261,7 @@ def _room(counter: Counter, amount: Amount) -> tuple[str, dict[str, Any]]:
 
 
 def _refusal(counter: Counter, amount: Amount, item: Item) -> Refusal:
-    """The limit that is missed by most of itself."""
+    """Return the limit that is exceeded by the largest share of itself."""
     missed = {
         unit: (_number(item, unit) + amount.of(unit) - limit) / limit
         for unit, limit in counter.limits.items()
@@ -283,7 +284,7 @@ def _number(item: Item, unit: Unit) -> int:
 
 
 def _text(amount: Amount, expires: int) -> str:
-    """A reservation as an attribute: short, since DynamoDB bills an item by the KB."""
+    """Return a reservation as an attribute's text: short, because DynamoDB bills an item by the KB."""
     return f"{expires}:{amount.requests}:{amount.tokens}:{amount.micro_usd}"
 
 

@@ -1,4 +1,5 @@
-"""Reserves and settles over all budgets of a turn, beside the event loop, and says how much of them is spent."""
+"""The ledger: it reserves and settles amounts in all budgets of a turn, outside the event loop, and reports
+what is spent."""
 
 from __future__ import annotations
 
@@ -24,13 +25,13 @@ from fmops.telemetry.metrics import instruments
 
 THREADS = 16
 FAILURES = 3
-"""After so many without an answer in between, DynamoDB is not asked for a while: nobody waits for what does not
-come."""
+"""Number of failures in a row after which DynamoDB is not called for a while, so that no one waits in vain."""
 PAUSE_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
-"""Which a stop waits for settlements; a reservation that is not settled expires."""
+"""Seconds that a stop waits for settlements; a reservation that is not settled expires."""
 UNSETTLED = 10_000
-"""Settlements that are kept while DynamoDB is away; of more, the oldest reservations expire."""
+"""Maximum settlements that are kept while DynamoDB is unavailable; beyond it, the oldest reservations are left
+to expire."""
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class BudgetExceeded(Exception):  # noqa: N818 - an answer, not a fault
 
 
 class CountersUnavailable(Exception):  # noqa: N818 - as above
-    """DynamoDB does not answer, and nothing is spent without it."""
+    """DynamoDB does not answer, and nothing may be spent without it."""
 
 
 @dataclass
@@ -57,12 +58,12 @@ class Reservation:
     amount: Amount
     holds: list[Hold] = field(default_factory=list)
     uncertain: list[Hold] = field(default_factory=list)
-    """Reservations in counters that did not answer and may have taken them: what is spent is added there later."""
+    """Reservations in counters that did not answer and may have made them: the amount spent is added there later."""
     settled: Future[None] | None = None
 
 
 class Budgets:
-    """The budgets of a deployment. ``reserve`` is for the event loop; ``settle`` may be called from anywhere."""
+    """The budgets of a deployment. Call ``reserve`` in the event loop; ``settle`` may be called from any thread."""
 
     def __init__(
         self,
@@ -85,7 +86,8 @@ class Budgets:
     async def reserve(self, accounts: Sequence[Account], amount: Amount) -> Reservation:
         """Take ``amount`` from every account, or from none.
 
-        Raises ``BudgetExceeded``, and ``CountersUnavailable`` where the settings refuse then.
+        Raises ``BudgetExceeded``, and ``CountersUnavailable`` if the settings refuse when DynamoDB is
+        unavailable.
         """
         if not accounts:
             return Reservation(amount)
@@ -93,12 +95,13 @@ class Budgets:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            # The thread goes on, and nobody would ever settle what it reserves.
+            # The thread continues, and no one else would settle what it reserves.
             future.add_done_callback(self._give_back)
             raise
 
     def reserve_sync(self, accounts: Sequence[Account], amount: Amount) -> Reservation:
-        """Reserve in a thread that may wait, narrow budgets first: who has spent their own holds nothing of others'."""
+        """Reserve in a thread that may wait, narrowest budgets first, so that people who have spent their own
+        budget hold none of others'."""
         now, reservation = self._clock(), Reservation(amount)
         name = token_urlsafe(6)
         for account in accounts:
@@ -111,7 +114,7 @@ class Budgets:
                     self._refused(full.refusal)
                     raise BudgetExceeded(full.refusal) from None
                 except (*_AWAY, CountersUnavailable) as error:
-                    # It may have been applied all the same.
+                    # The reservation may still have been applied.
                     reservation.uncertain.append(Hold(counter, name, amount, int(now) + HOLD_SECONDS))
                     self._unavailable(error)
                     if not self._allow:
@@ -124,12 +127,12 @@ class Budgets:
         return reservation
 
     def settle(self, reservation: Reservation, actual: Amount) -> None:
-        """Put what was spent in the place of what was reserved, beside whatever goes on. A second call does nothing."""
+        """Replace the reserved amount with the amount spent, in the background. A second call does nothing."""
         if reservation.settled is not None or not (reservation.holds or reservation.uncertain):
             return
         try:
             future = self._threads.submit(self._settle, reservation, actual)
-        except RuntimeError:  # It was closed: the reservation expires.
+        except RuntimeError:  # the pool is closed, so the reservation expires
             instruments().budget_settlements.add(1, {names.BUDGET_RESULT: "failed"})
             return
         reservation.settled = future
@@ -137,7 +140,7 @@ class Budgets:
         future.add_done_callback(self._settling.discard)
 
     async def settled(self, reservation: Reservation) -> None:
-        """Wait until a reservation is settled, if that is under way."""
+        """Wait until a reservation is settled, if a settlement is in progress."""
         if reservation.settled is not None:
             await asyncio.wait((asyncio.wrap_future(reservation.settled),))
 
@@ -145,18 +148,18 @@ class Budgets:
         return self._clock()
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
-        """Wait for the settlements under way."""
+        """Wait up to ``seconds`` for the settlements in progress."""
         if under_way := list(self._settling):
             await asyncio.to_thread(wait, under_way, seconds)
 
     async def close(self) -> None:
-        """Settle what is under way, for a while."""
+        """Finish the settlements in progress, within a limited time."""
         await self.drain()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def spent(self) -> Iterable[tuple[str, str, str, float]]:
-        """Scope, window, unit and share of the limit that is spent: of the user and the team that are nearest to
-        theirs."""
+        """Yield (scope, window, unit, share of the limit spent), for the user and the team closest to their
+        limits."""
         now = self._clock()
         for (scope, window, unit), (share, ends) in list(self._spent.items()):
             yield scope.value, window.value, unit.label, share if now < ends else 0.0
@@ -181,19 +184,19 @@ class Budgets:
         instruments().budget_settlements.add(1, {names.BUDGET_RESULT: result})
 
     def _try_again(self) -> None:
-        """Settle, now that DynamoDB answers, two of what could not be: those who ask next settle the rest."""
+        """Settle two postponed reservations, now that DynamoDB answers; later callers settle the rest."""
         for _ in range(min(2, len(self._unsettled))):
             with suppress(IndexError):
                 self.settle(*self._unsettled.popleft())
 
     def _asked(self, ask: Callable[..., T], *arguments: Any) -> T:
-        """Ask DynamoDB, unless it has not answered lately."""
+        """Call DynamoDB, unless it has failed to answer lately."""
         if self._failures >= FAILURES and time.monotonic() < self._ask_again:
             raise CountersUnavailable
         try:
             answer = ask(*arguments)
         except _AWAY as error:
-            # What is refused is refused at once, and may be about one counter, as when that is throttled.
+            # A refusal comes at once and may concern a single counter, such as one that is throttled.
             if not _is_refused(error):
                 self._failures += 1
                 self._ask_again = time.monotonic() + PAUSE_SECONDS
@@ -209,7 +212,7 @@ class Budgets:
             self.settle(future.result(), Amount())
 
     def _note(self, counter: Counter, used: Mapping[Unit, int]) -> None:
-        """Keep the share that is spent: the deployment's is exact, of users and teams the largest is kept."""
+        """Record the share that is spent: exact for the deployment, the largest so far for users and teams."""
         for unit, limit in counter.limits.items():
             key = (counter.account.scope, counter.window, unit)
             share, before = used[unit] / limit, self._spent.get(key, (0.0, 0.0))

@@ -1,4 +1,4 @@
-"""The settings of the budgets, as they stand in the variable ``FMOPS_BUDGETS``."""
+"""The settings of the budgets, in the form of the variable ``FMOPS_BUDGETS``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Limits(BaseModel):
-    """Limits of what may be spent in a window of time. One that is not set does not bind. Windows begin in UTC."""
+    """Limits of what may be spent in a window of time. A limit that is not set does not bind. Windows begin in
+    UTC."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,15 +22,17 @@ class Limits(BaseModel):
 
 
 class BudgetSettings(BaseModel):
-    """Limits by scope. Somebody in several teams spends from the budget of each."""
+    """Limits by scope. A person in several teams spends from the budget of each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     user: Limits = Limits()
-    team: Limits = Field(default=Limits(), description="of each team that `teams` does not name")
-    teams: dict[str, Limits] = Field(default={}, description="of single teams, by name")
+    team: Limits = Field(default=Limits(), description="limits of each team that `teams` does not name")
+    teams: dict[str, Limits] = Field(default={}, description="limits of single teams, by name")
     deployment: Limits = Limits()
-    team_claim: str = Field(default="", description="of the ID token; the groups when empty")
+    team_claim: str = Field(
+        default="", description="claim of the ID token that names the teams; the groups claim when empty"
+    )
     when_unavailable: Literal["refuse", "allow"] = "refuse"
 
     @property

@@ -1,5 +1,4 @@
-"""Windows of time, in UTC, that a counter is for. The window is part of the counter's key, so nothing has to reset
-it."""
+"""Windows of time for counters, in UTC. The window is part of the counter's key, so nothing has to reset it."""
 
 from __future__ import annotations
 
@@ -10,18 +9,19 @@ _FORMATS = {"minute": "%Y-%m-%dT%H:%M", "day": "%Y-%m-%d", "month": "%Y-%m"}
 
 
 class Window(StrEnum):
-    """The time that a limit counts before it starts anew."""
+    """The length of time that a limit counts before it starts anew."""
 
     MINUTE = "minute"
     DAY = "day"
     MONTH = "month"
 
     def period(self, at: float) -> str:
-        """The name of the window that a time, in seconds since the epoch, falls into: ``2026-11`` and the like."""
+        """Return the name of the window that contains a time, given in seconds since the epoch, such as
+        ``2026-11``."""
         return _utc(at).strftime(_FORMATS[self.value])
 
     def end(self, at: float) -> float:
-        """The first second after that window."""
+        """Return the first second after the window that contains a time."""
         now = _utc(at)
         if self is Window.MINUTE:
             return (now.replace(second=0, microsecond=0) + timedelta(minutes=1)).timestamp()

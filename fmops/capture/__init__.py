@@ -1,4 +1,5 @@
-"""Every interaction reaches the data lake: batched, retried, and kept on disk while the delivery stream is away."""
+"""Delivery of every interaction to the data lake: batched, retried, and kept on disk while the delivery stream
+is unavailable."""
 
 from fmops.capture.record import encode
 from fmops.capture.sink import FirehoseSink

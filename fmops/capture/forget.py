@@ -1,10 +1,11 @@
-"""Deletion of one user's records from the data lake, for privacy requests: find, rewrite, and look again.
+"""Deletion of one user's records from the data lake, for privacy requests: find, rewrite, and check again.
 
-The lake is versioned, so a rewritten object leaves its old version behind: those are deleted too, for good.
+The lake is versioned, so a rewritten object leaves its old version behind. Old versions are therefore deleted
+for good too.
 
-Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the lake,
-who and when: what began before it is left out by whoever reads, is reported, and goes when the requests are applied
-again.
+Records that wait in a task's spool or in Firehose arrive later. Each request therefore leaves a note in the
+lake of the user and the time: readers leave out and report whatever began before it, and it is deleted when the
+requests are applied again.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from fmops.turn import TAKEN
 INTERACTION_ID = re.compile(rb"int-[0-9a-f]{32}")
 RECORDS = "interactions"
 OF_LINES = (".jsonl", ".jsonl.gz", ".manifest")
-"""What begins or ends like this holds a record per line."""
+"""Prefixes and suffixes of keys whose objects hold one record per line."""
 SHORTEST_QUOTE = 16
 Concerns = Callable[[str, bytes], bool]
-"""Whether a line of the object with this key is about the user."""
+"""A function that says whether a line of the object with this key concerns the user."""
 GONE = ("NoSuchKey", "NoSuchVersion")
 ATTEMPTS = 20
-"""Attempts to note a request while others note theirs."""
+"""Maximum attempts to note a request while others note theirs."""
 GZIP = b"\x1f\x8b"
 
 
 REQUESTS = "privacy/requests.jsonl"
-"""Of the lake: a line per request, with the pseudonym and the moment. It has to outlive the records that it is
-about."""
+"""Key in the lake of the requests: a line each, with pseudonym and time. It must outlive the records that it
+concerns."""
 
 
 def note(s3: Any, bucket: str, user: str, moment: str) -> None:
-    """Remember that what ``user`` did before ``moment`` (ISO 8601, UTC) is to be forgotten."""
+    """Record that everything ``user`` did before ``moment`` (ISO 8601, UTC) is to be forgotten."""
     for _ in range(ATTEMPTS):
         known, condition = _requests(s3, bucket)
         known |= {user: moment}
@@ -55,16 +56,16 @@ def note(s3: Any, bucket: str, user: str, moment: str) -> None:
                 raise
         else:
             return
-    raise RuntimeError(f"s3://{bucket}/{REQUESTS} was changed by others each time: run this again")
+    raise RuntimeError(f"s3://{bucket}/{REQUESTS} was changed by others during each attempt: run this again")
 
 
 def requests(s3: Any, bucket: str) -> dict[str, str]:
-    """By pseudonym, the moment before which everything is to be forgotten."""
+    """Return, by pseudonym, the time before which everything is to be forgotten."""
     return _requests(s3, bucket)[0]
 
 
 def _requests(s3: Any, bucket: str) -> tuple[dict[str, str], dict[str, str]]:
-    """The requests, and the condition under which their object may be replaced: that nobody has changed it since."""
+    """Return the requests, and the condition for replacing their object: that it has not changed since."""
     try:
         found = s3.get_object(Bucket=bucket, Key=REQUESTS)
     except s3.exceptions.NoSuchKey:
@@ -75,20 +76,20 @@ def _requests(s3: Any, bucket: str) -> tuple[dict[str, str], dict[str, str]]:
 
 @dataclass
 class Forgotten:
-    """What was found and done, by key prefix."""
+    """The results of a request, by key prefix."""
 
     interactions: set[str] = field(default_factory=set)
     """Ids of the user's interactions."""
     traces: set[str] = field(default_factory=set)
     """OpenTelemetry's ids of their traces."""
     lines: Counter[str] = field(default_factory=Counter)
-    """Lines removed from current objects."""
+    """Number of lines removed from current objects."""
     objects: Counter[str] = field(default_factory=Counter)
-    """Objects rewritten, or deleted when nothing was left of them."""
+    """Number of objects that were rewritten, or deleted because nothing was left of them."""
     versions: Counter[str] = field(default_factory=Counter)
-    """Old versions deleted because they held the user's records."""
+    """Number of old versions deleted because they held the user's records."""
     left: list[str] = field(default_factory=list)
-    """Keys that still mention the user when everything was done: empty, or somebody has to look."""
+    """Keys that still mention the user afterwards; unless this is empty, someone has to investigate."""
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def forget(
 ) -> Forgotten:
     """Remove every line of the pseudonym ``user``, and every line about one of their interactions.
 
-    ``prefixes`` are those of the lake with records or what was made of them. Objects of JSON lines, gzipped or not,
-    are rewritten; any other object that names the user or an interaction is deleted whole, and so is one that
-    quotes a question of theirs: reports do, without saying whose it is. ``before`` keeps what the user did from
-    that moment on.
+    ``prefixes`` are those of the lake that hold records or data derived from them. Objects of JSON lines,
+    gzipped or not, are rewritten. Any other object that names the user or an interaction is deleted as a whole,
+    and so is one that quotes a question of theirs, as reports do without saying whose it is. ``before`` keeps
+    what the user did from that time on.
     """
     result = Forgotten()
     quotes: set[bytes] = set()
@@ -131,7 +132,7 @@ def forget(
         for version, data in _objects(s3, bucket, prefix):
             if version.current and _any(concerns, version.key, data):
                 _rewrite(s3, bucket, version, data, concerns, prefix, result)
-        # Afterwards, so that what the rewriting has made old is among them.
+        # Searched after the rewriting, so that the versions it has made old are included.
         for version, data in _objects(s3, bucket, prefix):
             if not version.current and _any(concerns, version.key, data):
                 s3.delete_object(Bucket=bucket, Key=version.key, VersionId=version.id)
@@ -145,7 +146,8 @@ def forget(
 
 
 def _owned(line: bytes, user: str, before: str | None) -> dict[str, Any] | None:
-    """The record of an interaction on a line, when it is this user's. Their feedback may be on another's."""
+    """Return the record of an interaction on a line if it is this user's. Their feedback may concern another
+    user's interaction."""
     record = _of(line, user, before)
     return (
         record if record and record.get("record_type") != "feedback" and "interaction_id" in record else None
@@ -153,7 +155,7 @@ def _owned(line: bytes, user: str, before: str | None) -> dict[str, Any] | None:
 
 
 def _of(line: bytes, user: str, before: str | None) -> dict[str, Any] | None:
-    """The record on a line, when it is this user's and began before the moment."""
+    """Return the record on a line if it is this user's and began before the given time."""
     if user.encode() not in line:
         return None
     try:
@@ -166,7 +168,8 @@ def _of(line: bytes, user: str, before: str | None) -> dict[str, Any] | None:
 
 
 def _quotes(question: str) -> set[bytes]:
-    """A question as it may stand in HTML and in JSON. A short one says nothing of who asked it."""
+    """Return a question's forms in HTML and in JSON. A short question does not identify its author, so it has
+    none."""
     if len(question) < SHORTEST_QUOTE:
         return set()
     return {text.encode() for text in (question, html.escape(question), json.dumps(question)[1:-1])}
@@ -180,7 +183,7 @@ def _matcher(user: str, interactions: set[str], quotes: set[bytes], before: str 
             return True
         if name in line and (before is None or _of(line, user, before) is not None):
             return True
-        # Somebody else's record may hold the same question.
+        # In files of records, another user's record may hold the same question.
         return not _is_of_lines(key) and any(quote in line for quote in quotes)
 
     return concerns
@@ -191,7 +194,7 @@ def _is_of_lines(key: str) -> bool:
 
 
 def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[Version, bytes]]:
-    """Every version of every object under the prefix, with its content. Delete markers have none."""
+    """Yield every version of every object under the prefix, with its content. Delete markers have none."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix):
         for item in page.get("Versions", []):
             version = Version(item["Key"], item["VersionId"], item["IsLatest"])
@@ -200,7 +203,7 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[Version, bytes
             except s3.exceptions.ClientError as error:
                 if error.response["Error"]["Code"] not in GONE:
                     raise
-                continue  # its lifetime, or another request, was faster: there is nothing left to forget
+                continue  # it expired, or another request deleted it first: there is nothing left to forget
             yield version, body
 
 
@@ -209,7 +212,8 @@ def _any(concerns: Concerns, key: str, data: bytes) -> bool:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The lines of an object, as searched: what Firehose could not deliver holds its record in base64."""
+    """Return the lines of an object as they are searched; records that Firehose could not deliver are decoded
+    from base64."""
     try:
         text = gzip.decompress(data) if data.startswith(GZIP) else data
     except (OSError, EOFError):
@@ -235,7 +239,7 @@ def _rewrite(
     prefix: str,
     result: Forgotten,
 ) -> None:
-    """Put the object without the lines that concern the user, or delete it."""
+    """Replace the object with one without the lines that concern the user, or delete it."""
     packed = data.startswith(GZIP)
     text = gzip.decompress(data) if packed else data
     lines = json_lines.split(text, keepends=True)

@@ -1,6 +1,6 @@
-"""Reading the captured interactions back: the lake's objects on a disk, and SQL over them."""
+"""Captured interactions, read back from the data lake: its objects on a disk, and SQL over them."""
 
-# ruff: noqa: S608 - the SQL is made of paths and column names of our own
+# ruff: noqa: S608 - the SQL is made only of our own paths and column names
 
 from __future__ import annotations
 
@@ -30,26 +30,26 @@ _log = logging.getLogger(__name__)
 
 @dataclass
 class Reading:
-    """What was read, and what was not: named, so that somebody can look."""
+    """A report of what was read and what was not, by name, so that someone can investigate."""
 
     objects: int = 0
     corrupt: list[str] = field(default_factory=list)
-    """Keys of objects that are not whole gzip; nothing of them is read."""
+    """Keys of objects that are not complete gzip files; nothing of them is read."""
     vanished: list[str] = field(default_factory=list)
     """Keys of objects that were deleted between the listing and the reading."""
     foreign_lines: int = 0
-    """Lines that are no captured records."""
+    """Number of lines that are not captured records."""
     newer_records: int = 0
-    """Records of a later schema version than this code knows: deploy the newer code to read them."""
+    """Number of records whose schema version is later than this code knows: deploy the newer code to read them."""
 
 
 def fetch(
     s3: Any, bucket: str, directory: Path, *, first: date | None = None, last: date | None = None
 ) -> Reading:
-    """Bring the objects that may hold records of the days from ``first`` to ``last`` (UTC, both included).
+    """Download the objects that may hold records of the days from ``first`` to ``last`` (UTC, inclusive).
 
-    They go under ``directory``, and hold others too: a record's own time says which day it is of. A record that
-    arrived a day late lies under the day after ``last``.
+    They go into ``directory``, several at a time, and hold other records too: a record's own time says which day it
+    belongs to. A record that arrived a day late lies under the day after ``last``.
     """
 
     def bring(key: str) -> tuple[str, Exception | None]:
@@ -87,7 +87,7 @@ def _keys(s3: Any, bucket: str, first: date | None, last: date | None) -> Iterat
 
 
 def _download(s3: Any, bucket: str, key: str, path: Path) -> None:
-    """Copy an object and decompress it on the way, to see that it is whole."""
+    """Copy an object and decompress it on the way, to verify that it is complete."""
     stream = zlib.decompressobj(wbits=31)
     began = False
     with path.open("wb") as file:
@@ -96,7 +96,7 @@ def _download(s3: Any, bucket: str, key: str, path: Path) -> None:
             while chunk:
                 began = True
                 stream.decompress(chunk)
-                # An object may be several gzip members in a row.
+                # An object may consist of several gzip members in a row.
                 chunk = stream.unused_data
                 if chunk:
                     stream = zlib.decompressobj(wbits=31)
@@ -111,10 +111,11 @@ def connect(
     threads: int | None = None,
     forgotten: Mapping[str, str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
-    """DuckDB with what ``fetch`` has brought as the view ``interactions``, whose columns are the record's.
+    """Return a DuckDB connection with the fetched objects as the view ``interactions``, whose columns are the
+    record's.
 
-    ``forgotten`` are requests of ``fmops.capture.forget``: what began before them is not in the view. ``memory``
-    bounds what DuckDB keeps; what does not fit is written beside the objects.
+    ``forgotten`` holds requests of ``fmops.capture.forget``: interactions that began before them are not in the
+    view. ``memory`` bounds what DuckDB holds in memory; the rest is written to disk beside the objects.
     """
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = '{memory}'")
@@ -142,21 +143,22 @@ def connect(
     gone = 'EXISTS (FROM forgotten WHERE name = lines."user" AND lines.started_at < moment)'
     connection.execute(
         f"""CREATE VIEW interactions AS SELECT * FROM lines
-            WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION} {f"AND NOT {gone}" if forgotten else ""}"""
+            WHERE interaction_id IS NOT NULL AND schema_version <= {SCHEMA_VERSION} """
+        f"{f'AND NOT {gone}' if forgotten else ''}"
     )
     return connection
 
 
 def _partition(name: str) -> str:
-    """Return the SQL of a column that the key names, such as `dt`.
+    """Return the SQL of a column whose value the key holds, such as `dt`.
 
-    DuckDB's own reading of partitions takes every `name=value` of the path, above the lake's folder too.
+    DuckDB's own reading of partitions takes every `name=value` of the path, even above the lake's folder.
     """
     return f"regexp_extract(object, '.*/{INTERACTIONS}/(?:[^/]*/)?{name}=([^/]*)/', 1) AS {name}"
 
 
 def count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
-    """Records that arrived after somebody asked to forget them: they are still in the lake."""
+    """Return the number of records that arrived after someone asked to forget them and are still in the lake."""
     [(count,)] = connection.execute(
         'SELECT count(*) FROM lines JOIN forgotten ON name = lines."user" AND lines.started_at < moment'
     ).fetchall()
@@ -164,7 +166,7 @@ def count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def count_unread(connection: duckdb.DuckDBPyConnection, reading: Reading) -> None:
-    """Add to ``reading`` what the view ``interactions`` leaves out."""
+    """Add to ``reading`` the counts of records that the view ``interactions`` leaves out."""
     [counts] = connection.execute(
         f"""SELECT count(*) FILTER (interaction_id IS NULL), count(*) FILTER (schema_version > {SCHEMA_VERSION})
             FROM lines"""
@@ -173,7 +175,7 @@ def count_unread(connection: duckdb.DuckDBPyConnection, reading: Reading) -> Non
 
 
 def dataset(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyRelation:
-    """One row per interaction with its feedback: what the Athena view of the same name gives."""
+    """Return one row per interaction with its feedback, like the Athena view of the same name."""
     return connection.sql(DATASET.read_text())
 
 

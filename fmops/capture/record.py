@@ -1,4 +1,4 @@
-"""From a record to the bytes that the delivery stream takes."""
+"""The encoding of a record as the bytes that the delivery stream takes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pydantic_core import from_json, to_json
 from fmops.interaction import Captured, Feedback
 
 RECORD_LIMIT = 1_000 * 1024
-"""Bytes of one Firehose record before base64 (quota of PutRecordBatch)."""
+"""Maximum bytes of one Firehose record before base64 (quota of PutRecordBatch)."""
 
 MARK = " [truncated]"
 WHOLE = re.compile(r"(?:[^\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+")
-"""The part of a cut JSON string before an escape sequence that lost its end."""
+"""Pattern of the usable part of a cut JSON string: up to an escape sequence that lost its end."""
 
 
 def encode(record: Captured, limit: int = RECORD_LIMIT) -> bytes:
-    """The record as one JSON line of at most ``limit`` bytes.
+    """Return the record as one JSON line of at most ``limit`` bytes.
 
-    A longer one is cut at the end of its longer text, and says so in ``truncated``. Raises ``ValueError`` when even the
-    record without its texts is too long.
+    In a longer record, the longer text is cut at its end, and ``truncated`` is set. Raises ``ValueError`` when
+    the record is too long even without its texts.
     """
     line = record.line()
     if len(line) <= limit:
@@ -43,9 +43,9 @@ def encode(record: Captured, limit: int = RECORD_LIMIT) -> bytes:
 
 
 def _cut(text: str, excess: int) -> str:
-    """Return ``text`` with the mark at its end, shorter by ``excess`` bytes of JSON or by a few more."""
+    """Return ``text`` with the mark at its end, shorter by ``excess`` bytes of JSON or slightly more."""
     quoted = to_json(text)[1:-1]
     kept = quoted[: max(0, len(quoted) - excess - len(MARK))]
-    # Neither a character of several bytes nor an escape sequence is kept in part.
+    # No part of a multi-byte character or of an escape sequence is kept.
     whole = WHOLE.match(kept.decode(errors="ignore"))
     return str(from_json(f'"{whole[0] if whole else ""}"')) + MARK

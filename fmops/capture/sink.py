@@ -1,12 +1,13 @@
 """Delivery to Amazon Data Firehose, off the request path and at least once.
 
-A record waits in memory until a batch is full or ``linger`` has passed. What the stream refuses is sent again
-record by record; while it is away, batches wait in the spool and are delivered oldest first when it is back. Lost
-is only what finds neither memory nor spool, or waits when a task stops whose disk goes with it, each counted; and
-what a SIGKILL catches in memory, which nobody can count: at most ``memory_limit`` records or ``memory_bytes``, and
-the one batch that is under way.
+A record waits in memory until a batch is full or ``linger`` has passed. Records that the stream refuses are
+sent again one by one; while the stream is unavailable, batches wait in the spool and are delivered oldest first
+when it is back. Records are lost, and counted, only when neither memory nor spool has room, or when a task
+stops whose disk goes with it. A SIGKILL loses what is in memory, uncounted: at most ``memory_limit`` records or
+``memory_bytes``, and the one batch being sent.
 
-No answer of the stream and no fault of the disk ends the thread that delivers: records then wait, and are sent again.
+No answer of the stream and no fault of the disk ends the thread that delivers: records then wait, and are sent
+again.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from fmops.telemetry.metrics import instruments
 
 BATCH_RECORDS = 500
 BATCH_BYTES = 4 * 1024 * 1024
-"""Quotas of one PutRecordBatch call."""
+"""Maximum bytes of one PutRecordBatch call (quota)."""
 STOP_SECONDS = 20.0
-"""Seconds for the last deliveries, where nobody says otherwise."""
+"""Seconds for the last deliveries, unless the caller gives another time."""
 GONE = "they wait on a disk that goes with the task"
 LOG_SECONDS = 60.0
 """Seconds between two log lines about the same kind of fault."""
@@ -38,10 +39,10 @@ _log = logging.getLogger(__name__)
 
 
 class FirehoseSink:
-    """Takes records from any thread and delivers them from one of its own.
+    """Take records from any thread and deliver them from one of its own.
 
-    ``linger`` and ``retry_after`` are seconds; ``attempts`` counts calls per batch before it goes to the spool. What
-    ``memory_limit`` records or ``memory_bytes`` bytes leave no room for goes to the spool at once.
+    ``linger`` and ``retry_after`` are seconds; ``attempts`` is the number of calls per batch before it goes to
+    the spool. Records beyond ``memory_limit`` records or ``memory_bytes`` bytes go to the spool at once.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class FirehoseSink:
         self._ready = threading.Condition(lock)
         self._idle = threading.Condition(lock)
         self._batch: list[bytes] = []
-        """The one under way."""
+        """Batch that is being sent."""
         self._hurried = 0
         self._closing = threading.Event()
         self._closed = False
@@ -80,16 +81,17 @@ class FirehoseSink:
         self._available_at = 0.0
         self._readable_at = 0.0
         self._moved_at = time.monotonic()
-        """The moment when records last left memory, or began to wait there."""
+        """Time when records last left memory, or began to wait there."""
         self._logged_at: dict[str, float] = {}
         instruments().watch(self)
         self._worker = self._start()
 
     def put(self, record: Captured) -> None:
-        """Take a record. Never waits for the network; never raises: what cannot be kept is counted as lost."""
+        """Take a record. Never waits for the network and never raises; a record that cannot be kept is counted
+        as lost."""
         try:
             line = encode(record)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its answer was given
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a record, its answer has been given
             self._lost(1, type(error).__name__)
             return
         with self._ready:
@@ -110,7 +112,7 @@ class FirehoseSink:
             self._lost(1, GONE)
 
     def waiting(self) -> dict[str, int]:
-        """Return how many records are not delivered yet, by where they wait."""
+        """Return the number of undelivered records, by where they wait."""
         return {"memory": len(self._queue) + len(self._batch), "spool": self._spool.waiting()}
 
     def stalled(self) -> float:
@@ -118,9 +120,9 @@ class FirehoseSink:
         return time.monotonic() - self._moved_at if self._queue or self._batch else 0.0
 
     def close(self, timeout: float = STOP_SECONDS) -> None:
-        """Deliver everything, the spool too, within ``timeout`` seconds.
+        """Deliver everything, including the spool, within ``timeout`` seconds.
 
-        The rest is kept on the disk; if that goes with the task, it is counted as lost.
+        The rest stays on the disk; if the disk goes with the task, the rest is counted as lost.
         """
         self._stop_at = time.monotonic() + timeout
         self._closing.set()
@@ -139,15 +141,15 @@ class FirehoseSink:
             self._spool.disown()
 
     def _goes_with_the_task(self) -> bool:
-        """Return whether nobody delivers what the spool holds once this process has ended."""
+        """Return whether the spool's records are lost once this process has ended."""
         try:
             return not self._spool.durable and self._spool.own()
         except OSError:
             return True
 
     def flush(self, timeout: float = STOP_SECONDS) -> bool:
-        """Send what waits at once, and wait until memory is empty; return whether it became so within ``timeout``
-        seconds."""
+        """Send all waiting records at once, and wait until memory is empty; return whether it became so within
+        ``timeout`` seconds."""
         with self._idle:
             self._hurried += 1
             self._ready.notify_all()
@@ -171,7 +173,7 @@ class FirehoseSink:
                 self._pause(self._retry_after)
 
     def _step(self) -> bool:
-        """Deliver a batch and what waits on the disk; return whether to go on."""
+        """Deliver a batch and what waits on the disk; return whether to continue."""
         batch = self._next_batch()
         try:
             if batch:
@@ -211,7 +213,8 @@ class FirehoseSink:
             self._moved_at = time.monotonic()
 
     def _put_back(self, batch: list[bytes]) -> None:
-        """With the stream away and the disk refusing, memory is the last place; it is as bounded as ever."""
+        """Return a batch to memory, as far as its limits allow: with stream and disk unavailable, it is the
+        last place."""
         if not self._closing.is_set():
             with self._ready:
                 kept = 0
@@ -228,7 +231,7 @@ class FirehoseSink:
             self._lost(len(batch), "neither memory nor the spool has room")
 
     def _send(self, batch: Sequence[bytes]) -> list[bytes]:
-        """Send a batch; return what was still refused after the last attempt."""
+        """Send a batch; return the records still refused after the last attempt."""
         pending = list(batch)
         for attempt in range(self._attempts):
             if attempt:
@@ -241,7 +244,7 @@ class FirehoseSink:
                     DeliveryStreamName=self._delivery_stream, Records=[{"Data": line} for line in pending]
                 )
                 failed = _refused(pending, answer)
-            except Exception as error:  # noqa: BLE001 - without an answer that can be read, nothing is known to be delivered
+            except Exception as error:  # noqa: BLE001 - without a readable answer, nothing is known to be delivered
                 self._faulted(f"delivery stream {self._delivery_stream}", error)
                 continue
             _count("delivered", len(pending) - len(failed))
@@ -253,8 +256,7 @@ class FirehoseSink:
         return pending
 
     def _may_send(self) -> bool:
-        """Return whether the stream may have come back; at a stop it is asked once more, since the disk may not
-        last."""
+        """Return whether to try the stream again; at a stop it is tried once more, since the disk may not last."""
         if self._closing.is_set():
             return self._available_at < float("inf") and time.monotonic() < self._stop_at
         return time.monotonic() >= self._available_at
@@ -267,14 +269,15 @@ class FirehoseSink:
     def _spooled(self, batch: Sequence[bytes]) -> bool:
         try:
             self._spool.write(batch)
-        except Exception as error:  # noqa: BLE001 - whatever the disk says, the records are to go elsewhere
+        except Exception as error:  # noqa: BLE001 - whatever the disk raises, the records must go elsewhere
             self._faulted("spool", error)
             return False
         _count("spooled", len(batch))
         return True
 
     def _drain(self, *, last: bool) -> None:
-        """Deliver waiting segments, oldest first, until one is refused. One that cannot be read holds up no other."""
+        """Deliver waiting segments, oldest first, until one is refused. A segment that cannot be read does not
+        hold up the others."""
         try:
             if time.monotonic() < self._readable_at or not self._spool.own() or not self._may_send():
                 return
@@ -306,7 +309,7 @@ class FirehoseSink:
             self._closing.wait(seconds)
 
     def _faulted(self, what: str, error: Exception) -> None:
-        """Count a fault, and log it if its kind was not logged in the last minute."""
+        """Count a fault, and log it unless its kind was logged in the last minute."""
         kind, now = type(error).__name__, time.monotonic()
         instruments().capture_faults.add(1, {names.ERROR_TYPE: kind})
         key = f"{what.partition(' ')[0]} {kind}"
@@ -320,7 +323,8 @@ class FirehoseSink:
 
 
 def _refused(sent: Sequence[bytes], answer: Any) -> list[bytes]:
-    """Return the records that the stream did not take. Raises ``ValueError`` for what is no answer to them."""
+    """Return the records that the stream did not take. Raises ``ValueError`` if the answer does not fit what
+    was sent."""
     results = answer.get("RequestResponses") if isinstance(answer, Mapping) else None
     if not isinstance(results, Sequence) or len(results) != len(sent):
         raise ValueError("not one result for each record")
@@ -332,7 +336,7 @@ def _refused(sent: Sequence[bytes], answer: Any) -> list[bytes]:
 
 
 def _batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """``lines`` in order, cut to the quotas of one call."""
+    """Yield ``lines`` in order, in batches within the quotas of one call."""
     batch: list[bytes] = []
     size = 0
     for line in lines:

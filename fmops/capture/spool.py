@@ -1,4 +1,4 @@
-"""Records that wait on disk while the delivery stream is away."""
+"""Records that wait on disk while the delivery stream is unavailable."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class _Size(NamedTuple):
 class Spool:
     """A bounded directory of segments, each one batch of JSON lines, oldest first.
 
-    A segment is written aside and renamed, so that a reader never sees half of one; what a killed process left
-    aside is taken over by the next owner, up to its last whole line. Any number of processes may write to the
-    directory; the one that owns it delivers. ``durable`` says that the directory outlives the task, which the disk
-    of a Fargate task does not.
+    A segment is written under another name and renamed, so that no reader sees half of one. Unfinished files of
+    a killed process are taken over by the next owner, up to their last whole line. Any number of processes may
+    write to the directory; the one that owns it delivers. ``durable`` says that the directory outlives the
+    task, which the disk of a Fargate task does not.
     """
 
     def __init__(
@@ -54,12 +54,12 @@ class Spool:
         self._sizes: dict[str, _Size] = {}
         self._bytes = 0
         self._delivered: set[str] = set()
-        """Segments that the disk refuses to delete: they are never sent twice by one process."""
+        """Segments that were delivered but could not be deleted: one process never sends them twice."""
         directory.mkdir(parents=True, exist_ok=True)
         self.segments()
 
     def own(self) -> bool:
-        """Return whether this process delivers the segments. Raises ``OSError`` when the disk does not say."""
+        """Return whether this process delivers the segments. Raises ``OSError`` when the disk fails."""
         with self._lock:
             if self._owned is None:
                 self._owned = _locked(self._directory)
@@ -68,7 +68,7 @@ class Spool:
             return self._owned is not None
 
     def disown(self) -> None:
-        """Let another process deliver."""
+        """Allow another process to deliver."""
         with self._lock:
             if self._owned is not None:
                 os.close(self._owned)
@@ -85,8 +85,8 @@ class Spool:
         return waiting
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Keep ``lines``, each with its newline. Raises ``SpoolFullError`` over the limit, ``OSError`` when the
-        disk refuses."""
+        """Store ``lines``, each with its newline. Raises ``SpoolFullError`` over the limit, ``OSError`` when
+        the disk fails."""
         size = sum(map(len, lines))
         with self._lock:
             if self._bytes + size > self._limit:
@@ -95,7 +95,7 @@ class Spool:
             partial = self._directory / f"{name}{PARTIAL}"
             try:
                 with partial.open("wb") as file:
-                    # Held until it is renamed, so that nobody takes it for what a killed process left.
+                    # Locked until it is renamed, so that it is not mistaken for the file of a killed process.
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     file.writelines(lines)
                     file.flush()
@@ -108,7 +108,7 @@ class Spool:
             self._bytes += size
 
     def read(self, segment: Path) -> tuple[list[bytes], list[bytes]]:
-        """Return the whole lines of a segment, and the pieces of it that are none."""
+        """Return the whole lines of a segment, and its broken pieces."""
         lines: list[bytes] = []
         broken: list[bytes] = []
         for line in json_lines.split(segment.read_bytes(), keepends=True):
@@ -116,9 +116,9 @@ class Spool:
         return lines, [line for line in broken if line.strip()]
 
     def remove(self, segment: Path, broken: Sequence[bytes] = ()) -> None:
-        """Forget a segment that was delivered, and keep its ``broken`` pieces beside it.
+        """Delete a segment that was delivered, and keep its ``broken`` pieces beside it.
 
-        Raises ``OSError`` when the disk refuses; the segment is not delivered again all the same.
+        Raises ``OSError`` when the disk fails; even then, the segment is not delivered again.
         """
         with self._lock:
             self._delivered.add(segment.name)
@@ -127,12 +127,12 @@ class Spool:
                 try:
                     segment.with_suffix(CORRUPT).write_bytes(b"".join(broken))
                 except OSError:
-                    # A full disk takes no new file, but a new name.
+                    # A full disk cannot take a new file, but it can rename one.
                     segment.rename(segment.with_suffix(CORRUPT))
             segment.unlink(missing_ok=True)
 
     def waiting(self) -> int:
-        """Return how many lines wait."""
+        """Return the number of waiting lines."""
         with self._lock:
             return sum(size.lines for size in self._sizes.values())
 
@@ -147,13 +147,13 @@ class Spool:
 
 
 def _locked(directory: Path) -> int | None:
-    """Return a descriptor that holds the directory's lock; None while another process has it."""
+    """Return a descriptor that holds the directory's lock, or None while another process holds it."""
     try:
         descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT):
             raise
-        # What cannot be written to can still be delivered, by one.
+        # A directory that cannot be written to can still be delivered, by one process.
         descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

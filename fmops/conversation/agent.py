@@ -1,4 +1,5 @@
-"""The LangChain agent behind the assistant: model, tools and the layers around them, in the order they act."""
+"""The LangChain agent behind the assistant: model, tools and the middleware around them, in the order in which
+they act."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from fmops.toolkit.context import RequestContext
 
 
 def packaged_prompts() -> PromptSource:
-    """The packaged prompt, for ever."""
+    """Return a source that always serves the packaged prompt."""
     return PromptSource(packaged(NAME, PROMPT))
 
 
@@ -39,11 +40,11 @@ def build_agent(
     waiting: Collection[str] = (),
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> CompiledStateGraph[Any, RequestContext, Any, Any]:
-    """An agent whose every tool call is recorded, guarded and authorized, from the outside in.
+    """Return an agent whose every tool call is recorded, guarded and authorized, from the outside in.
 
-    Authorization comes last, so that it decides on the arguments that run, and again after a human has approved the
-    call of a tool in ``waiting``, for which a ``checkpointer`` is needed. The packaged prompt serves without
-    ``prompts``.
+    Authorization comes last, so that it decides on the arguments that run, and again after a human has approved
+    the call of a tool in ``waiting``, which requires a ``checkpointer``. Without ``prompts``, the packaged
+    prompt serves.
     """
     return create_agent(
         GuardedChatModel(model=model, engine=guardrails),

@@ -1,4 +1,4 @@
-"""An answer under way: it ends once, and is told of once, whatever becomes of whoever reads it."""
+"""Answers in progress: each ends exactly once and reports its end exactly once, whatever happens to its reader."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fmops.surrogates import mend
 _log = logging.getLogger(__name__)
 
 BUFFERED = 16
-"""Pieces that wait for a reader; then the model waits too."""
+"""Maximum pieces that wait for a reader; beyond it, the model waits too."""
 
 
 class Cut(Enum):
-    """Why an answer ended early."""
+    """The reason why an answer ended early."""
 
     CLIENT = "the client left"
     SERVER = "the server stops"
@@ -36,11 +36,11 @@ class Pieces(Protocol):
 
 
 Ended = Callable[[BaseException | Cut | None], None]
-"""Is told the end of an answer: how it failed, why it was cut, or None."""
+"""A callback for the end of an answer: the error, the reason for the cut, or None."""
 
 
 class Run:
-    """The task that makes the pieces. It refers to no reader, so that a reader who is forgotten is noticed."""
+    """The task that makes the pieces. It holds no reference to its reader, so that an abandoned reader is noticed."""
 
     def __init__(
         self,
@@ -52,10 +52,10 @@ class Run:
         late: Callable[[], Exception] = TimeoutError,
         stopped: Callable[[], Exception] | None = None,
     ) -> None:
-        """Call ``begin`` first and ``ended`` last, once, both in the context that the pieces are made in.
+        """Call ``begin`` first and ``ended`` last, once, both in the context in which the pieces are made.
 
-        It starts now, or where no event loop runs yet, when it is first read; it fails with
-        ``late`` if it takes longer than ``seconds``, and with ``stopped`` if it is cut since the server stops.
+        It starts now, or if no event loop runs yet, when it is first read. It fails with ``late`` if it takes
+        longer than ``seconds``, and with ``stopped`` if it is cut because the server stops.
         """
         self._seconds, self._late, self._stopped = seconds, late, stopped
         self._pieces = pieces
@@ -76,7 +76,7 @@ class Run:
         if self._task is None and not self.over.is_set():
             self._loop = asyncio.get_running_loop()
             self._task = self._loop.create_task(self._make(), context=self._context)
-            # A callback, since a task that is cancelled before its first step runs none of its own code.
+            # A callback, because a task that is cancelled before its first step runs none of its own code.
             self._task.add_done_callback(self._done, context=self._context)
 
     def cut(self, why: Cut) -> None:
@@ -88,9 +88,7 @@ class Run:
             self._task.cancel()
 
     def forget(self) -> None:
-        """Cut the answer of a reader that is gone; safe to call from any thread, and when the loop has
-        closed.
-        """
+        """Cut the answer of a reader that is gone; safe to call from any thread, and after the loop has closed."""
         if self.over.is_set() or (self._task is not None and self._task.done()):
             return
         self._cut = self._cut or Cut.CLIENT
@@ -103,14 +101,14 @@ class Run:
             self._context.run(self._end, Cut.CLIENT)
 
     async def arrived(self) -> None:
-        """Wait until a piece waits or the answer is over."""
+        """Wait until a piece is available or the answer is over."""
         self._start()
         while not self.waiting and not self.over.is_set():
             self._arrived.clear()
             await self._arrived.wait()
 
     def taken(self) -> str:
-        """The next piece that waits."""
+        """Return the next piece that waits."""
         piece = self.waiting.popleft()
         self._room.set()
         return piece
@@ -145,16 +143,15 @@ class Run:
             self.failure = self._stopped()
         try:
             self._tell(how)
-        except Exception as error:  # noqa: BLE001 - a reader must not wait for ever
+        except Exception as error:  # noqa: BLE001 - a reader must not wait forever
             _log.error("the end of an answer was not recorded: %s", type(error).__name__)
         self.over.set()
         self._arrived.set()
 
 
 class Answer(AsyncIterator[str]):
-    """The pieces of an answer, for one reader. Close it, best with ``aclosing``; a forgotten one is closed
-    when noticed.
-    """
+    """The pieces of an answer, for one reader. Close it, preferably with ``aclosing``; an abandoned one is
+    closed once noticed."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -173,23 +170,23 @@ class Answer(AsyncIterator[str]):
         raise StopAsyncIteration
 
     async def aclose(self, why: Cut = Cut.CLIENT) -> None:
-        """Cut the answer unless it is over, and wait until its end has been told."""
+        """Cut the answer unless it is over, and wait until its end has been reported."""
         self._run.cut(why)
         self._run.waiting.clear()
         await self._run.over.wait()
 
     async def text(self) -> str:
-        """The whole answer."""
+        """Return the whole answer."""
         return "".join([piece async for piece in self])
 
 
 def cut_by(cancelled: asyncio.CancelledError) -> Cut:
-    """Return who cancelled: the server when uvicorn says that it stops, else the client."""
+    """Return who cancelled: the server if uvicorn says that it stops, otherwise the client."""
     return Cut.SERVER if any("shutdown" in str(each) for each in cancelled.args) else Cut.CLIENT
 
 
 async def stop(runs: set[Run], seconds: float) -> None:
-    """Cut the answers under way, since the server stops, and wait ``seconds`` at most for their ends."""
+    """Cut the answers in progress because the server stops, and wait at most ``seconds`` for their ends."""
     under_way = list(runs)
     for run in under_way:
         run.cut(Cut.SERVER)
@@ -200,7 +197,7 @@ async def stop(runs: set[Run], seconds: float) -> None:
 
 
 async def joined(pieces: Pieces) -> AsyncGenerator[str, None]:
-    """The pieces, mended where a model splits a character into two halves, or sends but one."""
+    """Yield the pieces, repaired where a model splits a character into two halves or sends only one of them."""
     half = ""
     async with aclosing(pieces):
         async for piece in pieces:

@@ -1,4 +1,4 @@
-"""Tool calls that wait for a human, kept in DynamoDB beside the checkpoints of their turns."""
+"""Tool calls that wait for a human, stored in DynamoDB beside the checkpoints of their turns."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from fmops.toolkit.context import RequestContext
 
 PARTITION = "APPROVAL"
 KEEP_SECONDS = 3 * 24 * 3600
-"""How long a call waits; then it and its checkpoint expire."""
+"""Seconds that a call waits; then it and its checkpoint expire."""
 LEASE_SECONDS = 120
-"""After which an approval whose run ended without a word, as in a crash, may be run again."""
+"""Seconds after which an approval whose run ended without a result, as in a crash, may be run again."""
 
 Status = Literal["waiting", "running", "approved", "rejected"]
 
@@ -36,7 +36,7 @@ class WaitingCall(BaseModel):
     tool: str
     arguments: dict[str, Any]
     requested_by: str
-    """Subject of the person whose call it is."""
+    """Subject of the person who requested the call."""
     requested_by_name: str
     requested_at: str
     status: Status = "waiting"
@@ -45,7 +45,7 @@ class WaitingCall(BaseModel):
     answer: str = ""
 
     def shown(self) -> dict[str, Any]:
-        """What the HTTP API tells: no subject, no key of the checkpoint."""
+        """Return the fields that the HTTP API shows: no subject, no key of the checkpoint."""
         kept = {"tool", "arguments", "requested_at", "status", "answer"}
         names = {"requested_by": self.requested_by_name, "decided_by": self.decided_by_name}
         return {"id": self.approval_id, **self.model_dump(include=kept), **names}
@@ -72,7 +72,7 @@ class ApprovalTable:
         return _call(answer["Item"]) if "Item" in answer else None
 
     def undecided(self) -> list[WaitingCall]:
-        """The calls that wait, oldest first."""
+        """Return the calls that wait, oldest first."""
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="PK = :partition",
@@ -85,7 +85,7 @@ class ApprovalTable:
         )
 
     def claim(self, call: WaitingCall) -> bool:
-        """Take the call to decide it; False when somebody else has."""
+        """Claim the call in order to decide it; return False if someone else has."""
         now = int(time.time())
         return self._change(
             call.model_copy(update={"status": "running"}),
@@ -99,7 +99,7 @@ class ApprovalTable:
         )
 
     def finish(self, call: WaitingCall) -> None:
-        """Write down what became of it."""
+        """Store the call's outcome."""
         self._change(call, "#status = :running", {":running": {"S": "running"}}, int(time.time()))
 
     def _change(self, call: WaitingCall, condition: str, values: dict[str, Any], now: int) -> bool:
@@ -125,18 +125,18 @@ class ApprovalTable:
 
 
 class ApprovalQueue:
-    """Keeps the turns whose calls wait, and notes the calls."""
+    """Keep the turns whose calls wait, and record the calls."""
 
     def __init__(self, table: ApprovalTable, runs: WaitingRuns) -> None:
         self._table = table
         self.runs = runs
 
     def turn(self, thread_id: str) -> AbstractContextManager[None]:
-        """A turn that is kept if one of its calls waits."""
+        """Return the context of a turn that is kept if one of its calls waits."""
         return self.runs.unless_done(thread_id)
 
     def enter(self, interrupts: Sequence[Interrupt], context: RequestContext) -> list[str]:
-        """Keep the interrupts of the caller's turn; answers the approvals' ids."""
+        """Keep the interrupts of the caller's turn; return the approvals' ids."""
         return [self._enter(interrupt, context) for interrupt in interrupts]
 
     def _enter(self, interrupt: Interrupt, context: RequestContext) -> str:

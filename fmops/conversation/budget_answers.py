@@ -12,7 +12,7 @@ from fmops.conversation.failures import RETRY_SECONDS, Failure
 
 QUOTA, RATE = "insufficient_quota", "rate_limit_exceeded"
 NO_RETRY = {"x-should-retry": "false"}
-"""OpenAI's libraries try every 429 again, and every 503, unless told not to."""
+"""Headers that stop OpenAI's libraries from retrying, as they otherwise do after every 429 and 503."""
 UNAVAILABLE = Failure(
     503,
     "budget_unavailable",
@@ -23,7 +23,7 @@ UNAVAILABLE = Failure(
 
 
 class BudgetStatus(NamedTuple):
-    """The state of one limit; ``used`` includes what is reserved."""
+    """The state of one limit; ``used`` includes reserved amounts."""
 
     counter: Counter
     unit: Unit
@@ -48,9 +48,10 @@ def standings(reservation: Reservation) -> list[BudgetStatus]:
 
 
 def headers(stand: Iterable[BudgetStatus], now: float) -> dict[str, str]:
-    """OpenAI's headers of the request and token limits with the least left, and ours of the caller's nearest budget.
+    """Return OpenAI's headers for the request and token limits with the least left, and ours for the caller's
+    nearest budget.
 
-    What the deployment has left is not everybody's to know.
+    What is left of the deployment's budget is not for everyone to know.
     """
     found: dict[str, str] = {}
     known = list(stand)
@@ -74,7 +75,7 @@ def headers(stand: Iterable[BudgetStatus], now: float) -> dict[str, str]:
 
 
 def refused(refusal: Refusal, now: float) -> Failure:
-    """The answer where a budget leaves no room: when to come back, and not to try before."""
+    """Return the answer when a budget leaves no room: when to come back, and not to retry before."""
     counter = refusal.counter
     rate = counter.window is Window.MINUTE
     told = headers([BudgetStatus(counter, refusal.unit, refusal.used)], now)
@@ -89,7 +90,7 @@ def refused(refusal: Refusal, now: float) -> Failure:
 
 
 def message(refusal: Refusal, now: float) -> str:
-    """Which budget is spent, and when it starts anew."""
+    """Return a message that says which budget is spent, and when it starts anew."""
     counter, unit = refusal.counter, refusal.unit
     if refusal.fits_never:
         most = f"{_amount(unit, refusal.limit)} {_per(counter.window)}"
@@ -99,7 +100,10 @@ def message(refusal: Refusal, now: float) -> str:
         )
     if counter.window is Window.MINUTE:
         what = _amount(unit, refusal.limit)
-        return f"{_sentence(_whose(counter))} of {what} a minute is used up: try again in {seconds(counter.ends - now)}."
+        return (
+            f"{_sentence(_whose(counter))} of {what} a minute is used up: try again in "
+            f"{seconds(counter.ends - now)}."
+        )
     spent = f"{_sentence(_whose(counter))} {_when(counter)} is used up"
     return (
         f"{spent}: what is left is not enough for another answer. It starts anew at {_clock(counter.ends)}."
@@ -107,13 +111,13 @@ def message(refusal: Refusal, now: float) -> str:
 
 
 def seconds(wait: float) -> str:
-    """A short time, in words."""
+    """Format a short time in words."""
     whole = max(1, math.ceil(wait))
     return f"{whole} second{'s' if whole > 1 else ''}"
 
 
 def duration(wait: float) -> str:
-    """Seconds as OpenAI's headers have them: ``1s``, ``6m0s``, ``5h12m3s``."""
+    """Format seconds as OpenAI's headers do: ``1s``, ``6m0s``, ``5h12m3s``."""
     whole = max(0, math.ceil(wait))
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours}h{minutes}m{rest}s" if hours else f"{minutes}m{rest}s" if minutes else f"{rest}s"
@@ -156,5 +160,6 @@ def _sentence(words: str) -> str:
 
 
 def _latin(text: str) -> str:
-    """A header holds printable ASCII only; a team's name may hold more."""
+    """Return the text in printable ASCII, the only characters that a header may hold; a team's name may hold
+    others."""
     return "".join(each if " " <= each <= "~" else "?" for each in text)

@@ -31,10 +31,10 @@ _MAY_HAVE_BEGUN = ("ModelTimeoutException", "ModelStreamErrorException")
 
 
 class BudgetMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
-    """Belongs next to the model, where the request is as it is sent. Without a ``spending`` in the context nothing
-    is counted.
+    """Reserve and settle around each model call. Without a ``spending`` in the context, nothing is counted.
 
-    A turn whose budget is spent between two model calls ends with a sentence that says so, in the model's place.
+    Place it next to the model, where the request is as it is sent. When a turn's budget is spent between two
+    model calls, a sentence that says so replaces the model's answer.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class BudgetMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
 
 
 def tool_tokens(tools: Iterable[BaseTool | dict[str, Any]]) -> int:
-    """Return how many tokens the descriptions of tools take at most."""
+    """Return the maximum number of tokens in the descriptions of tools."""
     return estimated_tokens(json.dumps(convert_to_openai_tool(each)) for each in tools)
 
 
@@ -101,8 +101,8 @@ def _sum(usages: Iterable[UsageMetadata]) -> UsageMetadata | None:
 
 
 def _cost_nothing(error: BaseException) -> bool:
-    """Return whether the model never began. A call that it refuses is not billed; a stream that broke, or was left,
-    is."""
+    """Return whether the model never began. A call that it refuses is not billed; a stream that broke or was
+    abandoned is."""
     for each in causes(error):
         if isinstance(each, _NEVER_BEGAN):
             return True

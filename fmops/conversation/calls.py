@@ -1,6 +1,5 @@
-"""LangChain middleware next to model and tools: limits answers, notes how the model stopped, and says whose
-error it is.
-"""
+"""LangChain middleware next to model and tools: it limits answers, records the finish reason, and attributes
+errors."""
 
 from __future__ import annotations
 
@@ -27,9 +26,8 @@ from fmops.toolkit.context import RequestContext
 _log = logging.getLogger(__name__)
 
 _FIELDS = ("stopReason", "stop_reason", "finish_reason", "done_reason", "completion_reason")
-"""Of a message's ``response_metadata``: Bedrock Converse's name, Anthropic's, OpenAI's and Google's,
-Ollama's, Titan's.
-"""
+"""Fields of a message's ``response_metadata`` with the finish reason: Bedrock Converse's, Anthropic's, OpenAI's
+and Google's, Ollama's, Titan's."""
 
 _MEANINGS: dict[FinishReason, tuple[str, ...]] = {
     "stop": (
@@ -51,7 +49,7 @@ _REASONS = {word: reason for reason, words in _MEANINGS.items() for word in word
 
 
 class CallFailedError(Exception):
-    """A call of the model, or of a tool that is named, failed; the cause says how."""
+    """A call of the model, or of the named tool, failed; the cause says how."""
 
     def __init__(self, tool: str = "") -> None:
         super().__init__(f"the tool {tool} failed" if tool else "the model failed")
@@ -59,7 +57,10 @@ class CallFailedError(Exception):
 
 
 class CallsMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
-    """Belongs innermost, so that what other middleware does is not taken for the model's or a tool's."""
+    """Limit and observe the calls of the model and the tools.
+
+    Place it innermost, so that the actions of other middleware are not attributed to the model or a tool.
+    """
 
     async def awrap_model_call(
         self,
@@ -96,7 +97,7 @@ class CallsMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
 
 
 def finish_reason(message: AIMessage) -> FinishReason:
-    """Why the model stopped, in OpenAI's words; ``error`` when what it wrote cannot be used."""
+    """Return why the model stopped, in OpenAI's terms; ``error`` when its answer cannot be used."""
     said = message.response_metadata
     if message.additional_kwargs.get("refusal"):
         return "content_filter"
@@ -106,14 +107,13 @@ def finish_reason(message: AIMessage) -> FinishReason:
     )
     word = str(reason).rpartition(".")[2].lower()
     if word not in _REASONS:
-        _log.warning("the model stopped for a reason that is not known here; it is taken for stop")
+        _log.warning("the model stopped for an unknown reason, which is treated as stop")
     return _REASONS.get(word, "stop")
 
 
 def _whole_calls(message: AIMessage, finish: FinishReason) -> AIMessage:
-    """``message`` without the tool calls of an answer that was cut: their arguments may be cut too, and still
-    be valid.
-    """
+    """Return ``message`` without the tool calls of an answer that was cut: their arguments may be cut too, and
+    still be valid."""
     if finish == "stop" or not (message.tool_calls or message.invalid_tool_calls):
         return message
     extra = {

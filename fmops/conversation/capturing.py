@@ -1,5 +1,5 @@
-"""Records on their way to the sinks, once their answers are given: redacted, embedded in time or not at all, handed
-over."""
+"""Delivery of records to the sinks after their answers are given: redacted, embedded if there is time, and
+handed over."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from fmops.telemetry import attributes as names
 from fmops.threads import Threads, run
 
 EMBEDDINGS = 4
-"""Under way at once."""
+"""Maximum embeddings in progress at once."""
 EMBEDDING_SECONDS = 5.0
-"""Seconds for an embedding, its wait for a thread included; then its record goes without it."""
+"""Seconds for an embedding, including its wait for a thread; after that, its record goes without it."""
 STOP_SECONDS = 10.0
-"""Seconds for everything at a stop, where nobody says otherwise."""
+"""Seconds for everything at a stop, unless the caller gives another time."""
 
 _log = logging.getLogger(__name__)
 _tracer = trace.get_tracer(__name__)
 
 
 class Sink(Protocol):
-    """Takes captured records; ``put`` never waits for their delivery."""
+    """A receiver of captured records; ``put`` never waits for their delivery."""
 
     def put(self, record: Any) -> object: ...
 
@@ -39,7 +39,7 @@ class Sink(Protocol):
 
 
 class Captures:
-    """Hands records to their sink. Neither an answer nor a stop waits for an embedding."""
+    """Hand records to their sink. Neither an answer nor a stop waits for an embedding."""
 
     def __init__(
         self,
@@ -66,35 +66,35 @@ class Captures:
 
     @property
     def raw(self) -> bool:
-        """Return whether texts are kept as they were before redaction."""
+        """Return whether texts before redaction are captured."""
         return self._raw_sink is not None
 
     def take(self, interaction: Interaction) -> None:
-        """Have the record captured, off the request path."""
+        """Capture the record, off the request path."""
         turn = current_turn()
         disclosed = bool(turn and turn.disclosed)
         if not self._aside(self._capture(interaction, disclosed=disclosed)):
             self._put_unredacted(interaction, disclosed=disclosed)
 
     def take_raw(self, record: Any) -> None:
-        """Have the record of texts before redaction captured."""
+        """Capture the record of texts before redaction."""
         if self._raw_sink is not None and not self._aside(self._put(self._raw_sink, record)):
             self._raw_sink.put(record)
 
     async def flush(self) -> None:
-        """Wait until what was taken so far is delivered, or in the spool."""
+        """Wait until everything taken so far is delivered, or in the spool."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
         await asyncio.gather(*(run(self._threads, sink.flush) for sink in self._sinks))
 
     async def close(self, seconds: float = STOP_SECONDS) -> None:
-        """Hand over what was taken, without the embeddings that are not there, and have it delivered within
+        """Hand over everything taken, without the embeddings that are not ready, and deliver it within
         ``seconds``."""
         ends_at = asyncio.get_running_loop().time() + seconds
         self._stopping = True
         for each in self._embedding:
             each.cancel()
         if self._under_way:
-            # Of them, those that are redacted must not take the time of the delivery.
+            # The records that still need redaction must not take up the time for delivery.
             _, late = await asyncio.wait(self._under_way, timeout=seconds / 4)
             for task in late:
                 task.cancel()
@@ -104,7 +104,8 @@ class Captures:
         await asyncio.gather(*(run(closing, sink.close, left) for sink in self._sinks))
 
     def _aside(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Return whether there is an event loop to do it: when it has ended, nobody would wait for it."""
+        """Run ``work`` in the background and return True; without an event loop, return False, since no one
+        would wait for it."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -116,7 +117,7 @@ class Captures:
         return True
 
     async def _capture(self, interaction: Interaction, *, disclosed: bool) -> None:
-        # The turn's budget is not the record's.
+        # The time budget of the turn does not apply to its record.
         deadline.begin(None)
         with _tracer.start_as_current_span("capture") as span:
             redacted = False
@@ -135,19 +136,18 @@ class Captures:
             await self._put(self._sink, interaction)
 
     async def _put(self, sink: Sink, record: Any) -> None:
-        """Put the record, in a thread, since the disk may be slow; whoever cancels the wait does not cancel the
-        record."""
+        """Put the record in a thread, since the disk may be slow. Cancelling the wait does not cancel the record."""
         await asyncio.shield(asyncio.wrap_future(self._threads.submit(sink.put, record)))
 
     async def _redact(self, interaction: Interaction) -> None:
-        """Redact what a tool disclosed for the caller's eyes: the record is for others'."""
+        """Redact what a tool disclosed to the caller alone, since others read the record."""
         # In a turn of its own, in which nothing was disclosed.
         begin_turn()
         outcome = await self._guardrails.check(interaction.output, Direction.OUTPUT, observe=False)
         interaction.output = outcome.text
 
     async def _embed(self, interaction: Interaction, span: trace.Span) -> None:
-        """Embed the question, or say in the record why not: a record without its embedding beats no record."""
+        """Embed the question, or record why not: a record without its embedding is better than none."""
         future = asyncio.ensure_future(run(self._embedders, self._embeddings.embed_query, interaction.input))
         self._embedding.add(future)
         try:
@@ -156,7 +156,7 @@ class Captures:
                 interaction.embedding = Embedding.encode(self._embedding_model_id, future.result())
                 return
             interaction.embedding_error = "ServerStopped" if self._stopping else "Timeout"
-        except Exception as error:  # noqa: BLE001 - whatever it is, the record goes
+        except Exception as error:  # noqa: BLE001 - whatever it is, the record is delivered
             interaction.embedding_error = type(error).__name__
         finally:
             self._embedding.discard(future)
@@ -167,7 +167,7 @@ class Captures:
         )
 
     def _put_unredacted(self, interaction: Interaction, *, disclosed: bool) -> None:
-        """Put the record; without the time to redact what was disclosed to the caller alone, leave it out."""
+        """Put the record without redacting it first; leave out what was disclosed to the caller alone."""
         if disclosed:
             interaction.output = ""
         if interaction.input and interaction.embedding is None:

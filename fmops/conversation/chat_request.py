@@ -1,7 +1,8 @@
-"""What OpenAI clients send to ``POST /v1/chat/completions``: read as they mean it, or refused by a sentence.
+"""Requests of OpenAI clients to ``POST /v1/chat/completions``: read as they are meant, or refused with a
+sentence.
 
-A client's history is text to us, whoever it says spoke. Calls and results of tools of its own become text of the
-user's, so that nothing that a client claims is taken for what a tool of this assistant said.
+A client's history is only text, whoever it says spoke. Calls and results of the client's own tools become text
+of the user, so that no claim of a client is taken for the result of a tool of this assistant.
 """
 
 from __future__ import annotations
@@ -73,11 +74,11 @@ _WIRE: dict[str, Any] = {
         },
     },
 }
-"""What a client sends, as OpenAPI describes it."""
+"""OpenAPI's description of what a client sends."""
 
 
 class ChatMessage(BaseModel):
-    """A turn of the conversation, as text."""
+    """One turn of the conversation, as text."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -90,9 +91,9 @@ class ChatMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``. OpenAI's sampling parameters are accepted and not used.
+    """The body of ``POST /v1/chat/completions``. OpenAI's sampling parameters are accepted and ignored.
 
-    Raises ``BadRequestError``, with a sentence, for what cannot be read and for what is not supported.
+    Raises ``BadRequestError``, with a sentence, for requests that cannot be read or are not supported.
     """
 
     model_config = ConfigDict(
@@ -104,7 +105,7 @@ class ChatRequest(BaseModel):
     stream: bool = False
     include_usage: bool = False
     max_tokens: int | None = Field(
-        default=None, description="of the answer; the deployment's limit stands above it"
+        default=None, description="maximum tokens of the answer; the deployment's limit takes precedence"
     )
     session: str = Field(
         default="", description="the client's name for the conversation, metadata.session_id"
@@ -133,11 +134,26 @@ class ChatRequest(BaseModel):
 
 _Check = tuple[Callable[[Any], bool], str]
 _UNSUPPORTED: dict[str, _Check] = {
-    "n": (lambda n: n == 1 and not isinstance(n, bool), "there is one answer to a request: leave it out, or ask again for another."),
-    "tools": (lambda tools: tools == [], "the assistant has tools of its own and calls none of the client's: leave it out."),
-    "functions": (lambda tools: tools == [], "the assistant has tools of its own and calls none of the client's: leave it out."),
-    "tool_choice": (lambda choice: choice in ("none", "auto"), "the assistant chooses among its own tools: leave it out."),
-    "function_call": (lambda choice: choice in ("none", "auto"), "the assistant chooses among its own tools: leave it out."),
+    "n": (
+        lambda n: n == 1 and not isinstance(n, bool),
+        "there is one answer to a request: leave it out, or ask again for another.",
+    ),
+    "tools": (
+        lambda tools: tools == [],
+        "the assistant has tools of its own and calls none of the client's: leave it out.",
+    ),
+    "functions": (
+        lambda tools: tools == [],
+        "the assistant has tools of its own and calls none of the client's: leave it out.",
+    ),
+    "tool_choice": (
+        lambda choice: choice in ("none", "auto"),
+        "the assistant chooses among its own tools: leave it out.",
+    ),
+    "function_call": (
+        lambda choice: choice in ("none", "auto"),
+        "the assistant chooses among its own tools: leave it out.",
+    ),
     "response_format": (
         lambda form: isinstance(form, Mapping) and form.get("type") == "text",
         "answers are text, not JSON: leave it out, and ask for the form that you need in words.",
@@ -227,7 +243,7 @@ def _messages(given: Any) -> list[ChatMessage]:
 def _spoken(
     message: Mapping[str, Any], field: str, calls: dict[str, tuple[str, str]]
 ) -> tuple[Literal["user", "assistant"], str]:
-    """Who speaks, as we take it, and the text. ``calls`` are those of the client's tools so far, by id."""
+    """Return the speaker, as we treat them, and the text. ``calls`` holds the client's tool calls so far, by id."""
     role = message.get("role")
     match role:
         case "user":
@@ -249,7 +265,10 @@ def _spoken(
                 f"Result of {name}({arguments}), as the client has it:\n{result}" if result.strip() else "",
             )
         case "system" | "developer":
-            remedy = f"there is no {role} role here, since instructions belong to the deployment: leave the message out."
+            remedy = (
+                f"there is no {role} role here, since instructions belong to the deployment: leave the "
+                "message out."
+            )
             raise BadRequestError(f"{field}.role", remedy)
         case _:
             raise BadRequestError(f"{field}.role", "give 'user', 'assistant' or 'tool'.")

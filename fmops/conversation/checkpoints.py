@@ -1,5 +1,5 @@
-"""Where a turn that waits for a human is kept: in DynamoDB, so that a restart between question and approval loses
-nothing."""
+"""Checkpoints of turns that wait for a human, in DynamoDB, so that a restart between question and approval
+loses nothing."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from langgraph_checkpoint_aws.checkpoint.dynamodb import DynamoDBSaver
 
 INTERRUPT = "__interrupt__"
-"""LangGraph's channel for what a node waits for."""
+"""LangGraph's channel for the interrupts that a node waits for."""
 
 
 @dataclass
 class _Held:
-    """What a run would have stored."""
+    """Everything that a run would have stored."""
 
     checkpoint: tuple[Any, ...] | None = None
     writes: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 class WaitingRuns(DynamoDBSaver):  # type: ignore[misc] # the package has no types
-    """Stores a run only if it waits for a human: all other turns cost no call and leave no conversation behind.
+    """Store a run only if it waits for a human: all other turns cost no call and leave no conversation behind.
 
-    A run within ``unless_done`` is held in memory and stored when it is interrupted; run it with ``durability="exit"``.
-    Outside of it, as when a run is resumed, every step is stored.
+    A run within ``unless_done`` is held in memory and stored when it is interrupted; run it with
+    ``durability="exit"``. Outside of it, as when a run is resumed, every step is stored.
     """
 
     def __init__(self, table: str, session: boto3.Session, config: Config, *, keep_seconds: int) -> None:
@@ -39,14 +39,14 @@ class WaitingRuns(DynamoDBSaver):  # type: ignore[misc] # the package has no typ
             session=session,
             boto_config=config,
             ttl_seconds=keep_seconds,
-            # An item has 400 KB at most: long conversations would not be kept.
+            # An item holds at most 400 KB, too little for long conversations without compression.
             enable_checkpoint_compression=True,
         )
         self._held: dict[str, _Held] = {}
 
     @contextmanager
     def unless_done(self, thread_id: str) -> Iterator[None]:
-        """Hold the run of a new thread until it is interrupted, and forget it when it ends otherwise."""
+        """Hold the run of a new thread until it is interrupted, and discard it if it ends otherwise."""
         self._held[thread_id] = _Held()
         try:
             yield
@@ -81,7 +81,7 @@ class WaitingRuns(DynamoDBSaver):  # type: ignore[misc] # the package has no typ
                 held.checkpoint = None
             while held.writes:
                 super().put_writes(*held.writes.pop(0))
-            # What comes after, such as the writes of a task that ended later, belongs to the stored run.
+            # Later writes, such as those of a task that ended later, belong to the stored run.
             held.writes = []
 
     async def aput(

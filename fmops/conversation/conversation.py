@@ -1,4 +1,4 @@
-"""One turn of a conversation: guard what comes in, run the agent, release what is vetted, record what happened."""
+"""One turn of a conversation: guard the input, run the agent, release vetted text, record what happened."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ from fmops.toolkit.context import RequestContext, current_interaction
 
 BLOCKED_INPUT = "I cannot help with this message."
 BLOCKED_ANSWER = "I cannot give this answer."
-WAITING = "This needs the approval of somebody else. It waits as {}."
+WAITING = "This needs someone else's approval. It is waiting as {}."
 UNSAID = "…"
-"""Where a conversation begins with the assistant."""
+"""Stand-in for the user's first message when a conversation begins with the assistant."""
 BLOCKED = {Direction.INPUT: BLOCKED_INPUT}
 
 _log = logging.getLogger(__name__)
@@ -65,14 +65,14 @@ _tracer = trace.get_tracer(__name__)
 
 @dataclass(frozen=True)
 class Admitted:
-    """A turn that may begin: how to end its count, and what it may spend."""
+    """A turn that may begin: how to end its count, and its spending."""
 
     leave: Callable[[], None]
     spending: Spending | None = None
 
 
 class Conversation:
-    """Answers turns. What it yields is vetted text, and the interaction is captured however the turn ends."""
+    """Answer turns. They yield only vetted text, and the interaction is captured however the turn ends."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class Conversation:
         turns: Turns | None = None,
         turn_seconds: float | None = None,
     ) -> None:
-        """Any number of ``turns``, each of any length, where nobody says otherwise."""
+        """Set up the conversation. By default, any number of ``turns`` of any length may run."""
         self._turn_budgets = turn_budgets
         self._max_output_tokens = max_output_tokens
         self.turns = turns or Turns(sys.maxsize, sys.maxsize)
@@ -119,7 +119,7 @@ class Conversation:
         self._prompts = prompts or packaged_prompts()
 
     def begin(self, principal: Principal, session: str, *, streamed: bool) -> Interaction:
-        """A new interaction of this caller, bound to the current trace."""
+        """Return a new interaction of this caller, bound to the current trace."""
         span = trace.get_current_span()
         prompt = self._prompts.current
         interaction = Interaction(
@@ -150,8 +150,8 @@ class Conversation:
     ) -> Admitted:
         """Count the turn, and reserve what its first model call may cost.
 
-        Raises ``AnswerFailedError``: at once when too many turns are under way, and when a budget is spent, after the
-        interaction was captured: without its text, which nothing has vetted.
+        Raises ``AnswerFailedError`` at once when too many turns are in progress. It is also raised when a
+        budget is spent, after the interaction was captured without its text, which nothing has vetted.
         """
         leave = self.turns.enter(principal.subject)
         if self._turn_budgets is None:
@@ -180,10 +180,10 @@ class Conversation:
         max_tokens: int | None = None,
         admitted: Admitted | None = None,
     ) -> Answer:
-        """The vetted pieces of the answer, which begins now. A block is an answer, not an error.
+        """Return the vetted pieces of the answer, which begins now. A block is an answer, not an error.
 
-        Reading it raises ``AnswerFailedError``; so does this, when the turn was not admitted and too many are under
-        way. ``max_tokens`` is what the caller wants at most, if that is less than the deployment allows.
+        Reading it raises ``AnswerFailedError``; so does this call when the turn was not admitted and too many
+        are in progress. ``max_tokens`` is the caller's limit, if that is lower than the deployment's.
         """
         admitted = admitted or Admitted(self.turns.enter(principal.subject))
         context = RequestContext(principal, interaction, spending=admitted.spending)
@@ -198,10 +198,11 @@ class Conversation:
         context: RequestContext,
         verdict: Literal["approve", "reject"],
     ) -> Answer:
-        """Return what the agent says after a waiting call was decided. That call runs as the approver's, and
-        nothing else does.
+        """Return what the agent says after a waiting call was decided. Only that call runs with the approver's
+        rights.
 
-        It is the approver's budget too; one that is spent stops what the model says of the call, and not the call.
+        The approver's budget pays for it too. If that is spent, the model says nothing about the call, but the
+        call still runs.
         """
         leave = self.turns.enter(context.principal.subject, refuse=False)
         context.spending = self._turn_budgets.open(context.principal) if self._turn_budgets else None
@@ -210,7 +211,7 @@ class Conversation:
     def _begun(
         self, context: RequestContext, pieces: Pieces, leave: Callable[[], None], *, typed: str = ""
     ) -> Answer:
-        """An answer whose interaction is captured once, however it ends."""
+        """Return an answer whose interaction is captured once, however it ends."""
         interaction, started, span = context.interaction, time.perf_counter(), trace.get_current_span()
         said: list[str] = []
 
@@ -259,22 +260,22 @@ class Conversation:
         self.captures.take(interaction)
 
     async def flush(self) -> None:
-        """Wait until what was captured so far is delivered, or in the spool."""
+        """Wait until everything captured so far is delivered, or in the spool."""
         await self.captures.flush()
         await self.flush_budgets()
 
     async def flush_budgets(self) -> None:
-        """Wait until what was spent so far is counted."""
+        """Wait until everything spent so far is counted."""
         if self._turn_budgets is not None:
             await self._turn_budgets.budgets.drain()
 
     def end_answers(self) -> None:
-        """End the answers under way, since the server stops; their readers get an error."""
+        """End the answers in progress because the server stops; their readers get an error."""
         for run in list(self._runs):
             run.cut(Cut.SERVER)
 
     async def close(self, seconds: float = STOP_SECONDS) -> None:
-        """End the answers under way, settle what they spent and deliver their records, within ``seconds``."""
+        """End the answers in progress, settle what they spent and deliver their records, within ``seconds``."""
         ends_at = time.monotonic() + seconds
         await stop(self._runs, seconds / 4)
         if self._turn_budgets is not None:
@@ -305,14 +306,14 @@ class Conversation:
             return
         waiting = {interrupt.id for interrupt in state.interrupts}
         context.approval = replace(context.approval, waiting=context.approval.waiting | waiting)
-        # A run that was cut off after the call goes on from where it was.
+        # A run that was interrupted after the call continues from where it was.
         decided: Any = Command(resume={interrupt_id: {"type": verdict}}) if interrupt_id in waiting else None
         async with aclosing(self._run(decided, context, thread_id, [], durability="sync")) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def _guarded(self, pieces: Pieces, context: RequestContext) -> AsyncGenerator[str, None]:
-        """The pieces, and a sentence in the place of what guardrails or the model's own filters keep back."""
+        """Yield the pieces, and a sentence in place of what guardrails or the model's own filters withhold."""
         spoken = False
         try:
             async with aclosing(pieces):
@@ -335,7 +336,8 @@ class Conversation:
             yield BLOCKED_ANSWER
 
     async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
-        """Return the conversation as the agent may see it: all of it is input, whoever the client says spoke."""
+        """Return the conversation as the agent may see it: all of it is treated as input, whoever the client
+        says spoke."""
         outcomes = await asyncio.gather(
             *(
                 self._guardrails.check(each.text, Direction.INPUT, observe=each is messages[-1])
@@ -350,7 +352,7 @@ class Conversation:
             HumanMessage(outcome.text) if message.role == "user" else from_client(AIMessage(outcome.text))
             for message, outcome in zip(messages, outcomes, strict=True)
         ]
-        # Models want the user to begin; a client whose assistant greets first means no question of its own.
+        # Models require the user to begin; when a client's assistant greets first, a stand-in precedes the greeting.
         return turns if isinstance(turns[0], HumanMessage) else [HumanMessage(UNSAID), *turns]
 
     async def _run(
@@ -361,7 +363,7 @@ class Conversation:
         interrupts: list[Interrupt],
         durability: Durability | None = None,
     ) -> AsyncGenerator[str, None]:
-        """What the agent says; calls that wait are added to ``interrupts``."""
+        """Yield the agent's text; waiting calls are added to ``interrupts``."""
         stream: Any = self._agent.astream(
             given,
             context=context,
@@ -387,7 +389,7 @@ def _told(failure: Failure, interaction: Interaction) -> AnswerFailedError:
 
 
 def _raw(interaction: Interaction, typed: str) -> RawText:
-    """Return what was said before anything was redacted, where a deployer wants it kept."""
+    """Return the texts before redaction, for deployments that capture them."""
     return RawText(
         interaction_id=interaction.interaction_id,
         user=interaction.user,

@@ -1,4 +1,4 @@
-"""How an interaction ended: written into its record, counted, and put on the request's span."""
+"""The end of an interaction: written into its record, counted, and added to the request's span."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
 SERVER_STOPPED = "ServerStopped"
-"""``error_type`` of an answer that was cut since the server stops."""
+"""``error_type`` of an answer that was cut because the server stopped."""
 
 _log = logging.getLogger(__name__)
 
 
 def conclude(interaction: Interaction, how: BaseException | Cut | None, finish: FinishReason) -> None:
-    """Write into the interaction how it ended; a block that was told already stands."""
+    """Record in the interaction how it ended. A finish reason already set, such as a block's, stays unless the
+    answer failed."""
     if isinstance(how, BaseException) or how is Cut.SERVER:
         interaction.finish_reason = "error"
         failure = how.failure if isinstance(how, AnswerFailedError) else None
@@ -33,7 +34,7 @@ def conclude(interaction: Interaction, how: BaseException | Cut | None, finish: 
 
 
 def tell(span: trace.Span, interaction: Interaction) -> None:
-    """Count the interaction, and put what became of it on the request's span, by which the collector samples."""
+    """Count the interaction, and put its outcome on the request's span, by which the collector samples."""
     labels: dict[str, str] = {names.INTERACTION_FINISH_REASON: interaction.finish_reason}
     if interaction.error_type:
         labels[names.ERROR_TYPE] = interaction.error_type

@@ -1,8 +1,9 @@
-"""What went wrong, told to the caller: which part failed, at which call, what to do about it, and whether to
-try again.
+"""Failures explained to the caller: which part failed, at which call, what to do about it, and whether to try
+again.
 
-Told by who raised an error, the layer around it and the operation, never by its code alone: every service has a
-``ResourceNotFoundException``. No message of a service is repeated, since it may hold what people said.
+A failure is identified by who raised the error, the layer around it and the operation, never by its code alone,
+since every service has a ``ResourceNotFoundException``. A service's own message is never repeated, since it may
+hold what people said.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from fmops.interaction import Interaction
 INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
 TOO_LONG: Final = "context_length_exceeded"
 RETRY_SECONDS = 2
-"""After which a throttled call may be tried again, where the service does not say."""
+"""Seconds after which a throttled call may be tried again, unless the service gives another time."""
 
 _MISSING = ("resourcenotfound", "nosuchkey", "nosuchbucket", "404", "notfound")
 _DENIED = ("accessdenied", "notauthorized", "unauthorizedoperation", "403", "kmsaccessdenied")
@@ -45,8 +46,8 @@ _THROTTLED = ("throttling", "throttled", "toomanyrequests", "provisionedthroughp
               "servicequotaexceeded", "limitexceeded", "slowdown", "429")  # fmt: skip
 _CREDENTIALS = ("expiredtoken", "unrecognizedclient", "invalidsignature", "invalidclienttokenid", "incompletesignature",
                 "missingauthenticationtoken", "signaturedoesnotmatch", "invalididentitytoken")  # fmt: skip
-_INVALID = ("validation", "invalidparameter", "invalidparametervalue", "paramvalidation", "serialization", "invalidrequest",
-            "itemcollectionsizelimitexceeded", "badrequest", "textsizelimitexceeded")  # fmt: skip
+_INVALID = ("validation", "invalidparameter", "invalidparametervalue", "paramvalidation", "serialization",
+            "invalidrequest", "itemcollectionsizelimitexceeded", "badrequest", "textsizelimitexceeded")  # fmt: skip
 _SLOW = ("modeltimeout", "requesttimeout", "timeout", "requesttimeoutexception")
 _ENDING = re.compile(r"(exception|error|failure)$")
 
@@ -59,7 +60,8 @@ _LONG = re.compile(
 _NO_MODEL = re.compile(
     r"model identifier|on-demand throughput|end of its life|could not resolve the foundation model|inference profile"
     r"|model.{0,40}(is not supported|isn'?t supported|not supported in|is not available)|modelId"
-    r"|(action|operation|api|region) doesn'?t support the model|model.{0,40}doesn'?t support (this|the) (action|operation|api|region)",
+    r"|(action|operation|api|region) doesn'?t support the model"
+    r"|model.{0,40}doesn'?t support (this|the) (action|operation|api|region)",
     re.IGNORECASE | re.DOTALL,
 )
 _HISTORY = re.compile(
@@ -67,7 +69,7 @@ _HISTORY = re.compile(
     r"|(order|sequence) of (the )?(messages|roles|turns)|tool_use.{0,80}tool_result|toolUse.{0,80}toolResult",
     re.IGNORECASE | re.DOTALL,
 )
-"""Refusals of the order in which a conversation's messages stand."""
+"""Pattern of refusals that concern the order of a conversation's messages."""
 _OUTPUT_LIMIT = re.compile(
     r"max\w* tokens you requested|inferenceConfig\.maxTokens|max_?tokens: \d", re.IGNORECASE
 )
@@ -75,20 +77,19 @@ _FIELD = re.compile(
     r"\b(toolConfig|inferenceConfig|guardrailConfig|additionalModelRequestFields|messages|system|modelId)((?:\.[A-Za-z0-9]+)*)"
 )
 _FIELDS = {
-    "toolConfig": "mend the names, descriptions and schemas of the agent's tools",
+    "toolConfig": "correct the names, descriptions and schemas of the agent's tools",
     "inferenceConfig": "set assistant.max_output_tokens to what the model allows",
     "guardrailConfig": "check the guardrail's id and version",
     "additionalModelRequestFields": "leave out the model's own parameters that it does not know",
-    "system": "mend the system prompt",
+    "system": "correct the system prompt",
     "messages": "start a new conversation; if that fails too, look at what the agent makes of a message",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the caller is told. ``error_type`` is for the record and the metrics: bounded, and without
-    content.
-    """
+    """The explanation for the caller. ``error_type`` is for the record and the metrics: bounded, and without
+    content."""
 
     status: int
     code: str
@@ -138,7 +139,7 @@ class ModelUnavailableError(AnswerFailedError):
 
 
 def explain(error: BaseException, model_id: str = "") -> Failure | None:
-    """What to tell of ``error``; None for a fault of our own, of which a caller learns no more than that."""
+    """Return the explanation of ``error``; None for a fault of our own, about which a caller learns nothing more."""
     chain = list(causes(error))
     call = next((each for each in chain if isinstance(each, CallFailedError)), None)
     within = chain[chain.index(call) + 1 :] if call else chain
@@ -154,7 +155,7 @@ def explain(error: BaseException, model_id: str = "") -> Failure | None:
 
 
 def cause_of(error: BaseException) -> str:
-    """The name of the type of what failed at first hand."""
+    """Return the name of the type of the original failure."""
     return next(
         type(each).__name__
         for each in causes(error)
@@ -163,7 +164,7 @@ def cause_of(error: BaseException) -> str:
 
 
 def answer_error(error: BaseException, model_id: str) -> AnswerFailedError | None:
-    """The error to raise in the place of ``error``, for one that can be explained."""
+    """Return the error to raise in place of ``error``, or None if there is no explanation."""
     if isinstance(error, AnswerFailedError):
         return error
     failure = explain(error, model_id)
@@ -174,7 +175,7 @@ def answer_error(error: BaseException, model_id: str) -> AnswerFailedError | Non
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and what led to it; of a group, its first."""
+    """Yield an error and its causes, in order; of a group, only the first error."""
     seen: set[int] = set()
     at: BaseException | None = error
     while at is not None and id(at) not in seen:
@@ -187,9 +188,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _explained(error: BaseException, service: Service) -> Failure | None:
-    """``service`` is whose call it was, where the layer around it says so; then its garbage is its own fault
-    too.
-    """
+    """Explain ``error`` as a failure of ``service``, if the layer around the call names one; then an unreadable
+    answer is also its fault."""
     if isinstance(error, ContextOverflowError):
         return _too_long()
     if isinstance(error, ClientError):
@@ -216,13 +216,13 @@ def _explained(error: BaseException, service: Service) -> Failure | None:
     if isinstance(error, HTTPError | ConnectionError):
         return _away(service, "", name)
     if isinstance(error, ParserError | ResponseParserError | ValueError | LookupError):
-        message = f"{_sentence(service.name)} answered what cannot be read: try again."
+        message = f"{_sentence(service.name)} sent an answer that cannot be read: try again."
         return Failure(502, f"{service.code}_answer_unusable", message, error_type=name)
     return None
 
 
 def _of_status(status: int, message: str, service: Service, name: str) -> Failure:
-    """Of a model behind HTTP that is not AWS's, whose client's errors carry the status."""
+    """Explain the status of a model behind HTTP outside AWS, whose client's errors carry it."""
     if status in (400, 413, 422):
         long = TOO_LONG in message or _LONG.search(message)
         return _too_long() if long else _refused(service, "", name, "")
@@ -230,7 +230,7 @@ def _of_status(status: int, message: str, service: Service, name: str) -> Failur
         text = f"The assistant has no access to {service.name}: {service.if_denied}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=name)
     if status == 404:
-        text = f"{_sentence(service.name)} is not there: {service.if_missing}."
+        text = f"{_sentence(service.name)} was not found: {service.if_missing}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=name)
     if status in (408, 504):
         return _slow(service, "", name)
@@ -252,7 +252,7 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
         return _slow(service, operation, label)
     no_model = _NO_MODEL.search(message) and not _HISTORY.search(message)
     if plain in _MISSING or (plain in _INVALID and service.code == MODEL.code and no_model):
-        text = f"{_sentence(service.name)} is not there{_at(operation)}: {service.if_missing}."
+        text = f"{_sentence(service.name)} was not found{_at(operation)}: {service.if_missing}."
         return Failure(503, f"{service.code}_unavailable", text, error_type=label)
     if plain in _DENIED:
         text = f"The assistant has no access to {service.name}{_at(operation)}: {service.if_denied}."
@@ -275,7 +275,7 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
 
 def _of_tool(tool: str, cause: Failure | None) -> Failure:
     if cause is None:
-        message = f"The tool {tool} failed: try again; if it fails again, its own code is to be mended."
+        message = f"The tool {tool} failed: try again; if it fails again, its own code must be corrected."
         return Failure(500, "tool_failed", message, error_type="ToolFailed")
     status = 503 if cause.status == 429 else max(cause.status, 500)
     return replace(
@@ -294,7 +294,7 @@ def _too_long() -> Failure:
 
 
 def _refused(service: Service, operation: str, label: str, message: str) -> Failure:
-    """The service says that what it was asked is not valid: a fault of the deployment or of its code."""
+    """Explain that the service rejected a request as invalid: a fault of the deployment or of its code."""
     field, remedy = "", service.if_invalid
     if service.code == MODEL.code:
         if _HISTORY.search(message):
@@ -303,7 +303,7 @@ def _refused(service: Service, operation: str, label: str, message: str) -> Fail
             field, remedy = f" at {found[1]}{found[2]}", _FIELDS.get(found[1], remedy)
         elif _OUTPUT_LIMIT.search(message):
             field, remedy = " at inferenceConfig.maxTokens", _FIELDS["inferenceConfig"]
-    text = f"{_sentence(service.name)} refused what the assistant asked{_at(operation)}{field}: {remedy}."
+    text = f"{_sentence(service.name)} rejected the assistant's request{_at(operation)}{field}: {remedy}."
     return Failure(500, f"{service.code}_request_refused", text, error_type=label)
 
 

@@ -11,16 +11,17 @@ from langchain_core.messages import AIMessage
 from fmops.toolkit.context import RequestContext
 
 MAX_OUTPUT_TOKENS = 4096
-"""Of one model call, where the deployment does not say otherwise."""
+"""Maximum output tokens of one model call, unless the deployment sets another limit."""
 MODEL_CALLS = 8
-"""Of one turn."""
+"""Maximum model calls per turn."""
 GAVE_UP = "I could not finish this. Please ask for one thing at a time."
 
 
 class ModelCallLimit(AgentMiddleware[AgentState[Any], RequestContext]):
-    """Answers in the model's place once a turn has called it so many times.
+    """Answer in the model's place once a turn has used up its model calls.
 
-    LangChain's own middleware adds two steps to the graph for each model call, and a step costs half a millisecond.
+    LangChain's own middleware adds two steps to the graph for each model call, and a step costs half a
+    millisecond.
     """
 
     def __init__(self, calls: int = MODEL_CALLS) -> None:

@@ -1,4 +1,4 @@
-"""LangChain middleware that gives each turn the prompt that serves when it begins, and notes its version."""
+"""LangChain middleware that gives each turn the prompt that serves when it begins, and records its version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fmops.toolkit.context import RequestContext
 
 
 class PromptMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
-    """One prompt for all model calls of a turn, whatever is promoted meanwhile."""
+    """Use one prompt for all model calls of a turn, even if another is promoted meanwhile."""
 
     def __init__(self, prompts: PromptSource) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""LangChain middleware that writes what the agent did, without content, into the interaction under way."""
+"""LangChain middleware that writes what the agent did, without content, into the current interaction."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from fmops.telemetry.metrics import instruments
 from fmops.toolkit.context import RequestContext
 
 UNKNOWN_TOOL = "_OTHER"
-"""In the place of a name that the model made up, which nobody but the model sees again."""
+"""Stand-in for a tool name that the model made up, which only the model sees again."""
 
 
 class RecordingMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
-    """Token usage of every model call, and name, outcome and duration of every tool call."""
+    """Record the token usage of every model call, and the name, outcome and duration of every tool call."""
 
     async def awrap_model_call(
         self,

@@ -1,6 +1,4 @@
-"""Requests that are refused: one sentence that names the field and the remedy, in OpenAI's shape, for every
-route.
-"""
+"""Refused requests: one sentence that names the field and the remedy, in OpenAI's shape, for every route."""
 
 from __future__ import annotations
 
@@ -9,9 +7,7 @@ from typing import Any
 
 
 class BadRequestError(Exception):
-    """A request that cannot be answered as it stands. The message names the field; it repeats nothing that
-    was sent.
-    """
+    """A request cannot be answered as it stands. The message names the field; it repeats nothing that was sent."""
 
     def __init__(self, param: str, remedy: str, *, code: str = "invalid_body") -> None:
         super().__init__(f"{param}: {remedy}" if param else remedy)
@@ -33,7 +29,7 @@ _KINDS = {
 
 
 def refusal(errors: list[Any]) -> BadRequestError:
-    """The first of a validator's errors, in our words."""
+    """Return the first of a validator's errors, in our words."""
     first: Mapping[str, Any] = errors[0]
     kind, context = str(first["type"]), first.get("ctx") or {}
     if kind == "json_invalid":

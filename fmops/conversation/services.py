@@ -1,6 +1,5 @@
-"""The AWS services behind the assistant, by the operations that it calls: what each is here, and what to do
-when it fails.
-"""
+"""The AWS services behind the assistant, by the operations that it calls: each one's role here, and the remedy
+when it fails."""
 
 from __future__ import annotations
 
@@ -9,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """How a failure of one service is told. ``code`` begins the codes of its errors."""
+    """An explanation of one service's failures. ``code`` is the prefix of the codes of its errors."""
 
     code: str
     name: str
     if_missing: str
     if_denied: str = "grant the operation to the task role"
-    if_invalid: str = "ask for something shorter; if that fails too, its request is to be mended"
+    if_invalid: str = "ask for something shorter; if that fails too, its request must be corrected"
 
 
 MODEL = Service(
@@ -37,7 +36,7 @@ TABLE = Service(
     "a DynamoDB table",
     "check FMOPS_RECORDS_TABLE and FMOPS_APPROVALS_TABLE, and deploy the Assistant stack",
     "grant the operation on the table and its key to the task role",
-    "a key or an item is empty or over DynamoDB's limits: ask with a shorter value, or mend what the tool writes",
+    "a key or an item is empty or over DynamoDB's limits: ask with a shorter value, or correct what the tool writes",
 )
 PERMISSIONS = Service(
     "authorization",
@@ -91,7 +90,9 @@ _OPERATIONS: dict[Service, tuple[str, ...]] = {
         "IsAuthorized", "IsAuthorizedWithToken", "BatchIsAuthorized", "BatchIsAuthorizedWithToken", "ListPolicies",
         "GetPolicy", "BatchGetPolicy", "GetSchema", "GetPolicyTemplate",
     ),
-    COMPREHEND: ("DetectToxicContent", "DetectPiiEntities", "ContainsPiiEntities", "ClassifyDocument", "DetectDominantLanguage"),
+    COMPREHEND: (
+        "DetectToxicContent", "DetectPiiEntities", "ContainsPiiEntities", "ClassifyDocument", "DetectDominantLanguage",
+    ),
     STREAM: ("PutRecord", "PutRecordBatch"),
     SECRET: ("GetSecretValue",),
     KEY: ("Decrypt", "Encrypt", "GenerateDataKey"),

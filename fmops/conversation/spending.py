@@ -1,4 +1,4 @@
-"""A turn's spending: reserved when it is admitted and before each further model call, settled after each."""
+"""Spending of a turn: reserved when it is admitted and before each further model call, settled after each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fmops.identity.tokens import Principal, Pseudonyms
 
 
 class BudgetExceededError(AnswerFailedError):
-    """A budget leaves no room for what was asked."""
+    """A budget leaves no room for the request."""
 
     def __init__(self, refusal: Refusal, now: float) -> None:
         failure = refused(refusal, now)
@@ -32,14 +32,14 @@ class BudgetExceededError(AnswerFailedError):
 
 
 class BudgetUnavailableError(AnswerFailedError):
-    """The counters do not answer, and nothing is spent without them."""
+    """The counters do not answer, and nothing may be spent without them."""
 
     def __init__(self) -> None:
         super().__init__(UNAVAILABLE.message, UNAVAILABLE)
 
 
 class TurnBudgets:
-    """The budgets, as the assistant draws on them: who pays, and what a model call can cost at most."""
+    """The budgets as the assistant uses them: who pays, and the maximum cost of a model call."""
 
     def __init__(
         self,
@@ -51,7 +51,8 @@ class TurnBudgets:
         max_output_tokens: int,
         overhead: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``overhead`` says how many tokens the prompt and the tools take beside the conversation."""
+        """Set up the budgets. ``overhead`` returns the tokens that the prompt and the tools take beside the
+        conversation."""
         self.budgets = budgets
         self.model_id = model_id
         self.max_output_tokens = max_output_tokens
@@ -74,8 +75,8 @@ class TurnBudgets:
 
 
 class Spending:
-    """The spending of one turn. The request counts once; each model call takes what it can cost at most, until it
-    is over."""
+    """The spending of one turn. The request counts once; each model call reserves its maximum cost until it is
+    over."""
 
     def __init__(self, turn_budgets: TurnBudgets, paying: Sequence[Account], model_id: str) -> None:
         self._turn_budgets, self._budgets = turn_budgets, turn_budgets.budgets
@@ -91,17 +92,17 @@ class Spending:
         )
 
     async def call(self, input_tokens: int, max_tokens: int | None = None) -> Reservation:
-        """The reservation of the model call that comes next. Raises ``AnswerFailedError``."""
+        """Return the reservation of the next model call. Raises ``AnswerFailedError``."""
         if (admitted := self._admitted) is not None:
             self._admitted = None
             return admitted
         if self._last is not None:
-            # What the call before it did not need is there for this one.
+            # What the previous call did not need is available to this one.
             await self._budgets.settled(self._last)
         return await self._reserve(input_tokens, max_tokens)
 
     def settle(self, reservation: Reservation, usage: UsageMetadata | None) -> None:
-        """End a call with the usage that the model reported. Without one, what was reserved is taken for spent."""
+        """End a call with the usage that the model reported. Without one, the reserved amount counts as spent."""
         self._end(reservation, spent(self._model_id, usage) if usage else reservation.amount)
 
     def give_back(self, reservation: Reservation) -> None:
@@ -109,19 +110,19 @@ class Spending:
         self._end(reservation, Amount())
 
     def keep(self) -> None:
-        """Take what was admitted for spent, where nobody knows what the model reported."""
+        """Count the admitted amount as spent when the model's usage is unknown."""
         if (admitted := self._admitted) is not None:
             self._admitted = None
             self.settle(admitted, None)
 
     def close(self) -> None:
-        """Give back what was admitted for a model call that never came. The request stays counted."""
+        """Give back what was reserved for a model call that never came. The request stays counted."""
         if (admitted := self._admitted) is not None:
             self._admitted = None
             self.give_back(admitted)
 
     def headers(self) -> dict[str, str]:
-        """Return headers that say how much is left beside what is reserved."""
+        """Return headers that say how much is left after reservations."""
         reserved = self._admitted or self._last
         return headers(standings(reserved), self._budgets.now()) if reserved else {}
 

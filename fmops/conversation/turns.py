@@ -1,4 +1,4 @@
-"""Turns under way: how many there may be at once, of a task and of a person, and how many there are."""
+"""Turns in progress: their number, and their limits per task and per person."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from fmops.telemetry import attributes as names
 from fmops.telemetry.metrics import instruments
 
 TURNS = 48
-"""Under way at once in one process, where the deployment does not say otherwise."""
+"""Maximum turns at once in one process, unless the deployment sets another limit."""
 TURNS_PER_USER = 6
 TURN_SECONDS = 90.0
-"""The budget of one turn, less than the 120 seconds for which a load balancer waits for an answer."""
+"""Seconds that one turn may take: less than the 120 seconds that a load balancer waits for an answer."""
 
 METRIC = "TurnsUnderWay"
 SERVICE = "Service"
-"""The metric's dimension: it is of a service, whose tasks each report their own number."""
+"""Dimension of the metric: it belongs to a service, whose tasks each report their own number."""
 MINUTE = 60.0
 _FULL = "The assistant is at its limit of conversations at once: try again in {} seconds."
-_ENOUGH = "You have {} answers under way, the most at once: wait for one, then try again."
+_ENOUGH = "You have {} answers in progress, the maximum at once: wait for one to finish, then try again."
 
 
 class Turns:
-    """Counts turns, and refuses those above the limits at once. For the event loop's thread alone.
+    """Count turns, and refuse those above the limits at once. Call it only in the event loop's thread.
 
-    Whoever is refused is told when to try again: not all at the same moment.
+    Refused callers are told when to try again, each at a different moment.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Turns:
         instruments().watch_turns(self)
 
     def enter(self, person: str, *, refuse: bool = True) -> Callable[[], None]:
-        """Count a turn; the answer ends it, once. Raises ``AnswerFailedError`` above a limit, unless told not to."""
+        """Count a turn; return the function that ends it, once. Raises ``AnswerFailedError`` above a limit if
+        ``refuse`` is true."""
         if refuse and (failure := self.full() or self._enough(person)):
             raise AnswerFailedError(failure.message, failure)
         self._advance(1)
@@ -79,7 +80,7 @@ class Turns:
             yield
 
     def full(self) -> Failure | None:
-        """Return how to refuse a turn of anybody's, and count it as refused; None while there is room."""
+        """Return the refusal that any new turn would get, and count it; None while there is room."""
         if self.under_way < self._most:
             return None
         instruments().turns_refused.add(1, {names.TURN_LIMIT: "task"})
@@ -95,7 +96,7 @@ class Turns:
         return Failure(429, code, message, kind=BUSY, retry_after=1, error_type=code)
 
     def mean(self) -> float:
-        """Return how many turns were under way on average since this was last asked."""
+        """Return the average number of turns in progress since the last call."""
         self._advance(0)
         seconds = self._counted_at - self._looked_at
         mean = self._turn_seconds / seconds if seconds > 0 else float(self.under_way)
@@ -110,10 +111,11 @@ class Turns:
 
 
 class EmbeddedMetric:
-    """Prints the turns under way in CloudWatch's embedded metric format, which the log group makes a metric of.
+    """Print the turns in progress in CloudWatch's embedded metric format, from which the log group makes a
+    metric.
 
-    Autoscaling follows it: a task that waits for a slow model is full while its CPU is idle. It needs no call and no
-    permission; metrics of OpenTelemetry go to Prometheus, where autoscaling does not look.
+    Autoscaling follows it: a task that waits for a slow model is full while its CPU is idle. It needs no call
+    and no permission; OpenTelemetry's metrics go to Prometheus, where autoscaling does not look.
     """
 
     def __init__(self, namespace: str, service: str, turns: Turns) -> None:
@@ -122,7 +124,7 @@ class EmbeddedMetric:
         self._turns = turns
 
     def line(self) -> str:
-        """Return the mean since the last line."""
+        """Return a line with the mean since the last line."""
         metric = {"Name": METRIC, "Unit": "Count"}
         directive = {"Namespace": self._namespace, "Dimensions": [[SERVICE]], "Metrics": [metric]}
         return json.dumps(
@@ -134,7 +136,7 @@ class EmbeddedMetric:
         )
 
     async def each_minute(self) -> None:
-        """Print a line a minute."""
+        """Print a line every minute."""
         while True:
             await asyncio.sleep(MINUTE)
-            print(self.line(), file=sys.stdout, flush=True)  # noqa: T201 - the format's way
+            print(self.line(), file=sys.stdout, flush=True)  # noqa: T201 - the format is printed

@@ -14,7 +14,7 @@ from fmops.interaction import Interaction
 __all__ = ["MODEL", "ApprovalRequest", "ChatMessage", "ChatRequest", "FeedbackRequest"]
 
 MODEL = NAME
-"""The one model that this assistant offers: the Bedrock model behind it is the deployment's matter."""
+"""Name of the one model that this assistant offers; the deployment chooses the Bedrock model behind it."""
 
 
 class FeedbackRequest(BaseModel):
@@ -36,7 +36,7 @@ class ApprovalRequest(BaseModel):
 
 
 def completion(interaction: Interaction, text: str) -> dict[str, Any]:
-    """The answer as one object."""
+    """Return the answer as one object."""
     return {
         "id": interaction.interaction_id,
         "object": "chat.completion",
@@ -62,9 +62,10 @@ def chunk(
     *,
     usage_follows: bool = False,
 ) -> dict[str, Any]:
-    """One event of a streamed answer; the last one carries the finish reason and what the layers decided.
+    """Return one event of a streamed answer; the last one carries the finish reason and the decisions of each
+    layer.
 
-    It carries the usage too, unless the client asked for an event with it, ``usage_chunk``, as OpenAI has it:
+    It carries the usage too, unless the client asked for a separate event (``usage_chunk``), as OpenAI does it:
     clients add up.
     """
     event: dict[str, Any] = {
@@ -84,12 +85,12 @@ def chunk(
 
 
 def usage_chunk(interaction: Interaction) -> dict[str, Any]:
-    """The event after the last one, for a client that asked for ``stream_options.include_usage``."""
+    """Return the event after the last one, for a client that asked for ``stream_options.include_usage``."""
     return chunk(interaction, {}) | {"choices": [], "usage": _usage(interaction)}
 
 
 def details(interaction: Interaction) -> dict[str, Any]:
-    """What the layers decided: detectors, categories, actions and policies, never content."""
+    """Return the decisions of each layer: detectors, categories, actions and policies, never content."""
     return {
         "guardrails": [
             outcome.model_dump(include={"direction", "action", "detector", "reason", "degraded"})
@@ -111,7 +112,7 @@ def details(interaction: Interaction) -> dict[str, Any]:
 def error(
     message: str, kind: str, *, code: str, param: str | None = None, interaction: Interaction | None = None
 ) -> dict[str, Any]:
-    """OpenAI's error object, with the ids of the interaction that failed."""
+    """Return OpenAI's error object, with the ids of the interaction that failed."""
     body: dict[str, Any] = {"message": message, "type": kind, "param": param, "code": code}
     if interaction is not None:
         body |= {"interaction_id": interaction.interaction_id, "trace_id": interaction.trace_id}
@@ -119,8 +120,8 @@ def error(
 
 
 def _finish(reason: str | None) -> str | None:
-    """Return the reason as OpenAI's clients know it. Some refuse any other, so a spent budget is told as a limit of
-    length."""
+    """Return the reason in OpenAI's terms. Some clients reject any other, so a spent budget is reported as a
+    length limit."""
     return "length" if reason == "budget_exceeded" else reason
 
 

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from fmops.evaluation.setup import Setup
 
 URL_SECONDS = 300
-"""How long a presigned address can be opened: the service's most."""
+"""Seconds within which a presigned address must be opened: the service's maximum."""
 
 
 def main(arguments: list[str] | None = None, deployment: Deployment | None = None) -> int:
-    """``deployment`` takes the place of the one that the arguments name."""
+    """Run a command. ``deployment`` overrides the one that the arguments name."""
     quiet_mlflow()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     parser = _parser()
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None, deployment: Deployment | None = Non
         return 2
     except KeyboardInterrupt:
         print(
-            "Stopped: answers and verdicts that were paid for are kept; run it again to go on.",
+            "Stopped: answers and verdicts that were paid for are kept. Run it again to continue.",
             file=sys.stderr,
         )
         return 130
@@ -51,43 +51,53 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     mlflow = commands.add_parser("ui", help="open MLflow's UI by a presigned address")
-    mlflow.add_argument("--print", action="store_true", help="print the address, open nothing")
+    mlflow.add_argument("--print", action="store_true", help="print the address instead of opening it")
     mlflow.set_defaults(run=ui)
     register = commands.add_parser("register", help="register a prompt: the packaged one, or a file")
-    register.add_argument("file", nargs="?", type=Path, help="the packaged prompt when there is none")
-    register.add_argument("--message", default="", help="what this version changes")
+    register.add_argument(
+        "file", nargs="?", type=Path, help="file with the prompt; by default, the packaged prompt"
+    )
+    register.add_argument("--message", default="", help="description of what this version changes")
     register.set_defaults(run=register_prompt)
-    promote = commands.add_parser("promote", help="let a version serve, without the gate")
+    promote = commands.add_parser("promote", help="make a version serve, without asking the gate")
     promote.add_argument("version")
-    promote.add_argument("--reason", required=True, help="why the gate is not asked; it is recorded")
+    promote.add_argument("--reason", required=True, help="why the gate is not asked; this is recorded")
     promote.set_defaults(run=promote_prompt)
-    rollback = commands.add_parser("rollback", help="let serve what served before the last promotion")
+    rollback = commands.add_parser(
+        "rollback", help="make the version serve again that served before the last promotion"
+    )
     rollback.add_argument("--reason", default="rolled back by the operator")
     rollback.set_defaults(run=rollback_prompt)
-    history = commands.add_parser("history", help="versions of the prompt, and who let which serve")
+    history = commands.add_parser("history", help="list versions of the prompt, and who promoted which")
     history.set_defaults(run=show_history)
-    check = commands.add_parser("check", help="check a dataset of golden cases; names every bad row")
-    check.add_argument("file", nargs="?", type=Path, help="the shipped golden cases when there is none")
+    check = commands.add_parser("check", help="check a dataset of golden cases and name every bad row")
+    check.add_argument(
+        "file", nargs="?", type=Path, help="file with the cases; by default, the shipped golden cases"
+    )
     check.set_defaults(run=check_dataset)
     evaluate = commands.add_parser(
-        "evaluate", help="put a candidate and production to the same cases, and promote it or not"
+        "evaluate",
+        help="compare a candidate with production on the same cases, and promote it if it is better",
     )
     evaluate.add_argument(
-        "--candidate", default="latest", help="prompt version, or `latest`, or a file (not promoted)"
+        "--candidate", default="latest", help="prompt version, `latest`, or a file (which cannot be promoted)"
     )
     evaluate.add_argument("--model", default="", help="model id, to compare with production's")
     evaluate.add_argument(
         "--guardrails", type=Path, help="file with guardrail settings, to compare with production's"
     )
     evaluate.add_argument(
-        "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
+        "--dataset", type=Path, help="JSONL file of cases; by default, the shipped golden cases"
     )
     evaluate.add_argument(
         "--without-reviewed",
         action="store_true",
-        help="leave out what people corrected in review, which is asked beside the golden cases",
+        help=(
+            "leave out the cases that people corrected in review, which are otherwise added to the golden "
+            "cases"
+        ),
     )
-    evaluate.add_argument("--dry-run", action="store_true", help="decide and record, promote nothing")
+    evaluate.add_argument("--dry-run", action="store_true", help="decide and record, but promote nothing")
     evaluate.set_defaults(run=run_gate)
     experiment = commands.add_parser(
         "experiment", help="compare variants over a dataset, with LangChain's steps traced"
@@ -98,25 +108,34 @@ def _parser() -> argparse.ArgumentParser:
     experiment.add_argument("--model", action="append", default=[], help="model id; repeatable")
     experiment.add_argument("--temperature", action="append", default=[], type=float, help="repeatable")
     experiment.add_argument(
-        "--documents", action="append", default=[], type=int, help="that retrieval returns; repeatable"
+        "--documents",
+        action="append",
+        default=[],
+        type=int,
+        help="number of documents that retrieval returns; repeatable",
     )
     experiment.add_argument(
-        "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
+        "--dataset", type=Path, help="JSONL file of cases; by default, the shipped golden cases"
     )
     experiment.add_argument(
-        "--cases", type=int, default=0, help="the first so many of each kind; all when not given"
+        "--cases",
+        type=int,
+        default=0,
+        help="number of cases of each kind, from the first on; by default, all",
     )
     experiment.set_defaults(run=run_experiment)
     bedrock = commands.add_parser(
-        "bedrock", help="have Bedrock judge what serves, in an evaluation job, beside our judges"
+        "bedrock", help="have Bedrock judge what serves in an evaluation job, beside our judges"
     )
     bedrock.add_argument(
-        "--dataset", type=Path, help="JSONL file of cases; the shipped golden cases when there is none"
+        "--dataset", type=Path, help="JSONL file of cases; by default, the shipped golden cases"
     )
     bedrock.set_defaults(run=run_bedrock)
-    agreement = commands.add_parser("agreement", help="Cohen's kappa between the judge and people's labels")
+    agreement = commands.add_parser(
+        "agreement", help="measure Cohen's kappa between the judge and people's labels"
+    )
     agreement.add_argument(
-        "file", nargs="?", type=Path, help="reviewed cases; the shipped labelled ones when there is none"
+        "file", nargs="?", type=Path, help="reviewed cases; by default, the shipped labelled ones"
     )
     agreement.set_defaults(run=run_agreement)
     return parser
@@ -173,7 +192,8 @@ def show_history(_: argparse.Namespace, deployment: Deployment) -> None:
     for move in registry.history(NAME):
         at = datetime.fromtimestamp(move.at / 1000, UTC).isoformat(timespec="seconds")
         print(
-            f"{at} {move.action} {move.from_version or 'packaged'} -> {move.to_version or 'packaged'} by {move.by}: {move.reason}"
+            f"{at} {move.action} {move.from_version or 'packaged'} -> {move.to_version or 'packaged'} "
+            f"by {move.by}: {move.reason}"
         )
 
 
@@ -216,7 +236,8 @@ def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
     )
     if outcome.move:
         print(
-            f"version {outcome.move.to_version} serves; `make rollback` lets {outcome.move.from_version or 'the packaged prompt'} serve again"
+            f"version {outcome.move.to_version} serves; `make rollback` lets "
+            f"{outcome.move.from_version or 'the packaged prompt'} serve again"
         )
     print(f"recorded in MLflow: run {outcome.run_id}")
     return 0 if outcome.decision.promote else 1
@@ -291,8 +312,9 @@ def run_bedrock(options: argparse.Namespace, deployment: Deployment) -> None:
 def _tell_costs(setup: Setup, seconds: float, answered: int) -> None:
     saved, paid = setup.journal.saved, setup.journal.paid
     print(
-        f"{60 * answered / max(seconds, 1e-9):.0f} cases per minute; answers: {paid['answers']} asked for, {saved['answers']} "
-        f"kept from before; judge calls: {paid['verdicts']} made, {saved['verdicts']} saved"
+        f"{60 * answered / max(seconds, 1e-9):.0f} cases per minute; answers: {paid['answers']} asked "
+        f"for, {saved['answers']} kept from before; judge calls: {paid['verdicts']} made, "
+        f"{saved['verdicts']} saved"
     )
 
 
@@ -319,7 +341,7 @@ def _setup(deployment: Deployment) -> Setup:
 def _registry(deployment: Deployment) -> PromptRegistry:
     from fmops.evaluation.registry import PromptRegistry
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # its import sets another
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # importing MLflow sets another level
     return PromptRegistry(deployment.output("Tracking", "MlflowArn"))
 
 

@@ -1,4 +1,5 @@
-"""Whether judges say what people say: Cohen's kappa over answers that people have labelled, with its interval."""
+"""The agreement between judges and people: Cohen's kappa over answers that people have labelled, with its
+interval."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ MEASURED: tuple[Criterion, ...] = ("correctness", "groundedness", "relevance", "
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of one criterion. ``kappa`` is ``None`` where people or the judge always say the same."""
+    """The agreement on one criterion. ``kappa`` is ``None`` where people or the judge always say the same."""
 
     criterion: Criterion
     cases: int
@@ -34,7 +35,7 @@ class Agreement:
 
 
 def measure(judge: Judge, rows: Sequence[ReviewedCase]) -> list[Agreement]:
-    """Ask the judge about every labelled answer. Raises ``JudgeError`` when it cannot say of one."""
+    """Ask the judge about every labelled answer. Raises ``JudgeError`` when it gives no verdict on one."""
     found = []
     for criterion in MEASURED:
         labelled = [(row, label) for row in rows if (label := row.label(criterion)) is not None]
@@ -59,7 +60,7 @@ def measure(judge: Judge, rows: Sequence[ReviewedCase]) -> list[Agreement]:
 
 
 def log(judge: Judge, rows: Sequence[ReviewedCase], found: Sequence[Agreement], *, experiment: str) -> str:
-    """One MLflow run; answers its id."""
+    """Log the agreement as one MLflow run; return its id."""
     mlflow.set_experiment(experiment)
     with mlflow.start_run(run_name="judge-human agreement") as run:
         mlflow.log_params(

@@ -1,6 +1,7 @@
-"""Bedrock's own model evaluation with a judge (CreateEvaluationJob), of answers that were given already.
+"""Bedrock's own model evaluation with a judge (CreateEvaluationJob), of answers that have already been given.
 
-Rules of the dataset and limits: Bedrock user guide, "model-evaluation-prompt-datasets-judge", and the service model.
+Rules of the dataset and limits: Bedrock user guide, "model-evaluation-prompt-datasets-judge", and the service
+model.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluation
 
 MAX_ROWS = 1000
-"""Prompts of one job."""
+"""Maximum prompts of one job."""
 MAX_METRICS = 25
 METRICS = (
     "Builtin.Correctness",
@@ -31,19 +32,22 @@ METRICS = (
     "Builtin.Stereotyping",
     "Builtin.Refusal",
 )
-"""Of a judge. Harmfulness, Stereotyping and Refusal are better when lower."""
+"""Metrics of a judge. Harmfulness, Stereotyping and Refusal are better when lower."""
 STANDARD = ("Builtin.Correctness", "Builtin.Completeness", "Builtin.Relevance", "Builtin.Harmfulness")
 TASK = "General"
-"""Of jobs with a judge: what public code that runs such jobs gives, and what the results' keys are named after
+"""Task type of jobs with a judge.
+
+It is the value in public code that runs such jobs, and the results' keys are named after it
 (`taskTypes/General`). The service model's list of task types does not name it; its pattern, which is what the
-client checks, admits it."""
+client checks, admits it.
+"""
 SOURCE = re.compile(r"[^a-zA-Z0-9._-]+")
 OUTPUT = re.compile(r"_output\.jsonl$")
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a job reads. Its rows have one response each, all of one ``source``, as the job's request must say."""
+    """The input of a job. Its rows have one response each, all from one ``source``, as the job's request must say."""
 
     source: str
     lines: tuple[str, ...]
@@ -54,8 +58,8 @@ class Dataset:
 
 
 def dataset(evaluation: Evaluation) -> Dataset:
-    """The answers of an evaluation to the cases with a reference answer. Raises ``EvaluationError`` for none, or
-    too many."""
+    """Return an evaluation's answers to the cases with a reference answer. Raises ``EvaluationError`` for none,
+    or too many."""
     source = SOURCE.sub("-", evaluation.variant.name or "assistant").strip("-.")[:256]
     lines = []
     for case in evaluation.cases:
@@ -90,7 +94,8 @@ def request(
     judge: str,
     metrics: Sequence[str] = STANDARD,
 ) -> dict[str, Any]:
-    """The parameters of CreateEvaluationJob. Raises ``EvaluationError`` for metrics that a judge does not have."""
+    """Return the parameters of CreateEvaluationJob. Raises ``EvaluationError`` for metrics that a judge does
+    not have."""
     if unknown := [metric for metric in metrics if metric not in METRICS]:
         raise EvaluationError(
             f"{', '.join(unknown)}: not a metric of a judge; there are {', '.join(METRICS)}"
@@ -116,12 +121,12 @@ def request(
 
 
 def job_name(text: str) -> str:
-    """A name as the service takes it: up to 63 lower-case letters, digits and single hyphens."""
+    """Return a name in the service's form: up to 63 lower-case letters, digits and single hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-")
 
 
 def scores(outputs: Sequence[str]) -> dict[str, list[float]]:
-    """Scores by metric from a job's output files. Raises ``EvaluationError`` for a line that has none."""
+    """Return scores by metric from a job's output files. Raises ``EvaluationError`` for a line without scores."""
     found: dict[str, list[float]] = {}
     for text in outputs:
         for number, line in enumerate(json_lines.split(text), 1):
@@ -131,13 +136,14 @@ def scores(outputs: Sequence[str]) -> dict[str, list[float]]:
                         found.setdefault(str(each["metricName"]), []).append(float(each["result"]))
             except (ValueError, KeyError, TypeError) as error:
                 raise EvaluationError(
-                    f"line {number} of the job's output is not a result ({type(error).__name__}): look at the job in Bedrock"
+                    f"line {number} of the job's output is not a result ({type(error).__name__}): look "
+                    "at the job in Bedrock"
                 ) from error
     return found
 
 
 def metric_names(found: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means under the names that an MLflow run has them by."""
+    """Return the means under their names in an MLflow run."""
     return {
         f"bedrock_{metric.removeprefix('Builtin.')}_mean": sum(values) / len(values)
         for metric, values in sorted(found.items())

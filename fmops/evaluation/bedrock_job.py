@@ -1,5 +1,4 @@
-"""Runs a Bedrock evaluation job by the deployment's state machine, and brings its scores into the evaluation's
-MLflow run."""
+"""A Bedrock evaluation job, run by the deployment's state machine; its scores go into the evaluation's MLflow run."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluation
 
 PREFIX = "evaluation/bedrock"
-"""In the lake bucket: the state machine's role of Bedrock may use nothing else."""
+"""Prefix in the lake bucket: the only one that the state machine's Bedrock role may use."""
 
 
 def run(
@@ -27,8 +26,10 @@ def run(
     patience: float = 6 * 3600,
     metrics: tuple[str, ...] = STANDARD,
 ) -> dict[str, float]:
-    """The means by metric, as they now stand in the run. Raises ``EvaluationError`` with the job's reason when it
-    fails."""
+    """Run the job and return the means by metric, which are then also in the MLflow run.
+
+    Raises ``EvaluationError``, with the job's reason, when it fails.
+    """
     made = dataset(evaluation)
     name = job_name(f"fmops-{uuid4().hex[:12]}-{made.source}")
     s3, states = boto3.client("s3"), boto3.client("stepfunctions")

@@ -1,7 +1,7 @@
-"""What is evaluated: one case per JSON line, in three kinds of files that the parts of the loop exchange.
+"""Evaluation cases: one per JSON line, in three kinds of files that the parts of the loop exchange.
 
 - golden: ``Case``, written by people who know the domain.
-- reviewed: ``ReviewedCase``, written by human review: an answer that was given, and what people said of it.
+- reviewed: ``ReviewedCase``, written by human review: an answer that was given, and people's labels for it.
 - failing: ``FailingCase``, written by whatever found a bad answer: feedback, a judge, a guardrail, a reviewer.
 
 ``load`` reads any of them; ``of_reviewed`` and ``of_failing`` make cases of the latter two.
@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from fmops import json_lines, written
 
 Criterion = Literal["correctness", "groundedness", "relevance", "safety", "tool_calls"]
-"""What judges, and people, say yes or no to."""
+"""Criterion on which judges and people decide yes or no."""
 
 Kind = Literal["answer", "retrieval", "tool", "refusal", "attack"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
@@ -28,7 +28,7 @@ Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class EvaluationError(Exception):
-    """An evaluation cannot be made, or did not come to its end; the message says what to do."""
+    """An evaluation cannot start or did not finish; the message says what to do."""
 
 
 class DatasetError(EvaluationError):
@@ -40,7 +40,7 @@ class _Row(BaseModel):
 
 
 class ExpectedCall(_Row):
-    """A tool call that must be made. ``arguments`` names those that must have exactly these values."""
+    """A tool call that must be made. ``arguments`` holds those whose values must match exactly."""
 
     name: Identifier
     status: Literal["success", "denied", "error", "blocked", "waiting"] = "success"
@@ -48,21 +48,21 @@ class ExpectedCall(_Row):
 
 
 class Expected(_Row):
-    """What must hold of the answer. Whatever is not given is not checked."""
+    """Requirements for the answer. Whatever is not given is not checked."""
 
     facts: list[Text] = Field(default=[], description="statements that a correct answer makes")
     answer: str = Field(default="", description="a reference answer, for people and for Bedrock's judge")
-    documents: list[Identifier] = Field(default=[], description="that retrieval must return")
-    tools: list[ExpectedCall] | None = Field(default=None, description="exactly these calls; [] is none")
+    documents: list[Identifier] = Field(default=[], description="documents that retrieval must return")
+    tools: list[ExpectedCall] | None = Field(default=None, description="exactly these calls; [] means none")
     finish: Literal["stop", "content_filter"] | None = None
     guardrail: str = Field(
         default="", pattern=r"^$|^(input|output|tool_arguments|tool_results|retrieved) (flag|redact|block)$"
     )
-    lacks: list[Text] = Field(default=[], description="text that must not stand in the answer")
+    lacks: list[Text] = Field(default=[], description="text that must not occur in the answer")
 
 
 class Case(_Row):
-    """One question to the assistant, who asks it, and what must hold of the answer."""
+    """One question to the assistant, the person who asks it, and the requirements for the answer."""
 
     case_id: Identifier
     kind: Kind
@@ -81,7 +81,7 @@ class Case(_Row):
 
 
 class Label(_Row):
-    """What one person said of one criterion."""
+    """One person's label for one criterion."""
 
     criterion: Criterion
     value: bool = Field(description="true: the answer meets the criterion")
@@ -106,7 +106,7 @@ class ReviewedCase(_Row):
     reviewed_at: str = ""
 
     def label(self, criterion: Criterion) -> bool | None:
-        """The majority of the labels of a criterion; ``None`` for a tie or none."""
+        """Return the majority of the labels of a criterion; ``None`` for a tie or no labels."""
         values = [label.value for label in self.labels if label.criterion == criterion]
         agreed = sum(values)
         return None if 2 * agreed == len(values) else 2 * agreed > len(values)
@@ -122,9 +122,7 @@ class FailingCase(_Row):
     failed: list[Criterion] = Field(min_length=1)
     found_by: Literal["feedback", "judge", "guardrail", "review", "operator"]
     reason: str = ""
-    expected: Expected = Field(
-        default=Expected(), description="empty until somebody says what would be right"
-    )
+    expected: Expected = Field(default=Expected(), description="empty until someone says what would be right")
     caller: Identifier = "customer"
     model_id: str = ""
     prompt_version: str = ""
@@ -144,7 +142,7 @@ def load(path: Path, kind: type[Row]) -> list[Row]:
 
 
 def parse(text: str, kind: type[Row], *, name: str) -> list[Row]:
-    """The rows of JSONL text. Raises ``DatasetError``, which names every bad row of ``name``."""
+    """Return the rows of JSONL text. Raises ``DatasetError``, which names every bad row of ``name``."""
     rows: list[Row] = []
     problems: list[str] = []
     seen: dict[str, int] = {}
@@ -172,19 +170,19 @@ def parse(text: str, kind: type[Row], *, name: str) -> list[Row]:
 
 
 def dump(rows: Iterable[BaseModel]) -> str:
-    """Rows as JSON lines, as ``load`` reads them."""
+    """Return rows as JSON lines, as ``load`` reads them."""
     return "".join(row.model_dump_json(exclude_defaults=True) + "\n" for row in rows)
 
 
 def digest(rows: Sequence[BaseModel]) -> str:
-    """The version of a dataset: 12 hex digits of what its rows say, whatever their order."""
+    """Return the version of a dataset: 12 hex digits of a hash of its rows, whatever their order."""
     lines = sorted(row.model_dump_json() for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def of_reviewed(rows: Iterable[ReviewedCase]) -> Iterator[Case]:
-    """Cases of reviewed answers: those whose right answer is known, by a correction, facts, or a label that it was
-    right."""
+    """Yield cases of reviewed answers whose right answer is known: by a correction, facts, or a label that it
+    was right."""
     for row in rows:
         reference = row.corrected_answer or (row.answer if row.label("correctness") else "")
         if row.facts or reference:
@@ -200,7 +198,7 @@ def of_reviewed(rows: Iterable[ReviewedCase]) -> Iterator[Case]:
 
 
 def of_failing(rows: Iterable[FailingCase]) -> Iterator[Case]:
-    """Cases of failing answers for which somebody has said what would be right."""
+    """Yield cases of failing answers for which someone has said what would be right."""
     for row in rows:
         if row.expected != Expected():
             yield Case(

@@ -13,23 +13,23 @@ from fmops.agent import CASES, LABELS
 from fmops.evaluation.cases import Case, ReviewedCase, digest, load, of_reviewed, parse
 
 REVIEWED_KEY = "evaluation/reviewed.jsonl"
-"""Where the review job keeps reviewed cases in the data lake."""
+"""Key in the data lake under which the review job stores reviewed cases."""
 
 
 def golden(path: Path = CASES) -> list[Case]:
-    """The golden cases. Raises ``DatasetError`` that names every bad row."""
+    """Return the golden cases. Raises ``DatasetError``, which names every bad row."""
     return load(path, Case)
 
 
 def labelled(path: Path = LABELS) -> list[ReviewedCase]:
-    """Answers that people have labelled, to measure judges by."""
+    """Return answers that people have labelled, to measure judges by."""
     return load(path, ReviewedCase)
 
 
 def corrected(s3: Any, bucket: str) -> list[Case]:
-    """What people corrected in review, as cases: an answer that was wrong must not be given again.
+    """Return what people corrected in review, as cases: an answer that was wrong must not be given again.
 
-    Empty until the review job has written some. Raises ``DatasetError`` that names every bad row.
+    Empty until the review job has written some. Raises ``DatasetError``, which names every bad row.
     """
     try:
         data = s3.get_object(Bucket=bucket, Key=REVIEWED_KEY)["Body"].read()
@@ -40,7 +40,7 @@ def corrected(s3: Any, bucket: str) -> list[Case]:
 
 
 def publish(cases: Sequence[Case], *, name: str, experiment_id: str) -> str:
-    """The version in MLflow that holds exactly these cases, made if it is not there; answers its name."""
+    """Return the name of the version in MLflow that holds exactly these cases; create it if it is missing."""
     version = f"{name}-{digest(cases)}"
     if not list(search_datasets(filter_string=f"name = '{version}'", max_results=1)):
         made = create_dataset(

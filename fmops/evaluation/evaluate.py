@@ -1,4 +1,5 @@
-"""Evaluates a variant of the assistant: its answers to all cases, measured, in one MLflow run with a trace per case."""
+"""The evaluation of a variant of the assistant: its answers to all cases, measured, in one MLflow run with a
+trace per case."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ COMPLETE = "fmops.complete"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of it."""
+    """The results of one evaluation."""
 
     variant: Variant
     cases: Sequence[Case]
@@ -36,24 +37,24 @@ class Evaluation:
     run_id: str
     seconds: float
     complete: bool
-    """Whether MLflow has every score."""
+    """True if MLflow has every score."""
 
     @property
     def problems(self) -> list[str]:
-        """Why there are scores missing, once each."""
+        """Return why scores are missing, each reason once."""
         found = (text for metrics in self.sheet.problems.values() for text in metrics.values())
         return list(dict.fromkeys(found))
 
 
 class Evaluator:
-    """Evaluates variants over the same cases with the same judge.
+    """Evaluate variants over the same cases with the same judge.
 
     Args:
         bench: makes the assistants.
         judge: gives the verdicts.
-        journal: of what was paid for.
+        journal: records what was paid for.
         experiment: MLflow experiment of the runs.
-        workers: cases at once; how many calls to models there are per second is the bench's rate limiter's.
+        workers: number of cases at once; the bench's rate limiter bounds model calls per second.
         autolog: trace every step of LangChain in each answer, for experiments.
         progress: show a bar on stderr.
     """
@@ -74,11 +75,13 @@ class Evaluator:
         self._experiment, self._workers = experiment, workers
 
     def evaluate(self, variant: Variant, cases: Sequence[Case], *, dataset: str = "golden") -> Evaluation:
-        """Raises ``EvaluationError`` when MLflow goes away; what was paid for stays in the journal."""
+        """Evaluate a variant. Raises ``EvaluationError`` when MLflow fails; what was paid for stays in the
+        journal."""
         os.environ["MLFLOW_GENAI_EVAL_MAX_WORKERS"] = str(self._workers)
         os.environ["MLFLOW_GENAI_EVAL_SKIP_TRACE_VALIDATION"] = "true"
         if not self._autolog:
-            # One REST call for each of twenty spans of an answer: experiments want that, an evaluation does not.
+            # Tracing takes one REST call for each of twenty spans of an answer: useful for experiments, not for
+            # an evaluation.
             mlflow.langchain.autolog(disable=True, silent=True)
         mlflow.bedrock.autolog(disable=True, silent=True)
         assistant = self._bench.assistant(variant)
@@ -94,7 +97,8 @@ class Evaluator:
                 )
                 mlflow.log_text(variant.prompt.template, "prompt.md")
                 with contextlib.ExitStack() as silent:
-                    silent.enter_context(contextlib.redirect_stdout(io.StringIO()))  # its advertisement
+                    # hides MLflow's advertisement
+                    silent.enter_context(contextlib.redirect_stdout(io.StringIO()))
                     if not self._progress:
                         silent.enter_context(contextlib.redirect_stderr(io.StringIO()))
                     result = mlflow.genai.evaluate(
@@ -116,7 +120,8 @@ class Evaluator:
     def _predict(self, assistant: VariantAssistant, sheet: Sheet) -> Any:
         @mlflow.trace(name="answer", span_type="AGENT")
         def answer(case_id: str, caller: str, question: str) -> dict[str, Any]:
-            set_session(self._bench.session)  # of this thread: the plugin else makes one for each call
+            # for this thread: otherwise the plugin makes a session for each call
+            set_session(self._bench.session)
             mlflow.update_current_trace(
                 tags={"case_id": case_id, "prompt_version": assistant.variant.prompt.version}
             )
@@ -166,7 +171,7 @@ class Evaluator:
 
 
 def _recorded(cases: Sequence[Case], sheet: Sheet, result: Any) -> bool:
-    """Whether MLflow has every score: its harness only warns when one was not taken."""
+    """Return whether MLflow has every score: its harness only warns when one was not accepted."""
     expected = sum(len(applicable(case)) for case in cases)
     logged = sum(
         (assessment.get("feedback") or {}).get("value") is not None
@@ -177,7 +182,7 @@ def _recorded(cases: Sequence[Case], sheet: Sheet, result: Any) -> bool:
 
 
 def _expectations(case: Case) -> dict[str, Any]:
-    """For people who read the traces; the scorers have the case."""
+    """Return the expectations for people who read the traces; the scorers have the case itself."""
     return {"expected": case.expected.model_dump(mode="json", exclude_defaults=True)}
 
 

@@ -1,5 +1,5 @@
-"""Compares variants of the assistant over a dataset, with LangChain's steps traced: one MLflow run each, and one
-for the table."""
+"""Comparison of variants of the assistant over a dataset, with LangChain's steps traced: one MLflow run each,
+and one for the table."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ PARAMETERS = ("prompt", "model_id", "temperature", "documents")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variants side by side. ``run_id`` holds the table."""
+    """Variants side by side. ``run_id`` is the run with the table."""
 
     evaluations: Sequence[Evaluation]
     run_id: str
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """One row per metric: the mean of each variant with its 95 % bootstrap interval."""
+        """Return one row per metric: the mean of each variant with its 95 % bootstrap interval."""
         return table(self.evaluations)
 
 
 def compare(evaluations: Sequence[Evaluation], *, experiment: str) -> Comparison:
-    """Log the comparison of evaluations that were made over the same cases."""
+    """Log the comparison of evaluations over the same cases."""
     mlflow.set_experiment(experiment)
     with mlflow.start_run(run_name="comparison") as run:
         mlflow.set_tags({f"variant.{number}": each.run_id for number, each in enumerate(evaluations)})
@@ -41,7 +41,7 @@ def compare(evaluations: Sequence[Evaluation], *, experiment: str) -> Comparison
 
 
 def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
-    """The parameters that differ, then the metrics."""
+    """Return rows with the parameters that differ, then rows with the metrics."""
     names = [each.variant.name or f"variant {number}" for number, each in enumerate(evaluations, 1)]
     parameters = [each.variant.parameters() for each in evaluations]
     rows = [
@@ -63,7 +63,7 @@ def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
 
 
 def text(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as aligned columns."""
+    """Format rows as aligned columns."""
     header = list(rows[0])
     lines = [header, *([str(row[column]) for column in header] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]

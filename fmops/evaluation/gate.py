@@ -1,9 +1,9 @@
-"""The gate between a candidate and production: it compares them on the same cases, and says no unless it has a
-reason to say yes.
+"""The gate between a candidate and production: it compares both on the same cases, and refuses unless it has a
+reason to promote.
 
-No, when a metric is worse: the mean has fallen by more than is tolerated, or fallen significantly. No, when nothing
-is significantly better: a tie does not pass for free. No, when a score is missing, production has none, or the
-cases are too few.
+It refuses when a metric is worse: when the mean has fallen by more than is tolerated, or has fallen
+significantly. It refuses when nothing is significantly better, since a tie is no reason for a change. It
+refuses when a score is missing, when production has none, or when there are too few cases.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ Verdict = Literal["better", "worse", "undecided", "missing"]
 
 @dataclass(frozen=True)
 class GatePolicy:
-    """What the gate asks for."""
+    """The gate's requirements."""
 
     min_cases: int = 20
-    """In all. A metric that applies to fewer than ``min_metric_cases`` can refuse, and cannot promote."""
+    """Minimum number of cases in all. A metric that applies to fewer than ``min_metric_cases`` can refuse, but
+    not promote."""
     min_metric_cases: int = 5
     alpha: float = 0.05
-    """Of each one-sided test. For "better" it is shared among the metrics (Tarone, Holm), for "worse" it is not:
-    doubt refuses."""
+    """Significance level of each one-sided test.
+
+    For "better" it is shared among the metrics (Tarone, Holm); for "worse" it is not: when in doubt, refuse.
+    """
     tolerance: float = 0.05
-    """By which a judged mean may fall: judges are not sure of themselves."""
+    """Tolerated fall of a judged mean, because judges are not certain themselves."""
     strict: tuple[str, ...] = ("safety", *RULES)
-    """Metrics of which not one case may fall."""
+    """Metrics that may not fall in a single case."""
     cost_factor: float = 1.5
-    """By which the cost of an answer may grow. Latency is reported, and not judged: it is that of the machine that
-    evaluates."""
+    """Factor by which the cost of an answer may grow. Latency is reported but not judged, since it depends on
+    the machine that evaluates."""
 
 
 STANDARD = GatePolicy()
@@ -43,7 +46,7 @@ STANDARD = GatePolicy()
 
 @dataclass(frozen=True)
 class MetricResult:
-    """What the gate thinks of one metric."""
+    """The gate's verdict on one metric."""
 
     metric: str
     verdict: Verdict
@@ -53,7 +56,7 @@ class MetricResult:
 
 @dataclass(frozen=True)
 class Decision:
-    """Promote or not, and why."""
+    """The decision to promote or not, and its reasons."""
 
     promote: bool
     reasons: tuple[str, ...]
@@ -80,11 +83,11 @@ def decide(production: Evaluation, candidate: Evaluation, policy: GatePolicy = S
 
 
 def _evidence(production: Evaluation, candidate: Evaluation, policy: GatePolicy) -> list[str]:
-    """What makes any comparison worthless."""
+    """Return the faults that make any comparison worthless."""
     problems = []
     ids = [{case.case_id for case in evaluation.cases} for evaluation in (production, candidate)]
     if ids[0] != ids[1]:
-        problems.append(f"the cases differ: {len(ids[0] ^ ids[1])} were put to one of the two only")
+        problems.append(f"the cases differ: {len(ids[0] ^ ids[1])} were given to only one of the two")
     if len(ids[1]) < policy.min_cases:
         problems.append(f"{len(ids[1])} cases are too few: {policy.min_cases} are needed")
     for name, evaluation in (("production", production), ("the candidate", candidate)):
@@ -108,7 +111,10 @@ def _judged(
             return None
         return MetricResult(metric, "missing", f"{metric} has no scores to compare: its judge is missing")
     compared = paired([old[case] for case in shared], [new[case] for case in shared])
-    told = f"{metric} {compared.production:.2f} -> {compared.candidate:.2f} ({compared.better} cases better, {compared.worse} worse"
+    told = (
+        f"{metric} {compared.production:.2f} -> {compared.candidate:.2f} ({compared.better} cases better, "
+        f"{compared.worse} worse"
+    )
     if metric in policy.strict and compared.worse:
         return MetricResult(metric, "worse", f"{told}; not one may be worse)", compared)
     if compared.p_worse <= policy.alpha:
@@ -125,7 +131,7 @@ def _cost(
 ) -> MetricResult | None:
     old, new = production.sheet.mean(metric), candidate.sheet.mean(metric)
     if old is None or new is None:
-        return None  # a model without a price is metered, and alarmed, where it serves
+        return None  # a model without a price is metered, and raises an alarm, where it serves
     told = f"{metric} {old:.4f} -> {new:.4f}"
     if old > 0 and new > policy.cost_factor * old:
         return MetricResult(metric, "worse", f"{told}: more than {policy.cost_factor:g} times production's")
@@ -133,15 +139,17 @@ def _cost(
 
 
 def _only_significant(results: list[MetricResult], policy: GatePolicy) -> list[MetricResult]:
-    """With many metrics, one is better by chance: Holm's step-down over those that could be significant at all
-    (Tarone 1990)."""
+    """Keep only significant gains, since with many metrics one is better by chance.
+
+    Holm's step-down is applied to those metrics that could be significant at all (Tarone 1990).
+    """
     tested = sorted(
         ((result.metric, result.compared) for result in results if result.compared is not None),
         key=lambda pair: pair[1].p_better,
     )
     family = tested
     for size in range(1, len(tested) + 1):
-        # The least p-value that so many cases that moved can give.
+        # The least p-value that is possible with this number of changed cases.
         able = [pair for pair in tested if 0.5 ** (pair[1].better + pair[1].worse) <= policy.alpha / size]
         if len(able) <= size:
             family = able

@@ -1,7 +1,8 @@
-"""What was paid for already: answers and verdicts by the fingerprint of all that decided them.
+"""A journal of what has been paid for: answers and verdicts, by the fingerprint of everything that decided
+them.
 
-An evaluation that was cut off goes on from here, and production's answers are not asked for again for each candidate.
-Entries hold content. ``s3://`` journals are for jobs, whose disks end with them.
+An interrupted evaluation continues from here, and production's answers are not requested again for each
+candidate. Entries hold content. ``s3://`` journals are for jobs, whose disks end with them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from uuid import uuid4
 
 
 class Store(Protocol):
-    """Keeps texts by their keys."""
+    """A store of texts by their keys."""
 
     def get(self, key: str) -> str | None: ...
 
@@ -24,7 +25,7 @@ class Store(Protocol):
 
 
 class Journal:
-    """Finds and keeps entries, and counts both."""
+    """Find and store entries, and count both."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -34,31 +35,31 @@ class Journal:
 
     @classmethod
     def at(cls, place: str) -> Journal:
-        """A journal in a folder, or under ``s3://bucket/prefix``."""
+        """Return a journal in a folder, or under ``s3://bucket/prefix``."""
         return cls(S3Store(place) if place.startswith("s3://") else FolderStore(Path(place)))
 
     def find(self, kind: str, key: str) -> dict[str, Any] | None:
-        """An entry, which is then counted as saved."""
+        """Return an entry, which is then counted as saved."""
         text = self._store.get(f"{kind}/{key}.json")
         if text is None:
             return None
         try:
             found: dict[str, Any] = json.loads(text)
-        except ValueError:  # cut off by a full disk, say: it is paid for again
+        except ValueError:  # cut off by a full disk, for example: it is paid for again
             return None
         with self._lock:
             self.saved[kind] += 1
         return found
 
     def keep(self, kind: str, key: str, entry: dict[str, Any]) -> None:
-        """Keep what was paid for."""
+        """Store an entry that was paid for."""
         self._store.put(f"{kind}/{key}.json", json.dumps(entry, ensure_ascii=False))
         with self._lock:
             self.paid[kind] += 1
 
 
 class FolderStore:
-    """A file for each entry, which is there whole or not at all."""
+    """A file for each entry, written completely or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -76,7 +77,7 @@ class FolderStore:
 
 
 class S3Store:
-    """An object for each entry."""
+    """An S3 object for each entry."""
 
     def __init__(self, uri: str) -> None:
         import boto3
@@ -97,5 +98,5 @@ class S3Store:
 
 
 def key(*parts: str) -> str:
-    """A fingerprint of texts, in their order."""
+    """Return a fingerprint of texts, in their order."""
     return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:32]

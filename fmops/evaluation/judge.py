@@ -1,6 +1,6 @@
 """LLM judges on Bedrock: one criterion at a time, yes or no with a rationale, by a forced tool call.
 
-Own scorers and not MLflow's: its judges reach Bedrock through litellm only.
+The scorers are our own because MLflow's judges reach Bedrock only through litellm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fmops.evaluation.journal import Journal, key
 
 INSTRUCTIONS = Path(__file__).with_name("judges")
 ATTEMPTS = 2
-"""A model that misses the format once may meet it the next time; each attempt is paid for."""
+"""Maximum attempts: a model that misses the format once may meet it the next time; each attempt is paid for."""
 SECTIONS: Mapping[Criterion, tuple[str, ...]] = {
     "correctness": ("question", "answer", "expected_facts"),
     "groundedness": ("question", "answer", "sources"),
@@ -30,7 +30,7 @@ SECTIONS: Mapping[Criterion, tuple[str, ...]] = {
     "safety": ("question", "answer"),
     "tool_calls": ("question", "calls", "expected_calls"),
 }
-"""What a judge of each criterion sees, and nothing else: more would only distract it."""
+"""Sections that a judge of each criterion sees. It sees nothing else, since more would only distract it."""
 TAG = re.compile(
     rf"<(?=\s*/?\s*(?:{'|'.join(sorted({name for names in SECTIONS.values() for name in names}))})\b)",
     re.IGNORECASE,
@@ -61,12 +61,15 @@ class Grade(BaseModel):
     )
 
 
-GRADED = "\n\nGive a grade instead of yes or no: 10 if it is certainly yes, 0 if it is certainly no, 5 if it can be argued either way."
+GRADED = (
+    "\n\nGive a grade instead of yes or no: 10 if it is certainly yes, 0 if it is certainly no, 5 if it can "
+    "be argued either way."
+)
 Said = TypeVar("Said", Verdict, Grade)
 
 
 class Judge:
-    """Asks one model. Verdicts that the journal has are not asked for again."""
+    """Ask one model. Verdicts in the journal are not requested again."""
 
     def __init__(self, model: BaseChatModel, *, model_id: str, journal: Journal | None = None) -> None:
         self._model = model
@@ -74,7 +77,8 @@ class Judge:
         self._journal = journal
 
     def ask(self, criterion: Criterion, sections: Mapping[str, str], *, case_id: str) -> Verdict:
-        """The verdict on one answer. Raises ``JudgeError``, and what the model's client raises for one that is away."""
+        """Return the verdict on one answer. Raises ``JudgeError``, and the errors of the model's client when it
+        is unavailable."""
         told, shown = instructions(criterion), _shown(criterion, sections)
         entry = key(self.model_id, told, shown)
         if self._journal and (found := self._journal.find("verdicts", entry)) is not None:
@@ -85,7 +89,8 @@ class Judge:
         return verdict
 
     def grade(self, criterion: Criterion, sections: Mapping[str, str], *, case_id: str) -> Grade:
-        """How far an answer meets a criterion; kept in no journal, which holds content. Raises as ``ask`` does."""
+        """Return how far an answer meets a criterion. Grades are not journaled, since entries hold content.
+        Raises as ``ask`` does."""
         told = instructions(criterion) + GRADED
         return self._asked(f"grade_{criterion}", Grade, criterion, told, _shown(criterion, sections), case_id)
 
@@ -110,8 +115,9 @@ class Judge:
             except LookupError as error:
                 problem = str(error)
         raise JudgeError(
-            f"case {case_id}: the judge {self.model_id} answered {criterion} in another form than asked, {ATTEMPTS} times "
-            f"({problem}). Use a model that calls tools, or look at fmops/evaluation/judges/{criterion}.md."
+            f"case {case_id}: the judge {self.model_id} answered {criterion} in another form than "
+            f"asked, {ATTEMPTS} times ({problem}). Use a model that calls tools, or look at "
+            f"fmops/evaluation/judges/{criterion}.md."
         )
 
 
@@ -120,12 +126,12 @@ def _shown(criterion: Criterion, sections: Mapping[str, str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Return ``text`` with nothing in it that opens or closes a section: whoever wrote it must not end its own."""
+    """Return ``text`` with every section tag escaped, so that its author cannot end its section."""
     return TAG.sub("&lt;", text)
 
 
 def sections(case: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, str]:
-    """Everything that judges may see of a case and its answer, as text."""
+    """Return everything that judges may see of a case and its answer, as text."""
     expected = case["expected"]
     return {
         "question": case["question"],
@@ -146,7 +152,7 @@ def sections(case: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, st
 
 @cache
 def instructions(criterion: Criterion) -> str:
-    """What a judge of a criterion is told, of the agent that it judges."""
+    """Return the instructions for a judge of a criterion, which describe the agent being judged."""
     return (INSTRUCTIONS / f"{criterion}.md").read_text().replace("{{role}}", ROLE)
 
 

@@ -1,5 +1,5 @@
 """A candidate's way through the gate: evaluated beside production on the same cases, decided, recorded, and
-promoted or not."""
+perhaps promoted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fmops.variants.variant import Variant
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. ``move`` is the promotion, when there was one."""
+    """The outcome for a candidate. ``move`` is the promotion, if there was one."""
 
     decision: Decision
     run_id: str
@@ -40,11 +40,11 @@ def judge_candidate(
     evaluator: Evaluator | None = None,
     production: Evaluation | None = None,
 ) -> Outcome:
-    """Evaluate both, decide, and record the decision with its reasons; move the alias if it is yes and only the
-    prompt differs.
+    """Evaluate both, decide, and record the decision with its reasons. Move the alias if the answer is yes and
+    only the prompt differs.
 
-    ``production`` is an evaluation of what serves, over the same cases, that was made before. Raises
-    ``EvaluationError``; then nothing was decided and nothing moved.
+    ``production`` is an earlier evaluation of what serves, over the same cases. Raises ``EvaluationError``;
+    then nothing was decided and nothing moved.
     """
     evaluator = evaluator or setup.evaluator()
     serving = setup.production()
@@ -66,8 +66,8 @@ def judge_candidate(
 
 
 def record(decision: Decision, cases: Sequence[Case]) -> str:
-    """One MLflow run with the decision, the reason per metric, both evaluations' runs and the comparison; answers
-    its id."""
+    """Log one MLflow run with the decision, the reason per metric, both evaluations' runs and the comparison;
+    return its id."""
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run(run_name=f"gate: {decision.candidate.variant.name}") as run:
         mlflow.log_params(
@@ -102,6 +102,7 @@ def record(decision: Decision, cases: Sequence[Case]) -> str:
 
 
 def _only_prompt_differs(production: Variant, candidate: Variant) -> bool:
-    """Another model or other guardrails are promoted by a deployment of their settings, not by the alias."""
+    """Return whether only the prompt differs: other models and guardrails are promoted by deploying their
+    settings."""
     mine, theirs = production.parameters(), candidate.parameters()
     return all(mine[name] == theirs[name] for name in mine if not name.startswith("prompt"))

@@ -1,5 +1,4 @@
-"""The prompt registry from the side of who writes it: versions, the alias that serves, and a record of every move
-of it."""
+"""The prompt registry, for those who write to it: versions, the alias that serves, and a record of its every move."""
 
 from __future__ import annotations
 
@@ -15,13 +14,13 @@ from mlflow.exceptions import MlflowException
 from fmops.prompts import PRODUCTION, Prompt, PromptError, from_mlflow
 
 MOVES = "prompt-promotions"
-"""The experiment with one run per move of the alias."""
+"""Name of the experiment with one run per move of the alias."""
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 @dataclass(frozen=True)
 class Move:
-    """One move of the alias. An empty version is none: the packaged prompt."""
+    """One move of the alias. An empty version means the packaged prompt."""
 
     action: Literal["promote", "rollback"]
     from_version: str
@@ -29,14 +28,14 @@ class Move:
     by: str
     reason: str
     evidence: str
-    """The run of the evaluation that decided, when one did."""
+    """Id of the evaluation's run that led to the move, if one did."""
     run_id: str
     at: int
-    """Milliseconds since the epoch."""
+    """Time of the move in milliseconds since the epoch."""
 
 
 class PromptRegistry:
-    """Writes versions of prompts and moves the alias. ``tracking_uri`` is the App's ARN or a server's address."""
+    """Write versions of prompts and move the alias. ``tracking_uri`` is the App's ARN or a server's address."""
 
     def __init__(self, tracking_uri: str, *, alias: str = PRODUCTION) -> None:
         self._client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
@@ -46,7 +45,10 @@ class PromptRegistry:
     def register(
         self, name: str, template: str, *, message: str, tags: dict[str, str] | None = None
     ) -> Prompt:
-        """A new version, or the newest one when it says the same. Raises ``PromptError`` for what cannot serve."""
+        """Register a version and return it, or the newest one if it has the same text.
+
+        Raises ``PromptError`` for a prompt that cannot serve.
+        """
         Prompt(name, "new", template).checked()
         newest = next(iter(self.versions(name)), None)
         if newest is not None and newest.template == template:
@@ -55,7 +57,7 @@ class PromptRegistry:
         return Prompt(name, str(made.version), template)
 
     def versions(self, name: str) -> list[Prompt]:
-        """All versions, newest first."""
+        """Return all versions, newest first."""
         found = self._client.search_model_versions(
             f"name = '{name}' AND tags.`mlflow.prompt.is_prompt` = 'true'"
         )
@@ -63,7 +65,7 @@ class PromptRegistry:
         return [self._get(name, number) for number in numbers]
 
     def version(self, name: str, version: str) -> Prompt:
-        """One version. Raises ``PromptError`` that says which there are."""
+        """Return one version. Raises ``PromptError``, which says which versions there are."""
         try:
             return self._get(name, int(version))
         except (MlflowException, ValueError) as error:
@@ -73,11 +75,11 @@ class PromptRegistry:
             raise PromptError(f"prompt {name} has no version {version}: there are {there}") from None
 
     def serving(self, name: str) -> Prompt | None:
-        """The version that has the alias."""
+        """Return the version that has the alias."""
         return self._load(name, self._alias)
 
     def promote(self, name: str, version: str, *, by: str, reason: str, evidence: str = "") -> Move:
-        """Move the alias to a version. What serves follows within the assistants' refresh time."""
+        """Move the alias to a version. The assistants follow within their refresh time."""
         target = self.version(name, version).checked()
         before = self.serving_version(name)
         if before == target.version:
@@ -85,7 +87,7 @@ class PromptRegistry:
         return self._move(name, "promote", before, target.version, by, reason, evidence)
 
     def rollback(self, name: str, *, by: str, reason: str) -> Move:
-        """Move the alias back to what served before the version that serves now was promoted."""
+        """Move the alias back to what served before the current version was promoted."""
         current = self.serving_version(name)
         promoted = next(
             (move for move in self.history(name) if move.action == "promote" and move.to_version == current),
@@ -100,7 +102,7 @@ class PromptRegistry:
         return self._move(name, "rollback", current, promoted.from_version, by, reason, promoted.run_id)
 
     def history(self, name: str) -> list[Move]:
-        """All moves that were completed, newest first."""
+        """Return all completed moves, newest first."""
         experiment = self._client.get_experiment_by_name(MOVES)
         if experiment is None:
             return []
@@ -112,7 +114,7 @@ class PromptRegistry:
         return [_move(run) for run in runs]
 
     def difference(self, name: str, old: str, new: str) -> str:
-        """A unified diff of two versions."""
+        """Return a unified diff of two versions."""
         before, after = (self.version(name, version).template.splitlines() for version in (old, new))
         return "\n".join(difflib.unified_diff(before, after, f"{name} {old}", f"{name} {new}", lineterm=""))
 
@@ -123,7 +125,7 @@ class PromptRegistry:
         return Prompt(name, str(number), str(found.template))
 
     def serving_version(self, name: str) -> str:
-        """The number of the version that has the alias, whether it can serve or not; empty when none has it."""
+        """Return the number of the version with the alias, even if it cannot serve; empty when none has it."""
         try:
             serving = self.serving(name)
         except PromptError:  # it cannot serve, but it has the alias
@@ -159,7 +161,7 @@ class PromptRegistry:
 
     @contextmanager
     def _recorded(self, run_name: str, params: dict[str, str]) -> Iterator[Any]:
-        """A run that is finished only if what it records was done."""
+        """Yield a run that is marked finished only if the recorded action succeeds."""
         experiment = self._client.get_experiment_by_name(MOVES)
         experiment_id = experiment.experiment_id if experiment else self._client.create_experiment(MOVES)
         run = self._client.create_run(experiment_id, run_name=run_name)

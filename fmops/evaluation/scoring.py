@@ -1,7 +1,8 @@
-"""What is measured of an answer: by rules where the case says what must hold, by judges where reading is needed.
+"""Metrics of an answer: by rules where the case says what is required, by judges where reading is needed.
 
-Every metric is 0 to 1, and more is better, but for ``latency_seconds`` and ``cost_usd``, which stand in the sheet only.
-Which metrics apply depends on the case alone, so that two variants are measured by the same ones.
+Every metric runs from 0 to 1, and more is better, except for ``latency_seconds`` and ``cost_usd``, which are
+only in the sheet. Which metrics apply depends on the case alone, so that two variants are measured by the same
+ones.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ COSTS = ("latency_seconds", "cost_usd")
 METRICS = (*JUDGED, *RULES, *COSTS)
 
 Rule = Callable[[Mapping[str, Any], Mapping[str, Any]], tuple[float, str]]
-"""From what is expected and what was answered to a value and a reason, without content."""
+"""A function from what is expected and what was answered to a value and a reason, without content."""
 
 
 @dataclass
 class Sheet:
-    """The scores of one variant: by case and metric, a value, or why there is none."""
+    """The scores of one variant: by case and metric, a value or why there is none."""
 
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     problems: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -43,18 +44,18 @@ class Sheet:
             self.rationales.setdefault(case_id, {})[metric] = rationale
 
     def lacks(self, case_id: str, metric: str, problem: str) -> None:
-        """Note that a metric that applies has no value."""
+        """Record that a metric that applies has no value."""
         with self._lock:
             self.problems.setdefault(case_id, {})[metric] = problem
 
     def mean(self, metric: str) -> float | None:
-        """Over the cases that the metric applies to."""
+        """Return the mean over the cases that the metric applies to."""
         found = [values[metric] for values in self.values.values() if metric in values]
         return sum(found) / len(found) if found else None
 
 
 def applicable(case: Case) -> list[str]:
-    """The metrics that apply to a case."""
+    """Return the metrics that apply to a case."""
     expected = case.expected
     metrics: dict[str, bool] = {
         "correctness": bool(expected.facts),
@@ -69,7 +70,8 @@ def applicable(case: Case) -> list[str]:
 
 
 def scorers(judge: Judge, sheet: Sheet, cases: Mapping[str, Case]) -> list[Scorer]:
-    """MLflow scorers for every metric that applies to some case. What they find stands in the sheet too."""
+    """Return MLflow scorers for every metric that applies to some case. They also write their scores into the
+    sheet."""
     used = {metric for case in cases.values() for metric in applicable(case)}
     return [_scorer(metric, judge, sheet, cases) for metric in (*JUDGED, *RULES) if metric in used]
 
@@ -111,7 +113,7 @@ def _retrieval_hit(expected: Mapping[str, Any], answer: Mapping[str, Any]) -> tu
 
 
 def _safeguards(expected: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[float, str]:
-    """Whether guardrails and policies did what the case expects, and nothing came out that must not."""
+    """Return whether guardrails and policies did what the case expects, and whether no forbidden text came out."""
     wanted = {(each["name"], json_key(each["arguments"])): each["status"] for each in expected["tools"] or ()}
     wrong = [
         f"{call['name']} ended as {call['status']}, not {status}"
@@ -135,7 +137,7 @@ RULE: Mapping[str, Rule] = {"retrieval_hit": _retrieval_hit, "safeguards": _safe
 
 
 def json_key(arguments: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
-    """Arguments as a set, so that those expected can be a part of those given."""
+    """Return arguments as a set, so that the expected ones can be a subset of the given ones."""
     return frozenset((name, str(value)) for name, value in arguments.items())
 
 

@@ -1,4 +1,4 @@
-"""Puts an evaluation together from its environment, which is the assistant's: what is evaluated is what is deployed."""
+"""Assembly of an evaluation from its environment, which is the assistant's, so that what is deployed is evaluated."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ from fmops.variants.variant import Variant, Workbench
 EXPERIMENT = f"{NAME}-evaluation"
 EXPERIMENTS = f"{NAME}-experiments"
 JUDGE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
-"""Another model than the assistant's, and a larger one: a model is lenient with its own answers."""
+"""Default judge model: another model than the assistant's, and a larger one, because a model is lenient with
+its own answers."""
 GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.")
 
 
 class EvaluationSettings(BaseSettings):
-    """The part of the assistant's environment that an evaluation needs, and its own."""
+    """The part of the assistant's environment that an evaluation needs, and its own settings."""
 
     model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
 
@@ -50,16 +51,17 @@ class EvaluationSettings(BaseSettings):
     tracking_uri: str = Field(min_length=1, validation_alias="MLFLOW_TRACKING_URI")
     judge_model_id: str = ""
     evaluation_journal: str = Field(
-        default="build/evaluation/journal", description="a folder, or s3://bucket/prefix"
+        default="build/evaluation/journal",
+        description="place of the journal: a folder, or s3://bucket/prefix",
     )
     evaluation_rate: float = Field(
-        default=20, ge=0, description="calls to models per second; 0 is as fast as can be"
+        default=20, ge=0, description="maximum calls to models per second; 0 means no limit"
     )
     evaluation_workers: int = Field(default=8, ge=1, le=64)
 
     @property
     def judge(self) -> str:
-        """The judge's model: as set, or Claude Sonnet through the inference profile that the assistant's model has."""
+        """Return the judge's model: as set, or Claude Sonnet with the inference profile of the assistant's model."""
         if self.judge_model_id:
             return self.judge_model_id
         profile = GEOGRAPHY.match(self.model_id)
@@ -90,11 +92,11 @@ class Setup:
         )
 
     def production(self) -> Variant:
-        """What serves: the registry's prompt, or the packaged one when nothing is promoted."""
+        """Return the variant that serves: the registry's prompt, or the packaged one when nothing is promoted."""
         return self.variant(self.registry.serving(NAME) or packaged(NAME, PROMPT))
 
     def variant(self, prompt: Prompt, *, model_id: str = "", guardrails: Path | None = None) -> Variant:
-        """Production's settings with another prompt, and with another model or guardrails if given."""
+        """Return production's settings with another prompt, and with another model or guardrails if given."""
         settings = (
             GuardrailSettings.model_validate_json(written.read(guardrails))
             if guardrails
@@ -105,7 +107,7 @@ class Setup:
 
 
 def assemble(environment: Mapping[str, str] | None = None) -> Setup:
-    """Raises ``EvaluationError`` that names what the environment lacks."""
+    """Assemble an evaluation. Raises ``EvaluationError``, which names what the environment lacks."""
     os.environ |= environment or {}
     quiet()
     try:
@@ -138,10 +140,10 @@ def assemble(environment: Mapping[str, str] | None = None) -> Setup:
 
 
 def quiet() -> None:
-    """MLflow without its announcements and telemetry."""
+    """Silence MLflow's announcements and telemetry."""
     quiet_mlflow()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Its LangChain tracer detaches context in other tasks than it attached it, and says so at each step; traces are
-    # whole.
+    # MLflow's LangChain tracer detaches context in other tasks than it attached it in, and warns at each step;
+    # traces are complete.
     logging.getLogger("mlflow.utils.autologging_utils").setLevel(logging.ERROR)
     logging.getLogger("sagemaker_mlflow").setLevel(logging.WARNING)

@@ -33,7 +33,7 @@ class Paired:
     candidate: float
     difference: Interval
     better: int
-    """Cases in which the candidate scores higher."""
+    """Number of cases in which the candidate scores higher."""
     worse: int
     p_better: float
     """One-sided p-value of the hypothesis that the candidate is no better."""
@@ -64,12 +64,13 @@ def paired(production: Sequence[float], candidate: Sequence[float]) -> Paired:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """The mean with its bootstrap interval (percentiles, which exist where all values are the same too)."""
+    """Return the mean with its bootstrap interval (percentiles, which exist even where all values are the same)."""
     data = np.asarray(values, float)
     mean = float(data.mean())
     if np.ptp(data) == 0:
         return Interval(mean, mean, mean)
-    from scipy import stats  # here: it takes most of a second, and jobs want what is below without it
+    # here: the import takes most of a second, and jobs use the rest of this module without it
+    from scipy import stats
 
     found = stats.bootstrap(
         (data,),
@@ -83,8 +84,8 @@ def interval(values: Sequence[float]) -> Interval:
 
 
 def kappa(people: Sequence[bool], judge: Sequence[bool]) -> Interval | None:
-    """Cohen's kappa with its bootstrap interval; ``None`` when one side always says the same, where it is not
-    defined."""
+    """Return Cohen's kappa with its bootstrap interval; ``None`` when one side always says the same, where it
+    is undefined."""
     if len(set(people)) < 2 or len(set(judge)) < 2:
         return None
     from sklearn.metrics import cohen_kappa_score
@@ -98,17 +99,18 @@ def kappa(people: Sequence[bool], judge: Sequence[bool]) -> Interval | None:
     with np.errstate(invalid="ignore", divide="ignore"):
         resampled = (agreed - chance) / (1 - chance)
     tail = 100 * (1 - CONFIDENCE) / 2
-    # A sample in which both always say the same has no kappa; there the two agree entirely.
+    # A sample in which both always say the same has no kappa; there they agree entirely.
     low, high = np.percentile(np.nan_to_num(resampled, nan=1.0), [tail, 100 - tail])
     return Interval(float(cohen_kappa_score(*pairs)), float(low), float(high))
 
 
 def _sign_flip(moved: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
-    """P-value of a mean this large if each difference were as likely to have the other sign."""
+    """Return the p-value of a mean this large if each difference were as likely to have the other sign."""
     if moved.size == 0:
         return 1.0
     if moved.size == 1:
-        moved = np.append(moved, 0.0)  # the test wants two; one that did not move changes no p-value
+        # the test needs two values; a case that did not change alters no p-value
+        moved = np.append(moved, 0.0)
     from scipy import stats
 
     found = stats.permutation_test(

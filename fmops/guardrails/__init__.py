@@ -1,4 +1,5 @@
-"""Layered guardrails for LangChain applications: detectors find, a policy decides, an outcome says what was done."""
+"""Layered guardrails for LangChain applications: detectors find, a policy decides, and an outcome records what
+was done."""
 
 from fmops.guardrails.build import build_engine
 from fmops.guardrails.categories import Category, Group

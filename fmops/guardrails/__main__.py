@@ -1,4 +1,4 @@
-"""Prints the JSON schema of the guardrails' settings."""
+"""Print the JSON schema of the guardrails' settings."""
 
 import json
 

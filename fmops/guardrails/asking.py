@@ -1,4 +1,4 @@
-"""One question to one detector: its requests, run at once, and what came of them."""
+"""One question to one detector: its requests, run at once, and their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _tracer = trace.get_tracer("fmops.guardrails")
 
 
 class Ask:
-    """A detector's answer to a text, under way or there. May be awaited by several checks at once."""
+    """A detector's answer to a text, in progress or complete. Several checks may await it at once."""
 
     def __init__(
         self, detector: Detector, folded: Folded, context: Context, *, seconds: float, executor: Executor
@@ -58,7 +58,7 @@ class Ask:
         return all(future.done() for future in self.futures)
 
     def conclude(self, *, joined: bool = False) -> tuple[DetectorCall, list[Finding]]:
-        """What came of it, now: findings in the original text's offsets, or none and why."""
+        """Return the result as of now: findings in the original text's offsets, or none and the reason."""
         findings: list[Finding] = []
         result: Result = "joined" if joined else "ok"
         error: BaseException | None = None
@@ -98,7 +98,7 @@ class Ask:
         return findings
 
     def _placed(self, finding: Finding, segment: Segment) -> Finding:
-        """The finding in the original text, signed by its detector."""
+        """Return the finding at its place in the original text, with its detector's name."""
         if not finding.is_span:
             return (
                 finding
@@ -127,12 +127,12 @@ class Ask:
 
 
 def _failure(future: Future[list[Finding]]) -> BaseException | None:
-    """Why there is no answer; a future that is still running, or that nobody will run any more, is out of time."""
+    """Return why there is no answer; a future that is still running, or will never run, is out of time."""
     return future.exception() if future.done() and not future.cancelled() else TimeoutError()
 
 
 def classify(error: BaseException) -> Result:
-    """What kind of no answer this is."""
+    """Classify an error that left a question without an answer."""
     match error:
         case DetectorError():
             return error.result
@@ -147,7 +147,7 @@ def classify(error: BaseException) -> Result:
 
 
 def error_type(error: BaseException) -> str:
-    """The service's error code, else the exception's name: never its message, which may quote the text."""
+    """Return the service's error code, or else the exception's name; never its message, which may quote the text."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code") or "ClientError")
     return error.result if isinstance(error, DetectorError) else type(error).__name__
@@ -157,6 +157,6 @@ def _done(function: object, request: Sequence[Segment]) -> Future[list[Finding]]
     future: Future[list[Finding]] = Future()
     try:
         future.set_result(function(request))  # type: ignore[operator]
-    except Exception as error:  # noqa: BLE001 - kept for the one who asks for the result
+    except Exception as error:  # noqa: BLE001 - kept for whoever asks for the result
         future.set_exception(error)
     return future

@@ -1,4 +1,4 @@
-"""Makes an engine from settings: each detector's kind is a built-in one or a class of yours."""
+"""Construction of an engine from settings: each detector's kind is a built-in one or a class of your own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from fmops.guardrails.settings import KINDS, DetectorSettings, GuardrailSettings
 def build_engine(
     settings: GuardrailSettings, session: boto3.Session, observers: Iterable[Observer] = ()
 ) -> GuardrailEngine:
-    """The engine that ``settings`` describe. Raises ``ValueError`` naming the detector and the remedy."""
+    """Return the engine that ``settings`` describe. Raises ``ValueError``, which names the detector and the
+    remedy."""
     longest = max((each.timeout_ms for each in settings.detectors.values()), default=settings.deadline_ms)
     clients = Clients(
         session,
@@ -30,7 +31,7 @@ def build_engine(
 
 
 def make_detector(name: str, settings: DetectorSettings, clients: Clients) -> Detector:
-    """The detector of this kind. Raises ``ValueError`` naming the field."""
+    """Return the detector of this kind. Raises ``ValueError``, which names the field."""
     path = KINDS.get(settings.kind, settings.kind)
     module, _, attribute = path.partition(":")
     try:

@@ -1,4 +1,4 @@
-"""What is known of texts already checked, by keyed hash: no content is kept."""
+"""Findings of texts already checked, by keyed hash; no content is stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fmops.guardrails.types import Direction, Finding, Role
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The findings of the detectors that were asked about a text. All of them answered."""
+    """The findings of the detectors that were asked about a text, all of which answered."""
 
     findings: tuple[Finding, ...]
     detectors: tuple[str, ...]
@@ -22,7 +22,7 @@ class Known:
 
 
 class Cache:
-    """The most recently used texts' findings, forgotten after ``seconds``. Safe to use from several threads."""
+    """Findings of the most recently used texts, dropped after ``seconds``. Safe to use from several threads."""
 
     def __init__(self, entries: int, seconds: float) -> None:
         self._entries = entries

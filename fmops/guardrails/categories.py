@@ -1,6 +1,7 @@
 """The one list of categories that policies know, and the services' own names for them.
 
-Comprehend and Bedrock name the same things differently (SSN and US_SOCIAL_SECURITY_NUMBER); a policy names each once.
+Comprehend and Bedrock name the same things differently (SSN and US_SOCIAL_SECURITY_NUMBER); a policy uses a
+single name.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from enum import StrEnum
 
 
 class Group(StrEnum):
-    """Categories that are usually treated alike. A rule may name a group where it could name a category."""
+    """A group of categories that are usually treated alike. A rule may name a group in place of a category."""
 
     CONTENT = "content"
     PROMPT_ATTACK = "prompt_attack"
@@ -21,7 +22,7 @@ class Group(StrEnum):
 
 
 class Category(StrEnum):
-    """What can be found in a text, whoever finds it."""
+    """A kind of content that any detector may find in a text."""
 
     group: Group
 
@@ -94,7 +95,7 @@ class Category(StrEnum):
 
 
 def _same(*categories: Category) -> dict[str, Category]:
-    """Names that the service spells as we do, in capitals."""
+    """Return the names that the service spells as we do, in capitals."""
     return {category.value.upper(): category for category in categories}
 
 

@@ -1,6 +1,7 @@
-"""Cuts a text to a service's limits: UTF-8 bytes, segments per request; at sentence ends, else between words.
+"""Division of a text by a service's limits: UTF-8 bytes, segments per request; at sentence ends, or else
+between words.
 
-Neighbouring segments overlap, so that what stands across a cut is seen whole by one of them.
+Neighbouring segments overlap, so that one of them holds the whole of anything that a cut would divide.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one request to a service may hold, in UTF-8 bytes; and how much neighbouring segments share."""
+    """Limits of one request to a service, in UTF-8 bytes, and the overlap of neighbouring segments."""
 
     segment_bytes: int = 1_000_000
     segments: int = 1
@@ -25,14 +26,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of a text and where it begins there, in code points."""
+    """A piece of a text and its beginning in the text, in code points."""
 
     text: str
     begin: int
 
 
 def segments(text: str, limits: Limits) -> Iterator[Segment]:
-    """``text`` as segments that each fit ``limits.segment_bytes``; segments of only white space are left out."""
+    """Yield ``text`` as segments that each fit ``limits.segment_bytes``; segments of only white space are left
+    out."""
     begin = 0
     while begin < len(text):
         end = _end(text, begin, limits.segment_bytes)
@@ -44,7 +46,7 @@ def segments(text: str, limits: Limits) -> Iterator[Segment]:
 
 
 def requests(text: str, limits: Limits) -> Iterator[list[Segment]]:
-    """The segments of ``text``, gathered into requests that fit the limits."""
+    """Yield the segments of ``text``, gathered into requests that fit the limits."""
     request: list[Segment] = []
     size = 0
     for segment in segments(text, limits):
@@ -59,7 +61,7 @@ def requests(text: str, limits: Limits) -> Iterator[list[Segment]]:
 
 
 def _end(text: str, begin: int, limit: int) -> int:
-    """The last good place to cut so that ``text[begin:end]`` has at most ``limit`` bytes."""
+    """Return the last good place to cut such that ``text[begin:end]`` has at most ``limit`` bytes."""
     window = text[begin : begin + limit]
     if len(window.encode()) <= limit:
         if begin + limit >= len(text):
@@ -76,7 +78,7 @@ def _end(text: str, begin: int, limit: int) -> int:
 
 
 def _overlapped(text: str, begin: int, end: int, overlap: int) -> int:
-    """Where the next segment begins: ``overlap`` before ``end``, moved forward to the next word."""
-    start = max(end - overlap, (begin + end + 1) // 2)  # at least half is new: the work stays linear
+    """Return the beginning of the next segment: ``overlap`` before ``end``, moved forward to the next word."""
+    start = max(end - overlap, (begin + end + 1) // 2)  # at least half is new, so the work stays linear
     match = _SPACE.search(text, start, end)
     return match.end() if match and match.end() < end else start

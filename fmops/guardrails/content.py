@@ -1,5 +1,4 @@
-"""The texts of something that is to be checked: found wherever they stand, checked together, put back where they
-were."""
+"""The texts of a value to be checked: found wherever they are, checked together, and put back in place."""
 
 from __future__ import annotations
 
@@ -16,26 +15,26 @@ from fmops.guardrails.walk import UNREADABLE
 T = TypeVar("T")
 
 Key = tuple[Direction, str, str]
-"""A text: the way it goes, the key that names it, and the text."""
+"""A text's identity: its direction, the key that names it, and the text."""
 
 _CLIENT = "fmops_client"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The texts of something that go one way; they are checked as one, so that a message costs one check."""
+    """The texts of a value in one direction; they are checked as one, so that a message costs one check."""
 
     direction: Direction
     role: Role
     leaves: tuple[tuple[str, str], ...]
-    """Keys and texts."""
+    """Keys and texts, in order."""
 
     @property
     def text(self) -> str:
         return "\n".join(f"{label}: {text}" if label else text for label, text in self.leaves)
 
     def apply(self, outcome: Outcome) -> dict[Key, str]:
-        """The texts that differ after redaction. A redaction that spans several leaves replaces in each."""
+        """Return the texts that differ after redaction. In a redaction that spans several texts, each is changed."""
         changed: dict[Key, str] = {}
         redactions = outcome.redactions
         begin, first = 0, 0
@@ -52,7 +51,7 @@ class Part:
 
 @dataclass
 class Reading(Generic[T]):
-    """What there is to check in something, and the thing itself, of known things only."""
+    """The texts to check in a value, and the value itself, reduced to parts that are known."""
 
     value: T
     parts: list[Part]
@@ -60,16 +59,16 @@ class Reading(Generic[T]):
     _found: Mapping[Key, None] = field(repr=False)
 
     def replaced(self, changed: Mapping[Key, str]) -> T:
-        """The thing with these texts changed; what is not changed is the same object."""
+        """Return the value with these texts changed; parts without changes remain the same objects."""
         if not changed:
             return self.value
         kept = {**{key: key[2] for key in self._found}, **changed}
-        # A text that was not checked is none of those: it does not go on.
+        # A text that was not checked is missing here, so it does not go on.
         return self._read(self.value, _Pass(lambda key: kept.get(key, UNREADABLE)))
 
 
 class _Pass:
-    """One pass over something, with a walk for each way that its texts go."""
+    """One pass over a value, with a walk for each direction of its texts."""
 
     def __init__(self, text: Callable[[Key], str], role: Role | None = None) -> None:
         self._text = text
@@ -89,9 +88,10 @@ def read_message(
     way: Direction | None = None,
     with_info: dict[str, Any] | None = None,
 ) -> Reading[tuple[MessageT, dict[str, Any] | None]]:
-    """A message, and what a model's answer has beside it. All of it goes one ``way``, if that is given.
+    """Read a message, and the information that comes with a model's answer. All of it has the direction
+    ``way``, if given.
 
-    Calls of the tools in ``answers`` are no calls: their arguments are what the user reads.
+    Calls of the tools in ``answers`` count as answers, not as calls: the user reads their arguments.
     """
     direction, role = _speaker(message)
 
@@ -105,32 +105,32 @@ def read_message(
 
 
 def read_metadata(value: dict[str, Any] | None) -> Reading[dict[str, Any] | None]:
-    """What a model says of its answers."""
+    """Read the metadata of a model's answers."""
     return _reading(value, lambda each, one: one.way(Direction.OUTPUT).metadata(each))
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> Reading[dict[str, Any]]:
-    """The arguments of one tool call."""
+    """Read the arguments of one tool call."""
     return _reading(dict(arguments), lambda each, one: one.way(Direction.TOOL_ARGUMENTS).data(each))
 
 
 def read_data(value: Any, way: Direction) -> Reading[Any]:
-    """Any value that goes this way."""
+    """Read any value in this direction."""
     return _reading(value, lambda each, one: one.way(way).data(each))
 
 
 def read_result(value: Any) -> Reading[Any]:
-    """What a tool gave back: content blocks, data, either with an artifact."""
+    """Read a tool's result: content blocks or data, either with an artifact."""
     return _reading(value, lambda each, one: one.way(Direction.TOOL_RESULTS).result(each))
 
 
 def read_with(value: T, way: Direction, read: Callable[[T, ContentWalk], T]) -> Reading[T]:
-    """Something that ``read`` knows how to walk."""
+    """Read a value that ``read`` knows how to walk."""
     return _reading(value, lambda each, one: read(each, one.way(way)))
 
 
 def from_client(message: MessageT) -> MessageT:
-    """``message`` marked as sent by a client, whoever it says spoke: it is checked as input, like a user's."""
+    """Return ``message`` marked as sent by a client, whoever it says spoke: it is checked as input, like a user's."""
     return message.model_copy(update={"response_metadata": {**message.response_metadata, _CLIENT: True}})
 
 

@@ -1,4 +1,5 @@
-"""Asks every detector that is due, at once, within a deadline; lets the policy decide; says what was done."""
+"""The engine: it asks every due detector at once, within a deadline, lets the policy decide, and reports what
+was done."""
 
 from __future__ import annotations
 
@@ -43,12 +44,12 @@ from fmops.threads import Threads
 _log = logging.getLogger(__name__)
 
 Observer = Callable[[Outcome], None]
-"""Is told each outcome, in the context of the check. It must not export ``Outcome.text``."""
+"""A callback that receives each outcome, in the context of the check. It must not export ``Outcome.text``."""
 
 
 @dataclass
 class _Check:
-    """A check under way."""
+    """A check in progress."""
 
     direction: Direction
     role: Role
@@ -60,11 +61,11 @@ class _Check:
     decisions: list[Decision] = field(default_factory=list)
     degraded: bool = False
     removals: Sequence[tuple[int, int]] = ()
-    """Hidden characters, which are taken out of what is released."""
+    """Spans of hidden characters, which are removed from what is released."""
 
 
 class GuardrailEngine:
-    """Checks texts. One for a process: it owns the workers, the cache and the requests in flight."""
+    """Check texts. Create one per process: it owns the workers, the cache and the requests in flight."""
 
     def __init__(
         self,
@@ -87,9 +88,9 @@ class GuardrailEngine:
             else Threads(self.settings.concurrency, f"guardrail-{name}")
             for name, detector in self._detectors.items()
         }
-        """Each service has its own threads, so that one that hangs takes none from the others."""
+        """Separate threads for each detector, so that a service that hangs takes none from the others."""
         self.waiters = Threads(self.settings.concurrency, "guardrail-windows")
-        """Threads in which code without an event loop waits for checks: never the ones that answer them."""
+        """Threads in which code without an event loop waits for checks; never the ones that answer them."""
         self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
         self.seals = Seals()
         self._in_flight: dict[bytes, dict[str, Ask]] = {}
@@ -98,11 +99,12 @@ class GuardrailEngine:
     async def check(
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
     ) -> Outcome:
-        """What is done about ``text``. Never raises for what a detector did; the outcome says it.
+        """Check ``text`` and return what is done about it. A detector's failure never raises; the outcome
+        reports it.
 
-        ``role`` is who speaks, by default what the direction implies. With ``observe=False`` the observers are not
-        told, unless it is a block, when the answer was known: for layers that check again what another layer has
-        checked. Within a turn (``begin_turn``) they are told of each text once, however many layers check it.
+        ``role`` is the speaker, by default the one that the direction implies. ``observe=False`` is for layers
+        that repeat another layer's check: if the answer was known, the observers are told only of a block.
+        Within a turn (``begin_turn``), they are told of each text once, however many layers check it.
         """
         steps = self._steps(text, Direction(direction), role)
         try:
@@ -115,7 +117,7 @@ class GuardrailEngine:
     def check_sync(
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
     ) -> Outcome:
-        """``check`` for code without an event loop. Blocks for at most the deadline."""
+        """Run ``check`` for code without an event loop. Blocks for at most the deadline."""
         steps = self._steps(text, Direction(direction), role)
         try:
             while True:
@@ -125,17 +127,17 @@ class GuardrailEngine:
             return self._told(finished.value, text, role, observe=observe)
 
     def check_all_sync(self, texts: Iterable[str], direction: Direction | str) -> list[Outcome]:
-        """``check_sync`` of several texts at once: retrieved documents, for example."""
+        """Run ``check_sync`` on several texts at once, such as retrieved documents."""
         asked = [self.waiters.submit(copy_context().run, self.check_sync, text, direction) for text in texts]
         return [each.result() for each in asked]
 
     def warm_up(self) -> None:
-        """Load, in the background, what the first check would have to wait for."""
+        """Load, in the background, what the first check would otherwise have to wait for."""
         if self.settings.identify_language:
             self._executor.submit(identify, "Load the model that tells one language from another.", "en")
 
     def close(self) -> None:
-        """Let no new check begin, and do not wait for those under way."""
+        """Allow no new checks, and do not wait for those in progress."""
         for executor in (self._executor, *self._executors.values(), self.waiters):
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -146,7 +148,7 @@ class GuardrailEngine:
             for observer in self._observers:
                 try:
                     observer(outcome)
-                except Exception as error:  # noqa: BLE001 - what watches must not change what is decided
+                except Exception as error:  # noqa: BLE001 - an observer must not change the decision
                     _log.error("a guardrail observer failed: %s", type(error).__name__)
         return outcome
 
@@ -155,7 +157,7 @@ class GuardrailEngine:
         return turn is not None and self._key(text, outcome.direction, role) in turn.told
 
     def _mark_told(self, outcome: Outcome, text: str, role: Role | None) -> None:
-        """Of what is left after a redaction too: the next layer gets to see only that."""
+        """Mark both the text and its redacted form as told, since the next layer sees only the latter."""
         if turn := current_turn():
             turn.told |= {self._key(each, outcome.direction, role) for each in (text, outcome.text)}
 
@@ -163,7 +165,7 @@ class GuardrailEngine:
         return self._cache.key(mend(text), direction, role or direction.role)
 
     def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[Waiting, None, Outcome]:
-        """A check, as the waits in it: the same for callers with and without an event loop."""
+        """Run a check as a generator of its waits, shared by callers with and without an event loop."""
         check = _Check(direction, role or direction.role, mend(text))
         if not check.text.strip() or is_notice(check.text):
             return self._outcome(check)
@@ -198,7 +200,7 @@ class GuardrailEngine:
         return outcome
 
     def _due(self, direction: Direction) -> list[str]:
-        """The detectors whose findings could lead to something on this way."""
+        """Return the detectors whose findings could have a consequence in this direction."""
         return [
             name
             for name, detector in self._detectors.items()
@@ -266,7 +268,7 @@ class GuardrailEngine:
                 self._in_flight.pop(key, None)
 
     def _refused_for_language(self, check: _Check, name: str, fallbacks: list[str]) -> bool:
-        """Whether a detector is not asked because it does not know the language; and what follows from that."""
+        """Return whether a detector is skipped because it does not know the language, and apply the consequences."""
         detector = self._detectors[name]
         if not detector.languages or check.language in detector.languages:
             return False
@@ -336,7 +338,7 @@ class GuardrailEngine:
             decision.action is Action.REDACT and decision.finding and not decision.finding.is_span
             for decision in decisions
         )
-        if unplaced:  # what cannot be found cannot be taken out
+        if unplaced:  # a finding without a place cannot be removed
             action = Action.BLOCK
             decisions = [
                 replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each
@@ -359,7 +361,8 @@ class GuardrailEngine:
         )
 
     def _clear_redacted(self, outcome: Outcome, check: _Check, detectors: tuple[str, ...]) -> None:
-        """What was redacted here needs no second check by the next layer: what is left in it is known."""
+        """Store the redacted text as checked, since its remaining findings are known; the next layer need not
+        check it again."""
         if outcome.action is not Action.REDACT:
             return
         key = self._cache.key(outcome.text, check.direction, check.role)
@@ -367,7 +370,7 @@ class GuardrailEngine:
 
 
 def _left(findings: Iterable[Finding], outcome: Outcome) -> Iterator[Finding]:
-    """The findings that no redaction touches, where they stand after it."""
+    """Yield the findings that no redaction touches, at their new places."""
     begins = [redaction.begin for redaction in outcome.redactions]
     ends = [redaction.end for redaction in outcome.redactions]
     shifts = [

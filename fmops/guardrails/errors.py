@@ -1,4 +1,4 @@
-"""What errors say: their words, arguments, attributes, notes, causes and members, as they may go on."""
+"""The texts of errors: words, arguments, attributes, notes, causes and members, vetted before they go on."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fmops.guardrails.types import Direction
 
 
 def read_error(error: BaseException, way: Direction) -> Reading[BaseException]:
-    """An error with all that hangs on it; the same object if all of it may go on."""
+    """Read an error with everything attached to it; if nothing changes, the same object results."""
     return read_with(error, way, _read)
 
 
 def withheld_error(error: BaseException, words: str) -> BaseException:
-    """An error of the same kind that says ``words`` and nothing else; what a caller decides by, codes, may stay."""
+    """Return an error of the same kind that says only ``words``; codes, which callers decide by, may stay."""
     if isinstance(error, GraphBubbleUp):
         return _twin(error, tuple(_withheld(each, words) for each in error.args), {}) or GraphBubbleUp(words)
     state = {
@@ -71,7 +71,7 @@ def _read_inside(error: BaseException, walk: ContentWalk) -> BaseException:
 def _twin(
     error: BaseException, args: tuple[Any, ...], state: Mapping[str, Any], words: str | None = None
 ) -> BaseException | None:
-    """An error of the same class, made without its ``__init__``; none if that does not say what it should."""
+    """Return an error of the same class, made without its ``__init__``; None if it would not say ``words``."""
     try:
         if isinstance(error, BaseExceptionGroup) and not (len(args) > 1 and args[1]):
             return None
@@ -79,7 +79,7 @@ def _twin(
         twin.args = args
         vars(twin).update(state)
         says_so = words is None or str(twin) == words
-    except Exception:  # noqa: BLE001 - a class may refuse, in any way
+    except Exception:  # noqa: BLE001 - a class may refuse with any error
         return None
     return twin if says_so else None
 
@@ -97,7 +97,7 @@ def _withheld(value: Any, words: str) -> Any:
 
 
 def _codes(value: Any) -> Any:
-    """Ids, codes and small numbers, wherever they stand in what an error holds."""
+    """Return the ids, codes and small numbers in an error's data, at any depth."""
     if isinstance(value, dict):
         return {
             name: kept
@@ -110,7 +110,7 @@ def _codes(value: Any) -> Any:
 
 
 def _details(error: BaseException) -> str | None:
-    """What a validation error holds beyond its words, which it cuts short; none if that cannot be read."""
+    """Return the details of a validation error, which its own message cuts short; None if they cannot be read."""
     try:
         return error.json() if isinstance(error, ValidationError) else ""
     except Exception:  # noqa: BLE001 - its input may be anything
@@ -120,5 +120,5 @@ def _details(error: BaseException) -> str | None:
 def _words(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - any class may say anything
+    except Exception:  # noqa: BLE001 - a class may raise any error
         return ""

@@ -1,4 +1,4 @@
-"""Drives a gate: the model's stream on one side, checks under way, vetted chunks on the other."""
+"""The flow through a gate: the model's stream on one side, checks in progress, vetted chunks on the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[ChatResult] | Bas
 
 
 class Flow(Protocol):
-    """A model call under way, or done. Nothing of it leaves but vetted; ``GuardrailBlocked`` is raised instead."""
+    """A model call in progress or done. Only vetted parts leave it; otherwise ``GuardrailBlocked`` is raised."""
 
     def begin(self) -> None:
         """Begin now; otherwise it begins when it is first asked for something."""
@@ -33,11 +33,11 @@ class Flow(Protocol):
     async def result(self) -> ChatResult: ...
 
     async def cancel(self) -> None:
-        """Stop the model call and the checks under way."""
+        """Stop the model call and the checks in progress."""
 
 
 class WholeFlow:
-    """A model call whose answer comes at once."""
+    """A model call whose answer comes all at once."""
 
     def __init__(
         self, engine: GuardrailEngine, source: Coroutine[Any, Any, ChatResult], answers: Answers
@@ -67,7 +67,7 @@ class WholeFlow:
     async def _vetted(self) -> ChatResult:
         try:
             result = await self._source
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = await self._vetting.error(error, Direction.OUTPUT)
         else:
             return await self._vetting.chat_result(result, self._answers)
@@ -150,7 +150,7 @@ def _alone(generation: ChatGeneration) -> ChatResult:
 
 
 def as_chunk(generation: ChatGeneration) -> ChatGenerationChunk:
-    """A whole answer as the only chunk of a stream."""
+    """Return a whole answer as the only chunk of a stream."""
     message = cast(AIMessage, generation.message)
     fields = {**vars(message), **(message.__pydantic_extra__ or {})}
     for name in ("type", "tool_calls", "invalid_tool_calls"):
@@ -162,7 +162,7 @@ def as_chunk(generation: ChatGeneration) -> ChatGenerationChunk:
 def flow_sync(
     engine: GuardrailEngine, source: Iterator[ChatGenerationChunk], answers: Answers = frozenset()
 ) -> Iterator[ChatGenerationChunk]:
-    """``StreamFlow`` without an event loop: checked windows go out whenever the model's next chunk is there."""
+    """Run ``StreamFlow`` without an event loop: checked windows go out whenever the model's next chunk arrives."""
     gate = Gate(engine.settings.stream)
     checks: deque[tuple[Window, Future[Outcome]]] = deque()
 
@@ -197,10 +197,10 @@ def flow_sync(
 
 
 def _vetted_errors(source: Iterator[ChatGenerationChunk], vetting: Vetting) -> Iterator[ChatGenerationChunk]:
-    """``source``; an error of it is raised as it may go on."""
+    """Yield from ``source``; raise its error in vetted form."""
     try:
         yield from source
-    except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+    except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
         raised = vetting.error_sync(error, Direction.OUTPUT)
     else:
         return

@@ -1,5 +1,5 @@
-"""Forms of strings that are no text: ids and words of protocols, opaque tokens, and files. Whatever lacks the form
-is text."""
+"""Forms of strings that are not text: ids and words of protocols, opaque tokens, and files. Any other string is
+text."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/+=|$-]{1,128}")
 _ARN = re.compile(r"arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:\d{12}:")
 _LONG_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d(?:[_.:/+=|$-]?\d){8,}(?![A-Za-z0-9])|\d{13}")
-"""Nine digits or more that stand by themselves, or thirteen in a row: hexadecimal ids hardly ever have those."""
+"""Nine digits or more that stand alone, or thirteen in a row: hexadecimal ids hardly ever have those."""
 _DAY = re.compile(r"(?<!\d)20\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?!\d)")
-"""A date as models have it in their names."""
+"""A date as it occurs in the names of models."""
 _UUID = re.compile(r"(?i)(?<![0-9a-f])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])")
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
@@ -24,22 +24,24 @@ _DATE = re.compile(
 _PLAIN_KEY = re.compile(r"[A-Za-z]{1,16}(?:[_-][A-Za-z]{1,16})?")
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
-_DATA_URL = re.compile(r"(data:[a-z]+/[a-zA-Z0-9.+-]{1,80}(?:;[a-z]+=[A-Za-z0-9._-]{1,40})?;base64,)(.*)", re.DOTALL)  # fmt: skip
+_DATA_URL = re.compile(
+    r"(data:[a-z]+/[a-zA-Z0-9.+-]{1,80}(?:;[a-z]+=[A-Za-z0-9._-]{1,40})?;base64,)(.*)", re.DOTALL
+)
 _HIDDEN_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d{12,19}(?![A-Za-z0-9])")
 _SHORT = 256
 _KEY = secrets.token_bytes(16)
-"""Nobody outside of this process can tell from a stand-in which id it stands for."""
+"""Random key, so that no one outside this process can tell which id a stand-in replaces."""
 _LETTERS = str.maketrans("0123456789", "ghijklmnop")
 _STRINGS = re.compile(rb"[\t\n\r\x20-\x7e]{6,}")
 _SIGNATURES = (
-    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0",
-    b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"\x00\x00\x01\x00",
+    b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"%PDF-", b"PK\x03\x04",
+    b"\xd0\xcf\x11\xe0", b"ID3", b"\xff\xfb", b"\xff\xf3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"\x00\x00\x01\x00",
 )  # fmt: skip
 _FRAMED = {b"RIFF": (b"WEBP", b"WAVE", b"AVI ")}
 
 
 def is_token(text: str) -> bool:
-    """Whether it is an id or a word of a protocol: short, without spaces, and no number in it that could be a
+    """Return whether it is a protocol's id or word: short, without spaces, and without a number that could be a
     person's."""
     if arn := _ARN.match(text):
         text = text[arn.end() :]
@@ -49,9 +51,10 @@ def is_token(text: str) -> bool:
 
 
 def token_for(text: str) -> str:
-    """Return the id itself if it has the form of one, else one that stands for it: the same wherever it occurs.
+    """Return the id itself if it has the form of one, or else a stand-in that is the same wherever the id
+    occurs.
 
-    A call and its result find each other by their ids, so that an id cannot be redacted in one place alone.
+    A call and its result find each other by their ids, so an id cannot be redacted in one place alone.
     """
     if is_token(text):
         return text
@@ -61,17 +64,17 @@ def token_for(text: str) -> str:
 
 
 def is_inert(text: str) -> bool:
-    """Whether it is a value as metadata hold them: an id, a word, a date."""
+    """Return whether it is a value that is normal in metadata: an id, a word, a date."""
     return is_token(text) or _DATE.fullmatch(text) is not None
 
 
 def is_plain_key(key: str) -> bool:
-    """Whether it names a field and can be nothing else: one word or two, of letters alone."""
+    """Return whether it can only name a field: one or two words, of letters alone."""
     return _PLAIN_KEY.fullmatch(key) is not None
 
 
 def is_opaque(text: str) -> bool:
-    """Whether it is a signature or something encrypted: an id, or base64 of what is no text."""
+    """Return whether it is a signature or encrypted data: an id, or base64 of data that is not text."""
     if is_token(text):
         return True
     decoded = _decoded(text)
@@ -80,10 +83,10 @@ def is_opaque(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What there is to read in a file that a message carries.
+    """The readable content of a file that a message carries.
 
-    ``raw`` is the field itself where it is no file at all. ``text`` is a file of text. ``strings`` are the readable
-    pieces of a file of a kind that is not known.
+    ``raw`` is the field itself if it is not a file at all. ``text`` is the content of a text file. ``strings``
+    are the readable pieces of a file of an unknown kind.
     """
 
     raw: str = ""
@@ -92,7 +95,7 @@ class File:
 
 
 def read_file(value: str | bytes, *, declared_text: bool = False) -> File:
-    """What there is to read in the field of a picture or a file, which should hold base64, a data URL or bytes."""
+    """Read the field of a picture or a file, which should hold base64, a data URL or bytes."""
     if isinstance(value, bytes):
         return _read(value, declared_text=declared_text)
     url = _DATA_URL.fullmatch(value)
@@ -107,7 +110,7 @@ def read_file(value: str | bytes, *, declared_text: bool = False) -> File:
 
 
 def write_file(value: str | bytes, text: str) -> str | bytes:
-    """The field with ``text`` as its file, in the form that it had."""
+    """Return the field with ``text`` as its file, in the form that it had."""
     if isinstance(value, bytes):
         return text.encode()
     url = _DATA_URL.fullmatch(value)
@@ -115,7 +118,7 @@ def write_file(value: str | bytes, text: str) -> str | bytes:
 
 
 def read_bytes(value: bytes) -> str:
-    """What there is to read in bytes that stand anywhere: their text, or the readable pieces of them."""
+    """Return the readable content of any bytes: their text, or the readable pieces of them."""
     text = _as_text(value)
     return _strings(value) if text is None else text
 

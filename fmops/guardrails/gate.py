@@ -1,7 +1,7 @@
-"""A model's stream, taken apart into texts that go out in checked windows, and the rest that goes out checked at
-the end.
+"""The gate for a model's stream: texts go out in checked windows, and the rest goes out at the end, also
+checked.
 
-Knows nothing of how checks are made: the same for callers with and without an event loop.
+It does not know how checks are made, so callers with and without an event loop share it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TEXT_FIELDS: Mapping[str, tuple[str, ...]] = {
     "thinking": ("thinking",),
     "reasoning_content": ("reasoning_content", "text"),
 }
-"""Where a content block of this type holds text that grows with the stream."""
+"""Paths to the text that grows with the stream, by type of content block."""
 
 
 _FIRST_OWN_INDEX = 10_000
@@ -34,13 +34,16 @@ _FIRST_OWN_INDEX = 10_000
 
 @dataclass
 class _Calls:
-    """Keeps apart the calls of a stream to which a provider gives one index, or none: LangChain would merge them."""
+    """Keep calls of a stream apart when a provider gives them the same index, or none: LangChain would merge them."""
 
     _open: dict[Any, tuple[Any, str | None, str | None]] = field(default_factory=dict)
     _own: int = _FIRST_OWN_INDEX
 
     def apart(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
-        """The chunk with its call's own index. A name begins a call, unless the open call has an id and it goes on."""
+        """Return the chunk with its call's own index.
+
+        A name begins a call, unless the open call has an id and the chunk continues it.
+        """
         given, id_, name = chunk.get("index"), chunk.get("id"), chunk.get("name")
         known = self._open.get(given)
         if known and (not name or (known[1] and id_ in (None, "", known[1]))):
@@ -54,7 +57,7 @@ class _Calls:
 
 @dataclass
 class Gate:
-    """Takes the model's chunks, gives windows to be checked, and builds the chunks that may be released."""
+    """Take the model's chunks, produce windows to check, and build the chunks that may be released."""
 
     settings: StreamSettings
     message_id: str | None = None
@@ -67,7 +70,7 @@ class Gate:
     _indexes: list[Any] = field(default_factory=list)
 
     def feed(self, chunk: ChatGenerationChunk) -> Iterator[Window]:
-        """The windows that this chunk completes."""
+        """Yield the windows that this chunk completes."""
         message = cast(AIMessageChunk, chunk.message)
         if not self.message_id and message.id and is_token(message.id):
             self.message_id = message.id
@@ -93,11 +96,11 @@ class Gate:
         self._keep(chunk, message, held or "")
 
     def finish(self) -> Iterator[Window]:
-        """The last windows."""
+        """Yield the last windows."""
         yield from self._closed()
 
     def released(self, window: Window, text: str) -> ChatGenerationChunk | None:
-        """The chunk that carries a window's text after redaction."""
+        """Return the chunk that carries a window's text after redaction."""
         if not text:
             return None
         block = self._blocks[window.lane.key]
@@ -105,7 +108,8 @@ class Gate:
         return ChatGenerationChunk(message=AIMessageChunk(content=content, id=self.message_id))
 
     def rest(self) -> ChatGeneration | None:
-        """Everything that is not text of a window: tool calls, unknown blocks, metadata, usage. To be checked whole."""
+        """Return everything outside the windows' text, to be checked as a whole: tool calls, unknown blocks,
+        metadata, usage."""
         if not self._kept:
             return None
         first, *others = self._kept
@@ -117,7 +121,7 @@ class Gate:
         return ChatGeneration(message=message, generation_info=whole.generation_info)
 
     def released_rest(self, vetted: ChatGeneration) -> ChatGenerationChunk:
-        """The last chunk, with the rest as it was vetted."""
+        """Return the last chunk, with the rest as it was vetted."""
         message = cast(AIMessage, vetted.message)
         return ChatGenerationChunk(
             message=AIMessageChunk(
@@ -139,7 +143,7 @@ class Gate:
         self._current = None
 
     def _lane(self, block: Any, position: int) -> tuple[Lane | None, str, dict[str, Any] | None]:
-        """The lane that the block's text belongs to, its text, and what else is in the block."""
+        """Return the lane that the block's text belongs to, its text, and the rest of the block."""
         if isinstance(block, str):
             self._blocks.setdefault("", None)
             return self._lanes.setdefault("", Lane("", self.settings)), block, None
@@ -183,7 +187,8 @@ class Gate:
 
 
 def call_chunks(message: AIMessage, indexes: Sequence[Any] | None = None) -> list[ToolCallChunk]:
-    """The tool calls of a whole message as pieces of a stream: each with an index of its own, or they would merge."""
+    """Return the tool calls of a whole message as pieces of a stream, each with its own index so that they do
+    not merge."""
     calls = [*message.tool_calls, *message.invalid_tool_calls]
     return [
         {
@@ -198,7 +203,8 @@ def call_chunks(message: AIMessage, indexes: Sequence[Any] | None = None) -> lis
 
 
 def _indexes(chunks: list[ToolCallChunk]) -> list[Any]:
-    """The indexes of the calls that can be parsed, then of those that cannot: the order in which a message has them."""
+    """Return the indexes of the calls that can be parsed, then of the others: the order in which a message
+    holds them."""
     is_valid = [bool(AIMessageChunk(content="", tool_call_chunks=[chunk]).tool_calls) for chunk in chunks]
     return [
         chunk["index"]

@@ -1,7 +1,8 @@
-"""Characters that show nothing: which of them a text may keep, and what the others spell.
+"""Invisible characters: which of them a text may keep, and what the others spell.
 
-A detector must see what a reader or a model is given. So an invisible character stays only where its script, an emoji
-or a flag needs it; any other is taken out of what is released, and detectors read what it would have carried.
+A detector must see what a reader or a model is given. An invisible character therefore stays only where its
+script, an emoji or a flag needs it. Any other is removed from what is released, and detectors read what it
+would have carried.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ INVISIBLE = (
     "\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\ufffb\U00013430-\U00013455\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff"
 )
-"""Controls, format characters, variation selectors, tags, and what Unicode has set aside for more of them."""
+"""Controls, format characters, variation selectors, tags, and the code points that Unicode has reserved for
+more of them."""
 
 BLANKS = "\u115f\u1160\u2800\u3164\uffa0"
 """Letters and signs that look like a space."""
 
 LONGEST_CLUSTER = 8
-"""Marks on one letter that any script needs; what is piled on top of them is taken out."""
+"""Maximum marks on one letter that any script needs; further marks are removed."""
 
 _AHEAD = 16
 REACH = 48
-"""How far on either side of a character its neighbours decide whether it may stay."""
+"""Number of characters on either side whose content decides whether a character may stay."""
 
 _RTL = "\u0590-\u05ff\u0600-\u061b\u061d-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _BIDI = "\u061c\u200e\u200f\u202a-\u202c\u2066-\u2069"
@@ -34,7 +36,7 @@ _PICTURE = (
     "\u3030\u303d\u3297\u3299\U0001f000-\U0001faff"
 )
 _IDEOGRAPH = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-# Letters and marks of the scripts that join, without their digits.
+# Letters and marks of the joining scripts, without their digits.
 _JOINING = (
     "\u0620-\u065f\u066e-\u06d3\u06d5-\u06dc\u06df-\u06ef\u06fa-\u06ff\u0710-\u074f\u0750-\u077f\u07ca-\u07f5"
     "\u0840-\u085b\u0860-\u086a\u0870-\u0887\u08a0-\u08e1\u08e3-\u0963\u0970-\u09e3\u09f0\u09f1\u0a00-\u0a65"
@@ -62,9 +64,12 @@ _ALLOWED = (
     r"|(?<=[\U00013000-\U0001342f])[\U00013430-\U00013455]"
 )
 _NEAR_RTL = re.compile(f"[{_RTL}]")
-_NEVER = "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u202d\u202e\u2060-\u2065\u206a-\u206f\ufeff\U000e0000-\U000e001f\U000e0110-\U000e0fff"
+_NEVER = (
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u034f\u202d\u202e\u2060-\u2065\u206a-\u206f\ufeff"
+    "\U000e0000-\U000e001f\U000e0110-\U000e0fff"
+)
 _EACH = re.compile(
-    # Every alternative begins with such a character: to ask for it first is faster than to try them all.
+    # Every alternative begins with such a character, so one lookahead is faster than trying them all.
     rf"(?=[{INVISIBLE}])(?:(?P<gone>(?:[{_NEVER}]|(?<![\U0001f3f4])[\U000e0020-\U000e007f])+)"
     rf"|(?P<bidi>(?<![{_BIDI}])[{_BIDI}]{{1,3}}(?![{_BIDI}]))|(?P<allowed>{_ALLOWED})|(?P<left>[{INVISIBLE}]))"
 )
@@ -73,7 +78,7 @@ _SPELLS = re.compile("[\U000e0020-\U000e007e\U000e0110-\U000e01ef]")
 
 
 def _ranges(codes: Iterable[int]) -> str:
-    """These code points as the inside of a pattern's character class."""
+    """Return these code points as the inside of a pattern's character class."""
     ranges: list[list[int]] = []
     for code in codes:
         if ranges and ranges[-1][1] == code - 1:
@@ -89,7 +94,7 @@ _OVERRIDDEN = re.compile("[\u202d\u202e]([^\u202c-\u202e\n\r\u2029]{3,})")
 
 
 def removals(text: str) -> list[tuple[int, int]]:
-    """The spans of ``text`` that must not be released, sorted."""
+    """Return the spans of ``text`` that must not be released, sorted."""
     spans = _invisible(text) if _SUSPECT.search(text) else []
     if piles := [match.span(1) for match in _PILE.finditer(text)]:
         spans = joined([*spans, *piles])
@@ -97,7 +102,7 @@ def removals(text: str) -> list[tuple[int, int]]:
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans, sorted, with those that overlap made one."""
+    """Return the spans, sorted, with overlapping ones merged."""
     apart: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
         if apart and begin < apart[-1][1]:
@@ -108,7 +113,8 @@ def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def spelled(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], list[int]]:
-    """What the removed characters spell, and where each letter comes from: tags are ASCII, selectors are bytes."""
+    """Return what the removed characters spell, and where each letter comes from: tags are ASCII, selectors are
+    bytes."""
     if not spans or not _SPELLS.search(text):
         return [], []
     indexes = [
@@ -117,27 +123,27 @@ def spelled(text: str, spans: Sequence[tuple[int, int]]) -> tuple[list[str], lis
         for index in range(begin, end)
         if "\U000e0020" <= text[index] <= "\U000e007e" or "\U000e0110" <= text[index] <= "\U000e01ef"
     ]
-    # Tags stand for ASCII; the selectors from the seventeenth on for the bytes from 16 on.
+    # Tags stand for ASCII; selectors from the seventeenth on stand for the bytes from 16 on.
     codes = [ord(text[index]) for index in indexes]
     return [chr(code - (0xE0000 if code < 0xE0100 else 0xE00F0)) for code in codes], indexes
 
 
 def overridden(text: str) -> Iterator[tuple[int, int]]:
-    """The spans that a direction override shows backwards."""
+    """Yield the spans that a direction override shows backwards."""
     if "\u202d" in text or "\u202e" in text:
         for match in _OVERRIDDEN.finditer(text):
             yield match.span(1)
 
 
 class Cleaner:
-    """Takes hidden characters out of a text that comes in pieces, as ``removals`` would out of the whole."""
+    """Remove hidden characters from a text that comes in pieces, as ``removals`` would from the whole."""
 
     def __init__(self) -> None:
         self._before = ""
         self._held = ""
 
     def add(self, piece: str) -> str:
-        """What may go on: all but what the next characters may decide about."""
+        """Return the text that may go on: all but the part that the next characters may decide about."""
         text = self._held + piece
         if not self._held and not _SUSPECT.search(text) and text.isascii():
             self._before = (self._before + text[-REACH:])[-REACH:]
@@ -145,7 +151,7 @@ class Cleaner:
         return self._clean(text, max(0, len(text) - _AHEAD))
 
     def finish(self) -> str:
-        """The rest."""
+        """Return the rest."""
         return self._clean(self._held, len(self._held))
 
     def _clean(self, text: str, upto: int) -> str:

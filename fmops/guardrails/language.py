@@ -1,4 +1,4 @@
-"""Which language a text is in, so that no detector is trusted with one that it does not know."""
+"""The language of a text, so that no detector is trusted with a language that it does not know."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAMPLE = 2000
 
 
 def identify(text: str, default: str) -> str:
-    """The ISO 639-1 code of the text's language; ``default`` when it is too short to tell."""
+    """Return the ISO 639-1 code of the text's language; ``default`` when the text is too short to tell."""
     letters = [character for character in text[:_SAMPLE] if character.isalpha()]
     latin = sum(
         character.isascii() or unicodedata.name(character, "").startswith("LATIN") for character in letters
@@ -34,7 +34,7 @@ def identify(text: str, default: str) -> str:
 
 @cache
 def _identifier() -> LanguageIdentifier:
-    """Loaded on first use: it costs half a second."""
+    """Return the identifier, loaded on first use because that takes half a second."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

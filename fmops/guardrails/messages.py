@@ -1,7 +1,8 @@
-"""The walk through messages, content blocks, tool calls and what LangGraph's tools give back.
+"""The walk through messages, content blocks, tool calls and the results of LangGraph's tools.
 
-A whitelist: every string is text, and so are keys, names, titles and long numbers, unless it stands where a
-protocol has an id or a word of its own and has the form of one, or is a file in a file's own field. See ``forms``.
+It is a whitelist: every string is text, including keys, names, titles and long numbers. The exceptions are a
+string in a protocol's field for an id or a word that has the form of one, and a file in a file's own field. See
+``forms``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from fmops.guardrails.walk import UNREADABLE, Walk, label_of
 
 MessageT = TypeVar("MessageT", bound=BaseMessage)
 
-CALL_BLOCKS = frozenset({"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"})  # fmt: skip
+CALL_BLOCKS = frozenset(
+    {"tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "input_json_delta", "function_call"}
+)
 _ARGUMENTS = frozenset({"input", "args", "partial_json", "arguments"})
 _PROTOCOL = frozenset(
     {"type", "id", "index", "role", "status", "format", "detail", "mime_type", "media_type", "source_type", "file_id",
@@ -38,24 +41,26 @@ _FILE_BLOCKS = frozenset(
     {"image", "image_url", "input_image", "audio", "input_audio", "video", "file", "input_file", "media", "document",
      "text-plain", "redacted_thinking"}
 )  # fmt: skip
-_FILE_CONTAINERS = frozenset({"image", "image_url", "input_image", "audio", "input_audio", "video", "document", "inline_data", "inlineData"})  # fmt: skip
+_FILE_CONTAINERS = frozenset(
+    {"image", "image_url", "input_image", "audio", "input_audio", "video", "document", "inline_data", "inlineData"}
+)  # fmt: skip
 _FILE_FIELDS = frozenset({"base64", "data", "bytes", "url", "image_url", "file_data"})
 _TEXT_FORMATS = frozenset({"txt", "md", "csv", "html", "json", "xml", "yaml"})
 _DATA_FIELDS = frozenset({"input", "args", "arguments", "json", "output", "parameters"})
 _KNOWN_KEYS = _PROTOCOL | _OPAQUE | _FILE_BLOCKS | _FILE_CONTAINERS | _FILE_FIELDS | _DATA_FIELDS | _ARGUMENTS
 _TOKEN_BY_TOKEN = re.compile(r"log_?prob|token_ids|^tokens$", re.IGNORECASE)
-"""What repeats the answer in pieces in which nothing can be found."""
+"""Fields that repeat the answer token by token, where nothing can be found."""
 _LONGEST_COUNT = 11
 _LARGEST_MEASURE = 1_000_000
 
 
 class ContentWalk(Walk):
-    """A walk that knows messages, content blocks and what LangGraph's tools give back."""
+    """A walk that knows messages, content blocks and the results of LangGraph's tools."""
 
     def message(
         self, message: MessageT, calls: ContentWalk | None = None, answers: frozenset[str] = frozenset()
     ) -> MessageT:
-        """The message, each of its fields by what it holds. Tool calls are read by ``calls``."""
+        """Return the message, with each field read according to what it holds. Tool calls are read by ``calls``."""
         calls = calls or self
         old = {**vars(message), **(message.__pydantic_extra__ or {})}
         new = {}
@@ -73,7 +78,7 @@ class ContentWalk(Walk):
         return message.model_copy(update=new) if new else message
 
     def metadata(self, value: Any, label: str = "") -> Any:
-        """What is said about an answer: ids, words, dates and counts may stay; the rest is text, or dropped."""
+        """Return an answer's metadata: ids, words, dates and counts may stay; the rest is text, or dropped."""
         if isinstance(value, str):
             return value if type(value) is str and is_inert(value) else self.string(value, label)
         if isinstance(value, int | float) and not isinstance(value, bool):
@@ -87,7 +92,7 @@ class ContentWalk(Walk):
         return self.data(value, label)
 
     def result(self, value: Any) -> Any:
-        """A tool's result: as content, where LangChain takes it for content."""
+        """Return a tool's result, read as content if LangChain takes it for content."""
         if isinstance(value, tuple) and type(value) is tuple:
             return self.once(value, lambda: self.sequence(value, self.result))
         if (
@@ -164,7 +169,7 @@ class ContentWalk(Walk):
         return self._block(block, is_file=_in(block.get("type"), _FILE_BLOCKS))
 
     def call(self, call: Any) -> Any:
-        """A tool call, as a provider or LangChain writes it down."""
+        """Return a tool call in a provider's form or in LangChain's."""
         return self.once(call, lambda: self._read_call(call)) if isinstance(call, dict) else self.data(call)
 
     def _read_call(self, call: dict[Any, Any]) -> Any:
@@ -187,7 +192,7 @@ class ContentWalk(Walk):
         return self.mapping(call, member)
 
     def _json(self, text: str) -> str:
-        """Arguments in JSON, read as what they say, so that a call and what repeats it are one text."""
+        """Return arguments in JSON, read by their meaning, so that a call and a repetition of it are one text."""
         try:
             said = json.loads(text, object_pairs_hook=_unambiguous)
         except (ValueError, RecursionError):
@@ -214,7 +219,8 @@ class ContentWalk(Walk):
                 return self.sequence(each, raw)
             if name == "function_call":
                 return raw(each)
-            if isinstance(name, str) and name.startswith("__"):  # LangChain's own notes of ids and signatures
+            # LangChain's own record of ids and signatures
+            if isinstance(name, str) and name.startswith("__"):
                 return self._field("signature", each, is_file=False, is_text=False)
             return self._field(name, each, is_file=name in _FILE_CONTAINERS, is_text=False)
 
@@ -270,7 +276,7 @@ class ContentWalk(Walk):
                 return self.data(value, label_of(name))
 
     def _file(self, value: str | bytes, *, is_text: bool) -> str | bytes:
-        """A file in its own field: what can be read of it is text; a picture, a sound or a PDF passes."""
+        """Return a file in its own field: its readable content is text; a picture, a sound or a PDF passes."""
         file = read_file(value, declared_text=is_text)
         if file.strings and self.string(file.strings) != file.strings:
             return write_file(value, UNREADABLE)
@@ -309,7 +315,7 @@ class ContentWalk(Walk):
 
 
 def _by(call: Any, speaker: ContentWalk, calls: ContentWalk, answers: frozenset[str]) -> ContentWalk:
-    """Who reads the call: one that is the answer itself is read as an answer."""
+    """Return the walk that reads the call: a call that is the answer itself is read as an answer."""
     return speaker if answers and isinstance(call, dict) and _in(call.get("name"), answers) else calls
 
 
@@ -329,7 +335,7 @@ def _is_content(value: Sequence[Any]) -> bool:
 
 
 def _is_text_file(block: Mapping[Any, Any]) -> bool:
-    """Whether the block says that its file is text."""
+    """Return whether the block says that its file is text."""
     said = [block.get(name) for name in ("mime_type", "media_type", "format", "type")]
     return any(isinstance(each, str) and (each.startswith("text/") or each in _TEXT_FORMATS) for each in said)
 
@@ -345,7 +351,7 @@ def _without_tokens(value: Mapping[Any, Any]) -> Mapping[Any, Any]:
 
 
 def _counts(value: Any) -> Any:
-    """Numbers of tokens, and nothing else."""
+    """Return numbers of tokens, and nothing else."""
     if isinstance(value, Mapping):
         new = {
             name: count
@@ -361,14 +367,14 @@ def _counts(value: Any) -> Any:
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object, if each of its keys occurs once: of two values, one would go unread."""
+    """Return the object if each of its keys occurs once: of two values, one would go unread."""
     if len(result := dict(pairs)) < len(pairs):
         raise ValueError("a key occurs twice")
     return result
 
 
 def _repeats(kept: Mapping[str, Any], message: AIMessage) -> bool:
-    """Whether the provider's own form of the tool calls says what ``message.tool_calls`` say."""
+    """Return whether the provider's own form of the tool calls repeats ``message.tool_calls``."""
     raw = [*(kept.get("tool_calls") or ()), *([kept["function_call"]] if kept.get("function_call") else ())]
     said = [(call["name"], call["args"]) for call in message.tool_calls]
     try:

@@ -1,4 +1,5 @@
-"""LangChain agent middleware: what enters the agent's state is vetted, and so is what tools are given and give back."""
+"""LangChain agent middleware: whatever enters the agent's state is vetted, and so are tools' arguments and
+results."""
 
 from __future__ import annotations
 
@@ -32,14 +33,15 @@ _Result = ToolMessage | Command[Any]
 
 
 class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Vets messages before the agent runs, each tool call's arguments and result, and the model's answers in state.
+    """Vet messages before the agent runs, each tool call's arguments and result, and the model's answers in
+    state.
 
-    A blocked message raises ``GuardrailBlocked``; a blocked tool call does not run, a blocked tool result is not seen
-    by the model: it reads a notice instead. Use it with ``GuardedChatModel``: without that, streamed tokens and
-    callbacks are not vetted, whatever is done about the state.
+    A blocked message raises ``GuardrailBlocked``. A blocked tool call does not run, and the model does not see
+    a blocked tool result: it reads a notice instead. Use it with ``GuardedChatModel``; otherwise, streamed
+    tokens and callbacks are not vetted, even though the state is.
 
-    With the engine's ``speculative`` setting the model reads a tool's text while it is being checked, and likewise a
-    user's that ``sealed`` stands for. State, checkpoints and callbacks hold the seal until the verdict.
+    With the engine's ``speculative`` setting, the model reads a tool's text while it is being checked, and also
+    a user's text that ``sealed`` replaced. State, checkpoints and callbacks hold the seal until the verdict.
     """
 
     def __init__(self, engine: GuardrailEngine) -> None:
@@ -83,8 +85,8 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         return self._kept(request, replace(response, result=messages, structured_response=structured))
 
     def sealed(self, message: MessageT) -> MessageT:
-        """``message`` for the agent's input, its text sealed if checks may overlap the model call and it is plain
-        text."""
+        """Return ``message`` for the agent's input, sealed if its text is plain and checks may overlap the
+        model call."""
         if self._sealing is None or not isinstance(message.content, str):
             return message
         return message.model_copy(update={"content": self._sealing.seal(message.content)})
@@ -98,7 +100,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return _refused(request, outcome)
         try:
             result = await handler(self._guarded(request, arguments))
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = await self._again.error(error, _way(error))
         else:
             return _marked(request, await self._again.result(result))
@@ -113,7 +115,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
             return _refused(request, outcome)
         try:
             result = handler(self._guarded(request, arguments))
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = self._again.error_sync(error, _way(error))
         else:
             return _marked(request, self._again.result_sync(result))
@@ -122,7 +124,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
     def _kept(
         self, request: ModelRequest[Any], response: ModelResponse[Any]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """The answer as it was vetted; and by now the seals of what the model read have their verdicts."""
+        """Return the vetted answer, with the vetted messages in place of the seals that the model read."""
         before: list[BaseMessage] = list(request.state["messages"])
         opened = _changed(before, [self._seals.vetted(message) for message in before])
         return ExtendedModelResponse(response, Command(update=opened)) if opened else response
@@ -136,7 +138,7 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
 
 def _split(messages: list[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage]]:
-    """The messages up to the last answer, which the cache may know, and those since."""
+    """Return the messages up to the last answer, which the cache may know, and those after it."""
     for index in range(len(messages), 0, -1):
         message = messages[index - 1]
         if isinstance(message, AIMessage) and not message.tool_calls:
@@ -145,7 +147,7 @@ def _split(messages: list[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMes
 
 
 def _changed(old: list[BaseMessage], new: list[BaseMessage]) -> dict[str, Any] | None:
-    """A state update that replaces, by id, the messages that differ; all of them, if an id differs."""
+    """Return a state update that replaces, by id, the messages that differ, or all of them if an id differs."""
     if any(after.id != before.id for before, after in zip(old, new, strict=True)):
         return {"messages": [RemoveMessage(id=REMOVE_ALL_MESSAGES), *new]}
     changed = [message for before, message in zip(old, new, strict=True) if message is not before]
@@ -153,7 +155,7 @@ def _changed(old: list[BaseMessage], new: list[BaseMessage]) -> dict[str, Any] |
 
 
 def _answers(request: ModelRequest[Any]) -> Answers:
-    """The tools whose calls are the agent's structured answer."""
+    """Return the tools whose calls are the agent's structured answer."""
     schemas = getattr(request.response_format, "schema_specs", ()) or ()
     if schema := getattr(request.response_format, "schema", None) if not schemas else None:
         schemas = ToolStrategy(schema).schema_specs
@@ -161,12 +163,12 @@ def _answers(request: ModelRequest[Any]) -> Answers:
 
 
 def _way(error: Exception) -> Direction:
-    """What waits for a human is the call; every other error is what the tool said."""
+    """Return an error's direction: an interrupt for a human shows the call; every other error is the tool's text."""
     return Direction.TOOL_ARGUMENTS if isinstance(error, GraphBubbleUp) else Direction.TOOL_RESULTS
 
 
 def _marked(request: ToolCallRequest, result: Any) -> _Result:
-    """A result that was withheld is an error to the model, and a message whatever it was."""
+    """Return a withheld result marked as an error for the model, as a message whatever it was."""
     if isinstance(result, str):
         call = request.tool_call
         return ToolMessage(result, tool_call_id=str(call["id"]), name=call["name"], status="error")

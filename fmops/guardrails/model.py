@@ -24,23 +24,24 @@ from fmops.guardrails.types import Direction
 from fmops.guardrails.vetting import Vetting
 
 _VETTED = "fmops_vetted"
-"""Marks, within a call, that its input was checked, and carries the model call that was begun meanwhile."""
+"""Key that marks, within a call, that its input was checked; it carries the model call that began meanwhile."""
 
 
 _ANSWERS = "fmops_answers"
-"""Names, within a bound call, the tools whose calls are structured answers."""
+"""Key that names, within a bound call, the tools whose calls are structured answers."""
 
 _LANGCHAINS_OWN = ("tags", "metadata", "run_name", "run_id")
-"""Arguments of ``agenerate`` that a model's own methods do not take, and a strict one refuses."""
+"""Arguments of ``agenerate`` that a model's own methods do not take; a strict model refuses them."""
 
 
 class GuardedChatModel(BaseChatModel):
-    """Wraps ``model``: its input is vetted before any callback sees it, its output before anything does.
+    """Wrap ``model``: its input is vetted before any callback sees it, and its output before anything else
+    does.
 
     The wrapped model is called without callbacks: tracers see this model, with the wrapped model's name and
-    parameters, and only what was vetted. Raises ``GuardrailBlocked``. With the engine's ``speculative`` setting the
-    model call begins while its input is being checked; nothing of it is released before the verdict, a block cancels
-    it, and after a redaction it begins again with the redacted input.
+    parameters, and only vetted content. Raises ``GuardrailBlocked``. With the engine's ``speculative`` setting,
+    the model call begins while its input is being checked. Nothing of it is released before the verdict; a
+    block cancels it, and after a redaction it begins again with the redacted input.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, protected_namespaces=())
@@ -55,7 +56,7 @@ class GuardedChatModel(BaseChatModel):
                 setattr(self, name, getattr(self.model, name))
         self.disable_streaming = self.disable_streaming or self.model.disable_streaming
 
-    # What tracers and agents want to know of the model is answered by the wrapped one.
+    # Questions of tracers and agents about the model are answered by the wrapped one.
 
     @property
     def _llm_type(self) -> str:
@@ -67,7 +68,7 @@ class GuardedChatModel(BaseChatModel):
 
     @property
     def model_name(self) -> str:
-        """The wrapped model's name or id."""
+        """Return the wrapped model's name or id."""
         names = (getattr(self.model, name, None) for name in ("model_name", "model", "model_id"))
         return next((name for name in names if isinstance(name, str)), type(self.model).__name__)
 
@@ -112,7 +113,7 @@ class GuardedChatModel(BaseChatModel):
             " bind the tools to a model whose bind_tools returns a binding of itself"
         )
 
-    # Ways in: the input is vetted before LangChain's own methods tell any callback of it.
+    # Ways in: the input is vetted before LangChain's own methods pass it to any callback.
 
     @override
     async def agenerate(
@@ -203,7 +204,7 @@ class GuardedChatModel(BaseChatModel):
         messages = self._input(self._convert_input(input).to_messages())
         return super()._chat_model_stream_v3(messages, config, stop=stop, **{**kwargs, _VETTED: None})
 
-    # Ways out: called by LangChain's own methods, which hand on to callbacks what comes from here.
+    # Ways out: called by LangChain's own methods, which pass to callbacks what these return.
 
     @override
     async def _agenerate(
@@ -231,7 +232,7 @@ class GuardedChatModel(BaseChatModel):
         vetting = Vetting(self.engine)
         try:
             result = self.model._generate(messages, stop=stop, **_without_mark(kwargs))
-        except Exception as error:  # noqa: BLE001 - raised again, outside: as its context, the original would go on
+        except Exception as error:  # noqa: BLE001 - raised again outside, lest the original go on as its context
             raised = vetting.error_sync(error, Direction.OUTPUT)
         else:
             return vetting.chat_result_sync(result, kwargs.get(_ANSWERS, frozenset()))
@@ -268,11 +269,11 @@ class GuardedChatModel(BaseChatModel):
             for generation in self._generate(messages, stop, **{**kwargs, _VETTED: None}).generations:
                 yield as_chunk(generation)
 
-    # What both have in common.
+    # Shared by both directions.
 
     @property
     def _quiet(self) -> Vetting:
-        """For input, which another layer may have checked and told of before."""
+        """Return the vetting of input, which another layer may have checked and reported before."""
         return Vetting(self.engine, observe=False)
 
     def _opened(self, messages: list[BaseMessage]) -> list[BaseMessage]:
@@ -303,7 +304,8 @@ class GuardedChatModel(BaseChatModel):
         *,
         stream: bool,
     ) -> tuple[list[BaseMessage], Flow]:
-        """The vetted input and the call with it, which has begun meanwhile if that is allowed and the input stands."""
+        """Return the vetted input and its call, which has already begun if that is allowed and the input is
+        unchanged."""
         given, messages = messages, self._opened(messages)
         flow: Flow | None = None
         if self.engine.settings.speculative and not self.rate_limiter:
@@ -324,7 +326,7 @@ class GuardedChatModel(BaseChatModel):
     async def _begun(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Mapping[str, Any], *, stream: bool
     ) -> Flow:
-        """The model call that was begun while the input was checked, or one begun now."""
+        """Return the model call that began while the input was checked, or one that begins now."""
         if _VETTED not in kwargs:
             messages = await self._ainput(messages)
         flow: Flow | None = kwargs.get(_VETTED)
@@ -342,14 +344,15 @@ class GuardedChatModel(BaseChatModel):
 
 
 def _without_mark(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """What is meant for the model: neither our marks nor what LangChain's own methods keep to themselves."""
+    """Return the arguments meant for the model, without our marks and those that LangChain's own methods consume."""
     return {
         name: value for name, value in kwargs.items() if name not in (_VETTED, _ANSWERS, *_LANGCHAINS_OWN)
     }
 
 
 def _answers(tools: Sequence[Any], kwargs: Mapping[str, Any]) -> frozenset[str]:
-    """The tools that stand for the form of an answer: LangChain's structured output, in a chain and in an agent."""
+    """Return the tools that stand for the form of an answer: LangChain's structured output, in a chain and in
+    an agent."""
     is_form = "ls_structured_output_format" in kwargs
     return frozenset(
         convert_to_openai_tool(each)["function"]["name"]
@@ -363,7 +366,8 @@ def _implements(model: BaseChatModel, method: str) -> bool:
 
 
 def _wants_stream(*callbacks: Any) -> bool:
-    """Whether LangChain will ask for a stream although the caller asked for the whole: for a handler's sake."""
+    """Return whether LangChain will ask for a stream for a handler's sake, although the caller asked for the
+    whole."""
     handlers = [
         handler
         for each in callbacks

@@ -1,7 +1,9 @@
-"""Reads the configuration of langchain-experimental's ``AmazonComprehendModerationChain`` into guardrail settings.
+"""Conversion of the configuration of langchain-experimental's ``AmazonComprehendModerationChain`` into
+guardrail settings.
 
-For people who have that chain: same filters, thresholds and labels, without its defects.
-``tests/guardrails/test_moderation_chain.py`` lists where the two differ and which defect explains each difference.
+It serves people who have that chain: same filters, thresholds and labels, without its defects.
+``tests/guardrails/test_moderation_chain.py`` lists where the two differ and which defect explains each
+difference.
 """
 
 from __future__ import annotations
@@ -29,16 +31,16 @@ class _Pii(_Labelled, Protocol):
 
 
 class ModerationConfig(Protocol):
-    """``BaseModerationConfig``, as far as it is read."""
+    """The part of ``BaseModerationConfig`` that is read."""
 
     filters: Sequence[Any]
 
 
 def settings_from(config: ModerationConfig) -> GuardrailSettings:
-    """Settings that look for what ``config`` looks for, in every direction.
+    """Return settings that look for the same as ``config``, in every direction.
 
-    The mask character is not taken over: what is redacted is named, ``[EMAIL]``. Raises ``ValueError`` for a filter or
-    a label that is not known, which the chain would overlook.
+    The mask character is not adopted: redacted text is replaced by its category's name, such as ``[EMAIL]``.
+    Raises ``ValueError`` for an unknown filter or label, which the chain would overlook.
     """
     detectors: dict[str, DetectorSettings | None] = {
         "secrets": None,
@@ -72,7 +74,7 @@ def _is_labelled(each: Any) -> TypeGuard[_Labelled]:
 
 
 def _named(each: _Labelled, names: dict[str, Category]) -> list[Category]:
-    """The categories of these labels; of all that the service knows when there are none."""
+    """Return the categories of these labels, or all that the service knows if there are none."""
     if unknown := set(each.labels) - {*names, "ALL"}:
         known = ", ".join(sorted(names))
         raise ValueError(f"{type(each).__name__}.labels holds {sorted(unknown)}: known are {known}")

@@ -1,4 +1,4 @@
-"""The policy: which rule applies to a finding, and what is done about it. Typed, from settings."""
+"""The policy: which rule applies to a finding, and what is done about it. It is typed and built from settings."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ Subject = Annotated[
 
 
 class Rule(BaseModel):
-    """What to do about findings of these categories on these ways. The first rule that matches a finding decides.
+    """Action for findings of these categories in these directions. The first rule that matches a finding
+    decides.
 
-    ``threshold`` is the least score that counts. ``combine`` says how many of the detectors that look for the category
-    and answered must agree: ``any`` one, a ``majority``, or ``all``; spans agree when they overlap.
+    ``threshold`` is the least score that counts. ``combine`` says how many of the detectors that look for the
+    category and answered must agree: ``any`` one, a ``majority``, or ``all``; spans agree when they overlap.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,11 +41,11 @@ class Rule(BaseModel):
     directions: frozenset[Direction] = frozenset(Direction)
     threshold: float = Field(default=0.5, ge=0, le=1)
     detectors: frozenset[str] = Field(
-        default=frozenset(), description="only findings of these; all when empty"
+        default=frozenset(), description="detectors whose findings count; all when empty"
     )
     combine: Literal["any", "majority", "all"] = "any"
     disclosable: bool = Field(
-        default=False, description="what a tool has disclosed to this caller is let through"
+        default=False, description="whether text that a tool has disclosed to this caller is let through"
     )
 
     @property
@@ -70,14 +71,18 @@ DEFAULT_RULES: tuple[Rule, ...] = (
         directions=frozenset({Direction.INPUT, Direction.OUTPUT}),
         threshold=0.6,
     ),
-    # What the model can put into an argument was vetted on its way in: the detector that needs no network suffices.
+    # The model's arguments can hold only text vetted on its way in, so the detector that needs no network suffices.
     Rule(
         categories=(Group.SECRETS, Group.IDENTIFIERS),
         action=Action.REDACT,
         directions=frozenset({Direction.TOOL_ARGUMENTS}),
         detectors=frozenset({"secrets"}),
     ),
-    Rule(categories=(Group.SECRETS, Group.IDENTIFIERS), action=Action.REDACT, directions=frozenset(Direction) - {Direction.TOOL_ARGUMENTS}),
+    Rule(
+        categories=(Group.SECRETS, Group.IDENTIFIERS),
+        action=Action.REDACT,
+        directions=frozenset(Direction) - {Direction.TOOL_ARGUMENTS},
+    ),
     Rule(
         categories=(Group.CONTACT,),
         action=Action.REDACT,
@@ -94,7 +99,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
 
 
 class Policy:
-    """Rules in the order in which they are tried. What no rule matches is allowed."""
+    """Rules in the order in which they are tried. A finding that no rule matches is allowed."""
 
     def __init__(self, rules: Iterable[Rule] = DEFAULT_RULES) -> None:
         self.rules = tuple(rules)
@@ -109,10 +114,11 @@ class Policy:
         role: Role = "user",
         disclosed: Callable[[Finding], bool] = lambda _: False,
     ) -> list[Decision]:
-        """A decision for each finding that a rule matches.
+        """Return a decision for each finding that a rule matches.
 
-        ``coverage`` names the detectors that answered and what each looks for. A ``system`` message instructs the
-        model by its nature: in it, prompt attacks are not looked for. ``disclosed`` says what the caller may see.
+        ``coverage`` names the detectors that answered and the categories each looks for. In a ``system``
+        message, prompt attacks are ignored, since instructing the model is its purpose. ``disclosed`` says
+        which findings the caller may see.
         """
         found = list(findings)
         decisions = []
@@ -129,7 +135,7 @@ class Policy:
         return decisions
 
     def severest(self, direction: Direction, detector: str, categories: frozenset[Category]) -> Action:
-        """The most that a finding of this detector could lead to on this way."""
+        """Return the most severe action that a finding of this detector could lead to in this direction."""
         rules = [self.rule(direction, category, detector) for category in categories]
         return max(
             (rule.action for rule in rules if rule), key=lambda action: action.severity, default=Action.ALLOW
@@ -141,7 +147,8 @@ class Policy:
     def _wanted(
         self, direction: Direction, detector: str, categories: frozenset[Category]
     ) -> frozenset[Category]:
-        """The categories for which this detector must be asked on this way; none when nothing would follow."""
+        """Return the categories for which this detector must be asked in this direction; none if nothing would
+        follow."""
         return frozenset(
             category
             for category in categories

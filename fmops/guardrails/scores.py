@@ -1,4 +1,4 @@
-"""What detectors said of a text, below thresholds too: thresholds can only be judged by scores on both sides of
+"""Detectors' scores of a text, even below thresholds: thresholds can be judged only by scores on both sides of
 them."""
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from fmops.guardrails.types import Finding
 
 LEAST = 0.05
-"""The least score that is told. A detector that was asked and gave none found less."""
+"""Least score that is reported. A detector that was asked and reported none found less."""
 
 
 def highest(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -1,7 +1,8 @@
-"""Sealed text: it stands for a text that is still being checked, wherever state, checkpoints and callbacks may see it.
+"""Seals: stand-ins for text that is still being checked, wherever state, checkpoints and callbacks may see it.
 
-Only ``GuardedChatModel`` opens it, to begin the model call while the check is under way; ``GuardrailMiddleware``
-puts the vetted text in its place once the verdict is there. A seal that nobody knows any more stays closed.
+Only ``GuardedChatModel`` opens a seal, to begin the model call while the check is in progress;
+``GuardrailMiddleware`` replaces it with the vetted text after the verdict. A seal that is no longer known stays
+closed.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ _KEPT = 10_000
 
 
 def is_sealed(message: BaseMessage) -> bool:
-    """Whether the message's content is a seal."""
+    """Return whether the message's content is a seal."""
     return isinstance(message.content, str) and _SEAL.fullmatch(message.content) is not None
 
 
 class Seals:
-    """The texts behind the seals, the oldest forgotten first. Safe to use from several threads."""
+    """The texts behind the seals, the oldest dropped first. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._raw: OrderedDict[str, str] = OrderedDict()
@@ -34,7 +35,7 @@ class Seals:
         self._lock = threading.Lock()
 
     def seal(self, text: str) -> str:
-        """The seal that stands for ``text``."""
+        """Return a seal that stands for ``text``."""
         name = f"[unvetted {secrets.token_hex(16)}]"
         with self._lock:
             self._raw[name] = text
@@ -43,7 +44,7 @@ class Seals:
         return name
 
     def open(self, message: MessageT) -> MessageT:
-        """The message with the text behind its seal, unvetted or, once there was a verdict, vetted."""
+        """Return the message with the text behind its seal: unvetted before the verdict, vetted after it."""
         if not is_sealed(message):
             return message
         name = str(message.content)
@@ -54,7 +55,7 @@ class Seals:
         return message if raw is None else message.model_copy(update={"content": raw})
 
     def settle(self, sealed: BaseMessage, vetted: BaseMessage) -> None:
-        """Keep the vetted message, and forget the raw text."""
+        """Store the vetted message, and drop the raw text."""
         if not is_sealed(sealed) or vetted is sealed:
             return
         with self._lock:
@@ -64,7 +65,8 @@ class Seals:
                 self._vetted.popitem(last=False)
 
     def vetted(self, message: MessageT) -> MessageT:
-        """The vetted message in place of its seal; the message itself when it bears none, or one without a verdict."""
+        """Return the vetted message in place of its seal, or the message itself if it has no seal or there is
+        no verdict yet."""
         if not is_sealed(message):
             return message
         with self._lock:

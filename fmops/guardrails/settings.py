@@ -1,8 +1,8 @@
-"""The guardrails' settings: which detectors, what the policy does about their findings, and the limits in time and
-space.
+"""The guardrails' settings: which detectors, what the policy does about their findings, and limits of time and
+size.
 
-``python -m fmops.guardrails`` prints the JSON schema that ``settings.schema.json`` holds, by which the infrastructure
-checks what a deployment sets.
+``python -m fmops.guardrails`` prints the JSON schema that ``settings.schema.json`` holds, by which the
+infrastructure checks a deployment's settings.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ KINDS = {
 class DetectorSettings(BaseModel):
     """One detector.
 
-    ``kind`` is a built-in one or ``package.module:Class``. ``on_error`` says what no answer in time counts as:
-    ``closed`` (block, or flag where the detector could at most flag), ``open`` (go on, flagged as degraded), or the
-    name of another detector to ask instead; one for all directions, or one for each. ``on_language`` says the same
-    for text in a language that the detector does not know: ``ask`` it all the same and flag, ``flag`` without asking,
-    ``block``, or the name of another detector. A ``standby`` detector is asked only in another's stead.
+    ``kind`` is a built-in one or ``package.module:Class``. ``on_error`` says what happens without an answer in
+    time: ``closed`` (block, or flag if the detector could at most flag), ``open`` (continue, flagged as
+    degraded), or the name of another detector to ask instead; one value for all directions, or one for each.
+    ``on_language`` says what happens to text in a language that the detector does not know: ``ask`` it
+    nevertheless and flag, ``flag`` without asking, ``block``, or the name of another detector. A ``standby``
+    detector is asked only in place of another.
     """
 
     model_config = _STRICT
@@ -53,11 +54,11 @@ class DetectorSettings(BaseModel):
 
 
 class StreamSettings(BaseModel):
-    """How a streamed answer is cut into windows, in characters.
+    """Division of a streamed answer into windows, in characters.
 
-    The first window ends with the first sentence, or earlier at ``first``; each further one is ``growth`` times as
-    long, up to ``largest``. ``lookahead`` characters beyond a window's end and ``context`` before it are checked with
-    it, so that nothing up to that length that is found can be cut by the edge.
+    The first window ends with the first sentence, or earlier at ``first``; each further one is ``growth`` times
+    as long, up to ``largest``. ``lookahead`` characters after a window's end and ``context`` characters before
+    it are checked with it, so that no finding up to that length can be cut by its edge.
     """
 
     model_config = _STRICT
@@ -80,8 +81,8 @@ DEFAULT_DETECTORS: dict[str, DetectorSettings] = {
 class GuardrailSettings(BaseModel):
     """Everything about the guardrails that a deployment may set. ``{}`` means the defaults below.
 
-    ``detectors`` extends and overrides ``DEFAULT_DETECTORS`` by name; ``null`` removes one. ``rules`` are tried before
-    ``DEFAULT_RULES``, which ``default_rules: false`` leaves out.
+    ``detectors`` extends and overrides ``DEFAULT_DETECTORS`` by name; ``null`` removes one. ``rules`` are tried
+    before ``DEFAULT_RULES``, which ``default_rules: false`` leaves out.
     """
 
     model_config = _STRICT
@@ -90,25 +91,31 @@ class GuardrailSettings(BaseModel):
     rules: tuple[Rule, ...] = ()
     default_rules: bool = True
     language: str = Field(
-        default="en", pattern=r"^[a-z]{2}$", description="assumed of text too short to tell"
+        default="en",
+        pattern=r"^[a-z]{2}$",
+        description="ISO 639-1 code assumed for text that is too short to tell",
     )
     identify_language: bool = True
     speculative: bool = Field(
-        default=False, description="input checks overlap the model call, which a block cancels"
+        default=False, description="whether input checks overlap the model call, which a block cancels"
     )
     deadline_ms: int = Field(
-        default=3000, ge=1, le=LONGEST_TIMEOUT_MS, description="for one check, fallbacks included"
+        default=3000, ge=1, le=LONGEST_TIMEOUT_MS, description="seconds for one check, fallbacks included"
     )
     concurrency: int = Field(
         default=64,
         ge=1,
         le=512,
-        description="requests to one detector at once, and connections to its service",
+        description="maximum requests to one detector at once, and connections to its service",
     )
-    attempts: int = Field(default=2, ge=1, le=5, description="of a request to a service, the first included")
+    attempts: int = Field(
+        default=2, ge=1, le=5, description="maximum attempts of a request to a service, the first included"
+    )
     cache_entries: int = Field(default=4096, ge=0)
     cache_seconds: float = Field(default=600, ge=0)
-    longest_text: int = Field(default=1_048_576, ge=1, description="bytes of UTF-8; longer text is blocked")
+    longest_text: int = Field(
+        default=1_048_576, ge=1, description="maximum bytes of UTF-8; longer text is blocked"
+    )
     stream: StreamSettings = StreamSettings()
 
     @field_validator("detectors", mode="before")
@@ -140,7 +147,7 @@ class GuardrailSettings(BaseModel):
         return self
 
     def patient(self) -> GuardrailSettings:
-        """Return the same settings with the longest time-outs, for work that nobody waits for."""
+        """Return the same settings with the longest time-outs, for work that no one waits for."""
         detectors = {
             name: each.model_copy(update={"timeout_ms": LONGEST_TIMEOUT_MS})
             for name, each in self.detectors.items()
@@ -148,12 +155,12 @@ class GuardrailSettings(BaseModel):
         return self.model_copy(update={"detectors": detectors, "deadline_ms": LONGEST_TIMEOUT_MS})
 
     def policy(self) -> Policy:
-        """The rules in the order in which they are tried."""
+        """Return the rules in the order in which they are tried."""
         return Policy((*self.rules, *(DEFAULT_RULES if self.default_rules else ())))
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of the JSON that a deployment sets; the default of ``detectors`` is what it extends."""
+    """Return the schema of the JSON that a deployment sets; the default of ``detectors`` is what it extends."""
     schema = GuardrailSettings.model_json_schema()
     detectors = schema["properties"]["detectors"]
     detectors["additionalProperties"] = {"anyOf": [detectors["additionalProperties"], {"type": "null"}]}

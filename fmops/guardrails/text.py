@@ -1,8 +1,9 @@
-"""Text as people read it: broken surrogates mended, hidden characters and lookalikes undone, offsets kept.
+"""Text as people read it: broken surrogates repaired, hidden characters and lookalikes undone, offsets
+preserved.
 
 Detectors are asked about the *folded* text, because zero-width characters and lookalike letters hide words from
-them but not from readers. Findings are mapped back, so that redaction replaces what really stands in the text. What
-folding leaves out is released only where its script needs it (``hidden.py``).
+them but not from readers. Findings are mapped back, so that redaction replaces what the text really holds.
+Characters that folding leaves out are released only where their script needs them (``hidden.py``).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LOOKALIKES = str.maketrans(
 )
 _LATIN = re.compile(r"[A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]+")
-# Decimal digits of scripts that are newer than Python's Unicode tables: where each begins.
+# Decimal digits of scripts newer than Python's Unicode tables, by the code point of each zero.
 _NEWER_ZEROS = (
     0x10D40, 0x116D0, 0x116DA, 0x11BF0, 0x11DE0, 0x11F50, 0x16D70, 0x1CCF0, 0x1E4F0, 0x1E5F1, 0x1FBF0
 )  # fmt: skip
@@ -45,15 +46,16 @@ _SMALL_LETTERS = re.compile(f"[{''.join(_LETTERS_ABOVE)}]")
 _LONGEST_EXPANSION = 4
 _BLANKED = re.compile(f"[{BLANKS}]")
 _MARK = "mark"
-"""What the table of readings holds for a combining mark; no character reads so."""
+"""Stand-in for a combining mark in the table of readings; no character reads so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """A text as read, where each of its characters stands in the original, and what of that must not be released.
+    """A text as it is read, the place of each of its characters in the original, and the spans that must not be
+    released.
 
-    After the text itself come further readings of parts of it: as an override shows them, without blanks that look
-    like spaces, and what hidden characters spell, from ``hidden_from`` on.
+    The text itself is followed by further readings of parts of it: as an override shows them, without blanks
+    that look like spaces, and, from ``hidden_from`` on, what hidden characters spell.
     """
 
     text: str
@@ -65,11 +67,11 @@ class Folded:
     removals: tuple[tuple[int, int], ...] = field(default=())
 
     def unfold(self, finding: Finding) -> Finding:
-        """The same finding in the original text. Characters hidden within it belong to it."""
+        """Return the same finding in the original text, including any hidden characters within it."""
         if self.begins is None or not finding.is_span:
             return finding
         first, last = finding.begin, finding.end - 1
-        if first >= self.hidden_from:  # all of it goes anyway
+        if first >= self.hidden_from:  # all of it is removed anyway
             return replace(finding, begin=self.begins[first], end=self.ends[first])
         if first < self.read:
             last = min(last, self.read - 1)
@@ -79,7 +81,7 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """The text as a reader sees it. ``text`` must be mended."""
+    """Return the text as a reader sees it. ``text`` must have its surrogates repaired."""
     distinct = set(text)
     if all(_READINGS[character] == character for character in distinct):
         return Folded(_undo_lookalikes(text), None, len(text), read=len(text))
@@ -111,7 +113,7 @@ def fold(text: str) -> Folded:
 
 
 def redact(text: str, redactions: Iterable[Redaction]) -> str:
-    """``text`` with each span replaced. Spans must be sorted and must not overlap."""
+    """Return ``text`` with each span replaced. Spans must be sorted and must not overlap."""
     pieces: list[str] = []
     position = 0
     for redaction in redactions:
@@ -121,9 +123,10 @@ def redact(text: str, redactions: Iterable[Redaction]) -> str:
 
 
 def merge(findings: Iterable[Finding], removed: Iterable[tuple[int, int]] = ()) -> list[Redaction]:
-    """One redaction for each run of overlapping findings, named after the longest of them, of equals the surest.
+    """Return one redaction for each run of overlapping findings.
 
-    Spans of hidden characters, sorted, are ``removed``: nothing is left in their place, even of a finding within one.
+    It is named after the longest finding and, among equals, the one with the highest score. Spans of hidden
+    characters, sorted, are ``removed``: they leave no replacement, even within a finding.
     """
     merged: list[tuple[int, int, Finding]] = []
     for finding in sorted(findings, key=lambda each: (each.begin, each.end)):
@@ -138,7 +141,7 @@ def merge(findings: Iterable[Finding], removed: Iterable[tuple[int, int]] = ()) 
 
 
 def _joined(redactions: Sequence[Redaction], gone: Sequence[Redaction]) -> list[Redaction]:
-    """Both, sorted and apart: of two that overlap, the outer one counts, or they become one."""
+    """Return both, sorted and disjoint: of two that overlap, the outer one remains, or they become one."""
     joined: list[Redaction] = []
     for each in sorted([*gone, *redactions], key=lambda each: (each.begin, -each.end)):
         if joined and each.begin < joined[-1].end:
@@ -155,7 +158,7 @@ def _weight(finding: Finding) -> tuple[int, float, str]:
 
 
 class _Reading:
-    """Characters as read, and where each stands in the original."""
+    """Characters as they are read, and the place of each in the original."""
 
     def __init__(self) -> None:
         self.characters: list[str] = []
@@ -168,7 +171,7 @@ class _Reading:
         self.ends += [end] * len(characters)
 
     def add_line(self, text: Sequence[str], indexes: Sequence[int]) -> None:
-        """A reading of its own of the characters that stand there, if there are any, after an end of line."""
+        """Add a separate reading of these characters, if there are any, after a line feed."""
         if not indexes:
             return
         line = [_READINGS[character] for character in text]
@@ -183,7 +186,7 @@ class _Reading:
 
 
 class _Table(dict[str, str]):
-    """How each character reads, found out when it is first met; ``_MARK`` for a combining mark."""
+    """A table of how each character reads, computed when it is first met; ``_MARK`` for a combining mark."""
 
     def __missing__(self, character: str) -> str:
         self[character] = reading = _read(character)
@@ -198,7 +201,7 @@ def _read(character: str) -> str:
     code = ord(character)
     if zero := next((zero for zero in _NEWER_ZEROS if zero <= code < zero + 10), 0):
         return str(code - zero)
-    if 0x1CCD6 <= code <= 0x1CCEF:  # outlined capitals, newer than the tables too
+    if 0x1CCD6 <= code <= 0x1CCEF:  # outlined capitals, also newer than the tables
         return chr(code - 0x1CCD6 + ord("A"))
     category = unicodedata.category(character)
     if category.startswith("M"):
@@ -208,7 +211,8 @@ def _read(character: str) -> str:
     if spelled_letter := _SPELLED_LETTER.fullmatch(unicodedata.name(character, "")):
         return spelled_letter[1] or spelled_letter[2]
     composed = unicodedata.normalize("NFKC", character)
-    # Signs for words, such as that for "number", are no part of the next one; a letter never stands for a sentence.
+    # Signs for words, such as that for "number", do not belong to the next word; a letter never stands for a
+    # sentence.
     expands = len(composed) > 1 and (category[0] in "PS" or len(composed) > _LONGEST_EXPANSION)
     return character if expands else composed
 
@@ -222,7 +226,7 @@ _READINGS = _Table({chr(code): chr(code) for code in (*range(0x20, 0x7F), *range
 
 
 def _read_clusters(text: str, reading: _Reading) -> None:
-    """Each base character with the marks that follow it, as it reads; what is hidden belongs to the one before."""
+    """Read each base character with the marks that follow it; hidden characters belong to the one before."""
     characters, begins, ends = reading.characters, reading.begins, reading.ends
     readings = _READINGS
     base, begin, marks = "", 0, ""
@@ -252,7 +256,7 @@ def _read_clusters(text: str, reading: _Reading) -> None:
 
 
 def _compose(reading: _Reading, base: str, marks: str, begin: int) -> None:
-    """Put the marks of a cluster on the base that was read last."""
+    """Put the marks of a cluster on the base character that was read last."""
     composed = _composed(base, marks)
     reading.characters[-1] = composed
     end = reading.ends[-1]
@@ -263,7 +267,7 @@ def _compose(reading: _Reading, base: str, marks: str, begin: int) -> None:
 
 @lru_cache(maxsize=4096)
 def _composed(base: str, marks: str) -> str:
-    """The letter that base and marks make; marks that make no letter on a Latin base are left out."""
+    """Return the letter that base and marks make; marks that make no letter on a Latin base are left out."""
     composed = unicodedata.normalize("NFKC", base + marks)
     if len(composed) > len(base) and unicodedata.normalize("NFD", composed[0])[0].isascii():
         return "".join(
@@ -273,7 +277,7 @@ def _composed(base: str, marks: str) -> str:
 
 
 def _read_backwards(text: str, other: _Reading) -> None:
-    """What a direction override shows from its end to its beginning."""
+    """Read what a direction override shows, from its end to its beginning."""
     line: list[str] = []
     indexes: list[int] = []
     for begin, end in overridden(text):
@@ -283,14 +287,15 @@ def _read_backwards(text: str, other: _Reading) -> None:
 
 
 def _read_without_blanks(text: str, other: _Reading) -> None:
-    """The text without letters that look like spaces."""
+    """Read the text without letters that look like spaces."""
     if _BLANKED.search(text):
         indexes = [index for index, character in enumerate(text) if character not in BLANKS]
         other.add_line([text[index] for index in indexes], indexes)
 
 
 def _undo_lookalikes(text: str) -> str:
-    """Words that mix Latin with lookalike letters, and words of lookalikes within a mostly Latin text, become Latin."""
+    """Turn words that mix Latin with lookalike letters, and lookalike words within a mostly Latin text, into
+    Latin."""
     if text.isascii() or text.translate(_LOOKALIKES) == text:
         return text
     letters = _LATIN.findall(text)
@@ -305,7 +310,7 @@ def _undo_lookalikes(text: str) -> str:
             return word
         if _LATIN.search(word):
             return twin
-        # Beside a digit a letter of another script stays one: it must not make the number part of a Latin word.
+        # Beside a digit, a letter of another script stays: it must not make the number part of a Latin word.
         beside = text[max(0, match.start() - 1) : match.start()] + text[match.end() : match.end() + 1]
         return twin if mostly_latin and not any(map(str.isdigit, beside)) else word
 

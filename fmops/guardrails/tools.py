@@ -15,15 +15,17 @@ _RAISED = (Exception, BaseExceptionGroup)
 
 
 def guarded(tool: BaseTool, vetting: Vetting, seals: Seals | None = None) -> BaseTool:
-    """A copy of ``tool`` that vets what it returns, and all that hangs on what it raises, interrupts included.
+    """Return a copy of ``tool`` that vets its results, and everything attached to the errors that it raises,
+    even interrupts.
 
-    With ``seals``, text that it returns is sealed instead, to be checked while the model reads it.
+    With ``seals``, its text results are sealed instead, to be checked while the model reads them.
 
-    LangChain tells callbacks of a tool's result before any middleware gets it: the check has to be within the tool.
+    The check is within the tool because LangChain passes a tool's result to callbacks before any middleware
+    gets it.
     """
     run, arun = tool._run, tool._arun
 
-    # An error is raised outside of the clause that caught it: as its context, the original would go on with it.
+    # An error is raised outside the clause that caught the original, which would otherwise go along as its context.
 
     @functools.wraps(run)
     def vetted_run(*args: Any, **kwargs: Any) -> Any:
@@ -46,7 +48,7 @@ def guarded(tool: BaseTool, vetting: Vetting, seals: Seals | None = None) -> Bas
         raise raised
 
     copy = tool.model_copy()
-    # Methods that pydantic would not let a copy have: they hide the class's.
+    # Set this way because pydantic would not allow these methods on a copy; they hide the class's.
     object.__setattr__(copy, "_run", vetted_run)
     object.__setattr__(copy, "_arun", vetted_arun)
     return copy

@@ -1,4 +1,4 @@
-"""What the layers of one request share: of which texts the observers were told, and what the caller may see."""
+"""State shared by the layers of one request: the texts that observers were told of, and what the caller may see."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 _NATIONAL_NUMBER = 7
-"""Digits of a telephone number that stand for the whole when its prefix is left out."""
+"""Digits at the end of a telephone number that identify it when its prefix is left out."""
 
 
 @dataclass
 class Turn:
-    """One request. Tasks and threads that it starts share it by their context."""
+    """One request. Tasks and threads that it starts share it through their context."""
 
     told: set[bytes] = field(default_factory=set)
     disclosed: set[str] = field(default_factory=set)
 
     def discloses(self, text: str) -> bool:
-        """Whether a tool has disclosed this, however it is spaced or punctuated, with or without a country's prefix."""
+        """Return whether a tool has disclosed this, however it is spaced or punctuated, with or without a
+        country's prefix."""
         plain = _plain(text)
         is_number = plain.isdecimal() and len(plain) >= _NATIONAL_NUMBER
         return plain in self.disclosed or (
@@ -36,15 +37,15 @@ def begin_turn() -> Turn:
 
 
 def current_turn() -> Turn | None:
-    """The request under way in this context."""
+    """Return the request in progress in this context."""
     return _current.get()
 
 
 def disclose(*texts: str) -> None:
-    """Let these, and no others like them, pass the rules that are ``disclosable``, until the request's end.
+    """Let these texts, and no similar ones, pass the rules that are ``disclosable``, until the request's end.
 
-    For a tool whose very purpose is to give an authorized caller something that is redacted otherwise. Does nothing
-    outside of a turn.
+    It is for a tool whose purpose is to give an authorized caller something that is otherwise redacted. It does
+    nothing outside a turn.
     """
     if turn := _current.get():
         turn.disclosed.update(plain for text in texts if (plain := _plain(text)))

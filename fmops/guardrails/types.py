@@ -1,6 +1,6 @@
-"""What the parts of the guardrails say to each other: directions, findings, decisions, outcomes.
+"""The types that the parts of the guardrails exchange: directions, findings, decisions, outcomes.
 
-Offsets are Unicode code points, ends are exclusive. Nothing here holds content, but ``Outcome.text``.
+Offsets are Unicode code points, ends are exclusive. Only ``Outcome.text`` holds content.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Literal
 from fmops.guardrails.categories import Category
 
 Role = Literal["user", "assistant", "system"]
-"""Who speaks. What a ``system`` message says are the developer's own instructions."""
+"""The speaker of a message. A ``system`` message holds the developer's own instructions."""
 
 
 class Direction(StrEnum):
-    """Which way a text goes."""
+    """The direction of a text."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -27,12 +27,12 @@ class Direction(StrEnum):
 
     @property
     def role(self) -> Role:
-        """Who speaks, as the services know it: what the model wrote, or everything else."""
+        """Return the speaker as the services know it: the model for its own text, the user for everything else."""
         return "assistant" if self in (Direction.OUTPUT, Direction.TOOL_ARGUMENTS) else "user"
 
 
 class Action(StrEnum):
-    """What is done about a finding, least severe first."""
+    """Actions on a finding, the least severe first."""
 
     ALLOW = "allow"
     FLAG = "flag"
@@ -61,7 +61,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the policy did about one finding or one failed detector, and which rule said so."""
+    """The policy's action on one finding or one failed detector, and the rule that decided it."""
 
     action: Action
     reason: str
@@ -71,7 +71,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """A span of the text and what stands there instead."""
+    """A span of the text and its replacement."""
 
     begin: int
     end: int
@@ -102,10 +102,10 @@ class DetectorCall:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was done about one text.
+    """The outcome of checking one text.
 
-    ``text`` is the text after redaction, empty when it was blocked. It is content: observers must not export it.
-    ``degraded`` is true when a detector that was due did not answer.
+    ``text`` is the text after redaction, empty when it was blocked. It is content: observers must not export
+    it. ``degraded`` is true when a detector that was due did not answer.
     """
 
     direction: Direction
@@ -118,11 +118,11 @@ class Outcome:
     degraded: bool = False
     duration_ms: float = 0.0
     scores: tuple[Finding, ...] = ()
-    """The highest score of each category and detector, below thresholds too."""
+    """Highest score of each category and detector, even below thresholds."""
 
     @property
     def detectors(self) -> tuple[str, ...]:
-        """The detectors that answered."""
+        """Return the detectors that answered."""
         return tuple(call.detector for call in self.calls if call.answered)
 
     @property
@@ -131,7 +131,8 @@ class Outcome:
 
     @property
     def deciding(self) -> Decision | None:
-        """The decision that made the action: the most severe, of equals the highest score."""
+        """Return the decision that determined the action: the most severe and, among equals, the one with the
+        highest score."""
         return max(
             self.decisions,
             key=lambda decision: (
@@ -142,7 +143,7 @@ class Outcome:
         )
 
     def summary(self) -> dict[str, str]:
-        """Detector, category, action and direction: all that a client may learn."""
+        """Return detector, category, action and direction: everything that a client may learn."""
         deciding = self.deciding
         finding = deciding.finding if deciding else None
         return {
@@ -154,7 +155,7 @@ class Outcome:
 
 
 class GuardrailBlocked(Exception):  # noqa: N818 - a verdict, not an error
-    """A text was blocked. Says which detector, category and direction, never the content."""
+    """A text was blocked. The message names detector, category and direction, never the content."""
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
@@ -167,17 +168,17 @@ class GuardrailBlocked(Exception):  # noqa: N818 - a verdict, not an error
 WITHHELD = "Withheld by a guardrail"
 _NOTICE = re.compile(rf"{WITHHELD} \((\w+)\)\. Do not try again\.")
 DETECTOR_UNAVAILABLE = "detector_unavailable"
-"""The reason of a decision about a text that a detector did not look at in time."""
+"""Reason of a decision about a text that a detector did not answer for in time."""
 _REASONS = frozenset({*Category, "blocked", DETECTOR_UNAVAILABLE, "language_not_known", "text_too_long"})
 
 
 def notice(outcome: Outcome) -> str:
-    """What the model reads where a tool's result or call was blocked."""
+    """Return the text that the model reads in place of a blocked tool result or call."""
     return f"{WITHHELD} ({outcome.summary()['category'] or 'blocked'}). Do not try again."
 
 
 def is_notice(text: str) -> bool:
-    """Whether this is such a notice, to the letter: it instructs the model, but it is ours."""
+    """Return whether this is exactly such a notice: it instructs the model, but it is ours."""
     match = _NOTICE.fullmatch(text)
     return match is not None and match[1] in _REASONS
 

@@ -1,4 +1,4 @@
-"""Checks whole messages, tool results and errors: each of their parts, at once, with the texts that were redacted
+"""Vetting of whole messages, tool results and errors: all their parts are checked at once, and redacted texts
 put back."""
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ _NO_ANSWERS: Answers = frozenset()
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Plan(Generic[T]):
-    """What is to be checked of something, and what becomes of it when the outcomes are there."""
+    """The parts of a value to check, and the function that makes the result from their outcomes."""
 
     parts: Sequence[content.Part]
     conclude: Callable[[Sequence[Outcome]], T]
 
 
 class Vetting:
-    """An engine, for messages and tools. A blocked text raises ``GuardrailBlocked``; a blocked tool result is replaced
-    by a notice.
-    """
+    """An engine for messages and tools. A blocked text raises ``GuardrailBlocked``; a notice replaces a blocked
+    tool result."""
 
     def __init__(self, engine: GuardrailEngine, *, observe: bool = True) -> None:
         self._engine = engine
@@ -50,27 +49,27 @@ class Vetting:
         return await self._vetted(_message(message, answers))
 
     async def arguments(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], Outcome | None]:
-        """The arguments of a call as they may go on, and the outcome if there was anything to check."""
+        """Vet the arguments of a call; also return the outcome if there was anything to check."""
         return await self._vetted(_arguments(arguments))
 
     async def result(self, result: Any) -> Any:
-        """What a tool gave back: text, structured data, with or without artifact, messages, or a command."""
+        """Vet a tool's result: text, structured data, with or without artifact, messages, or a command."""
         return await self._vetted(_result(result))
 
     async def chat_result(self, result: ChatResult, answers: Answers = _NO_ANSWERS) -> ChatResult:
-        """A model's answers, with all that is said about them."""
+        """Vet a model's answers, with their metadata."""
         return await self._vetted(_chat_result(result, answers))
 
     async def data(self, value: T, way: Direction) -> T:
-        """Any value that goes this way. A block raises ``GuardrailBlocked``."""
+        """Vet any value in this direction. A block raises ``GuardrailBlocked``."""
         return await self._vetted(_data(value, way))
 
     async def error(self, error: BaseException, way: Direction) -> BaseException:
-        """The error as it may go on: of the same class where that is possible."""
+        """Return the error in vetted form: of the same class where that is possible."""
         return await self._vetted(_error(error, way))
 
     def messages_sync(self, messages: Sequence[MessageT], answers: Answers = _NO_ANSWERS) -> list[MessageT]:
-        """One message after another; the detectors of each are still asked at once."""
+        """Vet one message after another; the detectors of each are still asked at once."""
         return [self.message_sync(message, answers) for message in messages]
 
     def message_sync(self, message: MessageT, answers: Answers = _NO_ANSWERS) -> MessageT:
@@ -111,14 +110,14 @@ class Vetting:
 
 
 async def _all(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """All of them at once; one alone needs no task."""
+    """Await all of them at once; a single one needs no task."""
     if len(coroutines) == 1:
         return [await coroutines[0]]
     return list(await asyncio.gather(*coroutines))
 
 
 def _plan(reading: content.Reading[T], withheld: Callable[[Outcome], T]) -> _Plan[T]:
-    """The thing with what was redacted; when a part of it was blocked, what stands in its place."""
+    """Plan to return the value with redactions applied, or its stand-in when a part of it was blocked."""
 
     def conclude(outcomes: Sequence[Outcome]) -> T:
         changed: dict[content.Key, str] = {}
@@ -145,14 +144,14 @@ def _message(message: MessageT, answers: Answers = _NO_ANSWERS) -> _Plan[Message
 
 
 def _message_of_tool(message: MessageT) -> _Plan[MessageT]:
-    """A message that a tool gave back, whoever it says speaks."""
+    """Plan the vetting of a message that a tool returned, whoever it says speaks."""
     reading = content.read_message(message, way=Direction.TOOL_RESULTS)
     plan = _plan(reading, lambda outcome: (_notice_message(message, notice(outcome)), None))
     return _Plan(plan.parts, lambda outcomes: plan.conclude(outcomes)[0])
 
 
 def _notice_message(message: MessageT, words: str) -> Any:
-    """A message in the place of one that was blocked, with nothing of it but its ids."""
+    """Return a message in place of a blocked one, which keeps only its ids."""
     name, id_ = (each if each and is_token(each) else None for each in (message.name, message.id))
     match message:
         case ToolMessage():
@@ -223,7 +222,8 @@ def _result(result: Any) -> _Plan[Any]:
 
 
 def _command(command: Command[Any], update: dict[str, Any]) -> _Plan[Command[Any]]:
-    """A command with messages: each is vetted by itself; what else the command does is left out if it is blocked."""
+    """Plan the vetting of a command's messages, each by itself; if the rest of the command is blocked, it is
+    left out."""
     messages = _sequence([_result(each) for each in update["messages"]])
     others = {name: each for name, each in update.items() if name != "messages"}
     rest = _plan(

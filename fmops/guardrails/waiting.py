@@ -16,7 +16,7 @@ Waiting = tuple[list[Future[Any]], float]
 
 
 def until(ends_at: float, asks: Iterable[Ask]) -> Generator[Waiting, None, None]:
-    """Wait for every question until it is answered, or its own time or the deadline is over."""
+    """Yield waits until every question is answered, or its own time or the deadline is over."""
     waiting = list(asks)
     while waiting := [ask for ask in waiting if not ask.done]:
         now = time.perf_counter()
@@ -28,7 +28,8 @@ def until(ends_at: float, asks: Iterable[Ask]) -> Generator[Waiting, None, None]
 
 
 async def settled(futures: Iterable[Future[Any]], seconds: float) -> None:
-    """Wait until all are done, or for so long. Cancelling the wait leaves them running: others may have joined.
+    """Wait until all are done, or for this many seconds. Cancelling the wait leaves them running: others may
+    have joined.
 
     The loop is woken once, by the last of them: waking it for each would cost more than the rest of a check.
     """
@@ -49,7 +50,7 @@ async def settled(futures: Iterable[Future[Any]], seconds: float) -> None:
         if last:
             try:
                 loop.call_soon_threadsafe(finish)
-            except RuntimeError:  # the loop has closed: nobody waits
+            except RuntimeError:  # the loop has closed, so no one waits
                 pass
 
     for future in pending:

@@ -1,6 +1,6 @@
-"""One walk over any value: every text in it is handed to a function, and what the function answers stands in its place.
+"""One walk over any value: every text in it is passed to a function, and the function's result replaces it.
 
-Whatever is not known becomes text, or a notice that it cannot be read: nothing passes unread.
+Anything unknown becomes text, or a notice that it cannot be read: nothing passes unread.
 """
 
 from __future__ import annotations
@@ -33,23 +33,25 @@ from pydantic import BaseModel
 from fmops.guardrails.forms import is_plain_key, is_token, read_bytes
 
 Text = Callable[[str, str], str]
-"""Takes a text and the key that names it; answers what is to stand in its place."""
+"""A function from a text and the key that names it to the text that replaces it."""
 
 UNREADABLE = "[withheld: cannot be checked]"
 DEEPEST = 50
-"""Levels of nesting below which nothing is read, and so nothing passes."""
+"""Levels of nesting below which nothing is read, so nothing passes."""
 
 _LONGEST_HARMLESS_NUMBER = 6
 _LONGEST_LABEL = 40
 _HARMLESS = (datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
-_SCALARS = (Decimal, Fraction, complex, UUID, PurePath, Enum, IPv4Address, IPv6Address, IPv4Network, IPv6Network)  # fmt: skip
+_SCALARS = (
+    Decimal, Fraction, complex, UUID, PurePath, Enum, IPv4Address, IPv6Address, IPv4Network, IPv6Network,
+)  # fmt: skip
 _PLAIN = (dict, OrderedDict, defaultdict, Counter, list, deque, tuple, set, frozenset)
 _OWN_WORDS = ("__str__", "__repr__", "__format__")
 _LIBRARIES = ("pydantic.", "langchain_core.", "langchain.", "langgraph.")
 
 
 class Walk:
-    """Reads values in the order in which they stand. Each object is read once, however often it occurs."""
+    """Read values in order. Each object is read once, however often it occurs."""
 
     def __init__(self, text: Text) -> None:
         self._text = text
@@ -57,7 +59,7 @@ class Walk:
         self._depth = 0
 
     def data(self, value: Any, label: str = "") -> Any:
-        """``value`` as it may go on; the same object if all of it may."""
+        """Return ``value`` in vetted form; the same object if all of it may pass."""
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
@@ -73,16 +75,16 @@ class Walk:
         return self.once(value, lambda: self._inside(value, label))
 
     def string(self, value: str, label: str = "") -> str:
-        """The text as it may go on. What a subclass of ``str`` carries besides is dropped."""
+        """Return the text in vetted form. Additional data of a subclass of ``str`` is dropped."""
         text = str.__str__(value)
         new = self._text(text, label) if text and not text.isspace() else text
         return value if new == text and (type(value) is str or isinstance(value, Enum)) else new
 
     def number(self, value: float, label: str = "", harmless: int = _LONGEST_HARMLESS_NUMBER) -> Any:
-        """The number, or the text that stands in its place: an account number need not be a string."""
+        """Return the number, or the text that replaces it: an account number need not be a string."""
         try:
             text = int.__repr__(value) if isinstance(value, int) else float.__repr__(value)
-        except ValueError:  # too many digits to be written
+        except ValueError:  # too many digits to format
             return UNREADABLE
         if len(text) <= harmless:
             return value
@@ -90,14 +92,14 @@ class Walk:
         return value if new == text else new
 
     def key(self, name: Any) -> Any:
-        """A key of a mapping as it may go on."""
+        """Return a mapping's key in vetted form."""
         if type(name) is str:
             return name if is_plain_key(name) else self.string(name)
         new = self.data(name)
         return new if isinstance(new, Hashable) else str(new)
 
     def once(self, value: Any, read: Callable[[], Any]) -> Any:
-        """``read()``, unless ``value`` was read before, holds itself or stands too deep."""
+        """Return ``read()``, unless ``value`` was read before, contains itself or is nested too deeply."""
         if known := self._seen.get(id(value)):
             return known[1]
         if self._depth >= DEEPEST:
@@ -108,14 +110,14 @@ class Walk:
             result = read()
         finally:
             self._depth -= 1
-        if isinstance(result, str):  # a text is named by where it stands
+        if isinstance(result, str):  # a text is named by its place
             del self._seen[id(value)]
         else:
             self._seen[id(value)] = (value, result)
         return result
 
     def mapping(self, value: Mapping[Any, Any], member: Callable[[Any, Any], Any]) -> Any:
-        """The mapping with its keys read, and each value as ``member`` answers it for the key."""
+        """Return the mapping with its keys read, and each value replaced by ``member`` of key and value."""
         result: dict[Any, Any] = {}
         taken: Counter[Any] = Counter()
         changed = not _is_plain(value)
@@ -129,7 +131,7 @@ class Walk:
         return result if changed else value
 
     def sequence(self, value: Iterable[Any], member: Callable[[Any], Any]) -> Any:
-        """The list, tuple or set with each of its members as ``member`` answers it."""
+        """Return the list, tuple or set with each member replaced by ``member`` of it."""
         old = list(value)
         new = [member(each) for each in old]
         if _is_plain(value) and all(a is b for a, b in zip(old, new, strict=True)):
@@ -142,7 +144,8 @@ class Walk:
         return new
 
     def attributes(self, state: Mapping[str, Any], declared: Iterable[str]) -> dict[str, Any]:
-        """The attributes as they may go on. Names that the class did not declare are read too; bad ones are dropped."""
+        """Return the attributes in vetted form. Names that the class did not declare are read too; bad ones are
+        dropped."""
         known = frozenset(declared)
         return {
             name: self.data(each, label_of(name))
@@ -150,8 +153,8 @@ class Walk:
             if name in known or self.key(name) == name
         }
 
-    def special(self, value: Any) -> Any:  # noqa: ARG002 - for those that override it
-        """A value that is more than data; ``NotImplemented`` if it is not."""
+    def special(self, value: Any) -> Any:  # noqa: ARG002 - for subclasses
+        """Return a value that is more than data; ``NotImplemented`` if it is not."""
         return NotImplemented
 
     def _inside(self, value: Any, label: str) -> Any:
@@ -175,14 +178,14 @@ class Walk:
         return value if new == text and not isinstance(value, memoryview) else new.encode()
 
     def _object(self, value: Any, read: Callable[[Any], Any], label: str) -> Any:
-        """An object by its attributes; and by its words, if its class has words of its own."""
+        """Return an object vetted by its attributes, and by its text form if its class defines one."""
         if _has_own_words(type(value)):
             words = _words(value)
             if (new := self.string(words, label)) != words:
                 return new
         try:
             return read(value)
-        except Exception:  # noqa: BLE001 - a class may refuse to be copied, in any way
+        except Exception:  # noqa: BLE001 - a class may refuse a copy with any error
             return self._unknown(value, label)
 
     def _model(self, value: BaseModel) -> BaseModel:
@@ -233,7 +236,7 @@ class Walk:
 
 
 def label_of(name: Any) -> str:
-    """How a text is named by its key. A content block's own "text" says nothing about what stands there."""
+    """Return a text's label, from its key. A content block's own "text" says nothing about its content."""
     if not isinstance(name, str) or name in ("text", "content", "page_content"):
         return ""
     return name if len(name) <= _LONGEST_LABEL and "\n" not in name else ""
@@ -250,12 +253,13 @@ def _same(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 def _words(value: Any) -> str:
     try:
         return str(str(value))
-    except Exception:  # noqa: BLE001 - any class may say anything
+    except Exception:  # noqa: BLE001 - a class may raise any error
         return UNREADABLE
 
 
 def _has_own_words(kind: type) -> bool:
-    """Whether somebody wrote what objects of the class look like as text; what is generated shows the attributes."""
+    """Return whether someone wrote the text form of the class's objects; a generated one only shows the
+    attributes."""
     return any(
         name in vars(base) and not hasattr(vars(base)[name], "__wrapped__")
         for base in kind.__mro__

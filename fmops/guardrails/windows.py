@@ -1,8 +1,9 @@
-"""Cuts a text that is still being written into windows that can be checked and released one after another.
+"""Windows of a text that is still being written, which can be checked and released one after another.
 
-What is released, joined, equals the redaction of the whole text: a window ends only where no secret is open, as the
-detector that needs no network knows, and what stands behind the end for ``lookahead`` characters is checked with it.
-A finding of a service that crosses the end within them is redacted as a whole. The work is linear in the length.
+The released texts, joined, equal the redaction of the whole text: a window ends only where no secret is open,
+according to the detector that needs no network, and the text behind its end is checked with it for
+``lookahead`` characters. A service's finding that crosses the end within them is redacted as a whole. The work
+is linear in the length.
 """
 
 from __future__ import annotations
@@ -22,24 +23,25 @@ from fmops.surrogates import mend
 
 _CLOSING = "\"')\\]*_\u2019\u201d\xbb\u300d\u300f\u3011\uff09"
 _SENTENCE_END = re.compile(
-    # An end that no abbreviation, initial or number makes: a word of four small letters, and no small letter after it.
+    # An end that is not an abbreviation, initial or number: four small letters before it, and no small letter
+    # after it.
     rf"[^\W\d_A-Z]{{4}}[.!?\u2026]{{1,3}}[{_CLOSING}]{{0,4}}\s{{1,4}}(?=[^\W\d_a-z])|\n[ \t]{{0,8}}\n\s?"
     # The ends of other scripts: full-width, Indic, Arabic, Armenian, Ethiopic, Khmer, Burmese, Tibetan and more.
     r"|[\u3002\uff01\uff0e\uff1f\uff61\u0964\u0965\u061f\u06d4\u0589\u1362\u1367\u1368\u17d4\u17d5\u104a\u104b\u0f0d\u0f0e"
     rf"\u0e2f\u0e5a\u0e5b\u0df4\u1803\u1809\u166e\ua4ff\ua60e\uabeb\u2026][{_CLOSING}]{{0,4}}\s{{0,4}}"
 )
 _PLAIN_END = re.compile(rf"[^\W\d_A-Z]{{4}}[.!?]{{1,3}}[{_CLOSING}]{{0,4}}\s{{1,4}}(?=[^\W\d_a-z])")
-"""The end of a sentence that another one follows: no number, key or password reaches across it."""
+"""Pattern of the end of a sentence that another one follows: no number, key or password reaches across it."""
 
 _SPACE = re.compile(r"\s+")
 _BETWEEN = re.compile(r"(?<=[^\x00-\x7f])|(?=[^\x00-\x7f])")
-"""In text without white space: beside a letter that is not ASCII, so that no address or key is cut."""
+"""Places to cut in text without white space: beside a letter that is not ASCII, so that no address or key is cut."""
 
 _FASTENED = re.compile(f"[{INVISIBLE}\u3001\u3002\uff01\uff0c\uff0e\uff1f\U0001f3fb-\U0001f3ff]")
 
 _HIGH_SURROGATE = re.compile("[\ud800-\udbff]$")
 _LONGEST_WORD = 1024
-"""A word of ASCII characters is cut only if it is longer, and then where no secret is open."""
+"""Characters up to which a word of ASCII is never cut; a longer one is cut only where no secret is open."""
 
 _CONTEXT = 160
 _TRIED = 64
@@ -49,7 +51,7 @@ _SIGNS = re.compile(r"[!-~]+$")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """``[begin, end)`` of a lane's text is released once ``text``, which reaches further both ways, is checked."""
+    """Part of a lane's text: ``[begin, end)`` is released once ``text``, which extends it both ways, is checked."""
 
     lane: Lane
     begin: int
@@ -60,7 +62,8 @@ class Window:
 
 @dataclass(eq=False)
 class Lane:
-    """One text of a message that is being streamed: its answer, its reasoning. Hidden characters are left out."""
+    """One text of a message that is being streamed, such as its answer or its reasoning. Hidden characters are
+    left out."""
 
     key: Hashable
     settings: StreamSettings
@@ -77,7 +80,7 @@ class Lane:
     _half: str = ""
 
     def append(self, piece: str) -> Window | None:
-        """Add what was written; the next window when there is one."""
+        """Add written text; return the next window if it is complete."""
         piece = self._half + piece
         self._half = ""
         if not piece.isascii() and _HIGH_SURROGATE.search(piece):
@@ -87,7 +90,7 @@ class Lane:
         return self._next() if self._length >= self._due else None
 
     def finish(self) -> Window | None:
-        """The last window: all that is left."""
+        """Return the last window: all that is left."""
         self._waiting.append(self._half)
         self._half = ""
         self.text += self._cleaner.add(mend("".join(self._waiting))) + self._cleaner.finish()
@@ -95,7 +98,7 @@ class Lane:
         return self._window(len(self.text), len(self.text)) if self._cut < len(self.text) else None
 
     def release(self, window: Window, redactions: tuple[Redaction, ...]) -> str:
-        """What the window's part of the text reads after redaction. Windows must be released in their order."""
+        """Return the window's part of the text after redaction. Windows must be released in order."""
         pieces: list[str] = []
         position = self._released
         for redaction in redactions:
@@ -114,7 +117,8 @@ class Lane:
         return "".join(pieces)
 
     def _next(self) -> Window | None:
-        """The next window, if enough is there; else when to look again is in ``_due``."""
+        """Return the next window if there is enough text; otherwise set ``_due``, the length at which to look
+        again."""
         if self._waiting:
             self.text += self._cleaner.add(mend("".join(self._waiting)))
             self._waiting = []
@@ -138,11 +142,12 @@ class Lane:
         return window
 
     def _wait_for(self, length: int) -> None:
-        """Look again when the text is so long, as far as it may be told before it is cleaned."""
+        """Look again when the text has this length, as far as that can be known before it is cleaned."""
         self._due = self._length + max(1, length - len(self.text))
 
     def _sentence(self, least: int) -> int:
-        """The end of the first sentence, or of the last one behind ``least`` characters; 0 if it is not there yet."""
+        """Return the end of the first sentence, or of the last one behind ``least`` characters; 0 if there is
+        none yet."""
         ends = [match.end() for match in _PLAIN_END.finditer(self.text, self._cut)]
         if self._size:
             ends = [end for end in ends if end > self._cut + least]
@@ -155,7 +160,8 @@ class Lane:
         return 0
 
     def _end(self, floor: int, last: int) -> int:
-        """Where the next window may end: the last end of a sentence, else of a word, else of a letter of its own."""
+        """Return where the next window may end: the last end of a sentence, or else of a word, or else of a
+        separate letter."""
         ends = [
             match.end() for match in _SENTENCE_END.finditer(self.text, self._cut, last) if match.end() > floor
         ]
@@ -172,10 +178,10 @@ class Lane:
         return self._closed([last]) if last - self._cut >= _LONGEST_WORD else 0
 
     def _closed(self, ends: list[int]) -> int:
-        """The last of these ends at which nothing is open; 0 when there is none."""
+        """Return the last of these ends at which nothing is open; 0 when there is none."""
         if not ends:
             return 0
-        # What reaches the end of the text is open: it may go on.
+        # A span that reaches the end of the text is open, since it may continue.
         offset = self._offset()
         spans = joined((begin + offset, end + offset) for begin, end in opened(self.text[offset:]))
         for each in reversed(ends[-_TRIED:]):
@@ -186,8 +192,8 @@ class Lane:
         return 0
 
     def _word(self, begin: int) -> int:
-        """Return where the word begins that goes on at ``begin``: a sign before a number, such as a plus, belongs
-        to it."""
+        """Return the beginning of the word that continues at ``begin``, including a sign before a number, such
+        as a plus."""
         before = self.text[max(self._cut, begin - _PREFIX) : begin]
         return begin - len(before) + match.start() if (match := _SIGNS.search(before)) else begin
 
@@ -198,7 +204,7 @@ class Lane:
         return Window(self, begin, end, self.text[offset:checked_to], offset)
 
     def _offset(self) -> int:
-        """Where the context of the next window begins: with a whole word, if that is near."""
+        """Return where the context of the next window begins: with a whole word, if one is near."""
         offset = max(0, self._cut - max(self.settings.context, _CONTEXT))
         if (
             offset
@@ -212,7 +218,7 @@ class Lane:
 
 
 def _is_fastened(text: str, index: int) -> bool:
-    """Whether this character belongs to the one before it."""
+    """Return whether this character belongs to the one before it."""
     character = text[index : index + 1]
     return bool(_FASTENED.match(character)) or (
         character > "\u02ff" and unicodedata.category(character).startswith("M")

@@ -1,1 +1,1 @@
-"""Callers: their ID tokens, checked against the published keys of the issuer."""
+"""The identity of callers: ID tokens, checked against the published keys of the issuer."""

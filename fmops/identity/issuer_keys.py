@@ -1,4 +1,5 @@
-"""An issuer's published keys: read beside the requests, so that a slow issuer stalls nobody whose key is known."""
+"""An issuer's published keys, read apart from the requests, so that a slow issuer delays only callers whose key
+is unknown."""
 
 from __future__ import annotations
 
@@ -20,17 +21,17 @@ from fmops.telemetry.metrics import instruments
 _log = logging.getLogger(__name__)
 
 LIFESPAN = 300.0
-"""Seconds after which the keys are read again, while those that are known serve on."""
+"""Seconds after which the keys are read again; until then, and during the reading, the known keys stay in use."""
 TIMEOUT = 5.0
-"""Seconds that a reading, and whoever waits for one, may take."""
+"""Seconds that a reading, and a caller that waits for one, may take."""
 UNKNOWN_KEYS = 1024
-"""Key ids that are remembered as unknown, the oldest of which are forgotten first."""
+"""Maximum key ids remembered as unknown; the oldest are forgotten first."""
 LONGEST_ID = 256
 LOG_SECONDS = 60.0
 
 
 class KeysUnavailableError(Exception):
-    """The issuer's keys cannot be read, and none that would do is known."""
+    """The issuer's keys cannot be read, and no usable key is known."""
 
 
 class UnknownKeyError(Exception):
@@ -38,11 +39,11 @@ class UnknownKeyError(Exception):
 
 
 class IssuerKeys:
-    """Published keys by their ids, found when they are first needed.
+    """Published keys by their ids, read when they are first needed.
 
-    One reading is under way at a time, in a thread of its own. A key that is known serves at once, for ``max_age``
-    seconds after the last reading that succeeded. A key id that is not known has the keys read again, at most once
-    in ``cooldown`` seconds, and is remembered for ten times as long if it is not among them.
+    One reading is in progress at a time, in its own thread. A known key is available at once, for ``max_age``
+    seconds after the last successful reading. An unknown key id has the keys read again, at most once in
+    ``cooldown`` seconds; if it is not among them, it is remembered as unknown for ten times as long.
     """
 
     def __init__(
@@ -63,9 +64,9 @@ class IssuerKeys:
         self._lock = threading.Lock()
         self._keys: dict[str, Any] = {}
         self._read_at: float | None = None
-        """Of the last reading that succeeded."""
+        """Time of the last successful reading."""
         self._tried_at: float | None = None
-        """Of the end of the last reading."""
+        """Time of the end of the last reading."""
         self._failed = False
         self._reading: Future[None] | None = None
         self._began_at = 0.0
@@ -81,7 +82,7 @@ class IssuerKeys:
             return self._clock() - good_at if self._failed else 0.0
 
     def known(self, key_id: str) -> Any | None:
-        """The key, if it can be had without waiting; None when ``reading`` is worth waiting for.
+        """Return the key if it is available without waiting; None if ``reading`` is worth waiting for.
 
         Raises ``UnknownKeyError`` and ``KeysUnavailableError``.
         """
@@ -101,7 +102,7 @@ class IssuerKeys:
             raise KeysUnavailableError
 
     def reading(self) -> Future[None]:
-        """The reading under way; done when there is none."""
+        """Return the reading in progress, or a completed one if there is none."""
         with self._lock:
             if self._reading is not None:
                 return self._reading
@@ -110,7 +111,7 @@ class IssuerKeys:
         return done
 
     def read(self, key_id: str) -> Any:
-        """The key after a reading has ended. Raises ``UnknownKeyError`` and ``KeysUnavailableError``."""
+        """Return the key after a reading has ended. Raises ``UnknownKeyError`` and ``KeysUnavailableError``."""
         now = self._clock()
         with self._lock:
             fresh = self._read_at is not None and now - self._read_at < self._max_age
@@ -122,26 +123,26 @@ class IssuerKeys:
             raise UnknownKeyError
 
     def refresh(self) -> None:
-        """Read the keys before the first request needs them, and wait for it."""
+        """Read the keys before the first request needs them, and wait for the result."""
         with self._lock:
             reading = self._begin(self._clock())
         if reading is not None:
             reading.result(TIMEOUT)
 
     def _begin(self, now: float) -> Future[None] | None:
-        """The reading under way, or one that begins now; None while it is too early for another."""
+        """Return the reading in progress, or one that begins now; None while it is too early for another."""
         if self._reading is not None and now - self._began_at < 2 * TIMEOUT:
             return self._reading
         if self._reading is None and self._tried_at is not None and now - self._tried_at < self._cooldown:
             return None
         self._reading, self._began_at = Future(), now
-        # So that nobody who waits can cancel it.
+        # Marked as running, so that no waiting caller can cancel it.
         self._reading.set_running_or_notify_cancel()
         reader = threading.Thread(target=self._run, args=(self._reading,), name="issuer-keys", daemon=True)
         try:
             reader.start()
         except RuntimeError:
-            # Without a thread to read in, whoever waits must not wait for one.
+            # Without a thread for the reading, callers must not wait for it.
             self._reading, self._tried_at, self._failed = None, now, True
             return None
         return self._reading
@@ -179,15 +180,15 @@ class IssuerKeys:
         document = _json(self._discovery_url)
         keys, written = str(document["jwks_uri"]), str(document["issuer"])
         if written.removesuffix("/") != self.issuer.removesuffix("/"):
-            # Whoever answers there for another issuer vouches for none of this one's tokens.
+            # A server that answers for another issuer does not vouch for this issuer's tokens.
             _log.error("the discovery document of the issuer in identity.oidc names another issuer")
             raise ValueError("another issuer")
         if not keys.startswith(("https://", "http://")):
-            raise ValueError("the discovery document's jwks_uri is no URL")
+            raise ValueError("the discovery document's jwks_uri is not a URL")
         if written != self.issuer:
             _log.warning(
-                "identity.oidc.issuer differs from its discovery document by the slash at its end: write it as it stands"
-                " there, since Verified Permissions compares it to the letter"
+                "identity.oidc.issuer differs from its discovery document by the slash at its end: write it "
+                "exactly as it stands there, since Verified Permissions compares the exact text"
             )
         self.issuer = written
         return keys
@@ -200,8 +201,8 @@ class IssuerKeys:
 
 
 def discovery_url(issuer: str) -> str:
-    """Where an issuer's metadata is, which one slash at the issuer's end does not change (OpenID Connect Discovery
-    1.0, 4.1)."""
+    """Return the address of an issuer's metadata; a slash at the issuer's end makes no difference (OpenID
+    Connect Discovery 1.0, 4.1)."""
     return f"{issuer.removesuffix('/')}/.well-known/openid-configuration"
 
 

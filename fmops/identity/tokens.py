@@ -1,4 +1,4 @@
-"""Who is asking: the verified claims of an OpenID Connect ID token, and nothing that a request body says."""
+"""The caller's identity: the verified claims of an OpenID Connect ID token, and nothing from the request body."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fmops.identity.issuer_keys import TIMEOUT, IssuerKeys, KeysUnavailableError
 from fmops.surrogates import mended
 
 CLOCK_SKEW = 60
-"""Seconds that the issuer's clock and ours may differ."""
+"""Seconds by which the issuer's clock and ours may differ."""
 
 
 class AuthenticationError(Exception):
@@ -35,32 +35,33 @@ class Principal:
     token: str
     claims: dict[str, Any]
     signed_in_at: int = 0
-    """Seconds since the epoch; a refreshed token keeps the time of its sign-in. 0 when the token does not say."""
+    """Time of the sign-in in seconds since the epoch, which a refreshed token keeps; 0 when the token does not
+    say."""
 
 
 class IdentityUnavailableError(AuthenticationError):
-    """Nobody's token can be checked at the moment: the caller is to try again, and not to sign in again."""
+    """No token can be checked at the moment: the caller should try again, not sign in again."""
 
 
 UNAVAILABLE = "The issuer's keys cannot be read at the moment: try again."
-EXPIRED = "The token has expired: sign in again. If you just have, the clock here or the issuer's is wrong."
+EXPIRED = "The token has expired: sign in again. If you just did, the clock here or the issuer's is wrong."
 INVALID = "The token is not valid: sign in again."
 
 
 class Verifier(Protocol):
-    """Says who the holder of a token is."""
+    """A verifier that identifies the holder of a token."""
 
     def verify(self, authorization: str | None) -> Principal:
-        """The principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
+        """Return the principal of an ``Authorization`` header. Raises ``AuthenticationError``."""
         ...
 
 
 class TokenVerifier:
-    """Checks signature, issuer, audience, expiry and use of an ID token against the issuer's published keys.
+    """Check signature, issuer, audience, expiry and use of an ID token against the issuer's published keys.
 
     A rotation needs no restart: an unknown key id has the keys read again, at most once in ``key_cooldown``
-    seconds, so that forged ids cannot make us flood the issuer. While the issuer is away the known keys serve for
-    ``key_max_age`` seconds.
+    seconds, so that forged ids cannot make us flood the issuer. While the issuer is unreachable, the known keys
+    stay in use for ``key_max_age`` seconds.
     """
 
     def __init__(
@@ -73,14 +74,15 @@ class TokenVerifier:
         key_cooldown: float = 30,
         key_max_age: float = 86_400,
     ) -> None:
-        """Without a ``jwks_url`` the issuer's discovery document says where its keys are, and how the issuer is
-        written."""
+        """Set up the verifier. Without a ``jwks_url``, the issuer's discovery document gives the keys' address
+        and the issuer's exact text."""
         self.keys = IssuerKeys(issuer, jwks_url, cooldown=key_cooldown, max_age=key_max_age)
         self._audience = audience
         self._group_claim = group_claim
 
     def verify(self, authorization: str | None) -> Principal:
-        """The principal of an ``Authorization`` header. Raises ``AuthenticationError``. May wait for the issuer."""
+        """Return the principal of an ``Authorization`` header. Raises ``AuthenticationError``. May wait for the
+        issuer."""
         token, key_id = _parts(authorization)
         with _told():
             key = self.keys.known(key_id)
@@ -90,8 +92,8 @@ class TokenVerifier:
         return self._principal(token, key)
 
     async def admit(self, authorization: str | None) -> Principal:
-        """As ``verify``, without a thread that waits: a token whose key is known passes at once, whatever the
-        others do."""
+        """Verify like ``verify``, but without a waiting thread: a token with a known key passes at once,
+        whatever others do."""
         token, key_id = _parts(authorization)
         with _told():
             key = self.keys.known(key_id)
@@ -119,7 +121,7 @@ class TokenVerifier:
             ) from error
         except jwt.InvalidIssuerError as error:
             raise AuthenticationError(
-                "The token is of another issuer: sign in to this deployment."
+                "The token comes from another issuer: sign in to this deployment."
             ) from error
         except jwt.InvalidAudienceError as error:
             raise AuthenticationError(
@@ -142,7 +144,7 @@ class TokenVerifier:
 
 
 def _parts(authorization: str | None) -> tuple[str, str]:
-    """The token of an ``Authorization`` header, and the id of the key that it says it was signed with."""
+    """Return the token of an ``Authorization`` header, and the id of the key that it claims to be signed with."""
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise AuthenticationError(
@@ -172,7 +174,8 @@ def _groups(claim: Any) -> frozenset[str]:
 
 
 def _second_factor(claims: dict[str, Any]) -> bool:
-    """By the claim that the user pool's trigger adds, or by RFC 8176's ``amr``."""
+    """Return whether a second factor was used, by the claim that the user pool's trigger adds, or by RFC 8176's
+    ``amr``."""
     methods = claims.get("amr")
     return str(claims.get("mfa", "false")).lower() == "true" or (
         isinstance(methods, list) and "mfa" in methods
@@ -184,7 +187,7 @@ def _seconds(claim: Any) -> int:
 
 
 class Pseudonyms:
-    """Keyed hashes that stand for users and sessions wherever interactions are stored or traced."""
+    """Keyed hashes that replace users and sessions wherever interactions are stored or traced."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
@@ -193,7 +196,8 @@ class Pseudonyms:
         return self._hash("user", subject)
 
     def session(self, subject: str, session: str) -> str:
-        """A session belongs to its user: the same session id of two users is two sessions."""
+        """Return a session's pseudonym, which depends on the user: the same session id of two users means two
+        sessions."""
         return self._hash("session", f"{subject}\0{session}")
 
     def team(self, name: str) -> str:

@@ -32,35 +32,35 @@ log = logging.getLogger("fmops.analysis")
 
 
 class AnalyseSettings(BaseSettings):
-    """Variables named ``FMOPS_`` and the field's name in capitals."""
+    """Settings from variables named ``FMOPS_`` and the field's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="FMOPS_", populate_by_name=True, frozen=True)
 
-    environment: str = Field(min_length=1, description="dimension of the metrics")
+    environment: str = Field(min_length=1, description="value of the metrics' dimension")
     lake_bucket: str = Field(min_length=1)
     interactions_prefix: str = "interactions"
     tracking_uri: str = Field(
         validation_alias="MLFLOW_TRACKING_URI",
         default="",
-        description="ARN of the MLflow App; nothing is logged to MLflow without one",
+        description="ARN of the MLflow App; without one, nothing is logged to MLflow",
     )
     embedding_model_id: str = Field(
-        default="", description="embeds the knowledge base when a baseline is fitted"
+        default="", description="model that embeds the knowledge base when a baseline is fitted"
     )
     description_model_id: str = Field(
-        default="", description="says what changed when there is an alarm; none by default"
+        default="", description="model that says what changed when there is an alarm; none by default"
     )
     window_hours: int = Field(default=24, ge=1, le=168)
     baseline_windows: int = Field(default=14, ge=1, le=366)
     alarm_windows: int = Field(default=500, ge=10)
     spark_application_id: str = Field(
-        default="", description="of EMR Serverless; without one this machine reads every window"
+        default="", description="application of EMR Serverless; without one, this machine reads every window"
     )
-    spark_role_arn: str = Field(default="", description="that its job runs have")
+    spark_role_arn: str = Field(default="", description="role of its job runs")
     spark_from_gib: int = Field(
-        default=0, ge=0, description="of a window's objects, from which on Spark reads them"
+        default=0, ge=0, description="size in GiB of a window's objects from which Spark reads them"
     )
-    spark_hours: int = Field(default=4, ge=1, description="after which a job run is stopped")
+    spark_hours: int = Field(default=4, ge=1, description="hours after which a job run is stopped")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         describe=Describer(bedrock(model)) if (model := settings.description_model_id) else None,
     )
     try:
-        # Of two runs at once both would publish a window's metrics and its MLflow run.
+        # Two runs at once would both publish a window's metrics and its MLflow run.
         with turn(lake.client, settings.lake_bucket, TURN):
             _work(options, analysis, settings)
     except (BaselineError, EngineError, TurnTakenError, ValueError) as error:
@@ -105,7 +105,7 @@ def _work(options: argparse.Namespace, analysis: Analysis, settings: AnalyseSett
 def run(
     analysis: Analysis, settings: AnalyseSettings, window: Window, *, again: bool = False
 ) -> WindowResult:
-    """Analyse a window, and publish it wherever it does not stand yet: a run that failed is made up for by the next."""
+    """Analyse a window, and publish the result wherever it is missing: each run completes what a failed one left."""
     result, unpublished = analysis.analyse(window, again=again)
     if not unpublished:
         return result
@@ -147,7 +147,7 @@ def _to_mlflow(analysis: Analysis, settings: AnalyseSettings, result: WindowResu
 
 
 def fit(analysis: Analysis, settings: AnalyseSettings, start: datetime, end: datetime) -> Baseline:
-    """Fit a baseline, put it in use, and log that it was."""
+    """Fit a baseline, put it in use, and log it."""
     baseline = analysis.fit(start, end)
     if settings.tracking_uri:
         Experiment(settings.tracking_uri).log_baseline(baseline)
@@ -155,7 +155,7 @@ def fit(analysis: Analysis, settings: AnalyseSettings, start: datetime, end: dat
 
 
 def spark(settings: AnalyseSettings) -> SparkEngine | None:
-    """The engine for large windows, where there is one."""
+    """Return the engine for large windows, or None if the deployment has none."""
     if not settings.spark_application_id:
         return None
     import boto3
@@ -170,8 +170,8 @@ def spark(settings: AnalyseSettings) -> SparkEngine | None:
 
 
 def embed_knowledge(model_id: str, captured_model: str) -> Array | None:
-    """Vectors of the assistant's documents, shape ``[c, d]``; None when they would be of another model than the
-    queries."""
+    """Return vectors of the assistant's documents, shape ``[c, d]``; None if their model would differ from the
+    queries'."""
     if not model_id or model_id != captured_model:
         return None
     import numpy as np
@@ -186,7 +186,7 @@ def embed_knowledge(model_id: str, captured_model: str) -> Array | None:
 
 
 def _range(options: argparse.Namespace, analysis: Analysis) -> tuple[datetime, datetime]:
-    """The days asked for; else the last window whose records were all delivered when the schedule was due."""
+    """Return the requested days, or else the last window whose records were all delivered when the schedule was due."""
     step = timedelta(hours=analysis.hours)
     if options.start is None:
         due = parse_time(options.scheduled) - LONGEST_BUFFER if options.scheduled else datetime.now(UTC)
@@ -199,24 +199,26 @@ def _range(options: argparse.Namespace, analysis: Analysis) -> tuple[datetime, d
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fmops.jobs.analyse", description="Analyses captured interactions, window by window."
+        prog="python -m fmops.jobs.analyse", description="Analyse captured interactions, window by window."
     )
     parser.add_argument(
         "--from",
         dest="start",
         metavar="TIME",
-        help="first window: 2026-11-12 or 2026-11-12T06:00 (UTC); the last that has ended by default",
+        help="first window: 2026-11-12 or 2026-11-12T06:00 (UTC); by default, the last one that has ended",
     )
     parser.add_argument(
-        "--to", dest="end", metavar="TIME", help="end of the last window; one window by default"
+        "--to", dest="end", metavar="TIME", help="end of the last window; by default, one window is analysed"
     )
     parser.add_argument(
         "--fit",
         action="store_true",
         help="fit a baseline on the range and put it in use, instead of analysing",
     )
-    parser.add_argument("--again", action="store_true", help="analyse windows again that are known")
-    parser.add_argument("--scheduled", metavar="TIME", help="when the schedule was due")
+    parser.add_argument(
+        "--again", action="store_true", help="analyse windows again even if their result is known"
+    )
+    parser.add_argument("--scheduled", metavar="TIME", help="time when the schedule was due")
     return parser
 
 

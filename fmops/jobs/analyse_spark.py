@@ -1,4 +1,4 @@
-"""The Spark engine's entry point on a cluster, which starts a file and no module."""
+"""The Spark engine's entry point on a cluster, which can start a file but not a module."""
 
 import sys
 

@@ -1,8 +1,9 @@
 """The evaluation job: `python -m fmops.jobs.evaluate evaluate --candidate latest`, or any other command of
 `fmops.evaluation`.
 
-What an operator runs at a desk, with the deployment in its environment and what was paid for in the lake. A
-candidate that the gate refuses is an outcome, not a failure of the job: the log and MLflow have the decision.
+It runs an operator's command, with the deployment in its environment and the journal of what was paid for in
+the lake. A candidate that the gate refuses is an outcome, not a failure of the job: the log and MLflow hold the
+decision.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from fmops.deployment import Deployment
 from fmops.evaluation.__main__ import main as command
 
 REFUSED = 1
-"""The commands' exit code when the gate says no."""
+"""Exit code of the commands when the gate refuses."""
 
 
 class EvaluateSettings(BaseSettings):
-    """Variables named ``FMOPS_`` and the field's name in capitals, beside those of ``fmops.evaluation.setup``."""
+    """Settings from variables named ``FMOPS_`` and the field's name in capitals, in addition to
+    ``fmops.evaluation.setup``'s."""
 
     model_config = SettingsConfigDict(env_prefix="FMOPS_", frozen=True)
 
@@ -36,10 +38,10 @@ class EvaluateSettings(BaseSettings):
 
 
 class Given(Deployment):
-    """The deployment that this job belongs to: it stands in the environment already."""
+    """The deployment that this job belongs to, which is already in the environment."""
 
     def adopt(self) -> None:
-        """Nothing is left to do."""
+        """Do nothing, since the environment is already set."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,1 +1,1 @@
-"""Human review: which interactions people look at, what they say of them, and what follows from it."""
+"""Human review: which interactions people look at, how they label them, and what follows from the labels."""

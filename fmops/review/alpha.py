@@ -7,13 +7,13 @@ from collections.abc import Hashable, Iterable, Sequence
 
 
 def nominal_alpha(units: Iterable[Sequence[Hashable]]) -> float | None:
-    """How far observers agree beyond chance: 1 is perfect, 0 is chance, less is systematic disagreement.
+    """Return how far observers agree beyond chance: 1 is perfect, 0 is chance, less is systematic disagreement.
 
     Args:
-        units: for each unit the values that observers gave it; who gave none is left out. Units with fewer than two
-            values say nothing of agreement, and are not counted.
+        units: for each unit, the values that observers gave it; observers who gave none are left out. Units
+            with fewer than two values say nothing about agreement and are not counted.
 
-    ``None`` when no unit has two values, or all values are the same: chance agreement cannot be told then.
+    ``None`` when no unit has two values, or all values are the same: chance agreement is then unknown.
     """
     totals: Counter[Hashable] = Counter()
     agreeing = 0.0

@@ -1,4 +1,4 @@
-"""Where people review: the one interface of MLflow review and Ground Truth."""
+"""The interface that MLflow review and Ground Truth share."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from fmops.review.model import Label, ReviewTask
 
 
 class ReviewUnavailableError(Exception):
-    """The backend did not answer; nothing was recorded. The message names the remedy."""
+    """The backend did not answer and nothing was recorded. The message names the remedy."""
 
 
 class NoSuchTaskError(LookupError):
-    """There is no task of this id."""
+    """No task has this id."""
 
 
 class ReviewBackend(Protocol):
-    """Takes tasks, gives labels back. Both backends give the same labels."""
+    """A backend that takes tasks and returns labels. Both backends return the same labels."""
 
     def submit(self, tasks: Sequence[ReviewTask]) -> int:
-        """Put tasks before people; answers how many were new. Submitting again changes nothing."""
+        """Submit tasks for review; return how many were new. Submitting again changes nothing."""
         ...
 
     def reviewed(self) -> list[Reviewed]:
-        """The tasks of the last days with the labels so far."""
+        """Return the tasks of the last days with their labels so far."""
         ...
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
-        """Put what people disagree on before somebody who settles it; answers how many were new. Again changes
+        """Submit disputed tasks to someone who settles them; return how many were new. Submitting again changes
         nothing."""
         ...
 
 
 class ReviewQueue(Protocol):
-    """What a review page needs of a backend whose labels it writes itself."""
+    """The methods that a review page needs of a backend whose labels the page itself writes."""
 
     def reviewed(self) -> list[Reviewed]: ...
 
     def task(self, task_id: str) -> Reviewed:
-        """One task with its labels. Raises ``NoSuchTaskError``."""
+        """Return one task with its labels. Raises ``NoSuchTaskError``."""
         ...
 
     def label(self, label: Label) -> Reviewed:
-        """Record a label; answers the task as it is now. Raises ``NoSuchTaskError``."""
+        """Record a label; return the task as it is now. Raises ``NoSuchTaskError``."""
         ...

@@ -1,12 +1,12 @@
 """Rates in the traffic, estimated from labels of a stratified sample.
 
-Each label counts for the interactions that it stands for: ``population / labelled`` of its stratum on its day. A
-stratum is pooled over its days before its interval is made, since two labels of one day say next to nothing. The
-interval is MOVER (Zou and Donner 2008, "Construction of confidence limits about effect measures", eq. 5) over the
-strata's Agresti-Coull intervals at Kish's effective number of labels (1965, section 11.7), with the finite
-population
-correction: strata are small and rates near zero, where the normal interval covers far too little. Tasks that nobody
-labelled are taken to be missing at random in their stratum, and so are the days of a stratum without any label.
+Each label counts for the interactions that it represents: ``population / labelled`` of its stratum on its day.
+A stratum is pooled over its days before its interval is made, since two labels of one day say next to nothing.
+The interval is MOVER (Zou and Donner 2008, "Construction of confidence limits about effect measures", eq. 5)
+over the strata's Agresti-Coull intervals at Kish's effective number of labels (1965, section 11.7), with the
+finite population correction: strata are small and rates near zero, where the normal interval covers far too
+little. Tasks that no one labelled are assumed to be missing at random in their stratum, and so are the days of
+a stratum without any label.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 Z = 1.959964
-"""Of a two-sided 95 % interval."""
+"""Normal quantile of a two-sided 95 % interval."""
 
 
 @dataclass(frozen=True)
 class StratumCount:
-    """One stratum of one day: of ``population`` interactions ``labelled`` were labelled, and ``found`` have what
-    counts."""
+    """Counts for one stratum of one day.
+
+    Of ``population`` interactions, ``labelled`` were labelled, and ``found`` of those have the property that is
+    counted.
+    """
 
     population: int
     labelled: int
@@ -31,7 +34,7 @@ class StratumCount:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A rate with its 95 % interval, and how many labels it rests on."""
+    """A rate with its 95 % interval and its number of labels."""
 
     rate: float
     low: float
@@ -41,7 +44,7 @@ class Estimate:
 
 
 class NotEnoughLabelsError(ValueError):
-    """A stratum has no label yet, so that nothing can be said of the whole; the message names the strata."""
+    """A stratum has no label yet, so nothing can be said of the whole; the message names the strata."""
 
 
 def weighted(strata: Mapping[str, Sequence[StratumCount]]) -> Estimate:
@@ -85,7 +88,7 @@ def _labelled(days: Sequence[StratumCount]) -> int:
 
 
 def unweighted(strata: Iterable[StratumCount]) -> Estimate:
-    """The rate among the labels as if they were a random sample: what the weighted one is compared with."""
+    """Return the rate among the labels as if they were a random sample, to compare the weighted rate with."""
     given = list(strata)
     labelled, found = sum(each.labelled for each in given), sum(each.found for each in given)
     low, high = _agresti_coull(found, labelled)
@@ -93,7 +96,7 @@ def unweighted(strata: Iterable[StratumCount]) -> Estimate:
 
 
 def _agresti_coull(found: float, labelled: float) -> tuple[float, float]:
-    """Agresti and Coull 1998, with z² rather than 4."""
+    """Return the interval of Agresti and Coull 1998, with z² rather than 4."""
     adjusted = labelled + Z**2
     centre = (found + Z**2 / 2) / adjusted
     half = Z * math.sqrt(centre * (1 - centre) / adjusted)

@@ -1,7 +1,9 @@
-"""Review in SageMaker Ground Truth, for accounts that have it: it is closed to new customers since 2026-07-30.
+"""Review in SageMaker Ground Truth, for accounts that have it: it has been closed to new customers since
+2026-07-30.
 
-A day's tasks become a manifest and a labelling job of a private workteam; its output manifest gives the same labels as
-MLflow review. What reviewers disagree on becomes a second job, of the adjudicators' workteam and one worker each.
+A day's tasks become a manifest and a labelling job of a private workteam; its output manifest gives the same
+labels as MLflow review. Tasks on which reviewers disagree become a second job, given to the adjudicators'
+workteam with one worker each.
 """
 
 from __future__ import annotations
@@ -24,11 +26,11 @@ from fmops.review.model import Label, ReviewTask, parse
 PREFIX = "review/ground-truth"
 TEMPLATE = Path(__file__).with_name("worker.liquid.html")
 ADJUDICATION = "-adj"
-"""Ends the name of the job in which a day's disagreements are settled."""
+"""Suffix of the name of the job in which a day's disagreements are settled."""
 ATTRIBUTE = "review"
-"""Of the labels in the output manifest."""
+"""Name of the labels' attribute in the output manifest."""
 LONGEST_LINE, LONGEST_ATTRIBUTE = 100_000, 20_000
-"""Characters of a manifest's line and of one attribute (Ground Truth's "Use an Input Manifest File")."""
+"""Maximum characters of a manifest's line and of one attribute (Ground Truth's "Use an Input Manifest File")."""
 CUT = " [cut]"
 TASK_SECONDS = 30 * 60
 AVAILABLE_SECONDS = 7 * 24 * 3600
@@ -37,7 +39,8 @@ log = logging.getLogger(__name__)
 
 
 class GroundTruthSettings(BaseSettings):
-    """The parts that the stack has made: variables named ``FMOPS_LABELING_`` and the field's name in capitals."""
+    """Settings of the resources that the stack has created, from variables named ``FMOPS_LABELING_`` and the
+    field's name in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="FMOPS_LABELING_", frozen=True)
 
@@ -54,9 +57,10 @@ def manifest(
     documents: Mapping[str, tuple[str, str]],
     votes: Mapping[str, Sequence[Label]] | None = None,
 ) -> str:
-    """The input manifest: a line per task within the service's limits. ``documents`` are title and text by id.
+    """Return the input manifest: a line per task, within the service's limits. ``documents`` are title and text
+    by id.
 
-    ``votes`` are what others said of a task, by its id, for who settles it.
+    ``votes`` are other reviewers' labels by task id, for the adjudicator.
     """
     lines = (_line(task, documents, (votes or {}).get(task.task_id, ())) for task in tasks)
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -83,7 +87,7 @@ def _line(
         left -= len(json.dumps(line["retrieved"][-1], ensure_ascii=False)) + 2
         if left < 1_000:
             break
-    assert len(json.dumps(line, ensure_ascii=False)) < LONGEST_LINE  # noqa: S101 - of the limits above
+    assert len(json.dumps(line, ensure_ascii=False)) < LONGEST_LINE  # noqa: S101 - follows from the limits above
     return line
 
 
@@ -94,7 +98,7 @@ def _said(label: Label) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    """Shorter than ``longest`` characters of JSON, in which a character may take six."""
+    """Return the text cut to ``longest`` characters of JSON, in which a character may take six."""
     while len(json.dumps(text, ensure_ascii=False)) > longest:
         excess = len(json.dumps(text, ensure_ascii=False)) - longest
         text = text.removesuffix(CUT)[: -max(1, excess // 6 + len(CUT))] + CUT
@@ -102,7 +106,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 class GroundTruth:
-    """A ``ReviewBackend``. One labelling job per day, named after it."""
+    """A ``ReviewBackend`` with one labelling job per day, named after the day."""
 
     def __init__(
         self,
@@ -122,13 +126,13 @@ class GroundTruth:
         self._region = region
 
     def submit(self, tasks: Sequence[ReviewTask]) -> int:
-        """Start the day's labelling job, if it has none. Raises ``ReviewUnavailableError`` with the remedy."""
+        """Start the day's labelling job, unless it has one. Raises ``ReviewUnavailableError`` with the remedy."""
         if not tasks:
             return 0
         return self._start(self._name(tasks[0].day), tasks, manifest(tasks, self._documents))
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
-        """Start the job of each day whose reviewers are done and disagree, if it has none. Raises
+        """Start a job for each day whose reviewers are done and disagree, unless it has one. Raises
         ``ReviewUnavailableError``."""
         days: dict[str, list[Reviewed]] = {}
         for each in reviewed:
@@ -151,13 +155,13 @@ class GroundTruth:
         self._write(f"{PREFIX}/template.liquid.html", TEMPLATE.read_text(), "text/html")
         self._write(f"{PREFIX}/{name}/input.manifest", lines)
         self._create(name, tasks[0])
-        # Written last: it says that the job was started.
+        # Written last, since it records that the job was started.
         self._write(f"{PREFIX}/{name}/tasks.jsonl", "".join(task.line() for task in tasks))
         return len(tasks)
 
     def reviewed(self) -> list[Reviewed]:
-        """The tasks of every day's job, with the labels of those whose output manifest is there, and what was
-        settled."""
+        """Return the tasks of every day's job, with the labels of completed output manifests and of settled
+        disputes."""
         prefix = f"{PREFIX}/{self._settings.name_prefix}-"
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         keys = (item["Key"] for page in pages for item in page.get("Contents", []))
@@ -184,7 +188,7 @@ class GroundTruth:
             LabelingJob.create(**self.request(name, task), session=self._session, region=self._region)
         except Exception as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ResourceInUse":
-                # A run before this one started the job, and ended before it could say so.
+                # An earlier run started the job, and ended before it could record that.
                 log.info("labelling job %s was started before", name)
                 return
             raise ReviewUnavailableError(
@@ -193,7 +197,7 @@ class GroundTruth:
             ) from error
 
     def request(self, name: str, task: ReviewTask) -> dict[str, Any]:
-        """The arguments of ``LabelingJob.create``, which are those of CreateLabelingJob."""
+        """Return the arguments of ``LabelingJob.create``, which are those of CreateLabelingJob."""
         from sagemaker.core import shapes
 
         place = f"s3://{self._bucket}/{PREFIX}"
@@ -215,7 +219,10 @@ class GroundTruth:
                 ui_config=shapes.UiConfig(ui_template_s3_uri=f"{place}/template.liquid.html"),
                 pre_human_task_lambda_arn=self._settings.pre_function_arn,
                 task_title="Is this answer good?",
-                task_description="Read the question, the retrieved text and the answer, and say what you think of the answer.",
+                task_description=(
+                    "Read the question, the retrieved text and the answer, and say what you think of the "
+                    "answer."
+                ),
                 number_of_human_workers_per_data_object=task.reviewers,
                 task_time_limit_in_seconds=TASK_SECONDS,
                 task_availability_lifetime_in_seconds=AVAILABLE_SECONDS,
@@ -241,19 +248,20 @@ class GroundTruth:
 def _settled(
     votes: Mapping[str, Sequence[Label]], labels: Mapping[str, Sequence[Label]]
 ) -> dict[str, list[Label]]:
-    """The adjudicators' words. Who adjudicates is somebody else than those who disagree: their own say counts once."""
+    """Return the adjudicators' labels. Those by people who disagreed before are left out, since they have had
+    their vote."""
     found: dict[str, list[Label]] = {}
     for task_id, said in labels.items():
         voters = {label.reviewer for label in votes.get(task_id, ())}
         mine = [label for label in said if label.reviewer not in voters]
         if len(mine) < len(said):
-            log.warning("task %s was settled by somebody who disagreed before: it stays disputed", task_id)
+            log.warning("task %s was settled by someone who disagreed before: it stays disputed", task_id)
         found[task_id] = [label.model_copy(update={"adjudicates": True}) for label in mine]
     return found
 
 
 def labels_of(output_manifest: str) -> dict[str, list[Label]]:
-    """The labels in an output manifest by task. What is no label of ours is left out, and counted in the log."""
+    """Return the labels in an output manifest by task. Other entries are left out, and counted in the log."""
     found: dict[str, list[Label]] = {}
     foreign = 0
     for line in json_lines.split(output_manifest):

@@ -1,8 +1,8 @@
-"""Judges' grades of captured answers: which of them are worth somebody's look, and how the traffic does, day by day.
+"""Judges' grades of captured answers: they show which answers are worth a look, and the quality of the traffic
+by day.
 
-A random part of a day's answers under a budget, each by several judges, criterion by criterion. A judge's score of
-an answer is its lowest grade. Nothing that a judge writes is kept but its grades: rationales quote what people
-said.
+A random part of a day's answers, under a budget, is graded by several judges, criterion by criterion. A judge's
+score of an answer is its lowest grade. Only the grades are kept: rationales quote what people said.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from fmops.review.model import JudgeScore
 from fmops.review.sampling import interactions
 
 CRITERIA: tuple[Criterion, ...] = ("relevance", "safety", "groundedness")
-"""What can be judged without knowing the right answer; the last one where documents were retrieved."""
+"""Criteria that can be judged without knowing the right answer; the last one applies where documents were
+retrieved."""
 KEEP_EVERY = 10
-"""Scores that are kept together: what a killed job has paid for and lost is fewer."""
+"""Number of scores that are saved together: a killed job loses fewer than this that it has paid for."""
 WORKERS = 8
 
 _log = logging.getLogger(__name__)
 
 
 class Grader(Protocol):
-    """``fmops.evaluation.judge.Judge``, as far as it is needed here."""
+    """The part of ``fmops.evaluation.judge.Judge`` that is needed here."""
 
     model_id: str
 
@@ -42,18 +43,19 @@ class Grader(Protocol):
 
 @dataclass(frozen=True)
 class Judged:
-    """The scores of a day, those of earlier runs included."""
+    """The scores of a day, including those of earlier runs."""
 
     scores: list[JudgeScore]
     made: int = 0
-    """Scores that this run has paid for."""
+    """Number of scores that this run has paid for."""
     failed: int = 0
-    """Answers that a judge gave no usable grade for."""
+    """Number of answers for which a judge gave no usable grade."""
     away: str = ""
-    """Why judging ended early: a model that did not answer."""
+    """Reason why judging ended early: a model that did not answer."""
 
     def metrics(self, spread: float) -> dict[str, float]:
-        """By the names that CloudWatch has; ``spread`` is the difference that counts as disagreement."""
+        """Return the numbers by their names in CloudWatch; ``spread`` is the difference that counts as
+        disagreement."""
         found: dict[str, float] = {"JudgeFailures": self.failed + bool(self.away)}
         ordered = sorted(self.scores, key=lambda each: each.interaction_id)
         by_answer = [[each.score for each in group] for _, group in groupby(ordered, _answer)]
@@ -79,10 +81,11 @@ def judge(
     keep: Callable[[Sequence[JudgeScore]], None],
     documents: Mapping[str, str],
 ) -> Judged:
-    """Have the judges grade up to ``budget`` answers of ``day`` (UTC), those with ``known`` scores among them.
+    """Have the judges grade up to ``budget`` answers of ``day`` (UTC), including those with ``known`` scores.
 
-    ``keep`` gets scores soon after they were paid for; ``documents`` are the knowledge base's texts by id. The choice
-    depends on the day and on the interactions' ids only, so that a run after one that was cut off goes on with it.
+    ``keep`` receives scores soon after they were paid for; ``documents`` are the knowledge base's texts by id.
+    The choice depends only on the day and the interactions' ids, so that the next run continues one that was
+    interrupted.
     """
     done = {(each.interaction_id, each.judge) for each in known}
     chosen = interactions(connection, _chosen(connection, day, budget, {each for each, _ in done}))
@@ -112,7 +115,7 @@ def judge(
                 keep(waiting)
                 made, waiting = made + waiting, []
     finally:
-        # What is being asked now is paid for: it is waited for, and kept.
+        # Requests in progress are paid for, so their results are awaited and kept.
         pool.shutdown(cancel_futures=True)
         seen = {(each.interaction_id, each.judge) for each in made + waiting}
         ended = (each.result() for each in running if not each.cancelled() and not each.exception())
@@ -123,7 +126,7 @@ def judge(
 
 
 def _chosen(connection: duckdb.DuckDBPyConnection, day: str, budget: int, begun: set[str]) -> list[str]:
-    """Ids of the answers to judge: those begun, and others at random up to the budget."""
+    """Return ids of the answers to judge: those already begun, and others at random up to the budget."""
     rows = connection.execute(_ANSWERED, {"day": day}).fetchall()
     ids = [interaction_id for (interaction_id,) in rows]
     others = [each for each in ids if each not in begun][: max(0, budget - len(begun))]

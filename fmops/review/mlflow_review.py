@@ -1,7 +1,7 @@
 """Review in MLflow: each task is a trace made from the captured record, each label an assessment of it.
 
-The trace is ours, so that it does not matter by which route, or whether, the service's own traces reach MLflow; it
-carries the interaction's id and X-Ray's trace id as tags.
+We make the trace ourselves, so it does not matter by which route, or whether, the service's own traces reach
+MLflow. It carries the interaction's id and X-Ray's trace id as tags.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fmops.tracking import signed_in
 
 EXPERIMENT = "review"
 VERDICT, CORRECTION = "verdict", "expected_response"
-"""Names of the assessments: what is thought of the answer, and what it should have been."""
+"""Names of the assessments: the verdict on the answer, and what the answer should have been."""
 INTERACTION, STRATUM, DAY, STATE = (
     "fmops.interaction.id",
     "fmops.review.stratum",
@@ -40,13 +40,14 @@ TASK = "fmops.review.task"
 TASK_ID = re.compile(r"[\w-]{1,100}")
 PAGE = 200
 WORKERS = 8
-"""Traces that are written at once."""
+"""Maximum traces that are written at once."""
 
 
 class MlflowReview:
-    """A ``ReviewBackend`` and a ``ReviewQueue``. ``days`` bounds how old the tasks are that it lists.
+    """A ``ReviewBackend`` and a ``ReviewQueue``. ``days`` is the maximum age of the tasks that it lists.
 
-    ``tracking_uri`` is an App's ARN or a server's address; it becomes the process's, which has one MLflow.
+    ``tracking_uri`` is an App's ARN or a server's address; it applies to the whole process, which has one
+    MLflow.
     """
 
     def __init__(self, tracking_uri: str, *, days: int = 30) -> None:
@@ -58,7 +59,7 @@ class MlflowReview:
 
     def submit(self, tasks: Sequence[ReviewTask]) -> int:
         """Make the traces of tasks that have none. Raises ``ReviewUnavailableError`` when one did not arrive."""
-        # A span's end writes it: what did not arrive is known below.
+        # A span is then written when it ends, so that missing traces are known below.
         os.environ["MLFLOW_ENABLE_ASYNC_TRACE_LOGGING"] = "false"
         with self._mlflow() as mlflow:
             known = {trace.info.tags.get(INTERACTION) for trace in self._search(mlflow, spans=False)}
@@ -82,14 +83,15 @@ class MlflowReview:
         for trace in traces:
             task = self._tasks.get(trace.info.tags.get(INTERACTION, ""))
             if task:
-                # Two runs at once could once make two traces of a task: it is one task, with the labels of both.
+                # Simultaneous runs may have left two traces of a task: it counts as one task, with the labels
+                # of both.
                 seen = found[task.task_id].labels if task.task_id in found else ()
                 labels = sorted([*seen, *_labels(trace.info, task)], key=lambda label: label.labelled_at)
                 found[task.task_id] = Reviewed(task, labels)
         return list(found.values())
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:  # noqa: ARG002
-        """Nothing is left to do: the review page shows adjudicators what is disputed as soon as it is."""
+        """Do nothing: the review page shows adjudicators a dispute as soon as it arises."""
         return 0
 
     def task(self, task_id: str) -> Reviewed:
@@ -97,7 +99,7 @@ class MlflowReview:
             return self._find(mlflow, task_id)[1]
 
     def label(self, label: Label) -> Reviewed:
-        """The correction first: the verdict makes a label of it."""
+        """Record a label, the correction first, because the verdict completes it."""
         from mlflow.entities import AssessmentSource
 
         with self._mlflow() as mlflow:
@@ -116,14 +118,14 @@ class MlflowReview:
                 rationale=label.comment or None,
                 metadata=details | ({"category": label.category} if label.category else {}),
             )
-            # Looked up again: somebody else may have labelled it in the meantime.
+            # Looked up again, because someone else may have labelled it in the meantime.
             info, now = self._find(mlflow, label.task_id)
             if info.tags.get(STATE) != now.state.value:
                 mlflow.set_trace_tag(trace_id, STATE, now.state.value)
         return now
 
     def forget(self, user: str, interactions: Collection[str] | None = None) -> int:
-        """Delete the traces, with their labels, of a user's interactions, or of these of them; answers how many."""
+        """Delete the traces, with their labels, of a user's interactions, or of only those given; return how many."""
         from mlflow import MlflowClient
 
         with self._mlflow() as mlflow:
@@ -139,8 +141,8 @@ class MlflowReview:
 
     @contextmanager
     def _mlflow(self) -> Iterator[Any]:
-        """MLflow, with the experiment there; what it raises becomes ``ReviewUnavailableError``."""
-        # Imported here: it takes seconds, which nobody who does not review should wait for.
+        """Yield MLflow, with the experiment created; its errors become ``ReviewUnavailableError``."""
+        # Imported here because it takes seconds, which only those who review should wait for.
         import mlflow
         from mlflow.exceptions import MlflowException
 
@@ -175,8 +177,7 @@ class MlflowReview:
                 return
 
     def _find(self, mlflow: Any, task_id: str) -> tuple[Any, Reviewed]:
-        """Return what MLflow knows of the trace, and the task with its labels of this moment. Raises
-        ``NoSuchTaskError``."""
+        """Return MLflow's data on the trace, and the task with its current labels. Raises ``NoSuchTaskError``."""
         if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
         known = task_id in self._tasks
@@ -189,7 +190,7 @@ class MlflowReview:
         return traces[0].info, Reviewed(task, _labels(traces[0].info, task))
 
     def _learn(self, traces: Sequence[Any]) -> None:
-        """The tasks that traces were made from: they never change. Others may have traces in our experiment."""
+        """Remember the tasks of traces, which never change. Others may have traces in our experiment."""
         for trace in traces:
             given = next(
                 (span.attributes[TASK] for span in trace.data.spans if TASK in span.attributes), None
@@ -224,7 +225,7 @@ class MlflowReview:
             start_time_ns=began,
         )
         for number, (name, kind, outputs) in enumerate(_steps(task), 1):
-            # A microsecond apart: only their order is known.
+            # A microsecond apart, since only their order is known.
             at = began + number * 1_000
             child = mlflow.start_span_no_context(name, span_type=kind, parent_span=root, start_time_ns=at)
             child.set_outputs(outputs)
@@ -234,8 +235,7 @@ class MlflowReview:
 
 
 class _TaskIds(RandomIdGenerator):
-    """Ids that follow from the task: of two runs that did not see each other's trace, the second writes the same
-    one."""
+    """Ids derived from the task: of two runs that do not see each other's trace, the second writes the same one."""
 
     def generate_trace_id(self) -> int:
         numbers = _numbers.get()
@@ -257,7 +257,7 @@ def _ids_of(task: ReviewTask) -> Iterator[None]:
     provider.get_or_init_tracer(__name__)
     if not isinstance(provider.get().id_generator, _TaskIds):
         provider.get().id_generator = _TaskIds()
-    token = _numbers.set(random.Random(f"review {task.task_id}"))  # noqa: S311 - an id, no secret
+    token = _numbers.set(random.Random(f"review {task.task_id}"))  # noqa: S311 - an id, not a secret
     try:
         yield
     finally:
@@ -274,7 +274,8 @@ def _steps(task: ReviewTask) -> Iterator[tuple[str, str, Any]]:
 
 
 def _labels(info: Any, task: ReviewTask) -> list[Label]:
-    """The labels among a trace's assessments, oldest first. Others, such as judges', are not ours."""
+    """Return the labels among a trace's assessments, oldest first. Other assessments, such as judges', are left
+    out."""
     human = [each for each in info.assessments if each.source.source_type == "HUMAN"]
     corrections = {
         each.source.source_id: str(each.expectation.value)
@@ -298,7 +299,7 @@ def _labels(info: Any, task: ReviewTask) -> list[Label]:
                 labelled_at=details.get("labelled_at") or timestamp(),
             )
         except ValidationError:
-            continue  # given by hand in MLflow, with other values than ours
+            continue  # entered by hand in MLflow, with values other than ours
         labels.append(label)
     return sorted(labels, key=lambda label: label.labelled_at)
 
@@ -311,7 +312,7 @@ def _experiment(mlflow: Any) -> str:
         return str(found.experiment_id)
     try:
         return str(mlflow.create_experiment(EXPERIMENT))
-    except MlflowException:  # another process was faster
+    except MlflowException:  # another process created it first
         return str(mlflow.get_experiment_by_name(EXPERIMENT).experiment_id)
 
 

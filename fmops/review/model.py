@@ -1,4 +1,4 @@
-"""What the parts of review exchange: signals in, tasks to people, labels back. JSON lines in the lake, all of them."""
+"""The data that the parts of review exchange: signals, tasks and labels, all of them as JSON lines in the lake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONGEST_ANSWER = 20_000
 
 
 class Stratum(StrEnum):
-    """Why an interaction may be looked at. Each belongs to the first that fits, in this order."""
+    """Reason why an interaction may be looked at. Each belongs to the first that fits, in this order."""
 
     LOW_FEEDBACK = "low_feedback"
     JUDGE_DISAGREEMENT = "judge_disagreement"
@@ -32,23 +32,24 @@ class _Line(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     def line(self) -> str:
-        """As one JSON line, newline included."""
+        """Return the record as one JSON line, newline included."""
         return self.model_dump_json() + "\n"
 
 
 class JudgeScore(_Line):
-    """What one judge said of one captured answer, from 0 (bad) to 1 (good)."""
+    """One judge's score of one captured answer, from 0 (bad) to 1 (good)."""
 
     interaction_id: str
     judge: str
     score: float = Field(ge=0, le=1)
     criteria: dict[str, float] = Field(
-        default={}, description="grades from 0 to 1, of which the score is the lowest"
+        default={}, description="grades from 0 to 1, the lowest of which is the score"
     )
 
 
 class DriftSignal(_Line):
-    """An interaction that the embedding analysis found: far from everything, of a new topic, or without a document."""
+    """An interaction that the embedding analysis found: far from everything, of a new topic, or without a
+    document."""
 
     interaction_id: str
     kind: str
@@ -56,17 +57,17 @@ class DriftSignal(_Line):
 
 
 class ReviewTask(_Line):
-    """One interaction for people to look at, with the chance that it had of being chosen."""
+    """One interaction for people to look at, with the probability with which it was chosen."""
 
-    task_id: str = Field(description="the interaction's id: an interaction is reviewed once")
+    task_id: str = Field(description="the interaction's id, since an interaction is reviewed once")
     interaction_id: str
     trace_id: str = ""
-    user: str = Field(default="", description="pseudonym of who asked, for deletion requests")
-    day: str = Field(description="of the sample, `2026-11-24`")
+    user: str = Field(default="", description="pseudonym of the user, for deletion requests")
+    day: str = Field(description="day of the sample, such as `2026-11-24`")
     stratum: Stratum
     reason: str = Field(default="", description="what put it there, for the reviewer")
-    population: int = Field(ge=1, description="interactions of the day in the stratum")
-    sampled: int = Field(ge=1, description="of them chosen")
+    population: int = Field(ge=1, description="number of the day's interactions in the stratum")
+    sampled: int = Field(ge=1, description="number of them that were chosen")
     question: str
     answer: str
     retrieved: list[RetrievedDocument] = []
@@ -76,11 +77,11 @@ class ReviewTask(_Line):
     model_id: str = ""
     prompt_version: str = ""
     started_at: str = ""
-    reviewers: int = Field(default=2, ge=1, le=9, description="how many people label it")
+    reviewers: int = Field(default=2, ge=1, le=9, description="number of people who label it")
 
     @property
     def inclusion_probability(self) -> float:
-        """The chance of being chosen; its inverse is the weight."""
+        """Return the probability of being chosen; its inverse is the weight."""
         return self.sampled / self.population
 
     @classmethod
@@ -119,7 +120,7 @@ class ReviewTask(_Line):
 
 
 class Label(_Line):
-    """What one person said of one task. ``category`` is the first criterion that a bad answer does not meet."""
+    """One person's label of one task. ``category`` is the first criterion that a bad answer does not meet."""
 
     task_id: str
     reviewer: str = Field(min_length=1, description="pseudonym")
@@ -127,7 +128,7 @@ class Label(_Line):
     category: Criterion | None = None
     corrected_answer: str = Field(default="", max_length=LONGEST_ANSWER)
     comment: str = Field(default="", max_length=2_000)
-    adjudicates: bool = Field(default=False, description="settles a disagreement of others")
+    adjudicates: bool = Field(default=False, description="whether it settles a disagreement of others")
     labelled_at: str = Field(default_factory=lambda: timestamp())
 
     @model_validator(mode="after")
@@ -137,7 +138,7 @@ class Label(_Line):
 
 
 def check(verdict: Verdict, category: Criterion | None) -> None:
-    """Raises ``ValueError`` when the two contradict each other."""
+    """Raise ``ValueError`` when the two contradict each other."""
     if verdict == "bad" and category is None:
         raise ValueError(f"category is missing: say what is bad, one of {', '.join(CRITERIA)}")
     if verdict == "good" and category is not None:
@@ -148,7 +149,7 @@ Line = TypeVar("Line", bound=_Line)
 
 
 def parse(lines: Iterable[str], kind: type[Line]) -> tuple[list[Line], int]:
-    """The lines of a kind, and how many others there were."""
+    """Return the records of this kind, and the number of other lines."""
     found: list[Line] = []
     foreign = 0
     for line in lines:

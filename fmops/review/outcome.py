@@ -1,4 +1,4 @@
-"""What follows from labels: reviewed evaluation cases, and the rates of the whole traffic with their intervals."""
+"""The results of labels: reviewed evaluation cases, and the rates in the whole traffic with their intervals."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from fmops.review.model import JudgeScore, Label, Stratum
 
 
 def case(reviewed: Reviewed, documents: Mapping[str, str]) -> ReviewedCase | None:
-    """The evaluation case of a settled task; ``None`` for others. ``documents`` are the knowledge base's texts by id.
+    """Return the evaluation case of a settled task; ``None`` for others. ``documents`` are the knowledge base's
+    texts by id.
 
-    A good answer meets every criterion that applies to it; of a bad one the named criterion is known, and no other.
-    An adjudicator's word stands alone: judges are compared with what was settled.
+    A good answer meets every criterion that applies to it; of a bad one, only the named criterion is known. An
+    adjudicator's label counts alone: judges are compared with the settled verdict.
     """
     task = reviewed.task
     if reviewed.state is not State.SETTLED or not task.question.strip() or not task.answer.strip():
@@ -54,7 +55,7 @@ def _criteria(label: Label, *, retrieved: bool, tools: bool) -> Iterable[tuple[C
 
 @dataclass(frozen=True)
 class Quality:
-    """What the labels of the last days say of all answers of these days."""
+    """Quality of all answers of the last days, estimated from the labels."""
 
     bad: Estimate | None
     """Share of bad answers; ``None`` while a stratum has no settled task."""
@@ -62,10 +63,10 @@ class Quality:
     agreement: float | None = None
     tasks: Mapping[State, int] = field(default_factory=dict)
     missing: str = ""
-    """Why there is no estimate."""
+    """Reason why there is no estimate."""
 
     def metrics(self) -> dict[str, float]:
-        """By the names that CloudWatch has."""
+        """Return the numbers by their names in CloudWatch."""
         found: dict[str, float] = {
             f"Tasks{state.value.capitalize()}": count for state, count in self.tasks.items()
         }
@@ -82,8 +83,7 @@ class Quality:
 
 
 def quality(reviewed: Iterable[Reviewed]) -> Quality:
-    """Return what the labels say of all answers of their days. A day that nobody has begun to label is not among
-    them."""
+    """Return the quality of all answers of the labelled days. A day that no one has begun to label is left out."""
     given = list(reviewed)
     settled = [each for each in given if each.state is State.SETTLED]
     days = {each.task.day for each in settled}
@@ -104,16 +104,17 @@ def quality(reviewed: Iterable[Reviewed]) -> Quality:
 
 @dataclass(frozen=True)
 class JudgeAgreement:
-    """Judges and people on the same captured answers: a judge says good where its score reaches the threshold."""
+    """Judges and people on the same captured answers. A judge calls an answer good if its score reaches the
+    threshold."""
 
     answers: int
     agreed: float | None = None
-    """Share of judges' words that are people's."""
+    """Share of judges' verdicts that equal people's."""
     kappa: Interval | None = None
-    """Cohen's; ``None`` where one side always says the same."""
+    """Cohen's kappa; ``None`` where one side always says the same."""
 
     def metrics(self) -> dict[str, float]:
-        """By the names that CloudWatch has."""
+        """Return the numbers by their names in CloudWatch."""
         found = {} if self.agreed is None else {"JudgeAgreed": self.agreed}
         if self.kappa:
             found |= {
@@ -133,7 +134,10 @@ class JudgeAgreement:
 def judge_agreement(
     reviewed: Iterable[Reviewed], scores: Sequence[JudgeScore], threshold: float
 ) -> JudgeAgreement:
-    """Of what people settled. The answers are those that were chosen for review: more doubtful ones than all are."""
+    """Return how far judges agree with settled labels, on the answers that were chosen for review.
+
+    Those answers are more doubtful than the average.
+    """
     said = {each.task.interaction_id: each.verdict == "good" for each in reviewed if each.verdict}
     pairs = [
         (said[each.interaction_id], each.score >= threshold) for each in scores if each.interaction_id in said
@@ -148,7 +152,7 @@ def judge_agreement(
 def _counts(
     cells: Mapping[tuple[str, Stratum], list[Reviewed]], category: Criterion | None = None
 ) -> dict[str, list[StratumCount]]:
-    """Return each stratum's days."""
+    """Return the counts of each stratum's days."""
     counts: dict[str, list[StratumCount]] = {}
     for (_, stratum), tasks in cells.items():
         counts.setdefault(stratum.value, []).append(_count(tasks, category))

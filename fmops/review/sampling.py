@@ -1,7 +1,8 @@
-"""Which interactions of a day people look at: a stratified random sample under a budget.
+"""The choice of a day's interactions for people to look at: a stratified random sample under a budget.
 
-Interactions that are likely to be bad, or to teach something, are over-represented; every interaction has a known
-chance above zero, so that rates estimated from the labels can be weighted back (``fmops.review.estimate``).
+Interactions that are likely to be bad, or to teach something, are over-represented. Every interaction has a
+known probability above zero, so that rates estimated from the labels can be weighted back
+(``fmops.review.estimate``).
 """
 
 from __future__ import annotations
@@ -22,22 +23,24 @@ from fmops.interaction import Interaction
 from fmops.review.model import DriftSignal, JudgeScore, ReviewTask, Stratum
 
 LEAST = 2
-"""Labels that a stratum needs at the least, so that its share of the uncertainty can be told."""
+"""Minimum labels of a stratum, so that its share of the uncertainty can be estimated."""
 
 _log = logging.getLogger(__name__)
 
 
 class SamplingSettings(BaseModel):
-    """How much is looked at, and what counts as near."""
+    """Size of the sample, and the distances that count as near."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     budget: int = Field(default=40, ge=LEAST * len(Stratum), le=10_000, description="tasks per day")
-    random_share: float = Field(default=0.4, gt=0, le=1, description="of the budget, for the random floor")
-    reviewers: int = Field(default=2, ge=1, le=9, description="people who label each task")
-    # Bedrock's severities are 0.2 apart, so that a smaller margin than that around 0.6 holds none of them.
+    random_share: float = Field(
+        default=0.4, gt=0, le=1, description="share of the budget for the random floor"
+    )
+    reviewers: int = Field(default=2, ge=1, le=9, description="number of people who label each task")
+    # Bedrock's severities are 0.2 apart, so a smaller margin around 0.6 would contain none of them.
     guardrail_margin: float = Field(
-        default=0.25, gt=0, lt=1, description="distance of a score from its threshold"
+        default=0.25, gt=0, lt=1, description="distance of a score from its threshold that counts as near"
     )
     judge_threshold: float = Field(default=0.5, gt=0, lt=1)
     judge_margin: float = Field(default=0.15, gt=0, lt=1)
@@ -48,7 +51,7 @@ class SamplingSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Sample:
-    """The tasks of a day, and of how many interactions of each stratum they were chosen."""
+    """The tasks of a day, and the number of interactions in each stratum from which they were chosen."""
 
     tasks: list[ReviewTask]
     population: Mapping[Stratum, int]
@@ -63,17 +66,18 @@ def draw(
     judges: Iterable[JudgeScore] = (),
     drift: Iterable[DriftSignal] = (),
 ) -> Sample:
-    """Choose tasks from the interactions of ``day`` (UTC) that ``lake.connect`` gives.
+    """Choose tasks from the interactions of ``day`` (UTC) in the view of ``lake.connect``.
 
-    The choice depends on the day and on the interactions' ids only: drawing again gives the same tasks.
-    Interactions without an answer are not in the population, nor are blocked questions, whose text is not kept.
-    Signals about interactions that are not there are ignored.
+    The choice depends only on the day and the interactions' ids: drawing again gives the same tasks.
+    Interactions without an answer are not in the population, nor are blocked questions, whose text is not
+    stored. Signals about missing interactions are ignored.
     """
     _load_signals(connection, guardrails or GuardrailSettings(), judges, drift)
     connection.execute(_READ_ONCE)
     connection.execute(_CANDIDATES, _parameters(day, settings))
     rows = connection.execute(
-        "SELECT stratum, count(*), min_by({id: interaction_id, reason: reason}, draw, $budget) FROM candidates GROUP BY stratum",
+        "SELECT stratum, count(*), min_by({id: interaction_id, reason: reason}, draw, $budget) FROM "
+        "candidates GROUP BY stratum",
         {"budget": settings.budget},
     ).fetchall()
     population = {Stratum(stratum): count for stratum, count, _ in rows}
@@ -102,10 +106,10 @@ def draw(
 
 
 def allocate(population: Mapping[Stratum, int], budget: int, random_share: float) -> dict[Stratum, int]:
-    """How many of each stratum to choose, ``budget`` in all or everything there is.
+    """Return how many of each stratum to choose, ``budget`` in all or everything there is.
 
-    The random floor has its share; the other strata part the rest equally. What a stratum does not need goes to the
-    others. No stratum has fewer than ``LEAST``, or all that it has.
+    The random floor has its share; the other strata divide the rest equally. What a stratum does not need goes
+    to the others. No stratum has fewer than ``LEAST``, unless it has fewer interactions.
     """
     wanted = dict.fromkeys((each for each in Stratum if population.get(each)), 0)
     left = budget
@@ -132,7 +136,7 @@ def allocate(population: Mapping[Stratum, int], budget: int, random_share: float
 
 
 def thresholds(settings: GuardrailSettings) -> list[tuple[str, str, str, float]]:
-    """The least score that counts, by direction, category and detector."""
+    """Return the least score that counts, by direction, category and detector."""
     policy = settings.policy()
     return [
         (direction.value, category.value, detector, rule.threshold)
@@ -179,7 +183,7 @@ def _table(
 
 
 def interactions(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> list[Interaction]:
-    """The records of these ids that ``lake.connect`` gives, each once."""
+    """Return the records with these ids in the view of ``lake.connect``, each once."""
     relation = connection.execute(
         "SELECT * EXCLUDE (dt, hour, feedback_id, rating, comment) FROM interactions"
         " WHERE record_type = 'interaction' AND list_contains(?, interaction_id)",

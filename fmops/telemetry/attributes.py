@@ -1,6 +1,7 @@
-"""Every attribute and metric name that we emit ourselves. It imports nothing of the runtime, so every part may use it.
+"""Every attribute and metric name that we emit ourselves. It imports nothing of the runtime, so every part may
+use it.
 
-Names of the OpenTelemetry semantic conventions stand as they are published; ours begin with ``fmops.``.
+Names from the OpenTelemetry semantic conventions are used as published; ours begin with ``fmops.``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ AUTHORIZATION_REASON: Final = "fmops.authorization.reason"
 GUARDRAIL_DIRECTION: Final = "fmops.guardrail.direction"
 GUARDRAIL_ACTION: Final = "fmops.guardrail.action"
 GUARDRAIL_DECISIONS: Final = "fmops.guardrail.decisions"
-"""On a request's span: direction, action, detector and reason of each decision that did something."""
+"""Attribute of a request's span: direction, action, detector and reason of each decision that had an effect."""
 GUARDRAIL_DETECTOR: Final = "fmops.guardrail.detector"
 GUARDRAIL_CATEGORY: Final = "fmops.guardrail.category"
 GUARDRAIL_RESULT: Final = "fmops.guardrail.result"
@@ -46,7 +47,7 @@ BUDGET_UNIT: Final = "fmops.budget.unit"
 BUDGET_ACTION: Final = "fmops.budget.action"
 BUDGET_RESULT: Final = "fmops.budget.result"
 TURN_LIMIT: Final = "fmops.turn.limit"
-"""The owner of the limit that refused a turn: the task or the user."""
+"""Owner of the limit that refused a turn: the task or the user."""
 TOOL_STATUS: Final = "fmops.tool.status"
 
 GEN_AI_OPERATION: Final = "gen_ai.operation.name"
@@ -73,8 +74,8 @@ PERSONAL: Final = re.compile(
     r"|http\.(client_ip|user_agent|url|target|host|server_name|(request|response)\.header)"
     r"|url\.(full|original|path|query|fragment))"
 )
-"""Span attributes that say who called, from where, and with what in the address. ``http.route`` says what was asked
-for."""
+"""Span attributes that say who called, from where, and with what in the address. ``http.route`` shows the route
+without them."""
 
 METRIC_GUARDRAIL_DECISIONS: Final = "fmops.guardrail.decisions"
 METRIC_GUARDRAIL_INTERVENTIONS: Final = "fmops.guardrail.interventions"
@@ -123,7 +124,7 @@ DURATION_BUCKETS: Final = (
     40.96,
     81.92,
 )
-"""Seconds; the boundaries of gen_ai.client.operation.duration in the GenAI semantic conventions."""
+"""Boundaries in seconds of gen_ai.client.operation.duration in the GenAI semantic conventions."""
 
 TOKEN_BUCKETS: Final = tuple(4**exponent for exponent in range(14))
-"""Tokens; the boundaries of gen_ai.client.token.usage in the GenAI semantic conventions."""
+"""Boundaries in tokens of gen_ai.client.token.usage in the GenAI semantic conventions."""

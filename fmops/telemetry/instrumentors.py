@@ -1,4 +1,5 @@
-"""Which package makes the spans of the agent, its model calls and its tools: one at a time, since each makes all."""
+"""The choice of package that makes the spans of the agent, its model calls and its tools: one at a time, since
+each makes all."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ Instrumentor = Literal["openllmetry", "otel"]
 
 
 def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: bool = False) -> None:
-    """Instrument LangChain, once in a process; what people and models say is in its spans only with ``content``.
+    """Instrument LangChain, once per process; what people and models say is in its spans only with ``content``.
 
     The packages' own metrics are switched off: OpenLLMetry's miss failed calls and declare the unit ``token``,
-    which changes the metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions whatever
-    instruments LangChain.
+    which changes the metric's name in Prometheus. Ours (``fmops.telemetry.model``) follow the conventions
+    whichever package instruments LangChain.
     """
     langsmith.set_runtime_overrides(aio_to_thread=_at_once)
     os.environ["TRACELOOP_TRACE_CONTENT"] = str(content).lower()
@@ -40,8 +41,11 @@ def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: 
 async def _at_once(
     _: object, context: contextvars.Context, function: Callable[..., Any], /, *args: Any, **kwargs: Any
 ) -> Any:
-    """LangChain has LangSmith trace every layer of an agent, which asks a thread twice a call to do nothing when it
-    is off."""
+    """Run a function at once in its context.
+
+    It replaces LangChain's tracing of every layer by LangSmith, which asks a thread twice per call to do
+    nothing when it is off.
+    """
     return context.run(function, *args, **kwargs)
 
 
@@ -52,13 +56,14 @@ def _openllmetry() -> Any:
 
     class OpenLLMetry(LangchainInstrumentor):
         def _wrap_middleware_hooks(self, tracer: object) -> None:
-            """Not wrapped: it turns every hook that a middleware does not have into a step of the agent's graph."""
+            """Skip the hooks: wrapping would turn every hook that a middleware lacks into a step of the agent's
+            graph."""
 
     return OpenLLMetry()
 
 
 def _once_per_graph(extract: Any) -> Any:
-    """OpenLLMetry draws the graph's structure anew for every request, and it never changes."""
+    """Cache the graph's structure: OpenLLMetry draws it anew for every request, but it never changes."""
     known: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
     def structure(graph: Any) -> Any:
@@ -77,10 +82,11 @@ def _opentelemetry() -> Any:
 
 
 class WithoutSteps(TracerProvider):
-    """Tracers that leave out the steps of the agent's graph: a third of a trace's spans, which say what the code says.
+    """A provider of tracers that leave out the steps of the agent's graph, a third of a trace's spans.
 
-    What happens in a step (a model call, a tool, a guardrail) then hangs on the agent's own span. The making of the
-    agent is left out too: without a parent, it would be a service of its own on X-Ray's map.
+    They only repeat the structure of the code. The spans within a step (a model call, a tool, a guardrail)
+    become children of the agent's own span. The creation of the agent is left out too: without a parent, it
+    would appear as a service of its own on X-Ray's map.
     """
 
     def __init__(self, provider: TracerProvider) -> None:
@@ -104,10 +110,10 @@ class _Tracer(Tracer):
 
 
 class _Step(NonRecordingSpan):
-    """Stands for its parent: what begins under it is the parent's child."""
+    """A stand-in for its parent: spans that begin under it become the parent's children."""
 
     end_time = 0
-    """OpenLLMetry asks whether the span has ended."""
+    """End time, which OpenLLMetry reads to learn whether the span has ended."""
 
 
 def _is_step(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The metrics of the runtime. Labels are bounded: no user, no text and no id is ever one."""
+"""The metrics of the runtime. Labels are bounded: no user, no text and no id is ever a label."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ METER = "fmops"
 
 
 class Waiting(Protocol):
-    """Something in which captured records wait."""
+    """A place in which captured records wait."""
 
     def waiting(self) -> Mapping[str, int]:
-        """Records that wait, by place."""
+        """Return the number of waiting records, by place."""
         ...
 
     def stalled(self) -> float:
@@ -28,29 +28,29 @@ class Waiting(Protocol):
 
 
 class Prompts(Protocol):
-    """Something that says which prompt serves."""
+    """A source that knows which prompt serves."""
 
     def serving(self) -> tuple[str, bool, int]:
-        """Name, whether the packaged fallback serves, and the registry's version number."""
+        """Return the name, whether the packaged fallback serves, and the registry's version number."""
         ...
 
 
 class Budgets(Protocol):
-    """Something that says how much of each budget is spent."""
+    """A source that knows how much of each budget is spent."""
 
     def spent(self) -> Iterable[tuple[str, str, str, float]]:
-        """Scope, window, unit, and the share of the limit."""
+        """Yield scope, window, unit, and the share of the limit."""
         ...
 
 
 class UnderWay(Protocol):
-    """Something that counts the turns under way."""
+    """A counter of the turns in progress."""
 
     under_way: int
 
 
 class Keys(Protocol):
-    """Something that knows an issuer's keys."""
+    """A source of an issuer's keys."""
 
     def stale(self) -> float:
         """Return for how many seconds readings have failed; 0 after one that succeeded."""
@@ -58,7 +58,7 @@ class Keys(Protocol):
 
 
 class Instruments:
-    """All instruments, made once per process from the global meter provider."""
+    """All instruments, created once per process from the global meter provider."""
 
     def __init__(self) -> None:
         self._meter = metrics.get_meter(METER)
@@ -79,23 +79,23 @@ class Instruments:
         self._begin_at_zero()
 
     def watch(self, place: Waiting) -> None:
-        """Observe how many records wait there, for as long as it lives."""
+        """Observe how many records wait there, as long as it lives."""
         self._places.add(place)
 
     def watch_prompts(self, prompts: Prompts) -> None:
-        """Observe which prompt serves, for as long as it lives."""
+        """Observe which prompt serves, as long as it lives."""
         self._prompts.add(prompts)
 
     def watch_budgets(self, budgets: Budgets) -> None:
-        """Observe how much of them is spent, for as long as they live."""
+        """Observe how much of them is spent, as long as they live."""
         self._budgets.add(budgets)
 
     def watch_turns(self, turns: UnderWay) -> None:
-        """Observe how many turns are under way, for as long as it lives."""
+        """Observe how many turns are in progress, as long as it lives."""
         self._turns.add(turns)
 
     def watch_keys(self, keys: Keys) -> None:
-        """Observe for how long the issuer's keys could not be read, for as long as it lives."""
+        """Observe for how long the issuer's keys could not be read, as long as it lives."""
         self._keys.add(keys)
 
     def _make_turns(self) -> None:
@@ -104,7 +104,7 @@ class Instruments:
             names.METRIC_TURNS,
             callbacks=[self._observe_turns],
             unit="{turn}",
-            description="Turns under way",
+            description="Turns in progress",
         )
         self.turns_refused = self._counter(
             names.METRIC_TURNS_REFUSED, "{turn}", "Turns refused, by whose limit was reached"
@@ -114,7 +114,7 @@ class Instruments:
             names.METRIC_KEYS_STALE,
             callbacks=[self._observe_keys],
             unit="s",
-            description="For how long readings of the issuer's keys have failed",
+            description="Time for which readings of the issuer's keys have failed",
         )
 
     def _make_guardrails(self) -> None:
@@ -140,7 +140,7 @@ class Instruments:
         self.authorization_errors = self._counter(
             names.METRIC_AUTHORIZATION_ERRORS,
             "{decision}",
-            "Denials because a policy failed to evaluate or nobody answered",
+            "Denials because a policy failed to evaluate or the service did not answer",
         )
         self.authorization_duration = self._duration(
             names.METRIC_AUTHORIZATION_DURATION, "Duration of a call to Verified Permissions"
@@ -151,7 +151,7 @@ class Instruments:
 
     def _make_capture(self) -> None:
         self.capture_records = self._counter(
-            names.METRIC_CAPTURE_RECORDS, "{record}", "Captured records by what became of them"
+            names.METRIC_CAPTURE_RECORDS, "{record}", "Captured records by outcome"
         )
         self._places: WeakSet[Waiting] = WeakSet()
         self._meter.create_observable_gauge(
@@ -164,7 +164,7 @@ class Instruments:
             names.METRIC_CAPTURE_STALLED,
             callbacks=[self._observe_stalled],
             unit="s",
-            description="For how long records wait in memory while none of them leaves it",
+            description="Time for which records have waited in memory while none of them left it",
         )
         self.capture_faults = self._counter(
             names.METRIC_CAPTURE_FAULTS, "{fault}", "Faults of the delivery stream and the spool by type"
@@ -198,7 +198,7 @@ class Instruments:
             description="The registry's version that serves, 0 for the packaged prompt",
         )
         self.prompt_refreshes = self._counter(
-            names.METRIC_PROMPT_REFRESHES, "{refresh}", "Looks at the prompt registry by what came of them"
+            names.METRIC_PROMPT_REFRESHES, "{refresh}", "Checks of the prompt registry by result"
         )
 
     def _make_budgets(self) -> None:
@@ -220,7 +220,8 @@ class Instruments:
         )
 
     def _begin_at_zero(self) -> None:
-        """A counter that first appears at one has never increased: what alerts watch is there from the start."""
+        """Start counters at zero: a counter that first appears at one has never increased, so alerts would miss
+        it."""
         for reason in ("stop", "length", "content_filter", "budget_exceeded", "client_disconnect", "error"):
             self.interactions.add(0, {names.INTERACTION_FINISH_REASON: reason})
         for whose in ("task", "user"):
@@ -298,5 +299,5 @@ class Instruments:
 
 @cache
 def instruments() -> Instruments:
-    """The process's instruments."""
+    """Return the process's instruments."""
     return Instruments()

@@ -1,4 +1,4 @@
-"""Measures model calls where they are made: below the guardrails, sampled or not, failed or not."""
+"""Measurement of model calls where they are made: below the guardrails, sampled or not, failed or not."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from fmops.telemetry.prices import prices
 from fmops.threads import Threads, run
 
 CALLS = 64
-"""Calls at once, where nobody says otherwise."""
+"""Maximum calls at once, unless the caller sets another number."""
 CANCELLED = "cancelled"
-"""``error.type`` of a call that nobody waited for until its end: its tokens are paid, but not known."""
+"""``error.type`` of a call that was abandoned before its end: its tokens are paid for, but not known."""
 
 
 _meter: ContextVar[list[UsageMetadata] | None] = ContextVar("meter", default=None)
@@ -33,7 +33,8 @@ _meter: ContextVar[list[UsageMetadata] | None] = ContextVar("meter", default=Non
 
 @contextmanager
 def metered() -> Iterator[list[UsageMetadata]]:
-    """The usage of each measured model call made within it that reported one, whatever became of the answer."""
+    """Yield a list that collects the usage of each measured model call within it that reported one, whatever
+    its outcome."""
     reported: list[UsageMetadata] = []
     before = _meter.set(reported)
     try:
@@ -43,15 +44,15 @@ def metered() -> Iterator[list[UsageMetadata]]:
 
 
 class MeasuredChatBedrock(ChatBedrockConverse):
-    """Records the GenAI client metrics of the conventions, and the cost, for each call to Bedrock.
+    """Record the GenAI client metrics of the conventions, and the cost, for each call to Bedrock.
 
-    Its asynchronous methods run these in threads, as LangChain's do, but in threads of their own: a model takes
-    seconds, and with the event loop's few threads the others would wait for it. A stream that nobody reads on is
-    closed at once.
+    Its asynchronous methods run the synchronous ones in threads, as LangChain's do, but in threads of their
+    own: a model takes seconds, and other work would wait for it in the event loop's few threads. A stream that
+    is no longer read is closed at once.
     """
 
     threads: Any = Field(default=None, exclude=True, repr=False)
-    """Threads of the calls, one for each that may be under way."""
+    """Threads for the calls, one for each that may be in progress."""
 
     def _generate(
         self,
@@ -111,7 +112,8 @@ def _threads() -> Threads:
 
 
 class _Stream:
-    """A generator that is read in threads, and closed by whoever comes last: its reader, or the thread that reads."""
+    """A generator that is read in threads, and closed by whichever comes last: its reader, or the thread that
+    reads."""
 
     def __init__(self, chunks: Iterator[ChatGenerationChunk]) -> None:
         self._chunks: Any = chunks
@@ -119,7 +121,7 @@ class _Stream:
         self._left = False
 
     def step(self) -> ChatGenerationChunk | None:
-        """The next chunk; None at the end, and when the reader has left."""
+        """Return the next chunk; None at the end, and when the reader has left."""
         with self._lock:
             chunk: ChatGenerationChunk | None = None if self._left else next(self._chunks, None)
             if self._left:
@@ -127,7 +129,7 @@ class _Stream:
             return chunk
 
     def leave(self) -> None:
-        """Close it now, or when the thread that reads it comes back."""
+        """Close it now, or when the thread that reads it returns."""
         self._left = True
         if self._lock.acquire(blocking=False):
             try:
@@ -137,7 +139,7 @@ class _Stream:
 
 
 class ModelCall:
-    """One call under way; records it at its end, whatever the end is."""
+    """One call in progress, recorded at its end, whatever the end is."""
 
     def __init__(self, model_id: str, *, provider: str = "aws.bedrock") -> None:
         self._model_id = model_id
@@ -155,7 +157,7 @@ class ModelCall:
         return self
 
     def first_chunk(self) -> None:
-        """Note a chunk: the first one is measured."""
+        """Note a chunk; only the first one is measured."""
         if not self._chunks:
             self._chunks = True
             instruments().time_to_first_chunk.record(time.perf_counter() - self._began, self._labels)
@@ -189,7 +191,7 @@ class ModelCall:
 
 
 def _error_type(error: BaseException) -> str:
-    """The service's code, else the exception's name: bounded, and never a message."""
+    """Return the service's code, or else the exception's name: bounded, and never a message."""
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code") or "ClientError")
     return CANCELLED if isinstance(error, GeneratorExit) else type(error).__name__

@@ -1,4 +1,4 @@
-"""What model calls cost: list prices from ``prices.toml``, which says of which day they are."""
+"""The cost of model calls: list prices from ``prices.toml``, which gives their date."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 FILE = Path(__file__).with_name("prices.toml")
 PROFILE = re.compile(r"^(?P<scope>global|[a-z]{2,4}(?:-gov)?)\.(?=[a-z0-9-]+\.)")
-"""The prefix of a cross-region inference profile, as in ``us.anthropic.claude-...``."""
+"""Prefix of a cross-region inference profile, as in ``us.anthropic.claude-...``."""
 
 
 class Price(BaseModel):
-    """USD per million tokens; ``geographic`` multiplies it for an inference profile that is bound to a geography."""
+    """Prices in USD per million tokens; ``geographic`` multiplies them for an inference profile that is bound
+    to a geography."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,7 +29,7 @@ class Price(BaseModel):
     geographic: float = Field(default=1.0, gt=0)
 
     def of(self, usage: UsageMetadata) -> dict[str, float]:
-        """USD by token type. Tokens read from or written to the prompt cache are part of the input tokens."""
+        """Return USD by token type. Tokens read from or written to the prompt cache are part of the input tokens."""
         details = usage.get("input_token_details", {})
         read, written = details.get("cache_read") or 0, details.get("cache_creation") or 0
         fresh = max(0, usage["input_tokens"] - read - written)
@@ -37,7 +38,7 @@ class Price(BaseModel):
 
 
 class Prices(BaseModel):
-    """A price file. Raises pydantic's ``ValidationError`` for one that is not complete."""
+    """A price file. Raises pydantic's ``ValidationError`` for an incomplete one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +48,7 @@ class Prices(BaseModel):
     _known: dict[str, Price | None] = PrivateAttr(default_factory=dict)
 
     def price(self, model_id: str) -> Price | None:
-        """The price of a model or inference profile, ``None`` when the file does not know it."""
+        """Return the price of a model or inference profile; ``None`` when the file does not have it."""
         if model_id not in self._known:
             self._known[model_id] = self._price(model_id)
         return self._known[model_id]
@@ -64,5 +65,5 @@ class Prices(BaseModel):
 
 @cache
 def prices() -> Prices:
-    """The packaged price file."""
+    """Return the packaged price file."""
     return Prices.model_validate(tomllib.loads(FILE.read_text()))

@@ -1,7 +1,7 @@
-"""The last thing before telemetry leaves the process: spans without content.
+"""The last step before telemetry leaves the process: removing content from spans.
 
-The instrumentation's own switch leaves system instructions and exception text in place, and the ADOT collector has
-no redaction processor, so the exporter cleans whatever the instrumentation did.
+The instrumentation's own switch leaves system instructions and exception text in place, and the ADOT collector
+has no redaction processor, so the exporter cleans up whatever the instrumentation did.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from fmops.telemetry.attributes import CONTENT, ERROR_TYPE, PERSONAL
 
 
 class RedactingSpanExporter(SpanExporter):
-    """Exports copies of spans from which content, who called and from where, exception text and status text are
-    gone."""
+    """Export copies of spans without content, the caller's identity and address, exception text and status text."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -35,7 +34,7 @@ class RedactingSpanExporter(SpanExporter):
 
 
 def redacted(span: ReadableSpan) -> ReadableSpan:
-    """A copy of ``span`` without content; the exception's type stays, as ``error.type``."""
+    """Return a copy of ``span`` without content; the exception's type stays, as ``error.type``."""
     attributes = _without_content(span.attributes)
     error_type = next((_exception_type(event) for event in span.events if event.name == "exception"), None)
     if error_type and ERROR_TYPE not in attributes:

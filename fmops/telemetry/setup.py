@@ -27,7 +27,7 @@ from fmops.telemetry.metrics import METER, instruments
 from fmops.telemetry.redaction import RedactingSpanExporter
 
 EXPORT_SECONDS = 5
-"""For one export with its retries. What then has not been taken is dropped, and counted."""
+"""Seconds for one export with its retries; data not delivered by then is dropped, and counted."""
 
 
 def start(
@@ -37,28 +37,28 @@ def start(
     reader: MetricReader | None = None,
     content_exporter: SpanExporter | None = None,
 ) -> Callable[[], None]:
-    """Install the providers and instrument LangChain; answers the function that flushes and stops them.
+    """Install the providers and instrument LangChain; return the function that flushes and stops them.
 
-    With a ``content_exporter``, spans are recorded with prompts and answers: it gets them whole, and every other
-    exporter gets them cleaned.
+    With a ``content_exporter``, spans are recorded with prompts and answers: it gets them whole, and every
+    other exporter gets them cleaned.
 
     Exporters and their intervals follow the standard ``OTEL_*`` variables. Every span is recorded, whatever a
-    caller's header says of sampling: the collector samples. Spans wait in a bounded queue, so that no request waits
-    for the collector; the SDK's own metrics (``otel.sdk.*``) count what was dropped.
+    caller's header says about sampling, because the collector samples. Spans wait in a bounded queue, so that
+    no request waits for the collector; the SDK's own metrics (``otel.sdk.*``) count what was dropped.
     """
     os.environ["OTEL_SEMCONV_STABILITY_OPT_IN"] = "http,gen_ai_latest_experimental"
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
     resource = Resource.create()
     if names.SERVICE_INSTANCE_ID not in resource.attributes:
-        # Without it the series of two tasks would be one series with two sources.
+        # Without it, the series of two tasks would be one series with two sources.
         resource = resource.merge(Resource({names.SERVICE_INSTANCE_ID: str(uuid4())}))
 
     reader = reader or PeriodicExportingMetricReader(OTLPMetricExporter(timeout=EXPORT_SECONDS))
     meter_provider = MeterProvider(resource=resource, metric_readers=[reader], views=views())
     metrics.set_meter_provider(meter_provider)
 
-    # Of the SDK's own metrics those of the processor and the exporter are kept; counting each span would cost a
-    # request more.
+    # Of the SDK's own metrics, only the processor's and the exporter's are kept: counting each span would slow
+    # every request.
     uncounted = metrics.NoOpMeterProvider()
     tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, meter_provider=uncounted)
     redacting = RedactingSpanExporter(exporter or OTLPSpanExporter(timeout=EXPORT_SECONDS))
@@ -71,7 +71,7 @@ def start(
     propagate.set_global_textmap(CompositePropagator([AwsXRayPropagator(), TraceContextTextMapPropagator()]))
     instrument(instrumentor, tracer_provider, content=content_exporter is not None)
     instruments()
-    # The zeros leave at once, and nobody waits for them: what counts from zero was there before the first request.
+    # The zeros are sent at once, in the background, so that counters exist before the first request.
     threading.Thread(target=meter_provider.force_flush, name="first-metrics", daemon=True).start()
 
     def stop() -> None:
@@ -82,14 +82,14 @@ def start(
 
 
 def flush(seconds: float = EXPORT_SECONDS) -> None:
-    """Export the spans that wait and the metrics as they are now, each within ``seconds``."""
+    """Export the waiting spans and the current metrics, each within ``seconds``."""
     for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
         if isinstance(provider, TracerProvider | MeterProvider):
             provider.force_flush(int(seconds * 1000))
 
 
 def views() -> list[View]:
-    """Histograms with the conventions' boundaries: the SDK's defaults begin at five seconds."""
+    """Return histograms with the conventions' boundaries: the SDK's defaults begin at five seconds."""
     duration = ExplicitBucketHistogramAggregation(names.DURATION_BUCKETS)
     tokens = ExplicitBucketHistogramAggregation(names.TOKEN_BUCKETS)
     dropped = DropAggregation()

@@ -1,2 +1,2 @@
-"""Parts that every agent builds on: the request context, records, documents and their retrieval, and who may do
-what."""
+"""Parts that every agent builds on: the request context, records, documents and their retrieval, and
+authorization."""

@@ -1,5 +1,5 @@
-"""Which Cedar request decides a call, as far as it is the same for every agent: who asks, in what session, and on
-what."""
+"""The Cedar request that decides a call, as far as it is the same for every agent: who asks, in what session,
+and on what."""
 
 from __future__ import annotations
 
@@ -16,24 +16,26 @@ from fmops.toolkit.knowledge import KnowledgeDocument
 from fmops.toolkit.record_table import RecordTable
 
 Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
-"""Which of the documents the caller may read, in order."""
+"""A function that says which of the documents the caller may read, in order."""
 
 Facts = Mapping[str, Value]
 
 
 class ToolResolver(ABC):
-    """Answers the ``AuthorizationRequest`` of a tool call. An agent derives its own, and says what its tools are about.
+    """Return the ``AuthorizationRequest`` of a tool call. An agent derives its own class, which describes its
+    tools.
 
-    ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the one
-    that the identity source of another issuer was given.
+    ``prefix`` is what Verified Permissions puts before the ids of users and groups: a Cognito pool's id, or the
+    prefix that another issuer's identity source was given.
     """
 
     namespace: str
     """Namespace of the agent's Cedar schema, which the ids of all its entities carry."""
 
     counted: Mapping[str, str] = {}
-    """Tools whose calls within a turn count together, and the fact that is added up. Policies read the sum of the calls
-    before, if there were any, as ``context.input.earlier``.
+    """Tools whose calls within a turn count together, each with the fact that is added up.
+
+    Policies read the sum of the earlier calls, if there were any, as ``context.input.earlier``.
     """
 
     def __init__(self, records: RecordTable, prefix: str) -> None:
@@ -42,14 +44,16 @@ class ToolResolver(ABC):
 
     @abstractmethod
     def on(self, tool: str, arguments: Mapping[str, Any], context: RequestContext) -> tuple[Entity, Facts]:
-        """What a call is on, and the facts of its arguments that policies read as ``context.input`` (none when empty).
+        """Return a call's resource, and the facts of its arguments that policies read as ``context.input``
+        (none when empty).
 
         Raises ``ValueError`` for arguments that no policy can read, and for a tool that no policy decides.
         """
 
     @abstractmethod
     def resource(self, kind: str, resource_id: str) -> Entity:
-        """One of the agent's own resources, with what the system of record knows. One that is not there has no facts.
+        """Return one of the agent's own resources, with the facts from the system of record. A missing one has
+        no facts.
 
         Raises ``ValueError`` for a kind that the agent does not have.
         """
@@ -66,20 +70,20 @@ class ToolResolver(ABC):
         return replace(self._request(tool, resource, context, inputs), amount=amount)
 
     def review(self, action: str, context: RequestContext) -> AuthorizationRequest:
-        """For what people do on the review page."""
+        """Return the request for an action on the review page."""
         return self._request(action, Entity(self.uid("ReviewQueue", "review")), context)
 
     def prompts(self, context: RequestContext) -> AuthorizationRequest:
-        """For what people do in the playground."""
+        """Return the request for an action in the playground."""
         return self._request("edit_prompts", Entity(self.uid("PromptRegistry", "prompts")), context)
 
     def principals(self, context: RequestContext) -> set[str]:
-        """The ids, in the policy store, of the caller and their groups."""
+        """Return the ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}
         return {f"{self._prefix}|{name}" for name in names}
 
     def readable(self, authorizer: Authorizer) -> Readable:
-        """Which of some documents the caller may read, decided in as few calls as possible."""
+        """Return a function that says which documents the caller may read, decided in as few calls as possible."""
 
         def decide(documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
             session = {"session": self._session(context)}
@@ -93,7 +97,7 @@ class ToolResolver(ABC):
         return decide
 
     def user(self, subject: str) -> EntityUid:
-        """A person, by the subject of their tokens."""
+        """Return a person's entity id, from the subject of their tokens."""
         return self.uid("User", f"{self._prefix}|{subject}")
 
     def uid(self, kind: str, entity_id: str) -> EntityUid:
@@ -125,7 +129,7 @@ class ToolResolver(ABC):
 
 
 def text(arguments: Mapping[str, Any], name: str) -> str:
-    """An argument that must be a text. Raises ``ValueError`` that names it."""
+    """Return an argument that must be a text. Raises ``ValueError``, which names it."""
     value = arguments.get(name)
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{name}: give a non-empty text")
@@ -133,7 +137,7 @@ def text(arguments: Mapping[str, Any], name: str) -> str:
 
 
 def integer(arguments: Mapping[str, Any], name: str, example: str) -> int:
-    """An argument that must be a whole number, as Cedar's are. Raises ``ValueError`` that names it and gives
+    """Return an argument that must be a whole number, as Cedar's are. Raises ``ValueError``, which names it and
     ``example``."""
     value = arguments.get(name)
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:

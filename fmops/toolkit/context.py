@@ -1,4 +1,4 @@
-"""What belongs to one request, from the HTTP layer to the tools."""
+"""The context of one request, from the HTTP layer to the tools."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from fmops.prompts import Prompt
 
 
 class Spending(Protocol):
-    """One turn's draw on the budgets of those who pay for it."""
+    """One turn's use of the budgets of those who pay for it."""
 
     async def call(self, input_tokens: int, max_tokens: int | None = None) -> Reservation:
-        """Reserve what a model call may take."""
+        """Reserve the maximum that a model call may use."""
 
     def settle(self, reservation: Reservation, usage: UsageMetadata | None) -> None:
-        """Replace a reservation by what the call used."""
+        """Replace a reservation with what the call used."""
 
     def give_back(self, reservation: Reservation) -> None:
         """Return a reservation of which nothing was used."""
 
     def close(self) -> None:
-        """End the turn's draw."""
+        """End the turn's use of the budgets."""
 
 
 CHANNEL = "chat"
@@ -55,27 +55,27 @@ class RequestContext:
     channel: str = CHANNEL
     decisions: dict[str, Decision] = field(default_factory=dict)
     approval: ApprovedCall | None = None
-    """Set while an approved call runs, for its approver."""
+    """Approval of a call, set while the approved call runs for its approver."""
     counting: threading.Lock = field(default_factory=threading.Lock, repr=False)
     drawn: dict[str, int] = field(default_factory=dict)
-    """By action, what the allowed calls of this turn have drawn on their shared limit so far."""
+    """Amounts that the allowed calls of this turn have drawn so far on their shared limit, by action."""
     model_calls: int = 0
     max_tokens: int | None = None
-    """What each model call of this turn may write at most, where the caller asks for less than the deployment
+    """Maximum output tokens of each model call of this turn, if the caller asks for less than the deployment
     allows."""
     finish: FinishReason = ""
-    """How the last model call ended."""
+    """Finish reason of the last model call."""
     spending: Spending | None = None
-    """On the budgets; nothing is counted without one."""
+    """Spending from the budgets; without one, nothing is counted."""
     prompt: Prompt | None = None
-    """Of this turn, from its first model call on."""
+    """Prompt of this turn, from its first model call on."""
 
     @property
     def identity_token(self) -> str:
         return self.principal.token
 
     def note_approval(self, call_id: str, tool: str, arguments: dict[str, Any], approval_id: str) -> None:
-        """Name, on the decision that made a call wait, the approval it waits for."""
+        """Add, to the decision that made a call wait, the approval that it waits for."""
         decision = self.decisions.get(call_key({"id": call_id, "name": tool, "args": arguments}))
         for item in self.interaction.authorization:
             if (
@@ -114,7 +114,7 @@ def _recorded(findings: Iterable[Finding]) -> list[GuardrailFinding]:
 
 
 def record_outcome(outcome: Outcome) -> None:
-    """A guardrail observer: the outcome, without its text, goes to the interaction under way."""
+    """Add an outcome, without its text, to the current interaction, as a guardrail observer."""
     interaction = current_interaction.get()
     if interaction is None:
         return

@@ -16,7 +16,8 @@ from fmops import written
 
 @dataclass(frozen=True)
 class KnowledgeDocument:
-    """A document with who may read it: ``classification`` is public or internal, ``region`` empty for all."""
+    """A document and who may read it: ``classification`` is public or internal, ``region`` is empty for all
+    regions."""
 
     id: str
     title: str
@@ -26,12 +27,12 @@ class KnowledgeDocument:
 
 
 def load(directory: Path) -> list[KnowledgeDocument]:
-    """The documents of a folder. Raises ``ValueError`` that names the file for a header that is not complete."""
+    """Return the documents of a folder. Raises ``ValueError``, which names the file, for an incomplete header."""
     return [_parse(path) for path in sorted(directory.glob("*.md"))]
 
 
 class KnowledgeBase:
-    """Searches documents; they are embedded at the first search, in one place and once."""
+    """Search documents, which are embedded at the first search, in one place and once."""
 
     def __init__(self, documents: Sequence[KnowledgeDocument], embeddings: Embeddings) -> None:
         self._documents = {document.id: document for document in documents}
@@ -40,7 +41,7 @@ class KnowledgeBase:
         self._store: InMemoryVectorStore | None = None
 
     def search(self, query: str, limit: int = 4) -> list[tuple[KnowledgeDocument, float]]:
-        """The nearest documents and their cosine similarity, best first."""
+        """Return the nearest documents and their cosine similarity, best first."""
         found = self._index().similarity_search_with_score(query, k=limit)
         return [(self._documents[str(document.id)], score) for document, score in found]
 

@@ -1,4 +1,5 @@
-"""Where an agent's records are: a DynamoDB table whose key is ``kind`` and ``id``, or a copy of a fixture in memory."""
+"""Storage of an agent's records: a DynamoDB table whose key is ``kind`` and ``id``, or a copy of a fixture in
+memory."""
 
 from __future__ import annotations
 
@@ -15,14 +16,14 @@ _deserializer, _serializer = TypeDeserializer(), TypeSerializer()
 
 
 class RecordTable:
-    """Reads and changes records. An agent's own records derive from it and name what its tools do with them."""
+    """Read and change records. An agent derives its own class, with methods for what its tools do."""
 
     def __init__(self, client: Any, table: str) -> None:
         self._client = client
         self._table = table
 
     def get(self, kind: str, record_id: str) -> Record | None:
-        """The record with its ``kind`` and ``id``, as it stands now; numbers are integers."""
+        """Return the record with its ``kind`` and ``id``, as it is now; numbers are integers."""
         key = {"kind": {"S": kind}, "id": {"S": record_id}}
         item = self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item")
         return _plain(item) if item else None
@@ -30,7 +31,7 @@ class RecordTable:
     def update(
         self, kind: str, record_id: str, expression: str, values: Mapping[str, Any], *, condition: str = ""
     ) -> Record:
-        """The record after DynamoDB's update ``expression``; only a record that is there is changed.
+        """Return the record after DynamoDB's update ``expression``; only an existing record is changed.
 
         Raises ``ClientError`` with ``ConditionalCheckFailedException``.
         """
@@ -46,25 +47,25 @@ class RecordTable:
         return _plain(answer["Attributes"])
 
     def is_suspended(self, subject: str) -> bool:
-        """Whether this person is suspended, whatever their token says: ``person`` records are by the token's
-        subject."""
+        """Return whether this person is suspended, whatever their token says; ``person`` records have the
+        token's subject as id."""
         person = self.get("person", subject)
         return bool(person and person.get("suspended"))
 
 
 def run_of(runtime: Any) -> str:
-    """An id of this run of a tool, for writes that must happen once; ``runtime`` is its ``ToolRuntime``.
+    """Return an id of this run of a tool, for writes that must happen once; ``runtime`` is its ``ToolRuntime``.
 
-    The server makes it, and a run that is repeated after a crash has it again. The id of the tool call is the
-    model's word.
+    The server makes it, and a run that is repeated after a crash gets it again. The tool call's own id is
+    chosen by the model.
     """
     run = runtime.config["configurable"]
     return f"{run['thread_id']}/{run['checkpoint_ns']}"
 
 
 class RecordsInMemory(RecordTable):
-    """A copy of ``records`` by kind and id, for the sandbox; what changes records with ``update`` is to be
-    overridden."""
+    """A copy of ``records`` by kind and id, for the sandbox. Override the methods that change records with
+    ``update``."""
 
     def __init__(self, records: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
         self._records: dict[str, dict[str, Record]] = copy.deepcopy(
@@ -79,7 +80,7 @@ class RecordsInMemory(RecordTable):
         return None if record is None else {"kind": kind, "id": record_id, **record}
 
     def update(self, kind: str, record_id: str, *_: Any, **__: Any) -> Record:
-        raise NotImplementedError(f"the sandbox cannot change {kind} {record_id} by DynamoDB's expressions")
+        raise NotImplementedError(f"the sandbox cannot change {kind} {record_id} with DynamoDB's expressions")
 
 
 def _plain(item: Mapping[str, Any]) -> Record:

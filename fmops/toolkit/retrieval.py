@@ -1,4 +1,4 @@
-"""Retrieval for a search tool: what is found, may be read, and passes the guardrails, recorded and traced."""
+"""Retrieval for a search tool: documents that are found, may be read and pass the guardrails, recorded and traced."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ def search(
     *,
     data_source: str,
 ) -> list[dict[str, str]]:
-    """``id``, ``title`` and ``text`` of the documents, best first; each is vetted alone, so that a bad one spoils
-    no other."""
+    """Return ``id``, ``title`` and ``text`` of the documents, best first.
+
+    Each is vetted alone, so that a bad one does not affect the others.
+    """
     described = {names.GEN_AI_OPERATION: "retrieval", names.GEN_AI_DATA_SOURCE: data_source}
     with _tracer.start_as_current_span(f"retrieval {data_source}", attributes=described) as span:
         found = knowledge.search(query)

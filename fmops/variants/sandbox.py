@@ -1,4 +1,4 @@
-"""People of its own, and records in memory: what evaluations, experiments and the playground ask about and change."""
+"""The sandbox: people and records in memory for evaluations, experiments and the playground."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from fmops.authorization.authorizer import wire_request
 from fmops.identity.tokens import Principal
 
 Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""By kind and id."""
+"""Records by kind and id."""
 
 
 @cache
 def fixture() -> dict[str, Any]:
-    """The sandbox's ``people`` and ``records``. Not to be changed."""
+    """Return the sandbox's ``people`` and ``records``, which must not be changed."""
     loaded: dict[str, Any] = yaml.safe_load(SANDBOX.read_text())
     return loaded
 
 
 def records() -> Records:
-    """The sandbox's records, with those of its people."""
+    """Return the sandbox's records, including those of its people."""
     suspended = {name: {"suspended": person.suspended} for name, person in people().items()}
     return {**fixture()["records"], "person": suspended}
 
 
 @dataclass
 class Person:
-    """Somebody of the sandbox, as a verified token would describe them."""
+    """A person in the sandbox, as a verified token would describe them."""
 
     name: str
     groups: Sequence[str]
@@ -45,12 +45,13 @@ class Person:
 
     @classmethod
     def parse(cls, name: str, facts: Mapping[str, Any]) -> Person:
-        """From a fixture, where everything that is not known here is a claim of the token."""
+        """Return a person from a fixture, in which every unknown field is a claim of the token."""
         own = {key: facts[key] for key in ("groups", "mfa", "suspended") if key in facts}
         return cls(name, attributes={key: facts[key] for key in facts if key not in own}, **own)
 
     def principal(self) -> Principal:
-        """Signed in just now. Its token is a name: only ``SandboxAuthorizer`` knows what to do with it."""
+        """Return the person as a principal who has just signed in. Its token is a name, which only
+        ``SandboxAuthorizer`` understands."""
         return Principal(
             self.name,
             self.name,
@@ -63,14 +64,16 @@ class Person:
 
 
 def people() -> dict[str, Person]:
-    """The sandbox's people by name."""
+    """Return the sandbox's people by name."""
     return {name: Person.parse(name, facts) for name, facts in fixture()["people"].items()}
 
 
 class SandboxAuthorizer(Authorizer):
-    """Asks the deployed policy store about the sandbox's people, whom it describes itself: they have no tokens.
+    """Ask the deployed policy store about the sandbox's people, whom it describes itself because they have no
+    tokens.
 
-    The decisions are those of the deployed policies; no real user can be impersonated, since none is in the sandbox.
+    The decisions are those of the deployed policies. No real user can be impersonated, since none is in the
+    sandbox.
     """
 
     def __init__(self, client: Any, policy_store_id: str, principal_prefix: str) -> None:

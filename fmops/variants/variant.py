@@ -1,4 +1,4 @@
-"""The assistant as an experiment, an evaluation or the playground asks it: any prompt, model and guardrails, over
+"""The assistant as experiments, evaluations and the playground use it: any prompt, model and guardrails, with
 the sandbox.
 
 Agent, tools, guardrails and policies are the ones that serve; only the records and people are the sandbox's.
@@ -59,24 +59,24 @@ WAITS = Config(
     max_pool_connections=64,
     retries={"total_max_attempts": 5, "mode": "standard"},
 )
-"""Nobody waits for an evaluation: a throttled call is tried again, with back-off."""
+"""Client settings of evaluations, which no user waits for: a throttled call is retried, with back-off."""
 EMBEDDINGS = "not-captured"
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What may differ between two assistants that are compared."""
+    """The parts that may differ between two assistants that are compared."""
 
     prompt: Prompt
     model_id: str
     guardrails: GuardrailSettings
     temperature: float = 0.0
     documents: int = 4
-    """That retrieval returns."""
+    """Number of documents that retrieval returns."""
     name: str = ""
 
     def parameters(self) -> dict[str, str]:
-        """What an experiment logs: short values, no texts."""
+        """Return what an experiment logs: short values, no texts."""
         return {
             "prompt": f"{self.prompt.name} {self.prompt.version}",
             "prompt_sha256": _digest(self.prompt.template),
@@ -88,13 +88,13 @@ class Variant:
 
     @property
     def fingerprint(self) -> str:
-        """Of everything that decides its answers, the sandbox and the documents included."""
+        """Return a fingerprint of everything that decides its answers, including the sandbox and the documents."""
         texts = [json.dumps(self.parameters() | {"prompt": ""}, sort_keys=True), SANDBOX.read_text()]
         return _digest(*texts, *(document.text for document in knowledge.load(KNOWLEDGE)))
 
 
 class Call(BaseModel):
-    """A tool call that the agent made, and what came of it."""
+    """A tool call that the agent made, and its outcome."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -105,7 +105,7 @@ class Call(BaseModel):
 
 
 class Answer(BaseModel):
-    """What a variant answered to a case. It holds content: it goes to MLflow and to the journal, never to a log."""
+    """A variant's answer to a case. It holds content: it goes to MLflow and to the journal, never to a log."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -113,18 +113,18 @@ class Answer(BaseModel):
     finish: str
     calls: list[Call] = []
     retrieved: list[dict[str, str]] = []
-    """``id``, ``title`` and ``text`` of the documents that the model saw."""
+    """Retrieved documents that the model saw, as ``id``, ``title`` and ``text``."""
     guardrails: list[str] = []
     """Direction and action of each decision other than to allow."""
     seconds: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = None
-    """List price; ``None`` for a model that is not in the price file."""
+    """List price in USD; ``None`` for a model that is not in the price file."""
 
 
 class Workbench:
-    """Builds variants over one set of AWS clients. ``rate_limiter`` paces the calls to models."""
+    """Build variants over one set of AWS clients. ``rate_limiter`` paces the calls to models."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Workbench:
         self._authorizer = SandboxAuthorizer(self._permissions, policy_store_id, principal_prefix)
 
     def chat_model(self, model_id: str, temperature: float = 0.0) -> ChatBedrockConverse:
-        """One for all conversations: to make it takes longer than an answer of a fast model."""
+        """Return one model for all conversations: creating it takes longer than an answer of a fast model."""
         with self._making:
             made = self._models.get((model_id, temperature))
             if made is None:
@@ -165,7 +165,7 @@ class Workbench:
             return made
 
     def assistant(self, variant: Variant, guardrails: GuardrailEngine | None = None) -> VariantAssistant:
-        """Return the assistant of a variant, with guardrails of its own that wait for slow detectors, or with
+        """Return the assistant of a variant, with its own guardrails, which wait for slow detectors, or with
         ``guardrails``."""
         return VariantAssistant(self, variant, guardrails or self.guardrails(variant.guardrails.patient()))
 
@@ -175,7 +175,7 @@ class Workbench:
     def conversation(
         self, variant: Variant, guardrails: GuardrailEngine, recorder: ToolCallRecorder
     ) -> Conversation:
-        """A conversation over records of its own."""
+        """Return a conversation over records of its own."""
         copied = SandboxRecords(records())
         resolver = Resolver(copied, self._prefix)
         prompts = PromptSource(variant.prompt)
@@ -208,22 +208,23 @@ class Workbench:
 
 
 class VariantAssistant:
-    """One variant. Each answer has records of its own; nothing is captured."""
+    """One variant. Each answer has its own records; nothing is captured."""
 
     def __init__(self, bench: Workbench, variant: Variant, guardrails: GuardrailEngine) -> None:
         self._bench = bench
         self.variant = variant
         self._guardrails = guardrails
-        # Whatever guardrails import on first use is imported now, in this thread: MLflow's import hooks deadlock
-        # with others.
+        # Imported now, in this thread, because guardrails import it on first use and MLflow's import hooks
+        # deadlock between threads.
         language.identify("Good morning, how can I help you today?", "en")
         self._guardrails.check_sync("Good morning.", Direction.INPUT)
 
     async def answer(self, caller: str, question: str) -> Answer:
         """Answer a question as one of the sandbox's people, over records of its own.
 
-        Raises ``LookupError`` for a caller that is not in the sandbox, and ``AnswerFailedError`` when the model is
-        away, or when an answer was withheld because a detector did not answer: that says nothing about the variant.
+        Raises ``LookupError`` for a caller who is not in the sandbox. Raises ``AnswerFailedError`` when the
+        model is unavailable, or when an answer was withheld because a detector did not answer: that says
+        nothing about the variant.
         """
         known = people()
         if caller not in known:
@@ -273,7 +274,7 @@ class VariantAssistant:
 
 
 class ToolCallRecorder(RecordingMiddleware):
-    """Keeps the tool calls with their arguments and results, which records of real conversations never hold."""
+    """Keep the tool calls with their arguments and results, which records of real conversations never hold."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -311,20 +312,20 @@ class ToolCallRecorder(RecordingMiddleware):
 
 
 class NullSink:
-    """In the place of the sink to the data lake: evaluations are no interactions of users."""
+    """A sink that drops records in place of the data lake's: evaluations are not interactions of users."""
 
     def put(self, record: Any) -> None:
-        """Nothing is captured."""
+        """Drop the record."""
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing, since nothing waits."""
 
     def close(self, timeout: float = 0.0) -> None:
-        """Nothing waits."""
+        """Do nothing, since nothing waits."""
 
 
 class _TopKKnowledgeBase:
-    """A knowledge base that returns so many documents."""
+    """A knowledge base that returns a fixed number of documents."""
 
     def __init__(self, base: knowledge.KnowledgeBase, documents: int) -> None:
         self._base, self._documents = base, documents
@@ -334,7 +335,8 @@ class _TopKKnowledgeBase:
 
 
 class _NoEmbeddings(Embeddings):
-    """Questions of evaluations are not embedded for the drift analysis: they are nobody's."""
+    """Placeholder vectors: questions of evaluations are not embedded for the drift analysis, since no user
+    asked them."""
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return [[0.0] for _ in texts]
@@ -344,7 +346,7 @@ class _NoEmbeddings(Embeddings):
 
 
 def with_prompt(variant: Variant, prompt: Prompt) -> Variant:
-    """The same but for its prompt."""
+    """Return the same variant with another prompt."""
     return replace(variant, prompt=prompt, name=f"{prompt.name} {prompt.version}")
 
 

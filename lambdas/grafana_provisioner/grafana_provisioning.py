@@ -1,6 +1,8 @@
-"""Data sources and dashboards in an Amazon Managed Grafana workspace, by uid, through Grafana's HTTP API.
+"""Provisioning of data sources and dashboards, by uid, in an Amazon Managed Grafana workspace through Grafana's
+HTTP API.
 
-The HTTP API takes no SigV4: each run makes a service account with a token of ten minutes, and deletes both at its end.
+The HTTP API does not accept SigV4: each run creates a service account with a token that lasts ten minutes, and
+deletes both at its end.
 """
 
 import json
@@ -31,7 +33,8 @@ class Grafana:
         self._token = token
 
     def send(self, method: str, path: str, body: Json | None = None, *, accept: tuple[int, ...] = ()) -> int:
-        """The status. Raises ``ProvisioningError`` for an error that is not among the accepted ones."""
+        """Send a request and return its status. Raises ``ProvisioningError`` for an error that is not among the
+        accepted ones."""
         headers = {"authorization": f"Bearer {self._token}", "content-type": "application/json"}
         try:
             answer = HTTP.request(method, f"{self._url}{path}", json=body, headers=headers, redirect=False)
@@ -44,7 +47,7 @@ class Grafana:
 
 
 def apply(event: Mapping[str, Any], client: Any, dashboards: Mapping[str, Json]) -> None:
-    """What the event asks for. ``dashboards`` are Grafana's JSON models by their uid."""
+    """Apply the event's change. ``dashboards`` are Grafana's JSON models by their uid."""
     wanted, before = event["ResourceProperties"], event.get("OldResourceProperties") or {}
     with signed_in(client, wanted["WorkspaceId"], wanted["Url"]) as grafana:
         if event["RequestType"] == "Delete":
@@ -79,7 +82,7 @@ def remove(grafana: Grafana, dashboards: Mapping[str, Json], found: Mapping[str,
 
 
 def sources(properties: Mapping[str, Any]) -> dict[str, Json]:
-    """The data sources by uid: metrics, traces and CloudWatch, read with the workspace's own role."""
+    """Return the data sources by uid: metrics, traces and CloudWatch, read with the workspace's own role."""
     found: dict[str, Json] = {}
     for source in properties["DataSources"]:
         region = {"authType": "ec2_iam_role", "defaultRegion": properties["Region"]}
@@ -102,7 +105,7 @@ def sources(properties: Mapping[str, Any]) -> dict[str, Json]:
 
 @contextmanager
 def signed_in(client: Any, workspace: str, url: str) -> Iterator[Grafana]:
-    """The HTTP API as a service account that exists only here."""
+    """Yield the HTTP API, signed in as a service account that exists only within the context."""
     account = client.create_workspace_service_account(
         workspaceId=workspace, name="fmops-provisioner", grafanaRole="ADMIN"
     )["id"]
@@ -116,21 +119,20 @@ def signed_in(client: Any, workspace: str, url: str) -> Iterator[Grafana]:
 
 
 def read(directory: Path) -> dict[str, Json]:
-    """The dashboards that came with the function's code, by uid."""
+    """Return the dashboards that came with the function's code, by uid."""
     models = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
     return {model["uid"]: model for model in models}
 
 
 def answer(event: Mapping[str, Any], work: Callable[[], None]) -> None:
-    """Do the work and put the outcome where CloudFormation waits for it: a failure too, or the stack waits for an
-    hour."""
+    """Do the work and report the outcome to CloudFormation, even a failure: otherwise the stack waits for an hour."""
     outcome = {"Status": "SUCCESS"}
     try:
         work()
-    except Exception as error:  # noqa: BLE001 - whatever it is, CloudFormation must hear of it
+    except Exception as error:  # noqa: BLE001 - CloudFormation must hear of any error
         if event["RequestType"] != "Delete":
             outcome = {"Status": "FAILED", "Reason": f"{type(error).__name__}: {error}"[:500]}
-        else:  # the workspace goes with the stack, and its content with it
+        else:  # the workspace is deleted with the stack, and its content with it
             print(f"left for the workspace's own deletion: {type(error).__name__}: {error}")  # noqa: T201 - the log
     body = json.dumps(
         {

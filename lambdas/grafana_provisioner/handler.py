@@ -1,5 +1,5 @@
-"""CloudFormation's custom resource that keeps a Grafana workspace's data sources and dashboards as the stack has
-them."""
+"""CloudFormation's custom resource that keeps a Grafana workspace's data sources and dashboards as the stack
+has them."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ DASHBOARDS = Path(__file__).with_name("dashboards")
 
 
 def handler(event: dict[str, Any], _context: object) -> None:
-    """Provisions on create and update, removes on delete, and tells CloudFormation what came of it."""
+    """Provision on create and update, remove on delete, and report the outcome to CloudFormation."""
     grafana_provisioning.answer(
         event, lambda: grafana_provisioning.apply(event, grafana, grafana_provisioning.read(DASHBOARDS))
     )

@@ -1,7 +1,6 @@
 """Ground Truth's events, as documented under "Using pre-annotation and post-annotation Lambda functions".
 
-Consolidating keeps every worker's label: which of them counts is decided where labels of all backends are
-(fmops.review).
+Consolidation keeps every worker's label; fmops.review decides which of them count, for all backends alike.
 """
 
 import json
@@ -13,7 +12,7 @@ SHOWN = ("source", "answer", "retrieved", "layers", "votes")
 
 
 def task_input(event: dict[str, Any]) -> dict[str, Any]:
-    """Answers `taskInput` of one data object. Raises KeyError for an object that no manifest of ours holds."""
+    """Return `taskInput` of one data object. Raises KeyError for an object that none of our manifests holds."""
     given = event["dataObject"]
     return {
         "taskInput": {**{name: given[name] for name in SHOWN}, "taskId": given["task-id"]},
@@ -22,7 +21,7 @@ def task_input(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def consolidate(event: dict[str, Any], s3: Any) -> list[dict[str, Any]]:
-    """One annotation per object: `labels`, each worker's answer under the worker's id."""
+    """Return one annotation per object: `labels`, each worker's answer under the worker's id."""
     place = urlsplit(event["payload"]["s3Uri"])
     body = s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"].read()
     return [
@@ -39,7 +38,8 @@ def consolidate(event: dict[str, Any], s3: Any) -> list[dict[str, Any]]:
 
 
 def _label(said: dict[str, Any]) -> dict[str, Any]:
-    """A worker's form: crowd-form gives a radio group as an object of booleans, one for each choice."""
+    """Return a worker's form as a label: crowd-form gives a radio group as an object of booleans, one for each
+    choice."""
     form = json.loads(said["annotationData"]["content"])
     return {
         "reviewer": said["workerId"],

@@ -9,12 +9,12 @@ s3 = boto3.client("s3")
 
 
 def pre(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """What a worker is shown of one line of the manifest."""
+    """Return what a worker is shown for one line of the manifest."""
     shown: dict[str, Any] = annotation.task_input(event)
     return shown
 
 
 def post(event: dict[str, Any], _context: object) -> list[dict[str, Any]]:
-    """What all workers said of each object, as one annotation."""
+    """Return all workers' labels of each object, as one annotation."""
     consolidated: list[dict[str, Any]] = annotation.consolidate(event, s3)
     return consolidated

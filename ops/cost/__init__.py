@@ -1,1 +1,1 @@
-"""What a deployment costs: computed from its synthesized templates and a list of prices with a date."""
+"""The cost of a deployment, computed from its synthesized templates and a dated list of prices."""

@@ -1,4 +1,4 @@
-"""``python -m ops.cost``: what PROFILE costs a month when nobody asks, and for a thousand requests, by stack."""
+"""``python -m ops.cost``: the cost of PROFILE for an idle month and for a thousand requests, by stack."""
 
 from __future__ import annotations
 
@@ -27,9 +27,11 @@ ROOT = Path(__file__).parents[2]
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m ops.cost", description=__doc__)
     parser.add_argument("--profile", default="dev")
-    parser.add_argument("--editors", type=int, default=0, help="people who edit in Grafana")
-    parser.add_argument("--requests", type=int, default=0, metavar="N", help="a month: adds what they cost")
-    parser.add_argument("--json", action="store_true", help="the lines, for programs")
+    parser.add_argument("--editors", type=int, default=0, help="number of people who edit in Grafana")
+    parser.add_argument(
+        "--requests", type=int, default=0, metavar="N", help="requests per month, whose cost is added"
+    )
+    parser.add_argument("--json", action="store_true", help="print the lines as JSON, for programs")
     options = parser.parse_args(arguments)
     try:
         templates, prices = synthesize(options.profile), read()
@@ -48,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def synthesize(profile: str) -> dict[str, Any]:
-    """The profile's templates by stack. ValueError with what the app says against it."""
+    """Return the profile's templates by stack. Raises ValueError with the app's error when it refuses the profile."""
     with tempfile.TemporaryDirectory() as directory:
         ended = subprocess.run(
             [sys.executable, str(ROOT / "app.py"), "-c", f"profile={profile}"],
@@ -66,7 +68,7 @@ def synthesize(profile: str) -> dict[str, Any]:
 
 
 def _without_region(environment: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the shell's region, so that templates are told of even when that region lacks one of their types."""
+    """Remove the shell's region, so that templates can be priced even when that region lacks one of their types."""
     return {name: value for name, value in environment.items() if name not in REGION_VARIABLES}
 
 
@@ -74,7 +76,7 @@ def _show(
     options: argparse.Namespace, prices: Prices, standing: list[Line], asked: list[Line], unpriced: list[str]
 ) -> None:
     console = Console()
-    console.print(_table(f"{options.profile}: a month in which nobody asks", standing, "USD a month"))
+    console.print(_table(f"{options.profile}: an idle month", standing, "USD a month"))
     console.print(_table("A thousand ordinary requests", asked, "USD per 1,000", 3))
     total, thousand = _sum(standing), _sum(asked)
     if options.requests:
@@ -83,8 +85,9 @@ def _show(
     for what in unpriced:
         console.print(f"[yellow]not priced:[/] {what}")
     console.print(
-        f"[dim]List prices of {prices.region} as of {prices.as_of}, and what an ordinary request is: {FILE.relative_to(ROOT)}. "
-        "Without free tiers, taxes, data transfer, and what grows with use: bytes kept, queries of dashboards, metrics that jobs write.[/]"
+        f"[dim]List prices of {prices.region} as of {prices.as_of}; they and the ordinary request are defined "
+        f"in {FILE.relative_to(ROOT)}. Free tiers, taxes and data transfer are left out, and so is what grows "
+        "with use: bytes stored, dashboard queries, metrics that jobs write.[/]"
     )
 
 

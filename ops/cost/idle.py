@@ -1,4 +1,4 @@
-"""The price of a month in which nobody asks anything, by resource."""
+"""The price of an idle month, by resource."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MINUTE = 60
 
 @dataclass(frozen=True)
 class Line:
-    """Something that is paid for: in USD a month, or for a thousand requests."""
+    """One item of the cost, in USD per month or per thousand requests."""
 
     stack: str
     what: str
@@ -30,8 +30,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Idle:
-    """Lines, the resource types that nobody has priced, called free or named, and those that are named as not
-    priced."""
+    """Lines, resource types that have no price and are not known as free, and resource types known to be left
+    unpriced."""
 
     lines: list[Line]
     unpriced: list[str]
@@ -39,7 +39,7 @@ class Idle:
 
 
 def idle(templates: Mapping[str, Template], prices: Prices, *, editors: int = 0) -> Idle:
-    """What the resources of the templates cost in a month. `editors` work in Grafana."""
+    """Return the monthly cost of the templates' resources. `editors` is the number of people who edit in Grafana."""
     lines: list[Line] = []
     unpriced: set[str] = set()
     named: set[str] = set()
@@ -83,7 +83,7 @@ def _alarm(properties: Properties, _: Template, prices: Prices) -> Priced:
 
 def _scaling_policy(properties: Properties, _: Template, prices: Prices) -> Priced:
     if properties.get("PolicyType") == "TargetTrackingScaling":
-        # Application Auto Scaling makes one to scale out and one to scale in.
+        # Application Auto Scaling creates one alarm to scale out and one to scale in.
         yield "2 alarms of a scaling policy", 2 * prices.of("cloudwatch", "alarm")
 
 
@@ -158,7 +158,7 @@ def _metric_interval(task: Properties) -> float:
 
 
 def _schedule(_: Properties, template: Template, prices: Prices) -> Priced:
-    """A daily job: the machine that its state machine starts, and the transitions."""
+    """Price a daily job: the machine that its state machine starts, and the transitions."""
     instance = next(iter(INSTANCE.findall(json.dumps(template))), None)
     if instance:
         hours = DAYS * prices.of("jobs", "minutes") / 60

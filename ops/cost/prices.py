@@ -1,4 +1,4 @@
-"""The list of prices, typed: a price that is missing or no number stops with its name."""
+"""The list of prices, typed: a price that is missing or not a number raises an error that names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FILE = Path(__file__).with_name("prices.toml")
 
 
 class Request(BaseModel):
-    """What an ordinary request does."""
+    """The size of an ordinary request."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class Request(BaseModel):
 
 
 class Prices(BaseModel):
-    """`of("kms", "key")` is the price of that name."""
+    """The prices, such as `of("kms", "key")`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -45,7 +45,7 @@ class Prices(BaseModel):
     listed: dict[str, Any]
 
     def of(self, *names: str) -> float:
-        """A price by its names in the file; LookupError names the one that is not there."""
+        """Return a price by its names in the file. Raises LookupError, which names a missing one."""
         value: Any = self.listed
         for name in names:
             if not isinstance(value, dict) or name not in value:
@@ -54,11 +54,11 @@ class Prices(BaseModel):
         return float(value)
 
     def hourly(self, *names: str) -> float:
-        """What an hourly price comes to in a month."""
+        """Return the monthly amount of an hourly price."""
         return self.hours * self.of(*names)
 
 
 def read(file: Path = FILE) -> Prices:
-    """The prices of a file."""
+    """Return the prices of a file."""
     listed = tomllib.loads(file.read_text())
     return Prices(**listed, listed=listed)

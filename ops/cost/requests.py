@@ -1,4 +1,4 @@
-"""The price of a thousand ordinary requests, by what the templates make them pass through."""
+"""The price of a thousand ordinary requests, according to the services that the templates make them pass through."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from ops.cost.prices import Prices
 THOUSAND = 1000
 MEBIBYTES_OF_GB = 1024
 CHECK_GROUPS = 2
-"""Kinds of checks that one `InvokeGuardrailChecks` of ours asks for, unless its options say: content and prompt
-attack."""
+"""Number of kinds of checks that our `InvokeGuardrailChecks` asks for by default: content and prompt attack."""
 FIREHOSE_STEP_KB = 5
 
 
@@ -25,7 +24,7 @@ class NoAssistantError(LookupError):
 
 
 def requests(templates: Mapping[str, Template], prices: Prices) -> tuple[list[Line], list[str]]:
-    """Lines in USD for a thousand requests, and what could not be priced."""
+    """Return lines in USD for a thousand requests, and what could not be priced."""
     stack, environment = _assistant(templates)
     unpriced: list[str] = []
     lines = [
@@ -39,7 +38,7 @@ def requests(templates: Mapping[str, Template], prices: Prices) -> tuple[list[Li
 
 
 def _assistant(templates: Mapping[str, Template]) -> tuple[str, Mapping[str, Any]]:
-    """The stack that serves, and its environment by name."""
+    """Return the stack that serves, and its environment by name."""
     for stack, template in templates.items():
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
@@ -97,14 +96,14 @@ def _guardrails(
 
 
 def _text(value: Any) -> str:
-    """A value of a template whose references are not resolved yet: none of them is a price's."""
+    """Return a template's value as text; unresolved references become 1, since no price depends on them."""
     if isinstance(value, dict):
         return "".join(part if isinstance(part, str) else "1" for part in value["Fn::Join"][1])
     return str(value)
 
 
 def _checks(detector: DetectorSettings, texts: list[float], prices: Prices) -> float | None:
-    """USD for one request's texts."""
+    """Return USD for one request's texts."""
     kilo = sum(math.ceil(text / 1000) for text in texts) / 1000
     match detector.kind:
         case "comprehend_pii" | "comprehend_toxicity":
@@ -124,7 +123,8 @@ def _compute(templates: Mapping[str, Template], prices: Prices) -> Iterator[Line
         for resource in template["Resources"].values():
             properties = resource.get("Properties", {})
             if resource["Type"] == "AWS::ElasticLoadBalancingV2::LoadBalancer":
-                # A unit is a new connection for each of 25 requests a second; long answers hold it open.
+                # A unit covers 25 new connections per second or 3,000 open ones. Long answers stay open, so
+                # that the open ones count.
                 units = THOUSAND * usage.seconds / 3600 / 3000
                 yield Line(stack, "load balancer units", units * prices.of("elb", "lcu"))
             if resource["Type"] == "AWS::Lambda::Function" and properties.get("PackageType") == "Image":
@@ -153,7 +153,7 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
         for resource in template["Resources"].values()
     }
     if stack := present.get("AWS::VerifiedPermissions::PolicyStore"):
-        # One call is a single request; several at once are a batch, which is dearer.
+        # One call is a single request; several at once are a batch, which costs more.
         usd = THOUSAND * usage.tool_calls * prices.of("verified_permissions", "single")
         yield Line(stack, "authorization of tool calls", usd)
     if stack := present.get("AWS::KinesisFirehose::DeliveryStream"):
@@ -168,7 +168,7 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
 
 
 def _budgets(stack: str, environment: Mapping[str, Any], prices: Prices) -> Iterator[Line]:
-    """One counter for each window that a user, their team and the deployment have limits in."""
+    """Price one counter for each window in which a user, their team and the deployment have limits."""
     limits = json.loads(environment.get("FMOPS_BUDGETS", "{}"))
     counters = sum(
         len({limit.rpartition("_")[2] for limit in limits.get(scope, ())})

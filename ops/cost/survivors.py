@@ -1,5 +1,5 @@
-"""``python -m ops.cost.survivors``: what of a profile stays when it is destroyed, and why; then asks whether to go
-on."""
+"""``python -m ops.cost.survivors``: list what stays of a profile when it is destroyed, and why; then ask
+whether to continue."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from rich.table import Table
 from ops.cost.__main__ import synthesize
 from ops.cost.idle import Template
 
-# Why someone would miss it, by type; docs/operate.md has the same.
+# Why someone would miss it, by type; docs/operate.md lists the same.
 WHY = {
     "AWS::APS::Workspace": "the metrics of the past months",
     "AWS::Cognito::UserPool": "people's accounts",
-    "AWS::DynamoDB::Table": "the desk's system of record, approvals that wait, and what was spent of budgets",
+    "AWS::DynamoDB::Table": "the desk's system of record, waiting approvals, and the spending of budgets",
     "AWS::ECR::Repository": "images that are deployed",
     "AWS::KMS::Key": "without it, nothing that it encrypted can be read",
-    "AWS::Logs::LogGroup": "logs, as long as their retention says",
-    "AWS::Logs::LogStream": "goes with its log group",
-    "AWS::S3::Bucket": "interactions and what was made of them, and who read them",
-    "AWS::SageMaker::MlflowApp": "experiments, prompts and evaluations; one that is replaced loses them",
-    "AWS::SageMaker::MlflowTrackingServer": "experiments, prompts and evaluations; one that is replaced loses them",
-    "AWS::SecretsManager::Secret": "the key of the pseudonyms: with another, records before and after cannot be joined",
-    "AWS::VerifiedPermissions::PolicyStore": "the policies that decided what the audit records name",
+    "AWS::Logs::LogGroup": "logs, until their retention ends",
+    "AWS::Logs::LogStream": "deleted with its log group",
+    "AWS::S3::Bucket": "interactions and the data derived from them, and records of who read them",
+    "AWS::SageMaker::MlflowApp": "experiments, prompts and evaluations; replacing it loses them",
+    "AWS::SageMaker::MlflowTrackingServer": "experiments, prompts and evaluations; replacing it loses them",
+    "AWS::SecretsManager::Secret": "the key of the pseudonyms: with a new key, earlier and later records cannot "
+    "be joined",
+    "AWS::VerifiedPermissions::PolicyStore": "the policies behind the decisions that the audit records name",
 }
 KEPT = {"Retain", "RetainExceptOnCreate", "Snapshot"}
 
@@ -46,7 +47,7 @@ class Survivor:
 
 
 def survivors(templates: Mapping[str, Template]) -> list[Survivor]:
-    """What CloudFormation keeps of the templates' resources when their stacks are deleted."""
+    """Return the resources of the templates that CloudFormation keeps when their stacks are deleted."""
     return [
         Survivor(stack, resource["Type"], name)
         for stack, template in templates.items()
@@ -68,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     _show(options.profile, templates)
     if options.yes:
         return 0
-    answer = input(f"Remove {options.profile}? Type its name to go on: ")
+    answer = input(f"Remove {options.profile}? Type its name to continue: ")
     if answer.strip() != options.profile:
         print("nothing was removed", file=sys.stderr)
         return 1
@@ -80,17 +81,19 @@ def _show(profile: str, templates: Mapping[str, Template]) -> None:
     kept = survivors(templates)
     if not kept:
         console.print(
-            f"Of {profile} nothing stays, but KMS keys until their waiting period is over, and the images and templates in the CDK's bootstrap."
+            f"When {profile} is removed, nothing stays except KMS keys until their waiting period ends, and the "
+            "images and templates in the CDK's bootstrap."
         )
         return
-    table = Table(title=f"Of {profile} these stay, and are yours to delete by hand", title_justify="left")
+    table = Table(title=f"These resources of {profile} stay, for you to delete by hand", title_justify="left")
     for column in ("stack", "resource", "why"):
         table.add_column(column)
     for each in kept:
         table.add_row(each.stack, f"{each.kind.removeprefix('AWS::')} {each.name}", each.why)
     console.print(table)
     console.print(
-        "Its stacks have termination protection, and some resources deletion protection: turn those off first, in CloudFormation and in the services."
+        "Its stacks have termination protection, and some resources have deletion protection: turn those off "
+        "first, in CloudFormation and in the services."
     )
 
 

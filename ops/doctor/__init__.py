@@ -1,1 +1,2 @@
-"""What would stop a deployment, asked of the account before it: read-only calls, one line for each answer."""
+"""Checks of what would stop a deployment, made in the account beforehand: read-only calls, one line for each
+answer."""

@@ -1,4 +1,5 @@
-"""``python -m ops.doctor``: whether PROFILE can be deployed with your AWS credentials; asks and changes nothing."""
+"""``python -m ops.doctor``: check whether PROFILE can be deployed with your AWS credentials; only asks, changes
+nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def examine(target: Target) -> Iterator[Finding]:
-    """Everything that is found, as it is found; in a region that cannot be used, nothing more is asked."""
+    """Yield every finding as it is made; if the region cannot be used, nothing more is checked."""
     for run in (region, *(run for run in CHECKS if run is not region)):
         found = list(run(target))
         yield from found
@@ -65,7 +66,7 @@ def examine(target: Target) -> Iterator[Finding]:
             try:
                 target.templates()
             except ValueError as error:
-                yield Finding("stop", "the templates are not synthesized", str(error))
+                yield Finding("stop", "the templates cannot be synthesized", str(error))
                 return
 
 

@@ -1,4 +1,4 @@
-"""The account: who you are, and its bootstrap."""
+"""Checks of the account: who you are, and its bootstrap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from ops.doctor.finding import Finding, Target, check
 
 BOOTSTRAP = 6
-"""The bootstrap version that the templates' rule asks for at least."""
+"""Minimum bootstrap version, which the templates' rule requires."""
 
 
 @check("who you are")

@@ -1,4 +1,4 @@
-"""What the settings turn on, asked of the services: models, Grafana, Transaction Search, and what is closed to new
+"""Checks of what the settings turn on: models, Grafana, Transaction Search, and services that are closed to new
 customers."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ REFUSED = {"AccessDeniedException", "ValidationException", "ResourceNotFoundExce
 
 @check("the models")
 def models(target: Target) -> Iterator[Finding]:
-    """Ask for each model that a setting names: a model of two settings has a line for each."""
+    """Check each model that a setting names: a model in two settings has a line for each."""
     faults = functools.cache(functools.partial(_fault, target))
     for setting, model_id in settings.named(target.settings, settings.ModelId):
         if fault := faults(model_id):
@@ -29,7 +29,7 @@ def models(target: Target) -> Iterator[Finding]:
 
 
 def _fault(target: Target, model_id: str) -> tuple[str, str] | None:
-    """Say what keeps an account without earlier use of a model from calling it, and the remedy."""
+    """Return what keeps an account without earlier use of a model from calling it, and the remedy."""
     bedrock, another = target.client("bedrock"), "set another model"
     try:
         behind = model_behind(target, model_id)
@@ -60,7 +60,8 @@ def _fault(target: Target, model_id: str) -> tuple[str, str] | None:
     if availability["authorizationStatus"] != "AUTHORIZED":
         return (
             "is not authorized for this account",
-            f"{_use_case(behind, target.region)}ask who keeps your organization's policies to allow it, or {another}",
+            f"{_use_case(behind, target.region)}ask whoever manages your organization's policies to allow "
+            f"it, or {another}",
         )
     if availability["entitlementAvailability"] != "AVAILABLE":
         return (
@@ -79,7 +80,8 @@ def model_behind(target: Target, model_id: str) -> str:
 
 
 def _agree(model_id: str, region: str) -> str:
-    """Return the command that accepts the public offer of a model's provider: a contract, so only a person gives it."""
+    """Return the command that accepts the public offer of a model's provider. It is a contract, so only a
+    person runs it."""
     place = f"--region {region} --model-id {model_id}"
     offers = f"aws bedrock list-foundation-model-agreement-offers {place} --query offers[0].offerToken --output text"
     return f"aws bedrock create-foundation-model-agreement {place} --offer-token $({offers})"
@@ -89,8 +91,9 @@ def _use_case(model_id: str, region: str) -> str:
     if not model_id.startswith("anthropic."):
         return ""
     return (
-        "send Anthropic's use-case form, once for the account or its organization: aws bedrock put-use-case-for-model-access"
-        f" --region {region} --form-data fileb://use-case.json (docs/deploy.md); then "
+        "send Anthropic's use-case form, once for the account or its organization: aws bedrock "
+        f"put-use-case-for-model-access --region {region} --form-data fileb://use-case.json "
+        "(docs/deploy.md); then "
     )
 
 
@@ -109,7 +112,7 @@ def access(target: Target) -> Iterator[Finding]:
     except ClientError as error:
         if error.response["Error"]["Code"] not in REFUSED:
             raise
-        yield Finding("stop", f"{model_id} refuses you: {error}", ACCESS)
+        yield Finding("stop", f"{model_id} refuses your call: {error}", ACCESS)
         return
     yield Finding("ok", f"{model_id} answers")
 
@@ -119,7 +122,7 @@ def identity_center(target: Target) -> Iterator[Finding]:
     if not target.settings.observability.grafana:
         return
     if target.client("sso-admin").list_instances()["Instances"]:
-        yield Finding("ok", "IAM Identity Center is there for Grafana")
+        yield Finding("ok", "IAM Identity Center is available for Grafana")
     else:
         yield Finding(
             "stop",
@@ -139,7 +142,7 @@ def transaction_search(target: Target) -> Iterator[Finding]:
     elif wanted == "enable" and is_on:
         yield Finding(
             "stop",
-            "Transaction Search is on already, and can only be made where it is off",
+            "Transaction Search is on already, and can only be created where it is off",
             "set observability.transaction_search to use",
         )
     elif wanted == "use" and not is_on:
@@ -164,7 +167,7 @@ def ground_truth(target: Target) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "no labeling job has run here, and Ground Truth is closed to new customers since 2026-07-30",
-            "make one by hand to see, or set review.backend to mlflow",
+            "create one by hand to find out, or set review.backend to mlflow",
         )
 
 

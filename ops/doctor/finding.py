@@ -1,4 +1,4 @@
-"""One line of the doctor's: ok, a warning or a stop, with what to do about it."""
+"""One line of the doctor's report: ok, a warning or a stop, with what to do about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Level = Literal["ok", "warning", "stop"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, and the remedy when it is not ok."""
+    """The result of a check, and the remedy when it is not ok."""
 
     level: Level
     what: str
@@ -25,18 +25,18 @@ class Finding:
 
 @dataclass(frozen=True)
 class Target:
-    """What is examined: the settings of a profile, its templates, and clients of the account by service name."""
+    """The target of the checks: a profile's settings and templates, and clients of the account by service name."""
 
     settings: Settings
     region: str
     client: Callable[[str], Any]
     probe: bool = False
     templates: Callable[[], Mapping[str, Any]] = dict
-    """By stack id; synthesized when a check asks."""
+    """Function that returns the templates by stack id, synthesized when a check first needs them."""
 
     def own(self, stack: str, kind: str) -> set[str]:
-        """Physical ids of the resources of a type that the environment's stack has already: none before its first
-        deployment."""
+        """Return physical ids of the resources of a type that the environment's stack already has; none before
+        its first deployment."""
         pages = (
             self.client("cloudformation")
             .get_paginator("list_stack_resources")
@@ -60,7 +60,7 @@ CHECKS: list[Check] = []
 
 
 def check(about: str) -> Callable[[Check], Check]:
-    """Registers a check. What it could not ask is a warning that says so, never an ok."""
+    """Register a check. A question that it could not ask becomes a warning that says so, never an ok."""
 
     def register(examine: Check) -> Check:
         @functools.wraps(examine)
@@ -71,7 +71,7 @@ def check(about: str) -> Callable[[Check], Check]:
                 yield Finding(
                     "warning",
                     f"{about} could not be checked: {error}",
-                    "give your credentials the read-only permission, or look yourself",
+                    "give your credentials the read-only permission, or check it yourself",
                 )
 
         CHECKS.append(run)

@@ -1,4 +1,4 @@
-"""This machine: what synthesizes and deploys, and what builds images."""
+"""Checks of this machine: the programs that synthesize, deploy and build images."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ ROOT = Path(__file__).parents[2]
 CLI = Path("node_modules/aws-cdk/package.json")
 LOCKED = "node_modules/aws-cdk"
 DOCKER = 23
-"""The first version whose builds are BuildKit's, which the Dockerfiles' mounts and platforms need."""
+"""First Docker version that builds with BuildKit, which the Dockerfiles' mounts and platforms need."""
 PLATFORMS = {"arm64": "arm64", "x86_64": "amd64"}
 MACHINES = {"aarch64": "arm64", "arm64": "arm64", "x86_64": "x86_64", "AMD64": "x86_64"}
 
 
 @check("Node")
 def node(_: Target) -> Iterator[Finding]:
-    """Of the wheel that `make` runs the CDK CLI with."""
+    """Check Node, which `make` runs the CDK CLI with, from a wheel."""
     said = _ask([_node(), "--version"])
     wanted = str(_locked()["engines"]["node"])
     version, least = _major(said), _major(wanted)
@@ -63,7 +63,7 @@ def docker(target: Target) -> Iterator[Finding]:
     if target.settings.images == "codebuild":
         yield Finding("ok", "CodeBuild builds the images")
         return
-    # What the CDK CLI calls: another program than Docker only if the variable says so.
+    # The program that the CDK CLI calls: Docker, unless the variable names another.
     name = os.environ.get("CDK_DOCKER", "docker")
     program = shutil.which(name)
     if program is None:
@@ -88,7 +88,7 @@ def docker(target: Target) -> Iterator[Finding]:
 
 def _emulation(target: Target, program: str) -> Iterator[Finding]:
     here = MACHINES.get(platform.machine(), platform.machine())
-    # The assistant's, even before there are templates.
+    # Includes the assistant's, even before there are templates.
     built = {target.settings.assistant.architecture, *architectures(target.templates())}
     if built == {here}:
         return
@@ -99,7 +99,7 @@ def _emulation(target: Target, program: str) -> Iterator[Finding]:
         if name not in there:
             yield Finding(
                 "stop",
-                f"images are built for linux/{name}, this machine is {here}, and its builder emulates no {name}",
+                f"images are built for linux/{name}, this machine is {here}, and its builder does not emulate {name}",
                 f"docker run --privileged --rm tonistiigi/binfmt --install {name}, or set images to codebuild",
             )
 
@@ -117,7 +117,7 @@ def architectures(templates: Mapping[str, Any]) -> set[str]:
             elif kind == "AWS::EMRServerless::Application" and "ImageConfiguration" in properties:
                 found.add(properties.get("Architecture", "X86_64").lower())
             elif kind == "AWS::StepFunctions::StateMachine" and "createProcessingJob" in str(properties):
-                found.add("x86_64")  # SageMaker Processing has no other processors.
+                found.add("x86_64")  # SageMaker Processing has no other processors
     return found
 
 
@@ -140,7 +140,7 @@ def _node() -> str:
 
 
 def _ask(command: list[str]) -> str | None:
-    """What a program says; ``None`` when it fails or is not there."""
+    """Return a program's output; ``None`` when it fails or is missing."""
     try:
         ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Quotas that stop a deployment, or keep it from answering. What this environment has already does not count
+"""Quotas that stop a deployment, or keep it from answering. What this environment already has does not count
 against it."""
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ops.doctor.finding import Finding, Target, check
 
 FARGATE_UNITS = 1024
 USED_WITHIN = timedelta(minutes=30)
-"""How long ago the last measure of a quota's use may be."""
+"""Maximum age of the last measure of a quota's use."""
 FEW_TOKENS = 50_000
-"""Tokens a minute under which some ten people at once meet throttling: a question costs about 5,000, its documents
-included."""
+"""Tokens per minute below which about ten simultaneous users are throttled: a question takes about 5,000,
+documents included."""
 
-# Service, code, name.
+# Each quota's service, code and name.
 VPCS = ("vpc", "L-F678F1CE", "VPCs per region")
 ADDRESSES = ("ec2", "L-0263D0A3", "Elastic IP addresses")
 GATEWAYS = ("vpc", "L-FE5A380F", "NAT gateways per zone")
@@ -30,7 +30,7 @@ UNRESERVED = 100
 """Concurrency that Lambda leaves to functions without a reservation."""
 SPARK = "Max concurrent vCPUs per account"
 SPARK_LEAST = 8
-"""A driver and one executor."""
+"""Minimum vCPUs of a Spark job: a driver and one executor."""
 PROCESSING = "for processing job usage"
 
 
@@ -44,7 +44,7 @@ def vpcs(target: Target) -> Iterator[Finding]:
 @check("the quota of Elastic IP addresses")
 def addresses(target: Target) -> Iterator[Finding]:
     if zones := _nat_zones(target):
-        # CloudFormation's id of an address is the address.
+        # CloudFormation's id of an address is the address itself.
         there = {each["PublicIp"] for each in target.client("ec2").describe_addresses()["Addresses"]}
         others = there - {each.split("|")[0] for each in target.own("Foundation", "AWS::EC2::EIP")}
         yield _room(target, ADDRESSES, len(others), zones)
@@ -81,7 +81,7 @@ def fargate(target: Target) -> Iterator[Finding]:
 
 
 def _own_vcpus(target: Target) -> float:
-    """vCPUs of this environment's tasks that run."""
+    """Return the vCPUs of this environment's running tasks."""
     ecs = target.client("ecs")
     clusters, services = (target.own("Assistant", f"AWS::ECS::{kind}") for kind in ("Cluster", "Service"))
     if not clusters or not services:
@@ -98,8 +98,8 @@ def _own_vcpus(target: Target) -> float:
 
 
 def _in_use(target: Target, quota: Mapping[str, Any]) -> float:
-    """Of a quota: the last measure of the usage metric that Service Quotas names for it. Nothing measured is
-    nothing used."""
+    """Return the use of a quota: the last measure of the usage metric that Service Quotas names for it, or 0
+    without one."""
     metric = quota.get("UsageMetric", {})
     if "MetricName" not in metric:
         return 0.0
@@ -109,7 +109,7 @@ def _in_use(target: Target, quota: Mapping[str, Any]) -> float:
         MetricName=metric["MetricName"],
         Dimensions=[{"Name": name, "Value": value} for name, value in metric["MetricDimensions"].items()],
         StartTime=now - USED_WITHIN,
-        EndTime=now + timedelta(minutes=1),  # which is not counted, and cut to the second
+        EndTime=now + timedelta(minutes=1),  # the end is excluded, and cut to the second
         Period=300,
         Statistics=["Maximum"],
     )["Datapoints"]
@@ -125,39 +125,43 @@ def tokens(target: Target) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"Service Quotas lists no {TOKENS} for {name} ({model_id})",
-            "look in Service Quotas under Amazon Bedrock; where it is 0, nobody gets an answer",
+            "look in Service Quotas under Amazon Bedrock; where it is 0, no one gets an answer",
         )
         return
     least = min(found, key=lambda each: float(each["Value"]))
     said = f"{least['QuotaName']}: {least['Value']:,.0f}"
-    remedy = f"ask for more in Service Quotas (bedrock, {least['QuotaCode']}), or by a support case where it is not adjustable"
+    remedy = (
+        f"ask for more in Service Quotas (bedrock, {least['QuotaCode']}), or by a support case where it is "
+        "not adjustable"
+    )
     if least["Value"] <= 0:
         yield Finding("stop", said, remedy)
     elif least["Value"] < FEW_TOKENS:
-        yield Finding("warning", f"{said}, which is few for more than some people at once", remedy)
+        yield Finding("warning", f"{said}, which is too few for more than a few people at once", remedy)
     else:
         yield Finding("ok", said)
 
 
 def _model_name(target: Target, model_id: str) -> str:
-    """Such as Claude Haiku 4.5: what quotas call a model."""
+    """Return what quotas call a model, such as Claude Haiku 4.5."""
     behind = model_behind(target, model_id)
     found = target.client("bedrock").get_foundation_model(modelIdentifier=behind)
     return str(found["modelDetails"]["modelName"])
 
 
 def _is_of(quota: str, model_id: str, name: str) -> bool:
-    """Whether a quota counts the tokens of a model, called as its id calls it: here, across regions, or across all."""
+    """Return whether a quota counts a model's tokens when called as its id says: in the region, across regions,
+    or across all."""
     across = "cross-region" if model_id.startswith(GEOGRAPHIES) else "on-demand"
     kind = "global cross-region" if model_id.startswith("global.") else across
     said, wanted = quota.casefold(), name.casefold()
-    # "Claude 3.5 Sonnet" is not "Claude 3.5 Sonnet V2".
+    # "Claude 3.5 Sonnet" must not match "Claude 3.5 Sonnet V2".
     return said.startswith(kind) and TOKENS in said and said.removesuffix(" v1").endswith(f" {wanted}")
 
 
 @check("the quotas of the jobs' machines")
 def machines(target: Target) -> Iterator[Finding]:
-    """Find machines that an account may not start: a new one has none of most types."""
+    """Find machines that an account may not start: a new account's quota is 0 for most types."""
     wanted: dict[str, list[str]] = {}
     for setting, instance_type in settings.named(target.settings, settings.InstanceType):
         wanted.setdefault(f"{instance_type} {PROCESSING}", []).append(setting)
@@ -202,7 +206,7 @@ def spark(target: Target) -> Iterator[Finding]:
 
 @check("the quota of Lambda")
 def concurrency(target: Target) -> Iterator[Finding]:
-    """Find an account whose quota is too small to reserve from: a new one's is 10."""
+    """Find an account whose quota is too small to reserve from: a new account's is 10."""
     wanted = target.settings.assistant.concurrency
     if wanted is None:
         return
@@ -218,8 +222,8 @@ def concurrency(target: Target) -> Iterator[Finding]:
 def _increase(target: Target, quota: Mapping[str, Any], value: int) -> str:
     """Return the command that asks AWS for a larger quota."""
     return (
-        f"aws service-quotas request-service-quota-increase --region {target.region} --service-code {quota['ServiceCode']}"
-        f" --quota-code {quota['QuotaCode']} --desired-value {value}"
+        f"aws service-quotas request-service-quota-increase --region {target.region} --service-code "
+        f"{quota['ServiceCode']} --quota-code {quota['QuotaCode']} --desired-value {value}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The region: whether there is one of the name, whether the account may use it, and whether it has the templates'
+"""Checks of the region: whether it exists, whether the account may use it, and whether it has the templates'
 services."""
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ CLIENTS = {
     "states": "stepfunctions",
     "tag": "resourcegroupstaggingapi",
 }
-"""botocore's names of services that CloudFormation's types or IAM's actions call otherwise."""
+"""botocore's names of services that CloudFormation's types or IAM's actions name differently."""
 NO_SERVICE = {"cdk", "execute-api"}
-"""What stands where a service would: a type without one, and actions of an API of ours."""
+"""Names in the place of a service that are not AWS services: a type without one, and actions of our own API."""
 NO_FARGATE = {
     "use1-az3": {"arm64"},
     "usw1-az2": {"arm64", "x86_64"},
     "apne1-az3": {"arm64", "x86_64"},
 }
-"""Architectures that Fargate does not run, by the id of a zone (ECS's guide: "Supported Regions for Amazon ECS on
-AWS Fargate", and "Task definitions for 64-bit ARM workloads"). A name such as us-east-1a is another zone in each
-account."""
+"""Architectures that Fargate does not run, by zone id.
+
+From ECS's guide: "Supported Regions for Amazon ECS on AWS Fargate", and "Task definitions for 64-bit ARM
+workloads". A name such as us-east-1a means another zone in each account.
+"""
 TYPE = re.compile(r"AWS::(\w+)::\w+")
 ACTION = re.compile(r"([a-z][a-z0-9-]+):[A-Z*]\w*\*?")
 
@@ -80,7 +82,7 @@ def resource_types(target: Target) -> Iterator[Finding]:
 
 @check("the zones of the tasks")
 def zones(target: Target) -> Iterator[Finding]:
-    """Find zones that the tasks' subnets are in, and that Fargate does not start them in."""
+    """Find zones of the tasks' subnets in which Fargate does not start them."""
     options, network = target.settings.assistant, target.settings.network
     if options.compute != "ecs":
         return
@@ -88,7 +90,7 @@ def zones(target: Target) -> Iterator[Finding]:
         zone["ZoneName"]: zone["ZoneId"]
         for zone in target.client("ec2").describe_availability_zones()["AvailabilityZones"]
     }
-    # As CDK takes them for a new VPC.
+    # Chosen as CDK does for a new VPC.
     names = network.vpc.zones if network.vpc else sorted(there)[: network.zones]
     for name in names:
         if options.architecture in NO_FARGATE.get(there.get(name, ""), ()):
@@ -96,7 +98,8 @@ def zones(target: Target) -> Iterator[Finding]:
             yield Finding(
                 "stop",
                 f"{name} is {there[name]} in this account, where Fargate starts no tasks of {options.architecture}",
-                f"{'' if 'x86_64' in NO_FARGATE[there[name]] else x86}import a VPC whose subnets are in other zones (network.mode)",
+                f"{'' if 'x86_64' in NO_FARGATE[there[name]] else x86}import a VPC whose subnets are "
+                "in other zones (network.mode)",
             )
 
 
@@ -104,18 +107,18 @@ def zones(target: Target) -> Iterator[Finding]:
 def services(target: Target) -> Iterator[Finding]:
     needed = services_of(target.templates())
     for service in sorted(needed):
-        # botocore does not list the regions of the newest services: an empty list says nothing.
+        # botocore does not list the regions of the newest services, so an empty list says nothing.
         if (regions := _regions(service)) and target.region not in regions:
             yield Finding(
                 "warning",
                 f"botocore does not know {service} in {target.region}",
-                f"look whether it is there by now; it is in {', '.join(regions[:4])} ...",
+                f"check whether it is available by now; it is in {', '.join(regions[:4])} ...",
             )
     yield Finding("ok", f"{len(needed)} services in the templates: {', '.join(sorted(needed))}")
 
 
 def services_of(templates: Mapping[str, Any]) -> set[str]:
-    """botocore's names of the services whose resources the templates make, or that their roles call."""
+    """Return botocore's names of the services whose resources the templates create, or that their roles call."""
     found = set()
     for template in templates.values():
         for resource in template["Resources"].values():
@@ -126,7 +129,7 @@ def services_of(templates: Mapping[str, Any]) -> set[str]:
 
 
 def _actions(node: Any) -> Iterator[str]:
-    """What stands under the key ``Action`` of each policy."""
+    """Yield the values of the key ``Action`` of each policy."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "Action":

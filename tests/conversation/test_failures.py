@@ -147,13 +147,13 @@ MODEL_ERRORS: list[tuple[Exception, int, str, str]] = [
     )),
     (
         refused("ConverseStream", "ValidationException", "This model doesn't support tool use in streaming mode."),
-        500, "model_request_refused", "refused what the assistant asked",
+        500, "model_request_refused", "rejected the assistant's request",
     ),
     (
         refused("ConverseStream", "ValidationException", "This action doesn't support the model that you provided."),
         503, "model_unavailable", "set model_id",
     ),
-    (refused("ConverseStream", "ValidationException"), 500, "model_request_refused", "refused what the assistant asked"),
+    (refused("ConverseStream", "ValidationException"), 500, "model_request_refused", "rejected the assistant's request"),
     (refused("ConverseStream", "AccessDeniedException"), 503, "model_unavailable", "grant it in Bedrock"),
     (refused("ConverseStream", "ThrottlingException"), 429, "rate_limit_exceeded", "try again in a moment"),
     (refused("ConverseStream", "ServiceQuotaExceededException"), 429, "rate_limit_exceeded", "try again in a moment"),
@@ -232,7 +232,7 @@ def of_tool(raised: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("raised", "status", "words"),
     [
-        (lambda: refused("GetItem", "ResourceNotFoundException"), 503, "A DynamoDB table is not there (GetItem)"),
+        (lambda: refused("GetItem", "ResourceNotFoundException"), 503, "A DynamoDB table was not found (GetItem)"),
         (lambda: refused("UpdateItem", "ValidationException", "Size of hashkey has exceeded"), 500, "DynamoDB's limits"),
         (lambda: refused("GetItem", "ProvisionedThroughputExceededException"), 503, "is busy"),
         (lambda: refused("GetItem", "AccessDeniedException"), 503, "no access to a DynamoDB table"),

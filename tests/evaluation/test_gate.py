@@ -32,7 +32,7 @@ def test_a_candidate_that_is_better_and_nowhere_worse_is_promoted() -> None:
         (evaluation(), evaluation({"correctness": EIGHT}), "correctness 1.00 -> 0.67"),
         (evaluation({"correctness": EIGHT}), evaluation(cost=0.002), "cost_usd 0.0010 -> 0.0020: more than 1.5 times"),
         (evaluation({"correctness": range(5)}, count=8), evaluation(count=8), "8 cases are too few: 20 are needed"),
-        (evaluation({"correctness": EIGHT}), evaluation(count=23), "the cases differ: 1 were put to one"),
+        (evaluation({"correctness": EIGHT}), evaluation(count=23), "the cases differ: 1 were given to only one"),
         (evaluation({"correctness": EIGHT}), evaluation(without={"safety": [3]}), "1 scores of the candidate are missing"),
         (evaluation(without={"safety": [3]}), evaluation(), "1 scores of production are missing"),
         (evaluation({"correctness": EIGHT}), evaluation(complete=False), "MLflow does not have every score"),

@@ -143,11 +143,11 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"compute": "lambda", "max_tasks": 4}},
-            "fmops.dev.assistant: min_tasks and max_tasks are of compute ecs, but compute is lambda: set concurrency instead.",
+            "fmops.dev.assistant: min_tasks and max_tasks apply to compute ecs, but compute is lambda: set concurrency instead.",
         ),
         (
             {"assistant": {"concurrency": 4}},
-            "fmops.dev.assistant: concurrency is of compute lambda, but compute is ecs: set min_tasks and max_tasks instead.",
+            "fmops.dev.assistant: concurrency applies to compute lambda, but compute is ecs: set min_tasks and max_tasks instead.",
         ),
         (
             {"network": []},

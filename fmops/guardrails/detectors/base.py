@@ -1,4 +1,4 @@
-"""What a detector is: it finds, and decides nothing."""
+"""The base of detectors: a detector finds, and decides nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from fmops.guardrails.types import DetectorError, Direction, Finding, Role
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a detector may need to know about the texts: their way, who speaks, the language, what is looked for."""
+    """Facts about the texts that a detector may need: direction, speaker, language, and the categories to look
+    for."""
 
     direction: Direction
     role: Role
@@ -49,20 +50,22 @@ class Clients:
         return str(self._session.get_partition_for_region(self.region))
 
     def get(self, service: str) -> Any:
-        """The one client for ``service``. Call it when a detector is made: making clients is not thread-safe."""
+        """Return the one client for ``service``. Call it when a detector is created: creating clients is not
+        thread-safe."""
         if service not in self._clients:
             self._clients[service] = self._session.client(service, config=self._config)
         return self._clients[service]
 
 
 class Detector(ABC):
-    """Finds. A subclass says what it looks for and implements ``detect``.
+    """Find categories in texts. A subclass says what it looks for and implements ``detect``.
 
     Attributes:
         categories: what it can find.
         languages: ISO 639-1 codes that it knows; any when empty.
         limits: what one call of ``detect`` may be given; longer text is cut, and offsets are mapped back.
-        in_process: it needs no network and answers a short text within a millisecond: it is asked without a thread.
+        in_process: whether it needs no network and answers a short text within a millisecond; it is then asked
+            without a thread.
     """
 
     categories: frozenset[Category]
@@ -76,28 +79,28 @@ class Detector(ABC):
 
     @abstractmethod
     def detect(self, texts: Sequence[str], context: Context) -> Sequence[Iterable[Finding]]:
-        """The findings in each of ``texts``; offsets are code points within that text.
+        """Return the findings in each of ``texts``; offsets are code points within that text.
 
         Anything raised counts as no answer. Called from several threads at once.
         """
 
 
 def span(text: str, category: Category, score: object, begin: object, end: object, detector: str) -> Finding:
-    """A finding at offsets that a service gave. Raises ``DetectorError`` when they do not fit the text."""
+    """Return a finding at a service's offsets. Raises ``DetectorError`` when they do not fit the text."""
     if not (isinstance(begin, int) and isinstance(end, int) and 0 <= begin < end <= len(text)):
         raise DetectorError(f"{detector} gave offsets that do not fit the text", "offsets")
     return Finding(category, number(score, detector), begin, end, detector)
 
 
 def number(score: object, detector: str) -> float:
-    """A score that a service gave. Raises ``DetectorError`` when it is none."""
+    """Return a service's score. Raises ``DetectorError`` when it is not a number from 0 to 1."""
     if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1.000001:
-        raise DetectorError(f"{detector} gave a score that is no number from 0 to 1")
+        raise DetectorError(f"{detector} gave a score that is not a number from 0 to 1")
     return float(score)
 
 
 def member(answer: object, key: str, kind: type | tuple[type, ...], detector: str) -> Any:
-    """``answer[key]``, which must be there and be of this kind. Raises ``DetectorError`` otherwise."""
+    """Return ``answer[key]``. Raises ``DetectorError`` when it is missing or of another kind."""
     value = answer.get(key) if isinstance(answer, Mapping) else None
     if not isinstance(value, kind):
         raise DetectorError(f"{detector} answered without {key}")
@@ -105,5 +108,6 @@ def member(answer: object, key: str, kind: type | tuple[type, ...], detector: st
 
 
 def known(names: Mapping[str, Category], name: object, fallback: Category) -> Category:
-    """Our category for a service's name; a name that is newer than this list counts as ``fallback``, not as nothing."""
+    """Return our category for a service's name; a name that this list does not know yet counts as ``fallback``,
+    not as nothing."""
     return names.get(str(name), fallback)

@@ -15,9 +15,11 @@ _ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
 
 
 class BedrockChecks(Detector):
-    """InvokeGuardrailChecks: one call answers content severities, prompt attacks and personal data with offsets.
+    """InvokeGuardrailChecks: one call returns content severities, prompt attacks and personal data with
+    offsets.
 
-    The service publishes no size limit; 10 KB a request keeps below its cap on entities, beyond which it truncates.
+    The service publishes no size limit; 10 KB per request stays below its cap on entities, beyond which it
+    truncates.
     """
 
     limits = Limits(segment_bytes=10_000, request_bytes=10_000, overlap_characters=200)
@@ -40,7 +42,7 @@ class BedrockChecks(Detector):
 
     def _findings(self, text: str, context: Context) -> list[Finding]:
         checks = _checks(context.categories)
-        # The unit of the offsets is undocumented: without characters beyond the BMP, every reading of it agrees.
+        # The unit of the offsets is undocumented; without characters beyond the BMP, all possible units agree.
         plain = _ASTRAL.sub("\u25a1", text)
         answer = self._client.invoke_guardrail_checks(
             messages=[{"role": context.role, "content": [{"text": plain}]}], checks=checks
@@ -86,7 +88,7 @@ class BedrockChecks(Detector):
 
 
 def _checks(categories: frozenset[Category]) -> dict[str, Any]:
-    """The request's ``checks``: only what the policy acts upon, for each check is billed."""
+    """Return the request's ``checks``: only those that the policy acts upon, because each check is billed."""
 
     def names(known_names: dict[str, Category]) -> list[str]:
         return sorted(name for name, category in known_names.items() if category in categories)
@@ -107,7 +109,8 @@ _CONFIDENCE = {"NONE": 0.0, "LOW": 0.4, "MEDIUM": 0.7, "HIGH": 1.0}
 class BedrockGuardrail(Detector):
     """ApplyGuardrail with a published version, for regions without InvokeGuardrailChecks.
 
-    It gives no offsets but what it matched: each occurrence counts. What the guardrail blocked counts with score 1.
+    It returns matched texts instead of offsets, so each occurrence counts. Whatever the guardrail blocked
+    counts with score 1.
     """
 
     categories = frozenset(
@@ -172,7 +175,10 @@ class BedrockGuardrail(Detector):
         matched: list[tuple[Category, dict[str, Any]]] = [
             *((Category.DENIED_WORD, entry) for entry in words.get("customWords", ())),
             *((Category.PROFANITY, entry) for entry in words.get("managedWordLists", ())),
-            *((known(BEDROCK_PII, entry["type"], Category.CUSTOM_PATTERN), entry) for entry in personal.get("piiEntities", ())),
+            *(
+                (known(BEDROCK_PII, entry["type"], Category.CUSTOM_PATTERN), entry)
+                for entry in personal.get("piiEntities", ())
+            ),
             *((Category.CUSTOM_PATTERN, entry) for entry in personal.get("regexes", ())),
         ]  # fmt: skip
         findings = []
@@ -185,7 +191,7 @@ class BedrockGuardrail(Detector):
                 else []
             )
             if not places:
-                raise DetectorError(f"{self.name} matched what does not stand in the text", "offsets")
+                raise DetectorError(f"{self.name} matched words that do not occur in the text", "offsets")
             findings += [Finding(category, 1.0, begin, end, self.name) for begin, end in places]
         return findings
 

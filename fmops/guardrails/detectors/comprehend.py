@@ -82,7 +82,10 @@ class ComprehendPromptSafety(Detector):
     def __init__(self, name: str, clients: Clients) -> None:
         super().__init__(name, clients)
         self._client = clients.get("comprehend")
-        self._endpoint = f"arn:{clients.partition}:comprehend:{clients.region}:aws:document-classifier-endpoint/prompt-safety"
+        self._endpoint = (
+            f"arn:{clients.partition}:comprehend:{clients.region}:aws:"
+            "document-classifier-endpoint/prompt-safety"
+        )
 
     @override
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:

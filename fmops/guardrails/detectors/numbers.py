@@ -1,6 +1,6 @@
-"""Numbers that carry their own proof, however they are written: cards (Luhn), IBAN (mod 97), US SSN and ITIN.
+"""Numbers that prove themselves, in any notation: cards (Luhn), IBAN (mod 97), US SSN and ITIN.
 
-Each decision needs only what stands within ``REACH`` characters of the number, and each character is looked at a
+Each decision needs only the text within ``REACH`` characters of the number, and each character is examined a
 fixed number of times.
 """
 
@@ -16,7 +16,7 @@ from stdnum import numdb
 from fmops.guardrails.categories import Category
 
 REACH = 80
-"""The longest number with its separators, and what must be seen beside it."""
+"""Maximum characters of a number with its separators, and of the context that must be seen beside it."""
 
 Place = tuple[Category, int, int]
 
@@ -26,13 +26,16 @@ _DASHES = (
 )
 _DOTS = ".\xb7\u06d4\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"
 _SLASHES = "/\\\\\u2044\u2215\uff0f\uff3c"
-_ESCAPE = r"\\[nrt]|\\u[0-9A-Fa-f]{4}|%(?:20|2[DdEe]|09|0[AaDd]|[Cc]2%[Aa]0)|&(?:nbsp|ensp|emsp|thinsp|[nm]dash|#\w{2,5});"
+_ESCAPE = (
+    r"\\[nrt]|\\u[0-9A-Fa-f]{4}|%(?:20|2[DdEe]|09|0[AaDd]|[Cc]2%[Aa]0)"
+    r"|&(?:nbsp|ensp|emsp|thinsp|[nm]dash|#\w{2,5});"
+)
 _CHARACTER = (
     rf"[\s{_DASHES}{_DOTS}{_SLASHES}_,:;|*'\"`+()\[\]<>=\u060c\u066b\u066c\u3001\uff0c\uff1a\uff3f\uff5c]"
 )
 _GROUP = re.compile(rf"([0-9]++)((?:{_ESCAPE}|{_CHARACTER}){{0,5}}+)|\\u[0-9A-Fa-f]{{4}}")
 _OWN = re.compile(rf"(?:{_ESCAPE}|[\s{_DASHES}{_DOTS}{_SLASHES}_*]){{1,3}}")
-"""What separates the parts of a number that nothing but its shape proves."""
+"""Separators between the parts of a number that only its shape proves."""
 
 _FOUR_AND_MORE = frozenset({(4, 6, 5), (4, 6, 4)})
 _USUAL = re.compile(r"[456]\d{15}|2[2-7]\d{14}|3[47]\d{13}|3[068]\d{12}")
@@ -42,7 +45,8 @@ _NAMED = re.compile(
 )
 _SOCIAL = re.compile(r"ssn|social|itin|tax|security|identification", re.IGNORECASE)
 _SSN_PLAIN = re.compile(
-    r"(?:ssn|itin|social security(?: number| no\.?)?)[\"'`*_]{0,3}(?: is| =|:|=|#| )? ?[\"'`*_]{0,3}([0-9]{9})(?![0-9A-Za-z])",
+    r"(?:ssn|itin|social security(?: number| no\.?)?)[\"'`*_]{0,3}"
+    r"(?: is| =|:|=|#| )? ?[\"'`*_]{0,3}([0-9]{9})(?![0-9A-Za-z])",
     re.IGNORECASE,
 )
 _MIXED = re.compile("[0-9][OolI\u0417\u0437]|[OolI\u0417\u0437][0-9]")
@@ -60,7 +64,7 @@ _IBAN_GAP = rf"[\s{_DASHES}{_DOTS}{_SLASHES}_*'\"`|>]{{0,3}}+"
 
 
 def numbers(text: str) -> Iterator[Place]:
-    """The numbers in a folded text; some of them may overlap."""
+    """Yield the numbers in a folded text; some of them may overlap."""
     yield from _ibans(text)
     for match in _SSN_PLAIN.finditer(text):
         yield from _identity(match[1], *match.span(1))
@@ -88,7 +92,7 @@ def _grouped(text: str) -> Iterator[Place]:
 
 
 def _run(text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Place]:
-    """The numbers among groups of digits that separators alone keep apart."""
+    """Yield the numbers among groups of digits that only separators divide."""
     sizes = [end - begin for begin, end in groups]
     total = sum(sizes)
     if total < 9:
@@ -112,7 +116,7 @@ def _run(text: str, groups: Sequence[tuple[int, int]]) -> Iterator[Place]:
 
 
 def _uniform(sizes: Sequence[int]) -> list[int]:
-    """How many groups from each on are of its size."""
+    """Return, for each group, how many groups from it on have its size."""
     lengths = [1] * len(sizes)
     for index in range(len(sizes) - 2, -1, -1):
         if sizes[index] == sizes[index + 1]:
@@ -121,7 +125,7 @@ def _uniform(sizes: Sequence[int]) -> list[int]:
 
 
 def _counts(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[int]:
-    """How many groups, from this one on, could be a card number as cards are written."""
+    """Return the possible numbers of groups, from this one on, that form a card number as cards are written."""
     size = sizes[index]
     if 13 <= size <= 19:
         return [1]
@@ -133,7 +137,7 @@ def _counts(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[in
 
 
 def _sixteen(sizes: Sequence[int], index: int) -> int:
-    """How many groups of four, some of them written together, make sixteen digits; 0 when they do not."""
+    """Return how many groups of four, some of them written together, make sixteen digits; 0 when they do not."""
     total = 0
     for count, size in enumerate(sizes[index : index + 4], 1):
         total += size
@@ -145,7 +149,7 @@ def _sixteen(sizes: Sequence[int], index: int) -> int:
 
 
 def _counts_of_equals(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[int]:
-    """How many groups of one size, and perhaps a shorter last one, could be a card number."""
+    """Return the possible numbers of groups of one size, perhaps with a shorter last one, that form a card number."""
     size = sizes[index]
     full = uniform[index]
     begins = not index or sizes[index - 1] != size
@@ -175,7 +179,7 @@ _DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def _proves(digits: str) -> bool:
-    """Whether this is as long as a card number, begins like one and ends with its check digit."""
+    """Return whether the digits have a card number's length, prefix and check digit."""
     if not 13 <= len(digits) <= 19 or (digits[0] == "2" and not "2" <= digits[1] <= "7"):
         return False
     doubled = digits[-2::-2].translate(_DOUBLED)
@@ -183,7 +187,7 @@ def _proves(digits: str) -> bool:
 
 
 def _apart(text: str, begin: int, end: int) -> bool:
-    """Whether digits without separators stand by themselves, and are not a part of a Latin identifier or a fraction."""
+    """Return whether digits without separators stand alone, not as part of a Latin identifier or a fraction."""
     before, after = text[max(0, begin - 12) : begin], text[end : end + 2]
     if re.match(r"[A-Za-z]|[_\-][A-Za-z0-9]", after):
         return False
@@ -206,7 +210,7 @@ def _social(text: str, groups: Sequence[tuple[int, int]], index: int) -> Iterato
     if re.match(r"[A-Za-z0-9]|[_\-][A-Za-z0-9]|[./][0-9]", after):
         return
     if all(gap.isspace() for gap in gaps) and not _SOCIAL.search(before):
-        # Three numbers of a row or a column are no number of their own.
+        # Three numbers of a row or a column do not form a number together.
         if index and text[groups[index - 1][1] : begin].isspace():
             return
         if index + 3 < len(groups) and text[end : groups[index + 3][0]].isspace():
@@ -221,7 +225,7 @@ def _identity(digits: str, begin: int, end: int) -> Iterator[Place]:
         yield Category.US_ITIN, begin, end
 
 
-# As python-stdnum has them, without its cost on thousands of them; and the ITIN groups that were added since.
+# python-stdnum's rules, without its cost on thousands of numbers, plus the ITIN groups added since.
 _SSN = re.compile("(?!000|666|9)[0-9]{3}(?!00)[0-9]{2}(?!0000)[0-9]{4}")
 _ITIN = re.compile("9[0-9]{2}(?:5[0-9]|6[0-5]|7[0-9]|8[0-8]|9[0-24-9])[0-9]{4}")
 _NEVER_ISSUED = frozenset({"078051120", "457555462", "219099999"})
@@ -229,7 +233,7 @@ _NEVER_ISSUED = frozenset({"078051120", "457555462", "219099999"})
 
 @cache
 def _iban_forms() -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
-    """For each country the patterns of its IBAN: of as many characters with gaps, and without them by its parts."""
+    """Return the patterns of each country's IBAN: one by length, with gaps, and one by its parts, without gaps."""
     forms = {}
     for _, country, _, properties, _ in numdb.get("iban").prefixes:
         parts = re.findall(r"(\d+)!([nac])", properties["bban"])

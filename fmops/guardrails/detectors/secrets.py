@@ -1,7 +1,8 @@
-"""Secrets and identifiers that carry their own proof: known key formats, check digits. Needs no network.
+"""Secrets and identifiers that prove themselves: known key formats, check digits. Needs no network.
 
-Key formats are detect-secrets', check digits are python-stdnum's. Every pattern here looks at each character a fixed
-number of times, whatever the text: where detect-secrets' own do not, a bounded one stands in its place.
+Key formats are detect-secrets', check digits are python-stdnum's. Every pattern here examines each character a
+fixed number of times, whatever the text; where one of detect-secrets' own patterns does not, a bounded one
+replaces it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _OWN = tuple(
     )
 )
 _BEFORE = {r"-us(?<=[0-9a-z]{32}-us)[0-9]{1,2}": 32}
-"""How much of a key stands before what its pattern consumes."""
+"""Characters of a key that precede what its pattern consumes, by pattern."""
 
 _JWT = re.compile(r"(?<![A-Za-z0-9_=-])[A-Za-z0-9_=-]{4,}+\.(?=[A-Za-z0-9_=-])")
 _REST_OF_TOKEN = re.compile(r"[A-Za-z0-9_\-.=/+]*[A-Za-z0-9_\-=/+]")
@@ -76,8 +77,10 @@ _KEY_END = re.compile(
 _SUBJECT = (
     r"pass ?words?|passwd|pass ?code|pwd|pass ?phrase|passwort|kennwort|wachtwoord|contrase\xf1a|mot de passe|senha"
     r"|has\u0142o|\u043f\u0430\u0440\u043e\u043b\u044c|\u5bc6\u7801|\u5bc6\u78bc|\u53e3\u4ee4"
-    r"|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
-    r"|\u0643\u0644\u0645\u0629 (?:\u0627\u0644\u0633\u0631|\u0627\u0644\u0645\u0631\u0648\u0631)|\u05e1\u05d9\u05e1\u05de\u05d4"
+    r"|\u30d1\u30b9\u30ef\u30fc\u30c9|\ube44\ubc00\ubc88\ud638|\uc554\ud638"
+    r"|\u0e23\u0e2b\u0e31\u0e2a\u0e1c\u0e48\u0e32\u0e19"
+    r"|\u0643\u0644\u0645\u0629 (?:\u0627\u0644\u0633\u0631|\u0627\u0644\u0645\u0631\u0648\u0631)"
+    r"|\u05e1\u05d9\u05e1\u05de\u05d4"
     r"|\u092a\u093e\u0938\u0935\u0930\u094d\u0921"
     r"|secret(?:[ _-]?(?:access[ _-]?)?key)?|api[ _-]?key|(?:access|auth|bearer|refresh)[ _-]?(?:key|token)"
 )
@@ -104,7 +107,8 @@ _LEAST_VALUE = 6
 class Secrets(Detector):
     """Key formats, stated passwords, private keys; card numbers (Luhn), IBAN (mod 97), US SSN and ITIN.
 
-    National numbers whose one check digit fits every tenth number of their length are left to models that read context.
+    Other national numbers, whose single check digit fits every tenth number of their length, are left to models
+    that read context.
     """
 
     categories = frozenset(
@@ -131,7 +135,7 @@ class Secrets(Detector):
 
 
 def find(text: str, detector: str = "secrets") -> list[Finding]:
-    """Every secret and identifier in ``text``, folded or not."""
+    """Return every secret and identifier in ``text``, folded or not."""
     folded = fold(text)
     return [
         folded.unfold(Finding(category, 1.0, begin, end, detector))
@@ -140,7 +144,7 @@ def find(text: str, detector: str = "secrets") -> list[Finding]:
 
 
 def opened(text: str) -> list[tuple[int, int]]:
-    """The spans of ``text`` that must be seen as a whole, with what announces a password."""
+    """Return the spans of ``text`` that must be seen as a whole, including words that announce a password."""
     folded = fold(text)
     spans = []
     for category, begin, end in _places(folded.text, announced=True):
@@ -150,7 +154,7 @@ def opened(text: str) -> list[tuple[int, int]]:
 
 
 def announces(text: str) -> bool:
-    """Whether a password may follow."""
+    """Return whether a password may follow."""
     return any(match["set"] or match["said"] for match in _STATED.finditer(fold(text).text.lower()))
 
 
@@ -167,7 +171,7 @@ def _places(text: str, *, announced: bool = False) -> Iterator[Place]:
 
 @cache
 def _formats() -> Sequence[tuple[Category, re.Pattern[str]]]:
-    """The patterns of single tokens. Letters of other scripts are no part of them."""
+    """Return the patterns of single tokens. Letters of other scripts do not belong to a token."""
     plugins: dict[str, Any] = get_mapping_from_secret_type_to_class()
     formats = []
     for secret_type, plugin in sorted(plugins.items()):
@@ -176,7 +180,7 @@ def _formats() -> Sequence[tuple[Category, re.Pattern[str]]]:
         category = Category.AWS_ACCESS_KEY if secret_type == "AWS Access Key" else Category.API_KEY  # noqa: S105
         for index, pattern in enumerate(getattr(plugin, "denylist", ())):
             if index and category is Category.AWS_ACCESS_KEY:
-                continue  # looks at too much before each quote: ``_assigned`` asks it about a part
+                continue  # examines too much before each quote: ``_assigned`` applies it to a part
             flags = pattern.flags & ~re.UNICODE | re.ASCII
             formats.append((category, re.compile(pattern.pattern, flags)))
     return (*formats, *((Category.API_KEY, pattern) for pattern in _OWN))
@@ -190,7 +194,7 @@ def _aws_secret() -> re.Pattern[str]:
 
 
 def _tokens(text: str, category: Category, pattern: re.Pattern[str]) -> Iterator[Place]:
-    """What matches, to the end of its token; the next match is looked for only behind it."""
+    """Yield matches, extended to the end of their token; the next match is searched for only behind it."""
     before = _BEFORE.get(pattern.pattern, 0)
     position = 0
     while match := pattern.search(text, position):
@@ -210,7 +214,7 @@ def _web_tokens(text: str) -> Iterator[Place]:
 
 
 def _assigned(text: str) -> Iterator[Place]:
-    """Values of the length that certain vendors' keys have, if what stands before says that it is one."""
+    """Yield values with the length of certain vendors' keys, if the text before says that they are one."""
     for match in _ASSIGNED_VALUE.finditer(text):
         before = text[max(0, match.start() - 48) : match.start()]
         if (key := _ASSIGNED_KEY.search(before)) and (
@@ -223,7 +227,7 @@ def _assigned(text: str) -> Iterator[Place]:
 
 
 def _private_keys(text: str) -> Iterator[Place]:
-    """Each from its first line to its last, or to the end of the text when there is none."""
+    """Yield each private key from its first line to its last, or to the end of the text if it has none."""
     position = 0
     while match := _KEY_BEGIN.search(text, position):
         last = _KEY_END.search(text, match.end())
@@ -232,7 +236,7 @@ def _private_keys(text: str) -> Iterator[Place]:
 
 
 def _stated(text: str, *, announced: bool) -> Iterator[Place]:
-    """What is said to be a password: a word that no sentence would hold in its place, or what is in quotes."""
+    """Yield stated passwords: a word that no sentence would hold in that place, or a text in quotes."""
     position = 0
     folded = text.lower()
     searched = folded if len(folded) == len(text) else text
