@@ -7,7 +7,8 @@ from constructs import Construct
 from constructs.data_lifetime import DataLifetime
 from constructs.unique_name import unique_name
 
-# Rules of the common set that look at bodies. People may ask about HTML, paths and addresses; what they say is the
+# Rules of the common set that look at bodies. People may ask about HTML, paths and addresses; what they say
+# is the
 # guardrails' to judge.
 BODY_RULES = (
     "SizeRestrictions_BODY",

@@ -1,1 +1,3 @@
-"""The runtime library of the FMOps blueprint. It uses AWS APIs and open protocols, and never asks where it runs."""
+"""The runtime library of the FMOps blueprint. It uses AWS APIs and open protocols, and never asks where it
+runs.
+"""

@@ -47,7 +47,9 @@ class Deployment:
         return self._outputs[stack]
 
     def assistant_environment(self) -> dict[str, str]:
-        """Return the environment variables of the running assistant, from its function or its task definition."""
+        """Return the environment variables of the running assistant, from its function or its task
+        definition.
+        """
         if "FunctionName" in self.outputs("Assistant"):
             name = self.output("Assistant", "FunctionName")
             configuration = self._session.client("lambda").get_function_configuration(FunctionName=name)

@@ -37,7 +37,8 @@ class Record(BaseModel):
         try:
             return self.model_dump_json().encode() + b"\n"
         except PydanticSerializationError:
-            # JSON can escape half a surrogate pair, but UTF-8 cannot carry it: a placeholder is better than no
+            # JSON can escape half a surrogate pair, but UTF-8 cannot carry it: a placeholder is better than
+            # no
             # record.
             text = json.dumps(self.model_dump(), ensure_ascii=False, separators=(",", ":"))
             return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode() + b"\n"

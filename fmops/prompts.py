@@ -113,7 +113,9 @@ class PromptSource:
         return self._current
 
     def serving(self) -> tuple[str, bool, int]:
-        """Return the name, whether the fallback serves, and the registry's version number (0 for the fallback)."""
+        """Return the name, whether the fallback serves, and the registry's version number (0 for the
+        fallback).
+        """
         prompt = self._current
         return prompt.name, prompt is self._fallback, int(prompt.version) if prompt.version.isdigit() else 0
 

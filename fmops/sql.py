@@ -12,5 +12,7 @@ def literal(text: str) -> str:
 
 
 def files(directory: Path, pattern: str) -> str:
-    """Return a literal that names the matching files below ``directory``, whatever characters are in its path."""
+    """Return a literal that names the matching files below ``directory``, whatever characters are in its
+    path.
+    """
     return literal(f"{glob.escape(str(directory))}/{pattern}")

@@ -1,1 +1,3 @@
-"""Commands for those who operate a deployment: before it is deployed, while it serves, and when it is removed."""
+"""Commands for those who operate a deployment: before it is deployed, while it serves, and when it is
+removed.
+"""

@@ -30,7 +30,9 @@ class JobError(Exception):
 
 
 def start(name: str, environment: str, arguments: Sequence[str], *, session: Any = None) -> str:
-    """Start an execution of the job's state machine and return its ARN. Raises DeploymentError without such a job."""
+    """Start an execution of the job's state machine and return its ARN. Raises DeploymentError without such
+    a job.
+    """
     import boto3
 
     session = session or boto3.Session()

@@ -38,7 +38,9 @@ class Analysis(Section):
     """Engine that reads a window: the job itself on all its cores, Spark on EMR Serverless, or Spark for large
     windows (`auto`)."""
     spark_from_gib: Annotated[int, Field(ge=1, le=100_000)] = 50
-    """Size in GiB of a window's objects from which `auto` gives it to Spark; the job decides for each window."""
+    """Size in GiB of a window's objects from which `auto` gives it to Spark; the job decides for each
+    window.
+    """
     spark_max_vcpus: Annotated[int, Field(ge=8, le=4000)] = 64
     """Maximum vCPUs of EMR Serverless while a Spark job runs: a driver and executors of four each."""
 

@@ -25,7 +25,9 @@ FARGATE_SIZES = {
 
 
 class BedrockGuardrail(Section):
-    """The guardrail in Bedrock, created when `assistant.guardrails` has a detector of kind `bedrock_guardrail`."""
+    """The guardrail in Bedrock, created when `assistant.guardrails` has a detector of kind
+    `bedrock_guardrail`.
+    """
 
     tier: Literal["CLASSIC", "STANDARD"] = "CLASSIC"
     """Tier of the guardrail. `STANDARD` knows more languages and prompt leakage, and needs a
@@ -67,7 +69,9 @@ class Firewall(Section):
 
 
 class Limits(Section):
-    """Limits of what may be spent in a window of time, which begins in UTC. A limit that is not set does not bind."""
+    """Limits of what may be spent in a window of time, which begins in UTC. A limit that is not set does not
+    bind.
+    """
 
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     """Maximum questions per minute, whatever number of model calls each takes."""
@@ -90,13 +94,17 @@ class Budgets(Section):
     user: Limits = Limits(usd_per_day=20)
     """Limits of each user."""
     team: Limits = Limits()
-    """Limits of each team that `teams` does not name. A person in several teams spends from the budget of each."""
+    """Limits of each team that `teams` does not name. A person in several teams spends from the budget of
+    each.
+    """
     teams: dict[str, Limits] = {}
     """Limits of single teams, by name."""
     deployment: Limits = Limits(usd_per_month=1000)
     """Limits of everyone together."""
     team_claim: Annotated[str, Pattern(pattern=r"^\S*$")] = ""
-    """Claim of the ID token that names a user's team, or a list of them; when empty, the groups are the teams."""
+    """Claim of the ID token that names a user's team, or a list of them; when empty, the groups are the
+    teams.
+    """
     when_unavailable: Literal["refuse", "allow"] = "refuse"
     """Behaviour while the counters do not answer: `refuse` answers 503; `allow` answers, and counts later what
     it can."""
@@ -115,7 +123,9 @@ class Assistant(Section):
     """Where the application runs. `lambda`: the same image, paid per request, and free while idle; a cold start
     takes seconds."""
     model_id: ModelId = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
-    """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.` ...)."""
+    """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.`
+    ...).
+    """
     max_output_tokens: Annotated[int, Field(ge=1, le=200_000)] = 4096
     """Maximum output tokens of one model call. A lower `max_tokens` of a client is honoured. An answer that is
     cut at the limit ends with `finish_reason: length`. Bedrock refuses every call if this is more than the
@@ -126,13 +136,19 @@ class Assistant(Section):
     architecture: Literal["arm64", "x86_64"] = "arm64"
     """Processor architecture of the image and of the task, so that they cannot differ."""
     cpu: Literal[256, 512, 1024, 2048, 4096] = 512
-    """CPU units of a task on ECS (1024 are one CPU); on Lambda, CPU follows `memory_mib`, one whole CPU at 1769."""
+    """CPU units of a task on ECS (1024 are one CPU); on Lambda, CPU follows `memory_mib`, one whole CPU at
+    1769.
+    """
     memory_mib: int = 1024
     """Memory of the task or the function in MiB."""
     min_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """Minimum tasks that ECS keeps running; above it, autoscaling follows turns in progress, requests and CPU."""
+    """Minimum tasks that ECS keeps running; above it, autoscaling follows turns in progress, requests and
+    CPU.
+    """
     max_tasks: Annotated[int, Field(ge=1, le=100)] = 1
-    """Maximum tasks on ECS. If it is above `min_tasks`, the service scales on turns in progress, requests and CPU."""
+    """Maximum tasks on ECS. If it is above `min_tasks`, the service scales on turns in progress, requests
+    and CPU.
+    """
     turns_per_task: Annotated[int, Field(ge=1, le=1000)] = 48
     """Maximum turns at once in one task; new ones above it are refused with 503. With autoscaling, tasks are
     added from 60 % of it on."""
@@ -162,7 +178,9 @@ class Assistant(Section):
     certificate_arn: (
         Annotated[str, Pattern(pattern=r"^arn:[\w-]+:acm:[\w-]+:\d{12}:certificate/[\w-]+$")] | None
     ) = None
-    """Certificate of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets its own."""
+    """Certificate of the load balancer's listener, or of the API's `domain`. Without one, a `domain` gets
+    its own.
+    """
     domain: Domain | None = None
     """Domain of the assistant, with an alias record. A certificate is created for it unless `certificate_arn`
     is set."""
@@ -181,12 +199,16 @@ class Assistant(Section):
     budgets: Budgets = Budgets()
     """Limits of spending. Without any, no table of counters is created."""
     playground_models: tuple[ModelId, ...] = ()
-    """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call them."""
+    """Models that prompt engineers may try in the playground beside `model_id`; the task's role may call
+    them.
+    """
     prompt_refresh_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """Seconds between each task's checks of which prompt version has the alias `production`: a promotion takes
     this long to serve."""
     instrumentor: Literal["openllmetry", "otel"] = "openllmetry"
-    """Package that traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer spans."""
+    """Package that traces LangChain: Traceloop's, or OpenTelemetry's own, which is beta and makes fewer
+    spans.
+    """
 
     @model_validator(mode="after")
     def _check(self) -> Assistant:

@@ -19,6 +19,8 @@ class Capture(Section):
     retention_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Days after which interactions expire; they hold redacted conversations."""
     raw_text: bool = False
-    """Whether the text before redaction is also stored, in the lake under `interactions-raw/`: personal data."""
+    """Whether the text before redaction is also stored, in the lake under `interactions-raw/`: personal
+    data.
+    """
     raw_retention_days: Annotated[int, Field(ge=1, le=365)] = 7
     """Days after which text before redaction expires, if `raw_text` stores it."""

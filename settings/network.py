@@ -12,14 +12,17 @@ from pydantic import (
 
 from settings.kinds import Pattern, Section, SubnetId
 
-# RFC 1918, and RFC 6598, which AWS also accepts for VPCs. `IPv4Network.is_private` checks only a range's two ends.
+# RFC 1918, and RFC 6598, which AWS also accepts for VPCs. `IPv4Network.is_private` checks only a range's two
+# ends.
 PRIVATE_RANGES = tuple(
     IPv4Network(each) for each in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")
 )
 
 
 class ExistingVpc(Section):
-    """A VPC that already exists. Nothing is looked up: everything that the templates need to know is given here."""
+    """A VPC that already exists. Nothing is looked up: everything that the templates need to know is given
+    here.
+    """
 
     id: Annotated[str, Pattern(pattern=r"^vpc-[0-9a-f]{8,17}$")]
     """Id of the VPC in EC2."""

@@ -41,4 +41,6 @@ class Observability(Section):
     mlflow_traces_experiment_id: Annotated[str, Pattern(pattern=r"^\d{1,19}$")] = "0"
     """Id of an existing MLflow experiment; 0 is the one named Default."""
     alert_email: Annotated[str, Pattern(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")] | None = None
-    """Address subscribed to the alerts' SNS topic, after its owner has confirmed; without one, no one is notified."""
+    """Address subscribed to the alerts' SNS topic, after its owner has confirmed; without one, no one is
+    notified.
+    """

@@ -107,7 +107,9 @@ def _profiles_of(file: Path) -> dict[str, Any]:
 
 
 def _extended(profiles: Mapping[str, Any], name: str, below: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return a profile laid over the one that it extends: sections are merged, other values and lists replaced."""
+    """Return a profile laid over the one that it extends: sections are merged, other values and lists
+    replaced.
+    """
     own = dict(profiles[name])
     base = own.pop("extends", None)
     if base is None:

@@ -24,7 +24,9 @@ LOG_RETENTION = {
 
 
 class FmopsStack(Stack):
-    """A stack `<prefix>-<profile>-<id>`, in the settings' account and region and under their permissions boundary."""
+    """A stack `<prefix>-<profile>-<id>`, in the settings' account and region and under their permissions
+    boundary.
+    """
 
     def __init__(self, scope: Construct, id: str, settings: Settings, *, description: str) -> None:  # noqa: A002 - CDK's name
         boundary, lifetime = settings.permissions_boundary, DataLifetime(settings.data_lifetime)

@@ -37,7 +37,8 @@ class Foundation(FmopsStack):
                 f"{self.REVIEW}/": settings.capture.retention_days,
                 f"{self.RAW_TEXT}/": settings.capture.raw_retention_days,
                 f"{self.RAW_TEXT}-errors/": settings.capture.raw_retention_days,
-                # It quotes interactions and lives no longer than they do; the numbers are kept for long comparisons.
+                # It quotes interactions and lives no longer than they do; the numbers are kept for long
+                # comparisons.
                 f"{self.ANALYSIS_CONTENT}/": settings.capture.retention_days,
                 f"{self.QUERY_RESULTS}/": self.QUERY_RESULT_DAYS,
             },

@@ -48,7 +48,8 @@ class Pipeline(FmopsStack):
             connection_arn=options.connection_arn,
             synth_commands=[f"make synth PROFILE={settings.profile}"],
             cli_version=CLI,
-            # SageMaker Processing's architecture, whose images are always among those that Docker builds here.
+            # SageMaker Processing's architecture, whose images are always among those that Docker builds
+            # here.
             architecture="x86_64",
             bucket=self._build_bucket(cross_account),
             log_group=logs.LogGroup(

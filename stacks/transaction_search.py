@@ -8,7 +8,9 @@ from stacks.base import FmopsStack
 
 
 class TransactionSearch(FmopsStack):
-    """CloudWatch Transaction Search, apart from everything else, since all environments of an account share it."""
+    """CloudWatch Transaction Search, apart from everything else, since all environments of an account share
+    it.
+    """
 
     def __init__(self, scope: Construct, id: str, *, settings: Settings) -> None:  # noqa: A002 - CDK's name
         super().__init__(scope, id, settings, description="FMOps: Transaction Search of account and region")

@@ -13,7 +13,9 @@ TOGETHER = {
     "authorization": "authorization",
     **dict.fromkeys(("stacks", "constructs", "settings", "ops"), "synthesized"),
 }
-"""Groups of folders whose tests share templates, or one local AWS, which another one in the process would empty."""
+"""Groups of folders whose tests share templates, or one local AWS, which another one in the process would
+empty.
+"""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]

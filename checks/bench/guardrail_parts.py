@@ -94,7 +94,9 @@ class Instant(Detector):
 
 
 class Chained(AgentMiddleware[Any, Any]):
-    """The moderation chain in an agent: before each model call on the user's message, after it on the answer."""
+    """The moderation chain in an agent: before each model call on the user's message, after it on the
+    answer.
+    """
 
     def __init__(self, before: Any, after: Any) -> None:
         super().__init__()

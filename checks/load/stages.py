@@ -58,7 +58,9 @@ class Stage:
 
     @property
     def in_flight(self) -> float:
-        """Turns under way at once, by Little's law: answers a second times the seconds that one takes (median)."""
+        """Turns under way at once, by Little's law: answers a second times the seconds that one takes
+        (median).
+        """
         medians = [kind["p50"] for kind in self.measured["answers"].values() if kind]
         return self.rate * fmean(medians) if medians else 0.0
 

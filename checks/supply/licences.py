@@ -1,4 +1,6 @@
-"""Holds the locked distributions to the reviewed licences of ``allowed.toml``: ``python -m checks.supply.licences``."""
+"""Holds the locked distributions to the reviewed licences of ``allowed.toml``: ``python -m
+checks.supply.licences``.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ def row(attribute: Any) -> griffe.DocstringAttribute:
 
 
 def is_plain(attribute: Any) -> bool:
-    """Tell whether an attribute has a value worth showing: a short one, which is no call that its type explains."""
+    """Tell whether an attribute has a value worth showing: a short one, which is no call that its type
+    explains.
+    """
     value = attribute.value
     if value is None or len(str(value)) > LONGEST_VALUE:
         return False

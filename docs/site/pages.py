@@ -1,4 +1,6 @@
-"""MkDocs hook: adds the pages outside of docs/ to the site, and turns links between files into its own links."""
+"""MkDocs hook: adds the pages outside of docs/ to the site, and turns links between files into its own
+links.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ NAMESPACE = "ClaimsDesk"
 """Namespace of the Cedar schema in ``policies``."""
 
 PROMPT = _HERE / "prompts" / "system.md"
-"""Path of the packaged prompt, which serves until the registry has one and whenever the registry is unavailable."""
+"""Path of the packaged prompt, which serves until the registry has one and whenever the registry is
+unavailable.
+"""
 
 KNOWLEDGE = _HERE / "knowledge"
 """Folder of Markdown documents; the header of each says who may read it."""

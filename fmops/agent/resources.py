@@ -61,7 +61,8 @@ class Resolver(ToolResolver):
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 
     def _claim(self, claim_id: str) -> Facts:
-        # A missing claim has no region, no open amount and no owner, so only those who may read all claims get past.
+        # A missing claim has no region, no open amount and no owner, so only those who may read all claims
+        # get past.
         claim = self._records.claim(claim_id) or {}
         attributes: dict[str, Value] = {
             "policyholder": self.uid("Customer", claim.get("policyholder", "none")),

@@ -132,7 +132,8 @@ class Baseline:
                 noise=stored["noise"],
                 shares=stored["shares"],
                 rows=stored["rows"],
-                # Baselines of earlier versions have no tails: their trends begin with the first window after them.
+                # Baselines of earlier versions have no tails: their trends begin with the first window after
+                # them.
                 tails=stored["tails"] if "tails" in stored else np.zeros((0, 2)),
             )
 
@@ -177,7 +178,9 @@ def false_discovery_rates(values: Any) -> Array:
 
 
 def evidence(p_value: float) -> float:
-    """Return the e-value of a p-value: the average over all power calibrators (Vovk and Wang 2021, section 2)."""
+    """Return the e-value of a p-value: the average over all power calibrators (Vovk and Wang 2021, section
+    2).
+    """
     p = min(max(p_value, 1e-12), 1 - 1e-9)
     logarithm = np.log(p)
     return float((1 - p + p * logarithm) / (p * logarithm**2))

@@ -57,7 +57,9 @@ def _y(value: float, top: float) -> float:
 
 
 def topic_map(topics: Sequence[TopicChange], new: Sequence[Cluster], *, compared: bool) -> str:
-    """Draw topics placed by similarity (the first two principal axes), sized by share and coloured by change."""
+    """Draw topics placed by similarity (the first two principal axes), sized by share and coloured by
+    change.
+    """
     if not topics:
         return ""
     height = 420

@@ -26,7 +26,8 @@ INSTRUCTIONS = (
 )
 MAX_GROUPS, MAX_CHARACTERS = 5, 600
 UNWANTED = re.compile(r"https?:|www\.|[<>{}\[\]]|\S+@\S+", re.IGNORECASE)
-"""Links, markup and addresses: a description has no use for them, and injected text would try to place them."""
+"""Links, markup and addresses: a description has no use for them, and injected text would try to place them.
+"""
 
 
 class Describer:
@@ -44,7 +45,8 @@ class Describer:
             return ""
         try:
             answer = " ".join(self._ask(INSTRUCTIONS, json.dumps(groups, ensure_ascii=False)).split())
-        # The description is optional: the analysis finishes without it. The message may quote questions, so log
+        # The description is optional: the analysis finishes without it. The message may quote questions, so
+        # log
         # only its kind.
         except Exception as error:  # noqa: BLE001
             log.warning("window %s: no description, the model failed: %s", result.window, _kind(error))
@@ -70,7 +72,9 @@ def bedrock(model_id: str) -> Ask:
 
 
 def _groups(result: WindowResult) -> list[dict[str, Any]]:
-    """Return what the report shows of the largest changes; the questions were redacted before they were captured."""
+    """Return what the report shows of the largest changes; the questions were redacted before they were
+    captured.
+    """
     found = result.findings
     changed = sorted(
         (topic for topic in found.topics if topic.changed), key=lambda topic: -abs(topic.share - topic.usual)

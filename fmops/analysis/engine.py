@@ -29,7 +29,9 @@ ALONE_BYTES = 16 * 2**20
 SMALL_BYTES = 2**20
 """Bytes up to which reading an object is mostly waiting, so that other objects are read meanwhile."""
 OBJECT_BYTES = 64 * 2**10
-"""Cost of an object beyond its own bytes, in bytes, so that many small objects are also shared between processes."""
+"""Cost of an object beyond its own bytes, in bytes, so that many small objects are also shared between
+processes.
+"""
 TASK_BYTES = 32 * 2**20
 FIT_SHARE = 3
 """One session in this many serves to fit a baseline, and is left out of the states of its windows."""

@@ -36,7 +36,9 @@ class Quote:
 
 @dataclass(frozen=True)
 class TopicChange:
-    """A topic of the baseline, with its share then and now. ``x`` and ``y`` give its place on the map of topics."""
+    """A topic of the baseline, with its share then and now. ``x`` and ``y`` give its place on the map of
+    topics.
+    """
 
     topic: int
     share: float

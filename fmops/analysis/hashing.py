@@ -35,6 +35,8 @@ def hash_strings(strings: Sequence[str]) -> Hashes:
 
 
 def hash_words(words: Hashes) -> Hashes:
-    """Return one hash per row of 64-bit words, shape ``[n, words]`` to ``[n]``; zeros at a row's end do not count."""
+    """Return one hash per row of 64-bit words, shape ``[n, words]`` to ``[n]``; zeros at a row's end do not
+    count.
+    """
     odd = mix(np.arange(1, words.shape[1] + 1, dtype=np.uint64) * _WORD) | np.uint64(1)
     return mix((mix(words) * odd).sum(axis=1, dtype=np.uint64))

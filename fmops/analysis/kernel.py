@@ -107,7 +107,9 @@ class Kernel:
         return self.state
 
     def _take(self, vectors: Array, rows: Array) -> tuple[Array, Array]:
-        """Place the vectors that can be measured side by side; return their row numbers and their squared lengths."""
+        """Place the vectors that can be measured side by side; return their row numbers and their squared
+        lengths.
+        """
         x = self._rows[: len(rows)]
         np.take(vectors, rows, axis=0, out=x, mode="clip")
         squares = np.einsum("ij,ij->i", x, x)
@@ -223,7 +225,9 @@ class Kernel:
 
 
 def _least(order: Array, topics: Array, chosen: Array, count: int, *, by_topic: bool) -> Array:
-    """Return the chosen rows that can stay: the ``count`` with the least order, and more where orders are equal."""
+    """Return the chosen rows that can stay: the ``count`` with the least order, and more where orders are
+    equal.
+    """
     if by_topic:
         chosen = chosen[np.lexsort((order[chosen], topics[chosen]))]
         of = topics[chosen]

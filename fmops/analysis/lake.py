@@ -32,7 +32,8 @@ HOUR = timedelta(hours=1)
 DATE_KEY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/")
 
 COLUMNS = (
-    "{record_type: 'VARCHAR', interaction_id: 'VARCHAR', session_id: 'VARCHAR', user: 'VARCHAR', started_at: 'VARCHAR', "
+    "{record_type: 'VARCHAR', interaction_id: 'VARCHAR', session_id: 'VARCHAR', "
+    "user: 'VARCHAR', started_at: 'VARCHAR', "
     "input: 'VARCHAR', retrieved: 'STRUCT(score DOUBLE)[]', "
     "embedding: 'STRUCT(model_id VARCHAR, dimension INTEGER, vector VARCHAR)'}"
 )
@@ -205,7 +206,10 @@ class Reader:
     models: Counter[str] = field(default_factory=Counter)
 
     def read(self, data: bytes | None, key: str) -> Iterator[Batch]:
-        """The object's rows of the reader's model. CorruptObjectError when it ends early or is not what its name says."""
+        """Return the object's rows of the reader's model.
+
+        Raises ``CorruptObjectError`` when the object ends early or is not what its name says.
+        """
         if data is None:
             raise CorruptObjectError(f"{key} is gone")
         suffix = ".parquet" if data[:4] == b"PAR1" else ".jsonl.gz" if data[:2] == b"\x1f\x8b" else ".jsonl"
@@ -277,7 +281,7 @@ class Reader:
         self.checks["wrong_clock"] += len(table) - (pc.sum(near).as_py() or 0)
         table = table.filter(inside)
         ids = table["interaction_id"].to_pylist()
-        first = [identifier not in seen and not seen.add(identifier) for identifier in ids]  # type: ignore[func-returns-value]
+        first = [each not in seen and not seen.add(each) for each in ids]  # type: ignore[func-returns-value]
         if not all(first):
             self.checks["repeated"] += len(ids) - sum(first)
             table = table.filter(pa.array(first))

@@ -13,7 +13,9 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 FORMAT = 1
 COMPONENTS = 64
-"""Number of principal components whose second moments are kept: variances, and covariances, which show rotations."""
+"""Number of principal components whose second moments are kept: variances, and covariances, which show
+rotations.
+"""
 FREQUENCIES = 128
 """Number of random Fourier frequencies over both bandwidths (Rahimi and Recht 2007)."""
 MAX_TOPICS = 128
@@ -279,7 +281,9 @@ def _frequencies(sample: Array, generator: np.random.Generator) -> Array:
 
 
 def _reduce_corpus(corpus: Array, generator: np.random.Generator) -> Array:
-    """Return the documents as they are, or as many centroids of them as the kernel can afford to compare with."""
+    """Return the documents as they are, or as many centroids of them as the kernel can afford to compare
+    with.
+    """
     documents = np.ascontiguousarray(corpus, np.float32)
     return documents if len(documents) <= MAX_CORPUS else _kmeans(documents, MAX_CORPUS, generator)[0]
 

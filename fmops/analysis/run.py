@@ -181,13 +181,16 @@ class Analysis:
         )
         if self.describe and result.alert:
             result = result.model_copy(update={"description": self.describe(result)})
-        # The result is saved last: once it exists, the window counts as known and no step before it is repeated.
+        # The result is saved last: once it exists, the window counts as known and no step before it is
+        # repeated.
         self.store.save_for_review(result)
         self.store.save_result(version, result)
         return result, True
 
     def published(self, result: WindowResult, place: Place) -> WindowResult:
-        """Record that a result has been published in a place, so that a retry does not publish it there again."""
+        """Record that a result has been published in a place, so that a retry does not publish it there
+        again.
+        """
         left = tuple(each for each in result.unpublished if each != place)
         result = result.model_copy(update={"unpublished": left})
         if result.baseline or result.verdict == "no baseline":  # others are not kept

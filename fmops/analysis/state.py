@@ -14,7 +14,9 @@ from fmops.analysis.reference import FREQUENCIES, Array, Reference
 
 FORMAT = 2
 BLOCKS = 32
-"""Number of blocks that sessions are hashed into. The tests take the blocks, not the rows, to be independent."""
+"""Number of blocks that sessions are hashed into. The tests take the blocks, not the rows, to be
+independent.
+"""
 BINS = 400
 NOVELTY_RANGE = 2.0
 """Upper end of the histogram of squared distance over the topic's squared radius; farther rows are in the last
@@ -196,7 +198,9 @@ def empty(reference: Reference) -> State:
 
 
 def merge(states: Iterable[State]) -> State:
-    """Return the state of all rows. Raises ``StateError`` when references differ, or when there are no states."""
+    """Return the state of all rows. Raises ``StateError`` when references differ, or when there are no
+    states.
+    """
     total: State | None = None
     for state in states:
         total = _add(total, state) if total is not None else _copy(state)

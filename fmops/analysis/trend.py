@@ -24,7 +24,9 @@ RISK = 0.05
 TRENDS = 2
 """Number of shares that are followed; the risk is divided among them."""
 EXPONENTS = (0.1, 0.3, 0.5, 0.7)
-"""Exponents of the bets `p^(e - 1)`: small ones see a jump, large ones a slow rise. The evidence is their mean."""
+"""Exponents of the bets `p^(e - 1)`: small ones see a jump, large ones a slow rise. The evidence is their
+mean.
+"""
 RECENT = 7
 """Number of latest windows whose mean counts as the current share."""
 KEPT = 732
@@ -35,7 +37,9 @@ RATIO, POINTS = 1.25, 0.005
 
 @dataclass(frozen=True)
 class Trend:
-    """A share up to one window. ``history`` holds the shares since the baseline, ``evidence`` the `R` of each bet."""
+    """A share up to one window. ``history`` holds the shares since the baseline, ``evidence`` the `R` of
+    each bet.
+    """
 
     share: float
     usual: float
@@ -65,7 +69,9 @@ def needed(hours: int) -> float:
 
 
 def follow(before: Trend | None, baseline: Sequence[float] | Array, share: float, *, hours: int) -> Trend:
-    """Return the trend after one more window; later shares are ranked among those of the ``baseline`` windows too."""
+    """Return the trend after one more window; later shares are ranked among those of the ``baseline``
+    windows too.
+    """
     known = [*(float(value) for value in baseline), *(before.history if before else [])][-KEPT:]
     bets = _bets(len(known) + 1)[:, sum(value >= share for value in known)]
     gathered = np.array(before.evidence) if before and before.evidence else np.zeros(len(EXPONENTS))

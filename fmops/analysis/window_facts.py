@@ -31,7 +31,9 @@ def described(state: State, baseline: Baseline) -> dict[str, object]:
 
 
 def other_model(state: State, reference: Reference) -> str:
-    """Return the sentence that refuses a window whose embeddings come from another model; empty when they do not."""
+    """Return the sentence that refuses a window whose embeddings come from another model; empty when they do
+    not.
+    """
     others = {model: count for model, count in state.models.items() if model != reference.model_id}
     if sum(others.values()) + state.checks["other_dimension"] <= state.count:
         return ""
@@ -44,7 +46,9 @@ def other_model(state: State, reference: Reference) -> str:
 
 
 def for_review(state: State, findings: Findings) -> list[ReviewSignal]:
-    """Return signals for new topics, gaps and the farthest outliers: each interaction once, with its first reason."""
+    """Return signals for new topics, gaps and the farthest outliers: each interaction once, with its first
+    reason.
+    """
     signals: dict[str, ReviewSignal] = {}
     for cluster in findings.new_topics:
         for quote in cluster.examples:

@@ -94,7 +94,8 @@ def configuration(app: ASGIApp, settings: AssistantSettings) -> uvicorn.Config:
         http=BoundedConnection,
         ws="none",
         h11_max_incomplete_event_size=settings.max_header_bytes,
-        # Up to twice as many connections may be open; without a spare descriptor, no client could be told anything.
+        # Up to twice as many connections may be open; without a spare descriptor, no client could be told
+        # anything.
         limit_concurrency=max(1, min(settings.max_connections, (raise_descriptors() - RESERVED) // 2)),
     )
 

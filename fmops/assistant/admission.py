@@ -31,7 +31,8 @@ SECURITY_HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-"""Headers of every response: not cached, framed by no other site, and of exactly the declared content type."""
+"""Headers of every response: not cached, framed by no other site, and of exactly the declared content type.
+"""
 
 
 class Admission:
@@ -135,7 +136,9 @@ def _whole(body: bytes, receive: Receive) -> Receive:
 
 
 def last(response: JSONResponse) -> JSONResponse:
-    """Return the response with a header that closes the connection, because no one reads the rest of the request."""
+    """Return the response with a header that closes the connection, because no one reads the rest of the
+    request.
+    """
     response.headers["connection"] = "close"
     return response
 

@@ -1,4 +1,6 @@
-"""Permission to see and decide waiting calls: the policies decide it for the call itself, with current facts."""
+"""Permission to see and decide waiting calls: the policies decide it for the call itself, with current
+facts.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,9 @@ from fmops.variants.variant import Workbench
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
-"""Time-outs of calls on the request path that decide or read: a slow answer there counts as a denial or an error."""
+"""Time-outs of calls on the request path that decide or read: a slow answer there counts as a denial or an
+error.
+"""
 COUNTERS = Config(connect_timeout=0.5, read_timeout=1, max_pool_connections=16, retries=ONCE_MORE)
 """Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each
 call may be repeated."""

@@ -33,6 +33,7 @@ class _MendedRequest(Request):
         except json.JSONDecodeError:
             raise
         except (ValueError, RecursionError) as error:
-            # Raised for another encoding, a number with too many digits and excessive nesting: FastAPI handles
+            # Raised for another encoding, a number with too many digits and excessive nesting: FastAPI
+            # handles
             # only this error.
             raise json.JSONDecodeError("not JSON", "", 0) from error

@@ -18,7 +18,8 @@ from fmops.conversation.failures import Failure
 
 BEAT_SECONDS = 0.25
 STUCK_SECONDS = 5.0
-"""Seconds without a sign of life from the application's event loop after which the task counts as unhealthy."""
+"""Seconds without a sign of life from the application's event loop after which the task counts as unhealthy.
+"""
 STUCK = Failure(503, "stuck", "The assistant's event loop does not answer: it has to be replaced.")
 
 T = TypeVar("T")

@@ -104,7 +104,9 @@ class Playground:
         return principal.username
 
     def choices(self) -> dict[str, Any]:
-        """Return prompts, models and cases to choose from. Raises MLflow's own errors when MLflow is unavailable."""
+        """Return prompts, models and cases to choose from. Raises MLflow's own errors when MLflow is
+        unavailable.
+        """
         registry = self._the_registry()
         versions, serving = registry.versions(NAME), registry.serving_version(NAME)
         prompts = [

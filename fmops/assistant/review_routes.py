@@ -43,7 +43,9 @@ Admitted = Annotated[Reviewer, Depends(reviewer)]
 
 
 def add_review_routes(app: FastAPI, desk: ReviewDesk) -> None:
-    """Add the routes to list, see and label tasks. Tasks that a reviewer may not see are reported as not found."""
+    """Add the routes to list, see and label tasks. Tasks that a reviewer may not see are reported as not
+    found.
+    """
 
     app.state.review_desk = desk
 

@@ -68,7 +68,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         asyncio.get_running_loop().set_exception_handler(Accepting())
         await super().startup(sockets)
-        # A full collection stops all threads; with the start's objects frozen, it need not examine them again.
+        # A full collection stops all threads; with the start's objects frozen, it need not examine them
+        # again.
         gc.collect()
         gc.freeze()
 

@@ -199,7 +199,9 @@ def _address_without_port(span: trace.Span, scope: dict[str, Any]) -> None:
 
 
 class CatchAllMiddleware:
-    """Answer unexpected errors with a 500. Log only their type, since a stack trace may hold what people said."""
+    """Answer unexpected errors with a 500. Log only their type, since a stack trace may hold what people
+    said.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

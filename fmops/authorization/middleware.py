@@ -25,7 +25,9 @@ from fmops.authorization.authorizer import AuthorizationRequest, Authorizer, Dec
 from fmops.authorization.entities import Entity, EntityUid
 
 DENIED = "This is not permitted, or there is no such thing."
-"""Everything that a model, and through it a user, learns about a denial: not even whether the resource exists."""
+"""Everything that a model, and through it a user, learns about a denial: not even whether the resource
+exists.
+"""
 
 UNRESOLVED = "_OTHER"
 """Action recorded for a call of an unknown tool, whose name the model made up."""
@@ -59,13 +61,17 @@ class ApprovedCall:
 
 
 class AuthorizationContext(Protocol):
-    """The attributes that the agent's ``context_schema`` must offer: who asks, and where decisions are recorded."""
+    """The attributes that the agent's ``context_schema`` must offer: who asks, and where decisions are
+    recorded.
+    """
 
     identity_token: str
     decisions: dict[str, Decision]
     approval: ApprovedCall | None
     counting: threading.Lock
-    """Lock held while calls that draw on a shared limit are decided; used only if a resolver says that some do."""
+    """Lock held while calls that draw on a shared limit are decided; used only if a resolver says that some
+    do.
+    """
 
     def record_decision(self, decision: Decision) -> None: ...
 
@@ -299,7 +305,9 @@ def _unresolved(action: str) -> AuthorizationRequest:
 
 
 def call_key(call: ToolCall) -> str:
-    """Return the key of a decision, which holds for exactly these arguments: an edited call is decided again."""
+    """Return the key of a decision, which holds for exactly these arguments: an edited call is decided
+    again.
+    """
     return json.dumps([call["id"], call["name"], call["args"]], sort_keys=True, default=str)
 
 

@@ -33,7 +33,9 @@ class Account:
 
 
 def accounts(settings: BudgetSettings, user: str, teams: Mapping[str, str]) -> list[Account]:
-    """Return the limited accounts of one person: ``user`` is a pseudonym, and ``teams`` maps names to pseudonyms."""
+    """Return the limited accounts of one person: ``user`` is a pseudonym, and ``teams`` maps names to
+    pseudonyms.
+    """
     found = [
         Account(Scope.USER, f"user#{user}", windows(settings.user)),
         *(

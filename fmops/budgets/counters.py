@@ -22,7 +22,8 @@ from fmops.budgets.amounts import Amount, Unit
 from fmops.budgets.windows import Window
 
 HOLD_SECONDS = 900
-"""Seconds that a reservation lives: longer than any model call, and as long as a request may take on Lambda."""
+"""Seconds that a reservation lives: longer than any model call, and as long as a request may take on Lambda.
+"""
 MARK_SECONDS = 3_600
 """Seconds that a mark lives which shows that a late settlement was applied."""
 SKEW_SECONDS = 60
@@ -132,7 +133,9 @@ class CounterTable:
                 return _held(hold, self._without_expired(counter, item, now))
 
     def settle(self, hold: Hold, actual: Amount, now: float) -> Mapping[Unit, int]:
-        """End a reservation with what was spent, whatever the limits say; return the counter's sums afterwards."""
+        """End a reservation with what was spent, whatever the limits say; return the counter's sums
+        afterwards.
+        """
         if now >= hold.expires:
             return self.settle_uncertain(hold, actual, now)
         try:

@@ -25,7 +25,8 @@ from fmops.telemetry.metrics import instruments
 
 THREADS = 16
 FAILURES = 3
-"""Number of failures in a row after which DynamoDB is not called for a while, so that no one waits in vain."""
+"""Number of failures in a row after which DynamoDB is not called for a while, so that no one waits in vain.
+"""
 PAUSE_SECONDS = 5.0
 DRAIN_SECONDS = 5.0
 """Seconds that a stop waits for settlements; a reservation that is not settled expires."""
@@ -58,12 +59,16 @@ class Reservation:
     amount: Amount
     holds: list[Hold] = field(default_factory=list)
     uncertain: list[Hold] = field(default_factory=list)
-    """Reservations in counters that did not answer and may have made them: the amount spent is added there later."""
+    """Reservations in counters that did not answer and may have made them: the amount spent is added there
+    later.
+    """
     settled: Future[None] | None = None
 
 
 class Budgets:
-    """The budgets of a deployment. Call ``reserve`` in the event loop; ``settle`` may be called from any thread."""
+    """The budgets of a deployment. Call ``reserve`` in the event loop; ``settle`` may be called from any
+    thread.
+    """
 
     def __init__(
         self,

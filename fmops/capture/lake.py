@@ -40,7 +40,9 @@ class Reading:
     foreign_lines: int = 0
     """Number of lines that are not captured records."""
     newer_records: int = 0
-    """Number of records whose schema version is later than this code knows: deploy the newer code to read them."""
+    """Number of records whose schema version is later than this code knows: deploy the newer code to read
+    them.
+    """
 
 
 def fetch(
@@ -158,7 +160,9 @@ def _partition(name: str) -> str:
 
 
 def count_forgotten(connection: duckdb.DuckDBPyConnection) -> int:
-    """Return the number of records that arrived after someone asked to forget them and are still in the lake."""
+    """Return the number of records that arrived after someone asked to forget them and are still in the
+    lake.
+    """
     [(count,)] = connection.execute(
         'SELECT count(*) FROM lines JOIN forgotten ON name = lines."user" AND lines.started_at < moment'
     ).fetchall()

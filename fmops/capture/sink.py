@@ -256,7 +256,9 @@ class FirehoseSink:
         return pending
 
     def _may_send(self) -> bool:
-        """Return whether to try the stream again; at a stop it is tried once more, since the disk may not last."""
+        """Return whether to try the stream again; at a stop it is tried once more, since the disk may not
+        last.
+        """
         if self._closing.is_set():
             return self._available_at < float("inf") and time.monotonic() < self._stop_at
         return time.monotonic() >= self._available_at

@@ -1,4 +1,6 @@
-"""Answers in progress: each ends exactly once and reports its end exactly once, whatever happens to its reader."""
+"""Answers in progress: each ends exactly once and reports its end exactly once, whatever happens to its
+reader.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ Ended = Callable[[BaseException | Cut | None], None]
 
 
 class Run:
-    """The task that makes the pieces. It holds no reference to its reader, so that an abandoned reader is noticed."""
+    """The task that makes the pieces. It holds no reference to its reader, so that an abandoned reader is
+    noticed.
+    """
 
     def __init__(
         self,
@@ -88,7 +92,9 @@ class Run:
             self._task.cancel()
 
     def forget(self) -> None:
-        """Cut the answer of a reader that is gone; safe to call from any thread, and after the loop has closed."""
+        """Cut the answer of a reader that is gone; safe to call from any thread, and after the loop has
+        closed.
+        """
         if self.over.is_set() or (self._task is not None and self._task.done()):
             return
         self._cut = self._cut or Cut.CLIENT

@@ -136,7 +136,9 @@ class Captures:
             await self._put(self._sink, interaction)
 
     async def _put(self, sink: Sink, record: Any) -> None:
-        """Put the record in a thread, since the disk may be slow. Cancelling the wait does not cancel the record."""
+        """Put the record in a thread, since the disk may be slow. Cancelling the wait does not cancel the
+        record.
+        """
         await asyncio.shield(asyncio.wrap_future(self._threads.submit(sink.put, record)))
 
     async def _redact(self, interaction: Interaction) -> None:

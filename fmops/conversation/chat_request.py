@@ -243,7 +243,9 @@ def _messages(given: Any) -> list[ChatMessage]:
 def _spoken(
     message: Mapping[str, Any], field: str, calls: dict[str, tuple[str, str]]
 ) -> tuple[Literal["user", "assistant"], str]:
-    """Return the speaker, as we treat them, and the text. ``calls`` holds the client's tool calls so far, by id."""
+    """Return the speaker, as we treat them, and the text. ``calls`` holds the client's tool calls so far, by
+    id.
+    """
     role = message.get("role")
     match role:
         case "user":

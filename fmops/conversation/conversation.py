@@ -352,7 +352,8 @@ class Conversation:
             HumanMessage(outcome.text) if message.role == "user" else from_client(AIMessage(outcome.text))
             for message, outcome in zip(messages, outcomes, strict=True)
         ]
-        # Models require the user to begin; when a client's assistant greets first, a stand-in precedes the greeting.
+        # Models require the user to begin; when a client's assistant greets first, a stand-in precedes the
+        # greeting.
         return turns if isinstance(turns[0], HumanMessage) else [HumanMessage(UNSAID), *turns]
 
     async def _run(

@@ -139,7 +139,9 @@ class ModelUnavailableError(AnswerFailedError):
 
 
 def explain(error: BaseException, model_id: str = "") -> Failure | None:
-    """Return the explanation of ``error``; None for a fault of our own, about which a caller learns nothing more."""
+    """Return the explanation of ``error``; None for a fault of our own, about which a caller learns nothing
+    more.
+    """
     chain = list(causes(error))
     call = next((each for each in chain if isinstance(each, CallFailedError)), None)
     within = chain[chain.index(call) + 1 :] if call else chain

@@ -7,7 +7,9 @@ from typing import Any
 
 
 class BadRequestError(Exception):
-    """A request cannot be answered as it stands. The message names the field; it repeats nothing that was sent."""
+    """A request cannot be answered as it stands. The message names the field; it repeats nothing that was
+    sent.
+    """
 
     def __init__(self, param: str, remedy: str, *, code: str = "invalid_body") -> None:
         super().__init__(f"{param}: {remedy}" if param else remedy)

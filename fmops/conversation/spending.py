@@ -102,7 +102,9 @@ class Spending:
         return await self._reserve(input_tokens, max_tokens)
 
     def settle(self, reservation: Reservation, usage: UsageMetadata | None) -> None:
-        """End a call with the usage that the model reported. Without one, the reserved amount counts as spent."""
+        """End a call with the usage that the model reported. Without one, the reserved amount counts as
+        spent.
+        """
         self._end(reservation, spent(self._model_id, usage) if usage else reservation.amount)
 
     def give_back(self, reservation: Reservation) -> None:

@@ -47,7 +47,9 @@ OUTPUT = re.compile(r"_output\.jsonl$")
 
 @dataclass(frozen=True)
 class Dataset:
-    """The input of a job. Its rows have one response each, all from one ``source``, as the job's request must say."""
+    """The input of a job. Its rows have one response each, all from one ``source``, as the job's request
+    must say.
+    """
 
     source: str
     lines: tuple[str, ...]
@@ -126,7 +128,9 @@ def job_name(text: str) -> str:
 
 
 def scores(outputs: Sequence[str]) -> dict[str, list[float]]:
-    """Return scores by metric from a job's output files. Raises ``EvaluationError`` for a line without scores."""
+    """Return scores by metric from a job's output files. Raises ``EvaluationError`` for a line without
+    scores.
+    """
     found: dict[str, list[float]] = {}
     for text in outputs:
         for number, line in enumerate(json_lines.split(text), 1):

@@ -1,4 +1,6 @@
-"""A Bedrock evaluation job, run by the deployment's state machine; its scores go into the evaluation's MLflow run."""
+"""A Bedrock evaluation job, run by the deployment's state machine; its scores go into the evaluation's
+MLflow run.
+"""
 
 from __future__ import annotations
 

@@ -80,7 +80,8 @@ class Evaluator:
         os.environ["MLFLOW_GENAI_EVAL_MAX_WORKERS"] = str(self._workers)
         os.environ["MLFLOW_GENAI_EVAL_SKIP_TRACE_VALIDATION"] = "true"
         if not self._autolog:
-            # Tracing takes one REST call for each of twenty spans of an answer: useful for experiments, not for
+            # Tracing takes one REST call for each of twenty spans of an answer: useful for experiments, not
+            # for
             # an evaluation.
             mlflow.langchain.autolog(disable=True, silent=True)
         mlflow.bedrock.autolog(disable=True, silent=True)

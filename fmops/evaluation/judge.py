@@ -22,7 +22,8 @@ from fmops.evaluation.journal import Journal, key
 
 INSTRUCTIONS = Path(__file__).with_name("judges")
 ATTEMPTS = 2
-"""Maximum attempts: a model that misses the format once may meet it the next time; each attempt is paid for."""
+"""Maximum attempts: a model that misses the format once may meet it the next time; each attempt is paid for.
+"""
 SECTIONS: Mapping[Criterion, tuple[str, ...]] = {
     "correctness": ("question", "answer", "expected_facts"),
     "groundedness": ("question", "answer", "sources"),

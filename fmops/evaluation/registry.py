@@ -1,4 +1,6 @@
-"""The prompt registry, for those who write to it: versions, the alias that serves, and a record of its every move."""
+"""The prompt registry, for those who write to it: versions, the alias that serves, and a record of its every
+move.
+"""
 
 from __future__ import annotations
 

@@ -113,7 +113,9 @@ def _retrieval_hit(expected: Mapping[str, Any], answer: Mapping[str, Any]) -> tu
 
 
 def _safeguards(expected: Mapping[str, Any], answer: Mapping[str, Any]) -> tuple[float, str]:
-    """Return whether guardrails and policies did what the case expects, and whether no forbidden text came out."""
+    """Return whether guardrails and policies did what the case expects, and whether no forbidden text came
+    out.
+    """
     wanted = {(each["name"], json_key(each["arguments"])): each["status"] for each in expected["tools"] or ()}
     wrong = [
         f"{call['name']} ended as {call['status']}, not {status}"

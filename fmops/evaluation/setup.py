@@ -1,4 +1,6 @@
-"""Assembly of an evaluation from its environment, which is the assistant's, so that what is deployed is evaluated."""
+"""Assembly of an evaluation from its environment, which is the assistant's, so that what is deployed is
+evaluated.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ class EvaluationSettings(BaseSettings):
 
     @property
     def judge(self) -> str:
-        """Return the judge's model: as set, or Claude Sonnet with the inference profile of the assistant's model."""
+        """Return the judge's model: as set, or Claude Sonnet with the inference profile of the assistant's
+        model.
+        """
         if self.judge_model_id:
             return self.judge_model_id
         profile = GEOGRAPHY.match(self.model_id)
@@ -92,7 +96,9 @@ class Setup:
         )
 
     def production(self) -> Variant:
-        """Return the variant that serves: the registry's prompt, or the packaged one when nothing is promoted."""
+        """Return the variant that serves: the registry's prompt, or the packaged one when nothing is
+        promoted.
+        """
         return self.variant(self.registry.serving(NAME) or packaged(NAME, PROMPT))
 
     def variant(self, prompt: Prompt, *, model_id: str = "", guardrails: Path | None = None) -> Variant:
@@ -143,7 +149,8 @@ def quiet() -> None:
     """Silence MLflow's announcements and telemetry."""
     quiet_mlflow()
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # MLflow's LangChain tracer detaches context in other tasks than it attached it in, and warns at each step;
+    # MLflow's LangChain tracer detaches context in other tasks than it attached it in, and warns at each
+    # step;
     # traces are complete.
     logging.getLogger("mlflow.utils.autologging_utils").setLevel(logging.ERROR)
     logging.getLogger("sagemaker_mlflow").setLevel(logging.WARNING)

@@ -64,7 +64,9 @@ def paired(production: Sequence[float], candidate: Sequence[float]) -> Paired:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Return the mean with its bootstrap interval (percentiles, which exist even where all values are the same)."""
+    """Return the mean with its bootstrap interval (percentiles, which exist even where all values are the
+    same).
+    """
     data = np.asarray(values, float)
     mean = float(data.mean())
     if np.ptp(data) == 0:

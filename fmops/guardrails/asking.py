@@ -147,7 +147,9 @@ def classify(error: BaseException) -> Result:
 
 
 def error_type(error: BaseException) -> str:
-    """Return the service's error code, or else the exception's name; never its message, which may quote the text."""
+    """Return the service's error code, or else the exception's name; never its message, which may quote the
+    text.
+    """
     if isinstance(error, ClientError):
         return str(error.response.get("Error", {}).get("Code") or "ClientError")
     return error.result if isinstance(error, DetectorError) else type(error).__name__

@@ -34,7 +34,9 @@ class Part:
         return "\n".join(f"{label}: {text}" if label else text for label, text in self.leaves)
 
     def apply(self, outcome: Outcome) -> dict[Key, str]:
-        """Return the texts that differ after redaction. In a redaction that spans several texts, each is changed."""
+        """Return the texts that differ after redaction. In a redaction that spans several texts, each is
+        changed.
+        """
         changed: dict[Key, str] = {}
         redactions = outcome.redactions
         begin, first = 0, 0
@@ -130,7 +132,9 @@ def read_with(value: T, way: Direction, read: Callable[[T, ContentWalk], T]) -> 
 
 
 def from_client(message: MessageT) -> MessageT:
-    """Return ``message`` marked as sent by a client, whoever it says spoke: it is checked as input, like a user's."""
+    """Return ``message`` marked as sent by a client, whoever it says spoke: it is checked as input, like a
+    user's.
+    """
     return message.model_copy(update={"response_metadata": {**message.response_metadata, _CLIENT: True}})
 
 

@@ -268,7 +268,9 @@ class GuardrailEngine:
                 self._in_flight.pop(key, None)
 
     def _refused_for_language(self, check: _Check, name: str, fallbacks: list[str]) -> bool:
-        """Return whether a detector is skipped because it does not know the language, and apply the consequences."""
+        """Return whether a detector is skipped because it does not know the language, and apply the
+        consequences.
+        """
         detector = self._detectors[name]
         if not detector.languages or check.language in detector.languages:
             return False

@@ -110,7 +110,9 @@ def _codes(value: Any) -> Any:
 
 
 def _details(error: BaseException) -> str | None:
-    """Return the details of a validation error, which its own message cuts short; None if they cannot be read."""
+    """Return the details of a validation error, which its own message cuts short; None if they cannot be
+    read.
+    """
     try:
         return error.json() if isinstance(error, ValidationError) else ""
     except Exception:  # noqa: BLE001 - its input may be anything

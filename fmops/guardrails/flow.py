@@ -23,7 +23,9 @@ _Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[ChatResult] | Bas
 
 
 class Flow(Protocol):
-    """A model call in progress or done. Only vetted parts leave it; otherwise ``GuardrailBlocked`` is raised."""
+    """A model call in progress or done. Only vetted parts leave it; otherwise ``GuardrailBlocked`` is
+    raised.
+    """
 
     def begin(self) -> None:
         """Begin now; otherwise it begins when it is first asked for something."""
@@ -162,7 +164,9 @@ def as_chunk(generation: ChatGeneration) -> ChatGenerationChunk:
 def flow_sync(
     engine: GuardrailEngine, source: Iterator[ChatGenerationChunk], answers: Answers = frozenset()
 ) -> Iterator[ChatGenerationChunk]:
-    """Run ``StreamFlow`` without an event loop: checked windows go out whenever the model's next chunk arrives."""
+    """Run ``StreamFlow`` without an event loop: checked windows go out whenever the model's next chunk
+    arrives.
+    """
     gate = Gate(engine.settings.stream)
     checks: deque[tuple[Window, Future[Outcome]]] = deque()
 

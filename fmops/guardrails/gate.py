@@ -34,7 +34,9 @@ _FIRST_OWN_INDEX = 10_000
 
 @dataclass
 class _Calls:
-    """Keep calls of a stream apart when a provider gives them the same index, or none: LangChain would merge them."""
+    """Keep calls of a stream apart when a provider gives them the same index, or none: LangChain would merge
+    them.
+    """
 
     _open: dict[Any, tuple[Any, str | None, str | None]] = field(default_factory=dict)
     _own: int = _FIRST_OWN_INDEX

@@ -60,7 +60,9 @@ class ContentWalk(Walk):
     def message(
         self, message: MessageT, calls: ContentWalk | None = None, answers: frozenset[str] = frozenset()
     ) -> MessageT:
-        """Return the message, with each field read according to what it holds. Tool calls are read by ``calls``."""
+        """Return the message, with each field read according to what it holds. Tool calls are read by
+        ``calls``.
+        """
         calls = calls or self
         old = {**vars(message), **(message.__pydantic_extra__ or {})}
         new = {}
@@ -192,7 +194,9 @@ class ContentWalk(Walk):
         return self.mapping(call, member)
 
     def _json(self, text: str) -> str:
-        """Return arguments in JSON, read by their meaning, so that a call and a repetition of it are one text."""
+        """Return arguments in JSON, read by their meaning, so that a call and a repetition of it are one
+        text.
+        """
         try:
             said = json.loads(text, object_pairs_hook=_unambiguous)
         except (ValueError, RecursionError):

@@ -8,7 +8,9 @@ from fmops.telemetry.metrics import instruments
 
 
 def observe_guardrails(outcome: Outcome) -> None:
-    """Record an outcome: what was decided and by whom, how long the check took, and each question to a detector."""
+    """Record an outcome: what was decided and by whom, how long the check took, and each question to a
+    detector.
+    """
     measure, summary = instruments(), outcome.summary()
     decided = {names.GUARDRAIL_DIRECTION: summary["direction"], names.GUARDRAIL_ACTION: summary["action"]}
     measure.guardrail_decisions.add(1, decided)

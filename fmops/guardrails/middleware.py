@@ -163,7 +163,9 @@ def _answers(request: ModelRequest[Any]) -> Answers:
 
 
 def _way(error: Exception) -> Direction:
-    """Return an error's direction: an interrupt for a human shows the call; every other error is the tool's text."""
+    """Return an error's direction: an interrupt for a human shows the call; every other error is the tool's
+    text.
+    """
     return Direction.TOOL_ARGUMENTS if isinstance(error, GraphBubbleUp) else Direction.TOOL_RESULTS
 
 

@@ -24,7 +24,8 @@ from fmops.guardrails.types import Direction
 from fmops.guardrails.vetting import Vetting
 
 _VETTED = "fmops_vetted"
-"""Key that marks, within a call, that its input was checked; it carries the model call that began meanwhile."""
+"""Key that marks, within a call, that its input was checked; it carries the model call that began meanwhile.
+"""
 
 
 _ANSWERS = "fmops_answers"
@@ -344,7 +345,9 @@ class GuardedChatModel(BaseChatModel):
 
 
 def _without_mark(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments meant for the model, without our marks and those that LangChain's own methods consume."""
+    """Return the arguments meant for the model, without our marks and those that LangChain's own methods
+    consume.
+    """
     return {
         name: value for name, value in kwargs.items() if name not in (_VETTED, _ANSWERS, *_LANGCHAINS_OWN)
     }

@@ -1,4 +1,6 @@
-"""The policy: which rule applies to a finding, and what is done about it. It is typed and built from settings."""
+"""The policy: which rule applies to a finding, and what is done about it. It is typed and built from
+settings.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (
         directions=frozenset({Direction.INPUT, Direction.OUTPUT}),
         threshold=0.6,
     ),
-    # The model's arguments can hold only text vetted on its way in, so the detector that needs no network suffices.
+    # The model's arguments can hold only text vetted on its way in, so the detector that needs no network
+    # suffices.
     Rule(
         categories=(Group.SECRETS, Group.IDENTIFIERS),
         action=Action.REDACT,

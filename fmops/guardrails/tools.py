@@ -25,7 +25,8 @@ def guarded(tool: BaseTool, vetting: Vetting, seals: Seals | None = None) -> Bas
     """
     run, arun = tool._run, tool._arun
 
-    # An error is raised outside the clause that caught the original, which would otherwise go along as its context.
+    # An error is raised outside the clause that caught the original, which would otherwise go along as its
+    # context.
 
     @functools.wraps(run)
     def vetted_run(*args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,6 @@
-"""State shared by the layers of one request: the texts that observers were told of, and what the caller may see."""
+"""State shared by the layers of one request: the texts that observers were told of, and what the caller may
+see.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ class Direction(StrEnum):
 
     @property
     def role(self) -> Role:
-        """Return the speaker as the services know it: the model for its own text, the user for everything else."""
+        """Return the speaker as the services know it: the model for its own text, the user for everything
+        else.
+        """
         return "assistant" if self in (Direction.OUTPUT, Direction.TOOL_ARGUMENTS) else "user"
 
 

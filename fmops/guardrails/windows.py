@@ -35,7 +35,9 @@ _PLAIN_END = re.compile(rf"[^\W\d_A-Z]{{4}}[.!?]{{1,3}}[{_CLOSING}]{{0,4}}\s{{1,
 
 _SPACE = re.compile(r"\s+")
 _BETWEEN = re.compile(r"(?<=[^\x00-\x7f])|(?=[^\x00-\x7f])")
-"""Places to cut in text without white space: beside a letter that is not ASCII, so that no address or key is cut."""
+"""Places to cut in text without white space: beside a letter that is not ASCII, so that no address or key is
+cut.
+"""
 
 _FASTENED = re.compile(f"[{INVISIBLE}\u3001\u3002\uff01\uff0c\uff0e\uff1f\U0001f3fb-\U0001f3ff]")
 
@@ -51,7 +53,9 @@ _SIGNS = re.compile(r"[!-~]+$")
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Part of a lane's text: ``[begin, end)`` is released once ``text``, which extends it both ways, is checked."""
+    """Part of a lane's text: ``[begin, end)`` is released once ``text``, which extends it both ways, is
+    checked.
+    """
 
     lane: Lane
     begin: int

@@ -21,7 +21,9 @@ from fmops.telemetry.metrics import instruments
 _log = logging.getLogger(__name__)
 
 LIFESPAN = 300.0
-"""Seconds after which the keys are read again; until then, and during the reading, the known keys stay in use."""
+"""Seconds after which the keys are read again; until then, and during the reading, the known keys stay in
+use.
+"""
 TIMEOUT = 5.0
 """Seconds that a reading, and a caller that waits for one, may take."""
 UNKNOWN_KEYS = 1024

@@ -1,4 +1,6 @@
-"""The caller's identity: the verified claims of an OpenID Connect ID token, and nothing from the request body."""
+"""The caller's identity: the verified claims of an OpenID Connect ID token, and nothing from the request
+body.
+"""
 
 from __future__ import annotations
 
@@ -144,7 +146,9 @@ class TokenVerifier:
 
 
 def _parts(authorization: str | None) -> tuple[str, str]:
-    """Return the token of an ``Authorization`` header, and the id of the key that it claims to be signed with."""
+    """Return the token of an ``Authorization`` header, and the id of the key that it claims to be signed
+    with.
+    """
     scheme, _, token = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise AuthenticationError(

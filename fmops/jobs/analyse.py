@@ -105,7 +105,9 @@ def _work(options: argparse.Namespace, analysis: Analysis, settings: AnalyseSett
 def run(
     analysis: Analysis, settings: AnalyseSettings, window: Window, *, again: bool = False
 ) -> WindowResult:
-    """Analyse a window, and publish the result wherever it is missing: each run completes what a failed one left."""
+    """Analyse a window, and publish the result wherever it is missing: each run completes what a failed one
+    left.
+    """
     result, unpublished = analysis.analyse(window, again=again)
     if not unpublished:
         return result
@@ -186,7 +188,9 @@ def embed_knowledge(model_id: str, captured_model: str) -> Array | None:
 
 
 def _range(options: argparse.Namespace, analysis: Analysis) -> tuple[datetime, datetime]:
-    """Return the requested days, or else the last window whose records were all delivered when the schedule was due."""
+    """Return the requested days, or else the last window whose records were all delivered when the schedule
+    was due.
+    """
     step = timedelta(hours=analysis.hours)
     if options.start is None:
         due = parse_time(options.scheduled) - LONGEST_BUFFER if options.scheduled else datetime.now(UTC)

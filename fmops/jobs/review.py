@@ -45,7 +45,7 @@ NAMESPACE = "FMOps/Review"
 TURN = "review/turn.json"
 TASKS, LABELS = "review/tasks", "review/labels"
 JUDGES, DRIFT = "review/judges", "analysis/content/review"
-"""``JudgeScore`` lines of this job, and ``DriftSignal`` lines of the analysis, in objects whose names begin with the day."""
+"""Prefix of objects with ``JudgeScore`` and ``DriftSignal`` lines, whose names begin with the day."""
 WAITS = Config(connect_timeout=2, read_timeout=120, retries={"total_max_attempts": 5, "mode": "standard"})
 """Nobody waits for a judge: a throttled call is tried again, with back-off."""
 
@@ -298,7 +298,7 @@ def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> 
 
 
 def _scores(objects: Lake, reviewed: Sequence[Reviewed]) -> list[JudgeScore]:
-    """What judges said of the days that people reviewed."""
+    """Return the judges' scores of the days that people reviewed."""
     days = sorted({each.task.day for each in reviewed})
     return parse_lines((line for day in days for line in objects.read_all(f"{JUDGES}/{day}")), JudgeScore)[0]
 

@@ -30,7 +30,9 @@ ADJUDICATION = "-adj"
 ATTRIBUTE = "review"
 """Name of the labels' attribute in the output manifest."""
 LONGEST_LINE, LONGEST_ATTRIBUTE = 100_000, 20_000
-"""Maximum characters of a manifest's line and of one attribute (Ground Truth's "Use an Input Manifest File")."""
+"""Maximum characters of a manifest's line and of one attribute (Ground Truth's "Use an Input Manifest
+File").
+"""
 CUT = " [cut]"
 TASK_SECONDS = 30 * 60
 AVAILABLE_SECONDS = 7 * 24 * 3600
@@ -126,7 +128,9 @@ class GroundTruth:
         self._region = region
 
     def submit(self, tasks: Sequence[ReviewTask]) -> int:
-        """Start the day's labelling job, unless it has one. Raises ``ReviewUnavailableError`` with the remedy."""
+        """Start the day's labelling job, unless it has one. Raises ``ReviewUnavailableError`` with the
+        remedy.
+        """
         if not tasks:
             return 0
         return self._start(self._name(tasks[0].day), tasks, manifest(tasks, self._documents))

@@ -55,7 +55,9 @@ class Reviewed:
 
     @property
     def category(self) -> Criterion | None:
-        """Return what is bad: the adjudicator's category, or the most frequent one, the first of them in a tie."""
+        """Return what is bad: the adjudicator's category, or the most frequent one, the first of them in a
+        tie.
+        """
         said = [self.adjudication] if self.adjudication else self.votes
         named = Counter(label.category for label in said if label.category)
         return named.most_common(1)[0][0] if self.verdict == "bad" and named else None

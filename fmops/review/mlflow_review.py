@@ -125,7 +125,9 @@ class MlflowReview:
         return now
 
     def forget(self, user: str, interactions: Collection[str] | None = None) -> int:
-        """Delete the traces, with their labels, of a user's interactions, or of only those given; return how many."""
+        """Delete the traces, with their labels, of a user's interactions, or of only those given; return how
+        many.
+        """
         from mlflow import MlflowClient
 
         with self._mlflow() as mlflow:
@@ -177,7 +179,9 @@ class MlflowReview:
                 return
 
     def _find(self, mlflow: Any, task_id: str) -> tuple[Any, Reviewed]:
-        """Return MLflow's data on the trace, and the task with its current labels. Raises ``NoSuchTaskError``."""
+        """Return MLflow's data on the trace, and the task with its current labels. Raises
+        ``NoSuchTaskError``.
+        """
         if not TASK_ID.fullmatch(task_id):
             raise NoSuchTaskError(task_id)
         known = task_id in self._tasks
@@ -235,7 +239,9 @@ class MlflowReview:
 
 
 class _TaskIds(RandomIdGenerator):
-    """Ids derived from the task: of two runs that do not see each other's trace, the second writes the same one."""
+    """Ids derived from the task: of two runs that do not see each other's trace, the second writes the same
+    one.
+    """
 
     def generate_trace_id(self) -> int:
         numbers = _numbers.get()

@@ -1,4 +1,6 @@
-"""The data that the parts of review exchange: signals, tasks and labels, all of them as JSON lines in the lake."""
+"""The data that the parts of review exchange: signals, tasks and labels, all of them as JSON lines in the
+lake.
+"""
 
 from __future__ import annotations
 

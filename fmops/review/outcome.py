@@ -83,7 +83,9 @@ class Quality:
 
 
 def quality(reviewed: Iterable[Reviewed]) -> Quality:
-    """Return the quality of all answers of the labelled days. A day that no one has begun to label is left out."""
+    """Return the quality of all answers of the labelled days. A day that no one has begun to label is left
+    out.
+    """
     given = list(reviewed)
     settled = [each for each in given if each.state is State.SETTLED]
     days = {each.task.day for each in settled}

@@ -1,4 +1,6 @@
-"""Content of people and models as span attributes, for traces that may hold it (`FMOPS_CONTENT_TRACES_ENDPOINT`)."""
+"""Content of people and models as span attributes, for traces that may hold it
+(`FMOPS_CONTENT_TRACES_ENDPOINT`).
+"""
 
 from __future__ import annotations
 

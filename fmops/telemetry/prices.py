@@ -29,7 +29,9 @@ class Price(BaseModel):
     geographic: float = Field(default=1.0, gt=0)
 
     def of(self, usage: UsageMetadata) -> dict[str, float]:
-        """Return USD by token type. Tokens read from or written to the prompt cache are part of the input tokens."""
+        """Return USD by token type. Tokens read from or written to the prompt cache are part of the input
+        tokens.
+        """
         details = usage.get("input_token_details", {})
         read, written = details.get("cache_read") or 0, details.get("cache_creation") or 0
         fresh = max(0, usage["input_tokens"] - read - written)

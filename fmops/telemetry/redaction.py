@@ -18,7 +18,9 @@ from fmops.telemetry.attributes import CONTENT, ERROR_TYPE, PERSONAL
 
 
 class RedactingSpanExporter(SpanExporter):
-    """Export copies of spans without content, the caller's identity and address, exception text and status text."""
+    """Export copies of spans without content, the caller's identity and address, exception text and status
+    text.
+    """
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter

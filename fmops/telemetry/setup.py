@@ -57,7 +57,8 @@ def start(
     meter_provider = MeterProvider(resource=resource, metric_readers=[reader], views=views())
     metrics.set_meter_provider(meter_provider)
 
-    # Of the SDK's own metrics, only the processor's and the exporter's are kept: counting each span would slow
+    # Of the SDK's own metrics, only the processor's and the exporter's are kept: counting each span would
+    # slow
     # every request.
     uncounted = metrics.NoOpMeterProvider()
     tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, meter_provider=uncounted)

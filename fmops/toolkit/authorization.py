@@ -83,7 +83,9 @@ class ToolResolver(ABC):
         return {f"{self._prefix}|{name}" for name in names}
 
     def readable(self, authorizer: Authorizer) -> Readable:
-        """Return a function that says which documents the caller may read, decided in as few calls as possible."""
+        """Return a function that says which documents the caller may read, decided in as few calls as
+        possible.
+        """
 
         def decide(documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
             session = {"session": self._session(context)}

@@ -27,7 +27,9 @@ class KnowledgeDocument:
 
 
 def load(directory: Path) -> list[KnowledgeDocument]:
-    """Return the documents of a folder. Raises ``ValueError``, which names the file, for an incomplete header."""
+    """Return the documents of a folder. Raises ``ValueError``, which names the file, for an incomplete
+    header.
+    """
     return [_parse(path) for path in sorted(directory.glob("*.md"))]
 
 

@@ -1,4 +1,6 @@
-"""Retrieval for a search tool: documents that are found, may be read and pass the guardrails, recorded and traced."""
+"""Retrieval for a search tool: documents that are found, may be read and pass the guardrails, recorded and
+traced.
+"""
 
 from __future__ import annotations
 

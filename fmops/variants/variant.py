@@ -88,7 +88,9 @@ class Variant:
 
     @property
     def fingerprint(self) -> str:
-        """Return a fingerprint of everything that decides its answers, including the sandbox and the documents."""
+        """Return a fingerprint of everything that decides its answers, including the sandbox and the
+        documents.
+        """
         texts = [json.dumps(self.parameters() | {"prompt": ""}, sort_keys=True), SANDBOX.read_text()]
         return _digest(*texts, *(document.text for document in knowledge.load(KNOWLEDGE)))
 

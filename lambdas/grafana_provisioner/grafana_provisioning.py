@@ -125,7 +125,9 @@ def read(directory: Path) -> dict[str, Json]:
 
 
 def answer(event: Mapping[str, Any], work: Callable[[], None]) -> None:
-    """Do the work and report the outcome to CloudFormation, even a failure: otherwise the stack waits for an hour."""
+    """Do the work and report the outcome to CloudFormation, even a failure: otherwise the stack waits for an
+    hour.
+    """
     outcome = {"Status": "SUCCESS"}
     try:
         work()

@@ -1,4 +1,6 @@
-"""``python -m observability.dashboards``: writes the dashboards' JSON, and a page that shows them with the metrics of a run."""
+"""``python -m observability.dashboards``: writes the dashboards' JSON, and a page that shows them with the
+metrics of a run.
+"""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def synthesize(profile: str) -> dict[str, Any]:
-    """Return the profile's templates by stack. Raises ValueError with the app's error when it refuses the profile."""
+    """Return the profile's templates by stack. Raises ValueError with the app's error when it refuses the
+    profile.
+    """
     with tempfile.TemporaryDirectory() as directory:
         ended = subprocess.run(
             [sys.executable, str(ROOT / "app.py"), "-c", f"profile={profile}"],
@@ -68,7 +70,9 @@ def synthesize(profile: str) -> dict[str, Any]:
 
 
 def _without_region(environment: Mapping[str, str]) -> dict[str, str]:
-    """Remove the shell's region, so that templates can be priced even when that region lacks one of their types."""
+    """Remove the shell's region, so that templates can be priced even when that region lacks one of their
+    types.
+    """
     return {name: value for name, value in environment.items() if name not in REGION_VARIABLES}
 
 

@@ -39,7 +39,9 @@ class Idle:
 
 
 def idle(templates: Mapping[str, Template], prices: Prices, *, editors: int = 0) -> Idle:
-    """Return the monthly cost of the templates' resources. `editors` is the number of people who edit in Grafana."""
+    """Return the monthly cost of the templates' resources. `editors` is the number of people who edit in
+    Grafana.
+    """
     lines: list[Line] = []
     unpriced: set[str] = set()
     named: set[str] = set()

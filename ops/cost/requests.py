@@ -1,4 +1,6 @@
-"""The price of a thousand ordinary requests, according to the services that the templates make them pass through."""
+"""The price of a thousand ordinary requests, according to the services that the templates make them pass
+through.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from ops.cost.prices import Prices
 THOUSAND = 1000
 MEBIBYTES_OF_GB = 1024
 CHECK_GROUPS = 2
-"""Number of kinds of checks that our `InvokeGuardrailChecks` asks for by default: content and prompt attack."""
+"""Number of kinds of checks that our `InvokeGuardrailChecks` asks for by default: content and prompt attack.
+"""
 FIREHOSE_STEP_KB = 5
 
 

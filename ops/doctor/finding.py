@@ -25,7 +25,9 @@ class Finding:
 
 @dataclass(frozen=True)
 class Target:
-    """The target of the checks: a profile's settings and templates, and clients of the account by service name."""
+    """The target of the checks: a profile's settings and templates, and clients of the account by service
+    name.
+    """
 
     settings: Settings
     region: str

@@ -27,7 +27,8 @@ CLIENTS = {
 }
 """botocore's names of services that CloudFormation's types or IAM's actions name differently."""
 NO_SERVICE = {"cdk", "execute-api"}
-"""Names in the place of a service that are not AWS services: a type without one, and actions of our own API."""
+"""Names in the place of a service that are not AWS services: a type without one, and actions of our own API.
+"""
 NO_FARGATE = {
     "use1-az3": {"arm64"},
     "usw1-az2": {"arm64", "x86_64"},
@@ -118,7 +119,9 @@ def services(target: Target) -> Iterator[Finding]:
 
 
 def services_of(templates: Mapping[str, Any]) -> set[str]:
-    """Return botocore's names of the services whose resources the templates create, or that their roles call."""
+    """Return botocore's names of the services whose resources the templates create, or that their roles
+    call.
+    """
     found = set()
     for template in templates.values():
         for resource in template["Resources"].values():

@@ -1,4 +1,6 @@
-"""Both engines find the same in the same lake. Runs Spark in its local mode, with the packages of requirements/spark.txt."""
+"""Both engines find the same in the same lake. Runs Spark in its local mode, with the packages of
+requirements/spark.txt.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The documentation site turns links between files into links between its pages; `make docs` builds it strictly."""
+"""The documentation site turns links between files into links between its pages; `make docs` builds it
+strictly.
+"""
 
 from __future__ import annotations
 

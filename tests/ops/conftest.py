@@ -1,4 +1,6 @@
-"""Templates of every profile, synthesized once for all folders that look at them, and a local AWS to examine."""
+"""Templates of every profile, synthesized once for all folders that look at them, and a local AWS to
+examine.
+"""
 
 from tests.local.conftest import cloud
 from tests.synthesized import assemblies, assembly, on_ecs

@@ -23,7 +23,9 @@ from ops.doctor.finding import Finding, Target
 
 @pytest.fixture
 def target(cloud: Cloud) -> Callable[..., Target]:
-    """A target of the local AWS, with the settings of a profile of these changes, and answers put in the services' place."""
+    """A target of the local AWS, with the settings of a profile of these changes, and answers put in the
+    services' place.
+    """
 
     def make(answers: dict[str, Any] | None = None, *, probe: bool = False, **changes: Any) -> Target:
         context = settings.read_context()

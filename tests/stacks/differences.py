@@ -27,7 +27,9 @@ def reviewable(template: dict[str, Any]) -> dict[str, Any]:
 
 
 def difference(dev: dict[str, Any], template: dict[str, Any], environment: str) -> str:
-    """Return how a template differs from that of `fmops-dev`, entry by entry, apart from the environments' names."""
+    """Return how a template differs from that of `fmops-dev`, entry by entry, apart from the environments'
+    names.
+    """
     before, after = _entries(dev, "fmops-dev"), _entries(template, environment)
     shown = [
         line

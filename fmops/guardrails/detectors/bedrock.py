@@ -42,7 +42,8 @@ class BedrockChecks(Detector):
 
     def _findings(self, text: str, context: Context) -> list[Finding]:
         checks = _checks(context.categories)
-        # The unit of the offsets is undocumented; without characters beyond the BMP, all possible units agree.
+        # The unit of the offsets is undocumented; without characters beyond the BMP, all possible units
+        # agree.
         plain = _ASTRAL.sub("\u25a1", text)
         answer = self._client.invoke_guardrail_checks(
             messages=[{"role": context.role, "content": [{"text": plain}]}], checks=checks

@@ -137,7 +137,9 @@ def _counts(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[in
 
 
 def _sixteen(sizes: Sequence[int], index: int) -> int:
-    """Return how many groups of four, some of them written together, make sixteen digits; 0 when they do not."""
+    """Return how many groups of four, some of them written together, make sixteen digits; 0 when they do
+    not.
+    """
     total = 0
     for count, size in enumerate(sizes[index : index + 4], 1):
         total += size
@@ -149,7 +151,9 @@ def _sixteen(sizes: Sequence[int], index: int) -> int:
 
 
 def _counts_of_equals(sizes: Sequence[int], index: int, uniform: Sequence[int]) -> list[int]:
-    """Return the possible numbers of groups of one size, perhaps with a shorter last one, that form a card number."""
+    """Return the possible numbers of groups of one size, perhaps with a shorter last one, that form a card
+    number.
+    """
     size = sizes[index]
     full = uniform[index]
     begins = not index or sizes[index - 1] != size
@@ -233,7 +237,9 @@ _NEVER_ISSUED = frozenset({"078051120", "457555462", "219099999"})
 
 @cache
 def _iban_forms() -> dict[str, tuple[re.Pattern[str], re.Pattern[str]]]:
-    """Return the patterns of each country's IBAN: one by length, with gaps, and one by its parts, without gaps."""
+    """Return the patterns of each country's IBAN: one by length, with gaps, and one by its parts, without
+    gaps.
+    """
     forms = {}
     for _, country, _, properties, _ in numdb.get("iban").prefixes:
         parts = re.findall(r"(\d+)!([nac])", properties["bban"])

@@ -88,7 +88,9 @@ class Cloud:
 
     @property
     def endpoint(self) -> str:
-        """With `localhost`, not 127.0.0.1: botocore's container provider and moto's S3 both insist on the name."""
+        """With `localhost`, not 127.0.0.1: botocore's container provider and moto's S3 both insist on the
+        name.
+        """
         return f"http://localhost:{self.port}"
 
     def on_stop(self, close: Callable[[], None]) -> None:

@@ -17,7 +17,9 @@ def check_port(port: int, user: str, option: str) -> None:
 
 
 def check_ports(needed: Mapping[str, int], option: str) -> None:
-    """Raise PortInUseError that names every port that is taken, by whom, and the remedy. Ports by who needs them."""
+    """Raise PortInUseError that names every port that is taken, by whom, and the remedy. Ports by who needs
+    them.
+    """
     taken = {user: port for user, port in needed.items() if port and _is_taken(port)}
     if not taken:
         return

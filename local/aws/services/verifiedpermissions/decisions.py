@@ -1,4 +1,6 @@
-"""Verified Permissions' decisions: requests, entities and principals as Cedar takes them, decided by the Cedar engine."""
+"""Verified Permissions' decisions: requests, entities and principals as Cedar takes them, decided by the
+Cedar engine.
+"""
 
 from __future__ import annotations
 
