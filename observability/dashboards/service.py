@@ -1,4 +1,4 @@
-"""*Service*: traffic, latency, errors, saturation and tokens."""
+"""The *Service* dashboard: traffic, latency, errors, saturation and tokens."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,7 +17,7 @@ from observability.dashboards.parts import (
 
 FAILED = 'fmops_interaction_finish_reason="error", error_type!="context_length_exceeded"'
 STAYED = 'fmops_interaction_finish_reason!~"client_disconnect|budget_exceeded"'
-"""Interactions whose clients waited for the end, and had a budget for it, which the objective counts."""
+"""Interactions that the objective counts: their clients waited for the end and had a budget for it."""
 
 
 def build() -> Dashboard:
@@ -187,7 +187,8 @@ def _saturation(board: Dashboard) -> None:
                 (f"sum({refused}) or vector(0)", "refused by the collector"),
             ],
             unit="cps",
-            description="Telemetry never slows a request: what the collector does not take is dropped, and counted here.",
+            description="Telemetry never slows a request: what the collector does not take is dropped,"
+            " and counted here.",
         ),
         cloudwatch_lines(
             "Tasks: CPU and memory",
