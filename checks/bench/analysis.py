@@ -87,8 +87,9 @@ def power() -> tuple[dict[str, dict[str, float]], dict[str, float]]:
 
 def show(table: dict[str, dict[str, float]]) -> None:
     print(
-        f"Share of runs that alarmed at 5 %. {ROWS} rows a side, 384 dimensions; seeds 0 to {NULL_RUNS - 1} for none and "
-        f"0 to {RUNS - 1} for the rest for ours, 0 to {2 * PEER_RUNS - 1} and 0 to {PEER_RUNS - 1} for the others."
+        f"Share of runs that alarmed at 5 %. {ROWS} rows a side, 384 dimensions; seeds 0 to {NULL_RUNS - 1}"
+        f" for none and 0 to {RUNS - 1} for the rest for ours, 0 to {2 * PEER_RUNS - 1} and 0 to"
+        f" {PEER_RUNS - 1} for the others."
     )
     names = [*NULLS, *SCENARIOS, *HARDER]
     print(f"{'':28}" + "".join(f"{name.replace('new topic', 'new')[:15]:>16}" for name in names))

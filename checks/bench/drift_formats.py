@@ -41,7 +41,8 @@ def formats() -> list[Note]:
             target.mkdir(parents=True)
             source = root / "jsonl" / f"interactions/dt=2026-11-01/hour=0{number}/a.gz"
             duckdb.sql(
-                f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO '{target}/a.parquet' (FORMAT parquet)"
+                f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO"
+                f" '{target}/a.parquet' (FORMAT parquet)"
             )
         for name, lake in (
             ("gzip JSON lines, base64 float16", captured),

@@ -50,7 +50,8 @@ def write_object(number: int) -> int:
         lines = (_record(number % 10, index, row).line() for index, row in enumerate(rows))
         source.write_bytes(gzip.compress(b"".join(lines), 6))
         duckdb.sql(
-            f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO '{target}' (FORMAT parquet)"
+            f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO"
+            f" '{target}' (FORMAT parquet)"
         )
     return PER_OBJECT
 
@@ -104,9 +105,10 @@ def main() -> int:
             subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
         )
         print(
-            f"  {name:34} {answer['rows']:,.0f} rows in {answer['seconds']:.1f} s ({answer['rows'] / answer['seconds']:,.0f} rows/s, "
-            f"{answer['cpu']:.1f} CPU s), {answer['reading']:.0%} reading, peak {answer['peak_mib']:,.0f} MiB a worker, "
-            f"{answer['bytes_a_row']:,.0f} bytes a row"
+            f"  {name:34} {answer['rows']:,.0f} rows in {answer['seconds']:.1f} s"
+            f" ({answer['rows'] / answer['seconds']:,.0f} rows/s, {answer['cpu']:.1f} CPU s),"
+            f" {answer['reading']:.0%} reading, peak {answer['peak_mib']:,.0f} MiB a worker,"
+            f" {answer['bytes_a_row']:,.0f} bytes a row"
         )
     return 0
 

@@ -146,8 +146,9 @@ def main() -> int:
     print(f"baseline and {len(results)} days analysed in {time.monotonic() - began:.1f} s")
     for result in results:
         print(
-            f"week {week_of(result):2} {result.window} n={result.rows:4} p={result.p_value or 1:.3g} evidence={result.evidence:9.3g} "
-            f"novel {result.findings.novel_share:.1%} {result.verdict:8} {result.sentence}"
+            f"week {week_of(result):2} {result.window} n={result.rows:4} p={result.p_value or 1:.3g}"
+            f" evidence={result.evidence:9.3g} novel {result.findings.novel_share:.1%} {result.verdict:8}"
+            f" {result.sentence}"
         )
     return 0
 

@@ -45,7 +45,8 @@ def publish(entries: Mapping[str, Entry], notes: Iterable[Note] = ()) -> None:
     for name, each in entries.items():
         verdict = "met" if met(each) else "MISSED"
         print(
-            f"{name:34} {each['value']:10.3f} {each['unit']:10} goal {each['goal']:8} {verdict:7} against {each['against']}"
+            f"{name:34} {each['value']:10.3f} {each['unit']:10} goal {each['goal']:8} {verdict:7} against"
+            f" {each['against']}"
         )
     print()
     for what, value in notes:

@@ -169,8 +169,8 @@ def main() -> int:
             ),
             (
                 "flush by a collector in the sandbox",
-                f"{statistics.median(hop) * 1000:.1f} ms, {hop_cpu * 1000:.1f} ms CPU, and {beside_cpu * 1000:.1f} ms in the stand-in"
-                " (with the local X-Ray in this process)",
+                f"{statistics.median(hop) * 1000:.1f} ms, {hop_cpu * 1000:.1f} ms CPU, and"
+                f" {beside_cpu * 1000:.1f} ms in the stand-in (with the local X-Ray in this process)",
             ),
         ],
     )

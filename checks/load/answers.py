@@ -3,8 +3,8 @@
 WORDS = [
     word + " "
     for word in (
-        "The deductible for water damage is 250.00 for each claim. It is paid once for all that one event has damaged."
-        " Report the damage within one week, and keep what broke."
+        "The deductible for water damage is 250.00 for each claim. It is paid once for all that one event"
+        " has damaged. Report the damage within one week, and keep what broke."
     ).split()
 ]
 TEXT = "".join(WORDS)

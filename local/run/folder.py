@@ -95,8 +95,8 @@ def explained(error: BaseException, directory: Path) -> str:
     empty."""
     if (isinstance(error, OSError) and error.errno in DISK_FULL) or _free_mib(directory) < FULL_MIB:
         return (
-            f"the disk of {directory} is full, whatever else failed: free at least {NEEDED_MIB} MiB and run this again, "
-            "or give the run a folder on another disk with --directory"
+            f"the disk of {directory} is full, whatever else failed: free at least {NEEDED_MIB} MiB and run"
+            " this again, or give the run a folder on another disk with --directory"
         )
     if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)):
         path = error.filename or directory

@@ -24,7 +24,8 @@ def check_installed() -> None:
     """ProcessError when the gateway's packages, which `make setup` leaves out, are not there."""
     if not PYTHON.exists():
         raise ProcessError(
-            "--gateway: its packages are not in .venvs/gateway: `make run GATEWAY=1` installs them, as does `make .venvs/gateway/installed`"
+            "--gateway: its packages are not in .venvs/gateway: `make run GATEWAY=1` installs them, as does"
+            " `make .venvs/gateway/installed`"
         )
 
 

@@ -236,8 +236,9 @@ def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any,
 def _report_stand_ins(deployment: Deployment, console: Console) -> None:
     report = deployment.report
     console.print(
-        f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins "
-        f"[dim](local/run/standins.yaml has the reasons; not applied: {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
+        f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins"
+        " [dim](local/run/standins.yaml has the reasons; not applied:"
+        f" {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
         highlight=False,
     )
     if unknown := unreviewed(report.stand_in_types):
@@ -278,7 +279,8 @@ def _where(cloud: LocalAws, runner: Runner, deployment: Deployment, steps: Steps
     bucket = deployment.outputs.get("Capture", {}).get("LakeBucketName", "?")
     rows = {
         "assistant": runner.base_url(),
-        "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner: {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
+        "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner:"
+        f" {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
         "MLflow": f"{mlflow.url}{'' if mlflow.is_up() else '  (still starting in the background)'}",
         **({"prompt page": PROMPT_PAGE.format(mlflow=mlflow.url)} if cloud.gateway_port else {}),
         "Prometheus": metrics.url if metrics.server else NO_PROMETHEUS,

@@ -147,7 +147,8 @@ def _saturation(board: Dashboard) -> None:
         lines(
             "Turns under way",
             [(f"sum by (instance) (fmops_turns_under_way{{{SERVICE}}})", "{{instance}}")],
-            description="Autoscaling adds tasks from 60 % of assistant.turns_per_task on; above it turns are refused.",
+            description="Autoscaling adds tasks from 60 % of assistant.turns_per_task on; above it turns"
+            " are refused.",
         ),
         lines("Turns refused", [rate("fmops_turns_refused_total", "fmops_turn_limit")], unit="cps"),
         lines(

@@ -149,7 +149,8 @@ def _install_data_plane(cloud: Cloud) -> None:
             501,
             json.dumps(
                 {
-                    "message": "PromQL needs a real Prometheus on PATH: apt-get install prometheus, or the binary of prometheus.io"
+                    "message": "PromQL needs a real Prometheus on PATH: apt-get install prometheus, or the"
+                    " binary of prometheus.io"
                 }
             ),
         )

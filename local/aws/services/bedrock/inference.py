@@ -103,7 +103,8 @@ def _check_conversation(params: Params, context: Context) -> None:
     messages = params.get("messages") or []
     if not messages or messages[0]["role"] != "user":
         raise validation_error(
-            "A conversation must start with a user message. Try again with a conversation that starts with a user message."
+            "A conversation must start with a user message. Try again with a conversation that starts with a"
+            " user message."
         )
     if params.get("guardrailConfig"):
         raise NotImplementedHere("guardrailConfig; call ApplyGuardrail")

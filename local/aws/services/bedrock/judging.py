@@ -18,8 +18,9 @@ SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 ATTRIBUTION = re.compile(r"^According to [^:]*: ")
 NO_MODEL = "Computed by word overlap; no language model."
 STOP = frozenset(
-    "a an and are as at be been by can do does for from has have how i if in is it its me my no not of on or our should so "
-    "that the their them there they this to up until was we were what when where which who will with within would you your "
+    "a an and are as at be been by can do does for from has have how i if in is it its me my no not of on or"
+    " our should so that the their them there they this to up until was we were what when where which who"
+    " will with within would you your "
     "please tell much many long must may".split()
 )
 NEGATIONS = frozenset({"not", "no", "never", "cannot", "without", "nobody"})

@@ -33,7 +33,8 @@ GREETING = re.compile(
     r"^\s*(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks?|thank you)\b", re.IGNORECASE
 )
 STOP_WORDS = frozenset(
-    "a an and are as at be by can do does for from has have how i in is it me my of on or our should that the their to "
+    "a an and are as at be by can do does for from has have how i in is it me my of on or our should that"
+    " the their to "
     "was we what when where which who will with would you your please tell much many long".split()
 )
 
