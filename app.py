@@ -32,7 +32,7 @@ from stacks.transaction_search import TransactionSearch
 
 
 def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
-    """All stacks of the profile that the context names."""
+    """Return an app with all stacks of the profile that the context names."""
     profile = settings.load(context)
     app = App(context=dict(context), outdir=outdir)
     environment(app, profile)
@@ -46,9 +46,9 @@ def build(context: Mapping[str, Any], outdir: str | None = None) -> App:
 
 
 def pipeline(app: App, profile: settings.Settings, following: settings.Settings | None) -> None:
-    """The pipeline of the profile, which deploys its environment and the following one's."""
+    """Add the profile's pipeline, which deploys its environment and the following one's."""
     options = profile.delivery.pipeline
-    assert options  # noqa: S101 - who calls has looked
+    assert options  # noqa: S101 - the caller has checked
     made = Pipeline(
         app,
         "Pipeline",
@@ -64,7 +64,7 @@ def pipeline(app: App, profile: settings.Settings, following: settings.Settings 
 
 
 def environment(app: Construct, profile: settings.Settings) -> None:
-    """The stacks of one environment."""
+    """Add the stacks of one environment."""
     foundation = Foundation(app, "Foundation", settings=profile)
     identity = Identity(app, "Identity", settings=profile)
     tracking = Tracking(app, "Tracking", settings=profile, foundation=foundation)
@@ -103,16 +103,15 @@ def environment(app: Construct, profile: settings.Settings) -> None:
 
 
 def check(app: App) -> None:
-    """Makes synth fail on what cdk-nag's AwsSolutions rules find and nobody has acknowledged."""
-    # Imported here: to load it takes as long as to build a stack.
+    """Make synth fail on findings of cdk-nag's AwsSolutions rules that nobody has acknowledged."""
+    # Imported here, because loading it takes as long as building a stack.
     from cdk_nag import AwsSolutionsChecks
 
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Synthesizes, or exits with the sentence that says what is wrong with a setting, a policy or the record's
-    schema."""
+    """Synthesize, or exit with a sentence that says what is wrong with a setting, a policy or the record's schema."""
     try:
         assembly = build(settings.read_context(arguments)).synth()
         availability.check(Path(assembly.directory), availability.deploy_region())

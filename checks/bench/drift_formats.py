@@ -1,4 +1,4 @@
-"""The whole job from captured objects, by format: rows per second and how much of the time is reading."""
+"""The whole job from captured objects, by format: rows per second, and the share of the time spent reading."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _measure(name: str, lake: DirectoryLake, reference: Reference) -> list[Note]
 
 
 def _numbers(world: World, generator: np.random.Generator) -> str:
-    """As the AWS sample captures: a list of numbers, read by the standard library."""
+    """Measure the AWS sample's format: a list of numbers, read by the standard library."""
     rows = world.sample(2000, generator)
     lines = [json.dumps({"embedding": [float(value) for value in row]}) for row in rows]
     packed = gzip.compress("\n".join(lines).encode(), 6)

@@ -1,8 +1,8 @@
 """The embedded engine on a lake of a million captured interactions, as capture writes them and as Parquet.
 
-`python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB), and prints for each format
-the whole job's time on all cores, its peak memory, and which part of the time of one object is reading. `--rows`
-makes it smaller.
+`python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB). For each format it
+prints the whole job's time on all cores, its peak memory, and the share of the time of one object that is
+reading. `--rows` makes the lake smaller.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def reference() -> Reference:
 
 
 def write_object(number: int) -> int:
-    """One object in both formats; its rows."""
+    """Write one object in both formats, and return its number of rows."""
     import duckdb
 
     key = f"interactions/dt=2026-11-01/hour={number % 24:02}/{number:03}"
@@ -57,7 +57,7 @@ def write_object(number: int) -> int:
 
 
 def measure(kind: str) -> dict[str, float]:
-    """The whole window on all cores, in this process and its workers; the peak is of the largest worker."""
+    """Measure the whole window on all cores, in this process and its workers; the peak is the largest worker's."""
     lake, known = DirectoryLake(LAKE / kind), reference()
     keys = WINDOW.keys(lake, "interactions")
     began = time.perf_counter()
@@ -75,7 +75,7 @@ def measure(kind: str) -> dict[str, float]:
 
 
 def _reading_share(lake: DirectoryLake, key: str, known: Reference) -> float:
-    """Of the time that one core takes for one object."""
+    """Return the share of reading in the time that one core takes for one object."""
     reading, measuring, kernel = 0.0, 0.0, Kernel(known)
     began = time.perf_counter()
     for batch in Reader(WINDOW, "m", known.dimension).read(lake.read(key), key):

@@ -11,7 +11,7 @@ BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each scenario."""
+    """Return the table, with one line for each scenario."""
     lines = [
         "| scenario | what happens | what users saw | began, captured, lost | slowest answer | recovered | held |",
         "|---|---|---|---|---|---|---|",

@@ -1,4 +1,5 @@
-"""The one answer of the load's model, in the pieces in which it comes: whatever differs from it was corrupted."""
+"""The only answer of the load's model, in the pieces in which it comes: anything that differs from
+it was corrupted."""
 
 WORDS = [
     word + " "

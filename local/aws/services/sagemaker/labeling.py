@@ -1,9 +1,9 @@
 """SageMaker Ground Truth's labelling jobs: the manifest goes through the job's own pre- and post-annotation
 functions.
 
-There is no workforce here: a job waits, InProgress, until a test gives people to
-``LabelingJobs.work``. Everything else is as documented: the functions' events, the consolidation
-request in S3, and the output manifest.
+There is no workforce here: a job waits, InProgress, until a test gives people to ``LabelingJobs.work``.
+Everything else is as documented: the functions' events, the consolidation request in S3, and the output
+manifest.
 """
 
 from __future__ import annotations
