@@ -10,7 +10,8 @@ import stacks.nodejs  # noqa: F401 - before anything of the CDK: it finds Node o
 from demo import browser as browsers
 
 TOGETHER = ("authorization", "infrastructure")
-"""Folders whose tests share what takes long to make, or one local AWS, which another one in the process would empty."""
+"""Folders whose tests share what takes long to make, or one local AWS, which another one in the
+process would empty."""
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]

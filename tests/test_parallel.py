@@ -24,7 +24,11 @@ def test_answers_come_in_order_though_the_first_is_the_slowest() -> None:
 
 def test_no_more_are_begun_than_workers_until_answers_are_taken() -> None:
     begun: list[int] = []
-    answers = in_order(lambda number: begun.append(number) or number, iter(range(10_000)), workers=4)  # type: ignore[func-returns-value]
+    answers = in_order(
+        lambda number: begun.append(number) or number,  # type: ignore[func-returns-value]
+        iter(range(10_000)),
+        workers=4,
+    )
     assert next(answers) == 0
     answers.close()
     assert len(begun) <= 5

@@ -1,4 +1,5 @@
-"""Both engines find the same in the same lake. Runs Spark in its local mode, with the packages of requirements/spark.txt."""
+"""Both engines find the same in the same lake. Runs Spark in its local mode, with the packages of
+requirements/spark.txt."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def run(arguments: Sequence[str]) -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> DirectoryLake:
-    """A baseline of four days, and a day of a new topic with everything that can be wrong, in JSON lines and Parquet."""
+    """A baseline of four days, and a day of a new topic with everything that can be wrong, in JSON
+    lines and Parquet."""
     lake, world = usual_days(tmp_path / "embedded", BASELINE, rows=400)
     Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(
         START, START + timedelta(days=BASELINE), version="b1"

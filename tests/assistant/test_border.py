@@ -1,4 +1,5 @@
-"""Half a surrogate pair, wherever a client puts it, is mended before anything reads it; and what a model splits is joined."""
+"""Half a surrogate pair, wherever a client puts it, is mended before anything reads it; and what a model
+splits is joined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Budgets over HTTP, with the real agent and counters in moto: what is refused, what is told, and what is settled in each end."""
+"""Budgets over HTTP, with the real agent and counters in moto: what is refused, what is told, and what is
+settled in each end."""
 
 from __future__ import annotations
 

@@ -33,7 +33,8 @@ WAIT = 20
 
 
 class Endless(Model):
-    """Says sentences until it is closed, as a model of an asynchronous client does; ``first`` waits before it begins."""
+    """Says sentences until it is closed, as a model of an asynchronous client does; ``first`` waits
+    before it begins."""
 
     script: Any = iter(())
     closed: Any = None

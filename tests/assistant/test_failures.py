@@ -1,4 +1,5 @@
-"""What failed is named, by who raised the error and not by its code, with a remedy of its own and the interaction's id."""
+"""What failed is named, by who raised the error and not by its code, with a remedy of its own and
+the interaction's id."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ TOO_LONG = [
     "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
     "This model's maximum context length is 8192 tokens. Please reduce the length of the prompt",
     "Too many input tokens. Max input tokens: 8192, request input token count: 9000",
-    "The model returned the following errors: input length and `max_tokens` exceed context limit: 199000 + 4096 > 200000",
+    "The model returned the following errors: input length and `max_tokens` exceed context limit: 199000 +"
+    " 4096 > 200000",
 ]
 
 
@@ -125,23 +127,28 @@ MODEL_ERRORS: list[tuple[Exception, int, str, str]] = [
         503, "model_unavailable", "set model_id",
     ),
     (
-        refused("ConverseStream", "ValidationException", "Invocation of model ID x with on-demand throughput isn't supported."),
+        refused("ConverseStream", "ValidationException",
+            "Invocation of model ID x with on-demand throughput isn't supported."),
         503, "model_unavailable", "set model_id",
     ),
     (
         refused(
             "ConverseStream", "ValidationException",
-            f"1 validation error detected: Value '{SECRET}' at 'toolConfig.tools.1.member.toolSpec.name' failed to satisfy constraint",
+            f"1 validation error detected: Value '{SECRET}' at 'toolConfig.tools.1.member.toolSpec.name'"
+            " failed to satisfy constraint",
         ),
         500, "model_request_refused", "toolConfig.tools.1.member.toolSpec.name",
     ),
     (
-        refused("ConverseStream", "ValidationException", "The maximum tokens you requested exceeds the model limit of 10000."),
+        refused("ConverseStream", "ValidationException",
+            "The maximum tokens you requested exceeds the model limit of 10000."),
         500, "model_request_refused", "assistant.max_output_tokens",
     ),
-    *((refused("ConverseStream", "ValidationException", order), 500, "model_request_refused", "start a new conversation") for order in (
+    *((refused("ConverseStream", "ValidationException", order), 500, "model_request_refused",
+        "start a new conversation") for order in (
         "This model doesn't support assistant message prefill. The conversation must end with a user message.",
-        "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
+        "A conversation must start with a user message. Try again with a conversation that starts with a"
+        " user message.",
         "messages: roles must alternate between \"user\" and \"assistant\"",
         "The model returned the following errors: unexpected role order; modelId x does not take consecutive turns",
     )),
@@ -153,7 +160,8 @@ MODEL_ERRORS: list[tuple[Exception, int, str, str]] = [
         refused("ConverseStream", "ValidationException", "This action doesn't support the model that you provided."),
         503, "model_unavailable", "set model_id",
     ),
-    (refused("ConverseStream", "ValidationException"), 500, "model_request_refused", "refused what the assistant asked"),
+    (refused("ConverseStream", "ValidationException"), 500, "model_request_refused",
+        "refused what the assistant asked"),
     (refused("ConverseStream", "AccessDeniedException"), 503, "model_unavailable", "grant it in Bedrock"),
     (refused("ConverseStream", "ThrottlingException"), 429, "rate_limit_exceeded", "try again in a moment"),
     (refused("ConverseStream", "ServiceQuotaExceededException"), 429, "rate_limit_exceeded", "try again in a moment"),
@@ -233,7 +241,8 @@ def of_tool(raised: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch) ->
     ("raised", "status", "words"),
     [
         (lambda: refused("GetItem", "ResourceNotFoundException"), 503, "A DynamoDB table is not there (GetItem)"),
-        (lambda: refused("UpdateItem", "ValidationException", "Size of hashkey has exceeded"), 500, "DynamoDB's limits"),
+        (lambda: refused("UpdateItem", "ValidationException", "Size of hashkey has exceeded"), 500,
+            "DynamoDB's limits"),
         (lambda: refused("GetItem", "ProvisionedThroughputExceededException"), 503, "is busy"),
         (lambda: refused("GetItem", "AccessDeniedException"), 503, "no access to a DynamoDB table"),
         (lambda: refused("InvokeModel", "ThrottlingException"), 503, "The embedding model is busy"),

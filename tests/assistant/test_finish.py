@@ -193,7 +193,11 @@ def test_a_limit_that_is_none_is_refused_by_name(name: str, limit: Any) -> None:
 
 def test_openais_own_client_reads_the_finish_reason() -> None:
     with TestClient(bedrock(Bedrock("max_tokens")).app) as http:
-        client = openai.OpenAI(base_url="http://testserver/v1", api_key="good", http_client=http)  # type: ignore[arg-type]
+        client = openai.OpenAI(
+            base_url="http://testserver/v1",
+            api_key="good",
+            http_client=http,  # type: ignore[arg-type]
+        )
         answer = client.chat.completions.create(
             model=NAME, messages=[{"role": "user", "content": "Hello"}], max_tokens=100
         )

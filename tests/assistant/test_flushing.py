@@ -66,7 +66,8 @@ def test_what_a_client_does_not_wait_for_is_flushed_too() -> None:
         raise AssertionError
 
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(FlushEachRequest(gone, flush)({"type": "http", "path": "/"}, nothing, nothing))  # type: ignore[arg-type]
+        middleware = FlushEachRequest(gone, flush)  # type: ignore[arg-type]
+        asyncio.run(middleware({"type": "http", "path": "/"}, nothing, nothing))  # type: ignore[arg-type]
     assert flushed == [True]
 
 

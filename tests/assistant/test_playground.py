@@ -1,4 +1,5 @@
-"""The playground over HTTP and in a real browser: who may use it, what is tried, and what is saved in MLflow's real store."""
+"""The playground over HTTP and in a real browser: who may use it, what is tried, and what is saved in
+MLflow's real store."""
 
 from __future__ import annotations
 
@@ -185,8 +186,10 @@ def test_what_is_saved_is_a_version_and_serves_nobody(client: TestClient, regist
     ("path", "body", "status", "word"),
     [
         ("/tries", {"case_id": "none", "variants": [variant()]}, 404, "there is no case 'none'"),
-        ("/tries", {"case_id": CASE, "variants": [variant(model_id="gpt")]}, 404, "add it to assistant.playground_models"),
-        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422, "{{who}}, which cannot be filled"),
+        ("/tries", {"case_id": CASE, "variants": [variant(model_id="gpt")]}, 404,
+            "add it to assistant.playground_models"),
+        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422,
+            "{{who}}, which cannot be filled"),
         ("/tries", {"case_id": CASE, "variants": []}, 400, "variants"),
         ("/tries", {"case_id": CASE, "variants": [variant()] * 3}, 400, "variants"),
         ("/versions", {"template": "Hi {{who}}"}, 422, "{{who}}, which cannot be filled"),

@@ -99,7 +99,8 @@ class Sink:
 
 @dataclass
 class Assistant:
-    """One process of the assistant; another one is a restart. What a request captures is in ``sink`` when it is answered."""
+    """One process of the assistant; another one is a restart. What a request captures is in ``sink`` when
+    it is answered."""
 
     app: FastAPI
     sink: Sink

@@ -1,4 +1,5 @@
-"""With a model that obeys whatever it is told, nothing runs that the desk's rules forbid: everybody tries everything."""
+"""With a model that obeys whatever it is told, nothing runs that the desk's rules forbid:
+everybody tries everything."""
 
 from __future__ import annotations
 

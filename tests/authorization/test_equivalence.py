@@ -49,7 +49,8 @@ def test_ten_thousand_random_requests(deployed: Deployed) -> None:
 
 
 def unique(cases: list[Case]) -> list[Case]:
-    """Facts of one resource are one entity of a batch: of the granted claim, which has a fixed id, the first counts."""
+    """Facts of one resource are one entity of a batch: of the granted claim, which has a fixed id,
+    the first counts."""
     first = next((case for case in cases if case.resource["uid"]["id"] == GRANTED), None)
     return [
         Case(case.person, case.action, first.resource, case.inputs)

@@ -1,4 +1,5 @@
-"""A budgets table in moto, whose updates of an item line up as DynamoDB's do, and which can fail on the way there or back."""
+"""A budgets table in moto, whose updates of an item line up as DynamoDB's do, and which can fail on the way
+there or back."""
 
 from __future__ import annotations
 

@@ -344,7 +344,8 @@ async def test_the_arithmetic_agrees_with_a_simulation(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_lost_requests_and_answers_count_nothing_twice(seed: int) -> None:
-    """Calls at once, a third of them lost on the way there or back: the sum is that of what was spent, to the token."""
+    """Calls at once, a third of them lost on the way there or back: the sum is that of what was spent,
+    to the token."""
     table = Table(loses=0.3, seed=seed)
     it = budgets(table, when_unavailable="allow")
     it._asked = lambda ask, *arguments: ask(*arguments)  # type: ignore[method-assign] # without its pause
@@ -368,7 +369,8 @@ async def test_lost_requests_and_answers_count_nothing_twice(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_with_time_and_deaths_the_arithmetic_agrees_with_a_simulation(seed: int) -> None:
-    """Time passes, calls outlive their reservations, and some processes never settle: the same are refused at every step."""
+    """Time passes, calls outlive their reservations, and some processes never settle: the same are refused
+    at every step."""
     chance = random.Random(seed)
     table, clock = Table(), Clock()
     it = budgets(table, clock)

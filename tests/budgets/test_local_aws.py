@@ -1,4 +1,5 @@
-"""The counters over HTTP on the local AWS, with botocore's own client: what is there at once does not exceed a limit."""
+"""The counters over HTTP on the local AWS, with botocore's own client: what is there at once does not
+exceed a limit."""
 
 from __future__ import annotations
 

@@ -106,7 +106,8 @@ def test_what_arrives_late_is_left_out_reported_and_removed_by_the_next_pass(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Through the real sink: the user's records wait in its spool while the request is served, and are delivered afterwards."""
+    """Through the real sink: the user's records wait in its spool while the request is served, and
+    are delivered afterwards."""
     s3 = cloud.client("s3")
     role = cloud.client("iam").create_role(RoleName="late", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     firehose = cloud.client("firehose")

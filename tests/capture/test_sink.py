@@ -33,7 +33,12 @@ class Stream:
         self.open = threading.Event()
         self.open.set()
 
-    def put_record_batch(self, *, DeliveryStreamName: str, Records: list[dict[str, bytes]]) -> dict[str, Any]:  # noqa: N803
+    def put_record_batch(
+        self,
+        *,
+        DeliveryStreamName: str,  # noqa: N803
+        Records: list[dict[str, bytes]],  # noqa: N803
+    ) -> dict[str, Any]:
         assert DeliveryStreamName == "stream"
         self.open.wait(10)
         self.calls.append(len(Records))

@@ -1,4 +1,5 @@
-"""Each fault of an account gives its line and its remedy; what cannot be asked is never ok. Asked of the local AWS."""
+"""Each fault of an account gives its line and its remedy; what cannot be asked is never ok. Asked of
+the local AWS."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ from ops.doctor.finding import Finding, Target
 
 @pytest.fixture
 def target(cloud: Cloud) -> Callable[..., Target]:
-    """A target of the local AWS, with the settings of a profile of these changes, and answers put in the services' place."""
+    """A target of the local AWS, with the settings of a profile of these changes, and answers put in
+    the services' place."""
 
     def make(answers: dict[str, Any] | None = None, *, probe: bool = False, **changes: Any) -> Target:
         context = settings.read_context()

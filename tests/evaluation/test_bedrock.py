@@ -1,4 +1,5 @@
-"""Bedrock's evaluation job: the request and dataset keep the service's rules, and the twin's scores come from the rows."""
+"""Bedrock's evaluation job: the request and dataset keep the service's rules, and the twin's scores come
+from the rows."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ def engine(*detectors: Detector, outcomes: list[Outcome] | None = None, **settin
 
 
 class Scripted(BaseChatModel):
-    """Says its answers one after another: whole, or in the given pieces. Records what it read, and whether it was cancelled."""
+    """Says its answers one after another: whole, or in the given pieces. Records what it read, and whether
+    it was cancelled."""
 
     answers: list[Any] = Field(repr=False)
     """Each a list of pieces (str, or AIMessageChunk), or an AIMessage."""

@@ -135,6 +135,17 @@ def _members(thing: Any) -> Iterator[tuple[Any, Any]]:
 def _is_content(thing: Any) -> bool:
     """Whether its attributes can hold content: engines, models, runtimes and callback managers are the machinery."""
     module = type(thing).__module__
-    machinery = ("fmops.", "langgraph.pregel", "langgraph.runtime", "langgraph._internal", "langchain_core.callbacks",
-                 "langchain_core.runnables", "langgraph.store", "asyncio", "threading", "logging", "tests.guardrails.fakes")  # fmt: skip
+    machinery = (
+        "fmops.",
+        "langgraph.pregel",
+        "langgraph.runtime",
+        "langgraph._internal",
+        "langchain_core.callbacks",
+        "langchain_core.runnables",
+        "langgraph.store",
+        "asyncio",
+        "threading",
+        "logging",
+        "tests.guardrails.fakes",
+    )
     return not module.startswith(machinery)

@@ -37,7 +37,8 @@ PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3).decode(
 UNREAD: list[AnyMessage] = [
     HumanMessage("x", id="h-1", name="jane"),
     HumanMessage([{"type": "image", "base64": PICTURE, "mime_type": "image/png", "id": "b1"}, "x"]),
-    HumanMessage([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}", "detail": "low"}}, "x"]),
+    HumanMessage([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}",
+        "detail": "low"}}, "x"]),
     HumanMessage([{"image": {"format": "png", "source": {"bytes": base64.b64decode(PICTURE)}}}, {"text": "x"}]),
     HumanMessage([{"type": "input_audio", "input_audio": {"data": PICTURE, "format": "wav"}}, "x"]),
     HumanMessage([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE}}, "x"]),
@@ -51,7 +52,8 @@ UNREAD: list[AnyMessage] = [
         id="lc_run--019aa1b2-7c3d-7e4f-8a9b-0c1d2e3f4a5b-0",
         response_metadata={
             "model_provider": "bedrock_converse",
-            "model_name": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0",
+            "model_name": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/"
+            "us.anthropic.claude-haiku-4-5-20251001-v1:0",
             "ResponseMetadata": {
                 "RequestId": "6f1c2d3e-aaaa-4bbb-8ccc-123456789abc",
                 "HTTPStatusCode": 200,
@@ -85,7 +87,9 @@ async def test_an_id_has_the_form_of_one_or_another_stands_for_it(position: str,
 
 
 async def test_a_blocked_result_keeps_nothing_but_ids() -> None:
-    message = ToolMessage(PHRASE, tool_call_id=PHRASE, name=PHRASE, id="m1", artifact=PHRASE, additional_kwargs={"x": PHRASE})  # fmt: skip
+    message = ToolMessage(
+        PHRASE, tool_call_id=PHRASE, name=PHRASE, id="m1", artifact=PHRASE, additional_kwargs={"x": PHRASE}
+    )
     vetted = await Vetting(engine()).message(message)
     assert not leaked(vetted)
     assert (vetted.id, vetted.status) == ("m1", "error")
@@ -106,7 +110,10 @@ async def test_no_name_of_a_field_hides_what_it_holds(field: str, depth: int) ->
         assert "[CARD_NUMBER]" in repr(vetted) or "Withheld" in repr(vetted)
 
 
-@pytest.mark.parametrize("text", [f"data:{PHRASE}", f"data:text/plain,{PHRASE}", f"data:image/png;base64,{PHRASE}", f"DATA: {PHRASE}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [f"data:{PHRASE}", f"data:text/plain,{PHRASE}", f"data:image/png;base64,{PHRASE}", f"DATA: {PHRASE}"],
+)
 async def test_text_that_begins_like_a_data_url_is_text(text: str) -> None:
     vetting = Vetting(engine())
     with pytest.raises(GuardrailBlocked):
@@ -247,16 +254,19 @@ CALLS = {
     "no ids, two indexes": [_call("a", "{}", index=0), _call("b", "{}", index=1)],
     "empty ids": [_call("a", "{}", id="", index=0), _call("b", "{}", id="", index=0)],
     "ids, one index, in pieces": [
-        _call("a", "", id="1", index=0), _call(None, "{}", index=0), _call("b", "", id="2", index=0), _call(None, "{}", index=0)
+        _call("a", "", id="1", index=0), _call(None, "{}", index=0), _call("b", "", id="2", index=0),
+        _call(None, "{}", index=0)
     ],
     "no ids, one index, in pieces": [
-        _call("a", "", index=0), _call(None, "{", index=0), _call(None, "}", index=0), _call("b", "{", index=0), _call(None, "}", index=0)
+        _call("a", "", index=0), _call(None, "{", index=0), _call(None, "}", index=0), _call("b", "{", index=0),
+        _call(None, "}", index=0)
     ],
     "no ids, no index, in pieces": [_call("a", "{"), _call(None, "}"), _call("b", "{}")],
     "an id that is repeated": [
         _call("a", "{", id="1", index=0), _call("a", "}", id="1", index=0), _call("b", "{}", id="2", index=1)
     ],
-    "a name in pieces": [_call("a", "", id="1", index=0), _call(None, "{}", index=0), _call("b", "{}", id="2", index=1)],
+    "a name in pieces": [_call("a", "", id="1", index=0), _call(None, "{}", index=0),
+        _call("b", "{}", id="2", index=1)],
 }  # fmt: skip
 
 

@@ -24,7 +24,10 @@ from fmops.guardrails import content as parts_of
 from tests.guardrails.fakes import Scripted, attacks, engine, pii, toxicity
 
 PLANTED = ("123-45-6789", "222-33-4444", "333-44-5555", "jane@mail.example", "444-55-6666")
-ANSWER = "Your claim is open. The number that we hold is 123-45-6789, and the address is jane@mail.example. All is well."
+ANSWER = (
+    "Your claim is open. The number that we hold is 123-45-6789, and the address is jane@mail.example."
+    " All is well."
+)
 SAFE = ANSWER.replace("123-45-6789", "[US_SSN]").replace("jane@mail.example", "[EMAIL]")
 RULES = [{"categories": ["identifiers", "contact"], "action": "redact"}]
 STREAM = {"first": 20, "largest": 60}

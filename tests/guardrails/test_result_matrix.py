@@ -1,4 +1,5 @@
-"""Whatever a tool gives back, in every way that LangChain and LangGraph know: nothing planted in it is read or kept."""
+"""Whatever a tool gives back, in every way that LangChain and LangGraph know: nothing planted in it is
+read or kept."""
 
 from __future__ import annotations
 
@@ -134,7 +135,8 @@ SHAPES: dict[str, Callable[[str], Any]] = {
     "text like a data URL": lambda plant: f"data:image/png;base64,{plant}",
     "number": lambda plant: 4111111111111111 if plant == PLANTS[0] else plant,
     "id": lambda plant: {"id": plant},
-    "protocol's words": lambda plant: dict.fromkeys(("type", "data", "detail", "status", "role", "format", "index", "signature"), plant),
+    "protocol's words": lambda plant: dict.fromkeys(("type", "data", "detail", "status", "role", "format",
+        "index", "signature"), plant),
     "deep within": lambda plant: {"a": [{"b": {"id": [[{"status": plant}]]}}]},
     "key": lambda plant: {plant: None},
     "key that is a tuple": lambda plant: {("x", plant): 1},
@@ -145,7 +147,8 @@ SHAPES: dict[str, Callable[[str], Any]] = {
     "frozen set": lambda plant: frozenset({plant}),
     "deque": lambda plant: deque([plant]),
     "ordered dictionary": lambda plant: OrderedDict(a=plant),
-    "mappings that are no dictionary": lambda plant: [MappingProxyType({"a": plant}), ChainMap({"a": plant}), UserDict(a=plant)],
+    "mappings that are no dictionary": lambda plant: [MappingProxyType({"a": plant}), ChainMap({"a": plant}),
+        UserDict(a=plant)],
     "list that is none": lambda plant: UserList([plant]),
     "row": lambda plant: Row(plant),
     "bytes": lambda plant: plant.encode(),
@@ -173,14 +176,16 @@ SHAPES: dict[str, Callable[[str], Any]] = {
     "generator": lambda plant: (each for each in [plant]),
     "error": lambda plant: KeyError(plant),
     "group of errors": lambda plant: ExceptionGroup("x", [ValueError(plant)]),
-    "content blocks": lambda plant: [{"type": "text", "text": "x", "id": plant}, {"type": "json", "json": {"id": plant}}],
+    "content blocks": lambda plant: [{"type": "text", "text": "x", "id": plant},
+        {"type": "json", "json": {"id": plant}}],
     "content blocks with files": lambda plant: [
         {"type": "image", "base64": _b64(plant), "mime_type": "image/png"},
         {"type": "image_url", "image_url": {"url": f"data:text/plain;base64,{_b64(plant)}"}},
         {"type": "file", "file": {"filename": plant, "file_data": plant}},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": plant}, "title": plant},
     ],
-    "search results": lambda plant: [{"type": "search_result", "source": plant, "title": plant, "content": [{"type": "text", "text": plant}]}],
+    "search results": lambda plant: [{"type": "search_result", "source": plant, "title": plant,
+        "content": [{"type": "text", "text": plant}]}],
     "message": lambda plant: [AIMessage("x", name=plant, id=plant, additional_kwargs={"id": plant})],
     "cycle": _cycle,
     "too deep": _deep,
@@ -311,7 +316,15 @@ MODES: dict[str, Way] = {
     "speculative agent: result": _of_agent("result", SPECULATIVE),
     "tool alone: raised error": _of_tool("raised error"),
 }
-UNSEEN = ("generator", "function", "method of an object", "memory", "too deep", "list that is none", "mappings that are no dictionary")  # fmt: skip
+UNSEEN = (
+    "generator",
+    "function",
+    "method of an object",
+    "memory",
+    "too deep",
+    "list that is none",
+    "mappings that are no dictionary",
+)
 """Shapes into which the search does not look: it would see what LangChain makes of them."""
 
 

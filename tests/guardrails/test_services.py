@@ -1,4 +1,5 @@
-"""The AWS detectors on the wire: what they ask, what they make of the answers, and what happens when there is none."""
+"""The AWS detectors on the wire: what they ask, what they make of the answers, and what happens when
+there is none."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ Template = dict[str, Any]
 # Settings that turn on what no profile does; `enclosed` has what `everything` cannot turn on at once.
 ALL_OPTIONS: dict[str, dict[str, Any]] = json.loads(Path("local/run/all_options.json").read_text())
 PLACE = {"account": "111122223333", "region": "eu-west-1"}
-# What cannot be rehearsed: a work team and prompt safety have no local service, to know a topic takes a model, and the tour raises no
-# alarm that a model could describe.
+# What cannot be rehearsed: a work team and prompt safety have no local service, to know a topic takes a model,
+# and the tour raises no alarm that a model could describe.
 ALL_OPTIONS["everything"]["analysis"]["description_model_id"] = (
     "global.anthropic.claude-haiku-4-5-20251001-v1:0"
 )

@@ -16,13 +16,15 @@ VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 UNKNOWN_ACTIONS = {
     "bedrock:InvokeGuardrailChecks": (
-        "newer than the data; no resource (User Guide of Bedrock, Identity-based policy examples for guardrail checks)"
+        "newer than the data; no resource (User Guide of Bedrock, Identity-based policy examples for"
+        " guardrail checks)"
     ),
 }
 """Actions that AWS documents elsewhere, each with its source. They are granted upon ``*``."""
 
 MORE_RESOURCES = {
-    # EMR Serverless User Guide, "Logging for EMR Serverless with Amazon CloudWatch": upon arn:aws:logs:REGION:ACCOUNT:*
+    # EMR Serverless User Guide, "Logging for EMR Serverless with Amazon CloudWatch": upon
+    # arn:aws:logs:REGION:ACCOUNT:*
     "logs:DescribeLogGroups": ["arn:aws:logs:*:*:log-group:*"],
 }
 """Resources that an action has in AWS's documentation and not in the data, each with its source."""

@@ -89,7 +89,8 @@ def test_policy_has_name_description_and_statement(folder: Path) -> None:
             '"adjusters"',
             '"adjuster"',
             'policies/sample.cedar:3: there is no group "adjuster". '
-            "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers, prompt-engineers, or add the group to the user pool.",
+            "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers,"
+            " prompt-engineers, or add the group to the user pool.",
         ),
         (
             "// Adjusters see claims.\n",

@@ -1,4 +1,5 @@
-"""The examples of constructs/README.md run in an app that is not ours; tests/docs/test_reference.py is about its links."""
+"""The examples of constructs/README.md run in an app that is not ours; tests/docs/test_reference.py is
+about its links."""
 
 import json
 import os

@@ -85,7 +85,10 @@ def test_the_application_is_told_the_guardrail_that_is_made_for_it() -> None:
     (version,) = (
         name for name, each in resources.items() if each["Type"] == "AWS::Bedrock::GuardrailVersion"
     )
-    values = {json.dumps({"Fn::GetAtt": [guardrail, "GuardrailId"]}): "g-1", json.dumps({"Fn::GetAtt": [version, "Version"]}): "3"}  # fmt: skip
+    values = {
+        json.dumps({"Fn::GetAtt": [guardrail, "GuardrailId"]}): "g-1",
+        json.dumps({"Fn::GetAtt": [version, "Version"]}): "3",
+    }
     text = "".join(part if isinstance(part, str) else values[json.dumps(part)] for part in parts)
     assert json.loads(text)["detectors"] == {
         **ONLY_SECRETS,

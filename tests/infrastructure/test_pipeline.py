@@ -37,7 +37,8 @@ CROSS["fmops"]["prod"]["account"] = "444455556666"
 
 
 def synthesize(given: dict[str, Any], outdir: Path) -> dict[str, Any]:
-    """The pipeline's template, checked by cdk-nag; in the stages' place stacks that have an asset and nothing else."""
+    """The pipeline's template, checked by cdk-nag; in the stages' place stacks that have an asset
+    and nothing else."""
     profile = settings.load(given)
     following = settings.load_next(given, profile)
     assert profile.delivery.pipeline

@@ -33,7 +33,8 @@ def test_grafana_may_read_what_awss_own_policy_for_cloudwatch_lists(assemblies: 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_expires_is_gone_soon_after(assemblies: dict[str, Assembly], profile: str) -> None:
-    """A version expires at the midnight after its days, is noncurrent then, and goes at the midnight after one day more."""
+    """A version expires at the midnight after its days, is noncurrent then, and goes at the midnight after
+    one day more."""
     buckets = assemblies[profile].resources("AWS::S3::Bucket").values()
     lake = next(each for each in buckets if "VersioningConfiguration" in each["Properties"])
     rules = lake["Properties"]["LifecycleConfiguration"]["Rules"]

@@ -44,7 +44,8 @@ READ_OF_ALL = {
     "logs:DescribeLogGroups",  # by state machines, about their own log group; without a name it is upon all
     "oam:ListAttachedLinks",
 }
-"""Actions that have resources and are granted upon all: reads of whatever there is, as AWS's own policies grant them."""
+"""Actions that have resources and are granted upon all: reads of whatever there is, as AWS's own
+policies grant them."""
 
 
 def test_has_the_stacks(assembly: Assembly) -> None:
@@ -174,7 +175,8 @@ NAMED_WITHIN_PARENT = {
     "AWS::VerifiedPermissions::PolicyTemplate",
 }
 PHYSICAL_NAME = re.compile(
-    r"^(Name|Alias|Family|[A-Za-z]*(Function|Role|Bucket|Table|Topic|LogGroup|Cluster|UserPool|Stream|Policy|Secret|LoadBalancer|TargetGroup)Name)$"
+    r"^(Name|Alias|Family|[A-Za-z]*(Function|Role|Bucket|Table|Topic|LogGroup|Cluster|UserPool|Stream|Policy"
+    r"|Secret|LoadBalancer|TargetGroup)Name)$"
 )
 
 

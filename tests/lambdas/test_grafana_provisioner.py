@@ -1,4 +1,5 @@
-"""The provisioner against Grafana's HTTP API as its documentation describes it, and CloudFormation's waiting address."""
+"""The provisioner against Grafana's HTTP API as its documentation describes it, and
+CloudFormation's waiting address."""
 
 import importlib
 import json

@@ -1,4 +1,5 @@
-"""The embedding analysis as it is deployed, with what no profile turns on: Spark for large windows, and a model that describes.
+"""The embedding analysis as it is deployed, with what no profile turns on: Spark for large windows, and a
+model that describes.
 
 Its own stack, templates and roles, enforced; the state machine starts the job, and the job the Spark run.
 """
@@ -76,7 +77,8 @@ def _stack(directory: Path) -> Path:
         "alarm_windows": 10,
     }
     settings = Settings.model_validate(
-        {"profile": "test", "data_lifetime": "temporary", "region": "us-east-1", "account": "123456789012", "analysis": options}
+        {"profile": "test", "data_lifetime": "temporary", "region": "us-east-1", "account": "123456789012",
+            "analysis": options}
     )  # fmt: skip
     app = App(outdir=str(directory / "cdk.out"), builtin_cloud_formation_validation=False)
     around = Stack(
@@ -94,7 +96,9 @@ def _stack(directory: Path) -> Path:
         settings=settings,
         foundation=SimpleNamespace(lake=lake),  # type: ignore[arg-type]
         tracking=SimpleNamespace(mlflow=nothing),  # type: ignore[arg-type]
-        observability=SimpleNamespace(prometheus=SimpleNamespace(alert_topic=sns.Topic(around, "Alerts"))),  # type: ignore[arg-type]
+        observability=SimpleNamespace(  # type: ignore[arg-type]
+            prometheus=SimpleNamespace(alert_topic=sns.Topic(around, "Alerts"))
+        ),
     )
     CfnOutput(around, "Bucket", value=lake.bucket.bucket_name)
     analysis.add_dependency(around)

@@ -1,4 +1,5 @@
-"""A job's state machine, deployed from the construct's template: real processes, honest statuses, schedules that fire."""
+"""A job's state machine, deployed from the construct's template: real processes, honest statuses,
+schedules that fire."""
 
 from __future__ import annotations
 

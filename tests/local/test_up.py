@@ -1,4 +1,5 @@
-"""A run's folder, ports, processes and first second: what is wrong is a sentence with the remedy, and nothing is left behind."""
+"""A run's folder, ports, processes and first second: what is wrong is a sentence with the remedy, and nothing
+is left behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The review page's service on MLflow's real store and the project's policies, for people whose token is their name."""
+"""The review page's service on MLflow's real store and the project's policies, for people whose token
+is their name."""
 
 from __future__ import annotations
 

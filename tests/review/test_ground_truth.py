@@ -1,4 +1,5 @@
-"""The request obeys the service's model, the manifest its limits, and a job through the real functions gives our labels."""
+"""The request obeys the service's model, the manifest its limits, and a job through the real functions
+gives our labels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""A program: one conversation through the whole application, and everything that telemetry and logs would send of it.
+"""A program: one conversation through the whole application, and everything that telemetry and logs would
+send of it.
 
-Run as ``python -m tests.telemetry.emitting openllmetry``, since instrumentation and providers are global to a process.
-Prints spans and metrics as JSON; logs go to standard error. With ``content`` as a second argument, traces with content are
-made too; with ``otlp``, spans and metrics go to the collector that ``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
+Run as ``python -m tests.telemetry.emitting openllmetry``, since instrumentation and providers are global to a
+process. Prints spans and metrics as JSON; logs go to standard error. With ``content`` as a second argument,
+traces with content are made too; with ``otlp``, spans and metrics go to the collector that
+``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
 """
 
 from __future__ import annotations
@@ -82,7 +84,8 @@ def main(name: str, mode: str = "") -> None:
 
 
 def converse(content: bool) -> list[Any]:
-    """A conversation with a tool, a denied tool, feedback, a blocked question and two failures; what was captured of it."""
+    """A conversation with a tool, a denied tool, feedback, a blocked question and two failures; what was
+    captured of it."""
     from tests.assistant.test_service import Service
 
     good = Service(conversation(), observers=[observe_guardrails], trace_content=content)

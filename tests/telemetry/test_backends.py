@@ -1,4 +1,5 @@
-"""Where telemetry arrives (X-Ray, Prometheus) and in the logs on the way, nothing stands of what people and models said."""
+"""Where telemetry arrives (X-Ray, Prometheus) and in the logs on the way, nothing stands of what people
+and models said."""
 
 from __future__ import annotations
 
@@ -74,7 +75,8 @@ def arrived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @contextmanager
 def collector(cloud: Cloud, log: Path, *options: Option) -> Iterator[str]:
-    """The stand-in with the deployed configuration, towards the local AWS. When it has stopped, all of it has arrived."""
+    """The stand-in with the deployed configuration, towards the local AWS. When it has stopped, all of
+    it has arrived."""
     otlp, health = free_ports(2)
     workspace = cloud.client("amp").create_workspace(alias="w")["workspaceId"]
     process = Process(

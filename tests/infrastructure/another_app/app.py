@@ -1,4 +1,5 @@
-"""Somebody else's CDK app: each example of constructs/README.md in a stack of its own, and what became of it in examples.json."""
+"""Somebody else's CDK app: each example of constructs/README.md in a stack of its own, and what became of
+it in examples.json."""
 
 import json
 import re
