@@ -1,4 +1,4 @@
-"""Items at once: in order, in bounded number, and no further than was asked."""
+"""Parallel items: in order, in limited number, and no further than asked."""
 
 from __future__ import annotations
 

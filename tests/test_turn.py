@@ -1,4 +1,4 @@
-"""Turns of runs at once: one works; that of a run that died lapses, and a run that lives keeps it."""
+"""Turns of concurrent runs: one works; the turn of a run that died expires, and a run that lives keeps its own."""
 
 from __future__ import annotations
 

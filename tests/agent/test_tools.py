@@ -1,4 +1,4 @@
-"""What the model is told about the tools, and what they hand out."""
+"""Descriptions of the tools for the model, and the results that they return."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows analysed one after the other: what is found, what is refused, and what is not done twice."""
+"""Windows analysed one after the other: findings, refusals, and work that is not repeated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
-    """A lake of 16 usual days with a baseline of them."""
+    """Return a lake of 16 usual days with a baseline fitted to them."""
     root = tmp_path_factory.mktemp("lake")
     lake, world = usual_days(root, DAYS)
     Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(

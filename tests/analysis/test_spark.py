@@ -1,4 +1,4 @@
-"""Both engines find the same in the same lake. Runs Spark in its local mode, with the packages of
+"""Both engines find the same in the same lake. Spark runs in local mode, with the packages of
 requirements/spark.txt."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ needs_spark = [
 
 
 def run(arguments: Sequence[str]) -> None:
-    """In Spark's local mode, each object in a task of its own."""
+    """Run in Spark's local mode, with each object in a task of its own."""
     command = [str(PYTHON), "-m", "fmops.analysis.spark", *arguments, "--task-mib", "0"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> DirectoryLake:
-    """A baseline of four days, and a day of a new topic with everything that can be wrong, in JSON
+    """Return a baseline of four days, and a day with a new topic and every possible fault, in JSON
     lines and Parquet."""
     lake, world = usual_days(tmp_path / "embedded", BASELINE, rows=400)
     Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(
@@ -133,7 +133,7 @@ def test_a_windows_size_decides_which_engine_reads_it(lake: DirectoryLake) -> No
 
 
 def _comparable(result: WindowResult) -> dict[str, object]:
-    """Everything but the engine and its time; floats to nine digits."""
+    """Return everything except the engine and its time, with floats to nine digits."""
     return _rounded(result.model_dump(exclude={"engine", "seconds"}))  # type: ignore[return-value]
 
 

@@ -12,7 +12,7 @@ BASELINE, YEAR = 28, 365
 
 
 def year(generator: np.random.Generator, *, rise: float = 0.0, start: int = 60) -> list[Trend]:
-    """A share of 2 % that varies from day to day, counted in 500 queries; from a day on it grows by
+    """Return a share of 2 % that varies from day to day, counted in 500 queries; from ``start`` on it grows by
     ``rise`` a day."""
     days = np.arange(BASELINE + YEAR) - BASELINE
     shares = 0.02 * np.exp(0.2 * generator.standard_normal(len(days))) + rise * np.maximum(days - start, 0)

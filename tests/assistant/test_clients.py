@@ -1,4 +1,4 @@
-"""Bodies as OpenAI clients send them are answered; what is not supported is refused by a sentence that names it."""
+"""Bodies as OpenAI clients send them are answered; anything unsupported is refused with a sentence that names it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.assistant.test_service import BAD, SECRET, Model, Service, events
 
 
 class Listening(Model):
-    """Remembers what it was given."""
+    """A model that remembers its input."""
 
     heard: Any
 
@@ -312,7 +312,7 @@ def test_openais_own_client_streams_with_usage() -> None:
 
 
 def test_openais_own_client_sends_its_own_answers_back() -> None:
-    """A conversation as its documentation shows it: the message object itself is appended."""
+    """Append the message object itself, as OpenAI's documentation shows."""
     it, _ = listening()
     with TestClient(it.app) as http:
         client = openai.OpenAI(
@@ -329,7 +329,7 @@ def test_openais_own_client_sends_its_own_answers_back() -> None:
 
 
 def test_messages_as_langchain_writes_them_are_answered() -> None:
-    """ChatOpenAI sends what this function of LangChain makes."""
+    """Send what this function of LangChain makes, as ChatOpenAI does."""
     from langchain_core.messages import ToolMessage
 
     call: Any = {"id": "call_1", "name": "get_weather", "args": {"city": "Paris"}}

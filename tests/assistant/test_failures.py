@@ -1,5 +1,4 @@
-"""What failed is named, by who raised the error and not by its code, with a remedy of its own and
-the interaction's id."""
+"""An error names what failed, by its raiser and not by its code, with the right remedy and the interaction's id."""
 
 from __future__ import annotations
 
@@ -74,7 +73,7 @@ def bedrock(**errors: Exception) -> Service:
 
 
 def error_of(it: Service, response: Any, *, stream: bool) -> dict[str, Any]:
-    """The error, which must be whole: OpenAI's fields, the ids, and nothing that was said."""
+    """Return the error, which must be complete: OpenAI's fields, the ids, and nothing that was said."""
     if stream:
         assert response.status_code == 200
         lines = [line[6:] for line in response.text.split("\n\n") if line]
@@ -221,7 +220,7 @@ def test_a_stream_that_is_cut_or_garbage_is_the_models(raised: Exception, code: 
 
 
 def test_a_stream_without_its_end_is_the_models() -> None:
-    """The connection was closed in good order, but before Bedrock's last event."""
+    """Close the connection in good order, but before Bedrock's last event."""
     it = bedrock()
     assert error_of(it, it.ask(), stream=False)["code"] == "model_unavailable"
 
@@ -300,7 +299,8 @@ def test_one_code_is_told_otherwise_for_each_service(operation: str, words: str,
 
 
 def test_operations_are_those_of_the_services() -> None:
-    """By botocore's models, so that no name is misspelt, and none is of two services that we call."""
+    """Check against botocore's models that no operation is misspelt, and that none belongs to two services
+    that we call."""
     session = botocore.session.get_session()
     of = {
         "model": "bedrock-runtime", "embedding_model": "bedrock-runtime", "guardrail": "bedrock-runtime",
@@ -412,7 +412,7 @@ def test_an_error_before_or_beside_a_turn_is_told_by_its_service(
 
 
 def test_what_botocore_raises_for_a_hung_or_absent_service_is_known() -> None:
-    """By a real client: nobody listens there."""
+    """Use a real client of an address where nobody listens."""
     client = boto3.client(
         "dynamodb",
         region_name="us-east-1",
@@ -442,7 +442,7 @@ def test_what_botocore_raises_for_a_hung_or_absent_service_is_known() -> None:
 def test_a_model_that_is_not_awss_is_told_by_its_status(
     status: int, body: dict[str, str], expected: tuple[int, str]
 ) -> None:
-    """With the errors of OpenAI's own client, which a model of LangChain's raises as they are."""
+    """Use the errors of OpenAI's own client, which a model of LangChain's raises unchanged."""
     made = httpx.Response(status, json={"error": body}, request=httpx.Request("POST", "http://x/"))
     client = openai.OpenAI(api_key="x", base_url="http://x/")
     error = client._make_status_error(f"Error code: {status} - {body}", body=body, response=made)

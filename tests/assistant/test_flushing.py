@@ -1,4 +1,4 @@
-"""Where the process is frozen when an answer ends, nothing of it waits any longer by then."""
+"""If the process is frozen when an answer ends, none of the answer's telemetry or records still waits by then."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fmops.telemetry import setup
 
 
 async def _call(app: Any, path: str = "/v1/chat/completions") -> list[str]:
-    """What reached the client, in order with what was flushed."""
+    """Return what reached the client, in order with what was flushed."""
     seen: list[str] = []
 
     async def flush() -> None:

@@ -1,4 +1,4 @@
-"""The pack itself: its size, that what it calls forbidden is forbidden, and that tuning never saw
+"""The pack itself: its size, that the calls it names are really forbidden, and that tuning never saw
 the held-out half."""
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ CLAIM = "C-1001"
 
 
 class Scripted(BaseChatModel):
-    """Makes the calls of its script, one list an answer, with the ids that stand there."""
+    """A model that makes the calls of its script, one list per answer, with exactly the ids in it."""
 
     script: list[list[tuple[str, dict[str, Any], str]]]
 

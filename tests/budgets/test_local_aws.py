@@ -1,4 +1,4 @@
-"""The counters over HTTP on the local AWS, with botocore's own client: what is there at once does not
+"""The counters over HTTP on the local AWS, with botocore's own client: concurrent reservations never
 exceed a limit."""
 
 from __future__ import annotations

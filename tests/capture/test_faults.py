@@ -1,5 +1,5 @@
-"""Under load, through an outage, throttling, partial failures and a restart, no interaction is lost on the
-way to S3."""
+"""No interaction is lost on the way to S3: under load, through an outage, throttling, partial failures
+and a restart."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PRODUCERS = 4
 
 
 class FaultyStream:
-    """The local AWS's Firehose behind faults: away for its first calls, then throttling, failing in part and
-    taking records without an answer by turns, until it is told to recover."""
+    """The local AWS's Firehose with faults: away for its first calls, then by turns throttling, failing in
+    part, and accepting records without an answer, until it is told to recover."""
 
     def __init__(self, firehose: Any, seed: int) -> None:
         self._firehose = firehose

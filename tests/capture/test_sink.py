@@ -303,7 +303,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def wait_until_empty(directory: Path, *, at_first: bool = False) -> None:
-    """Until no segment waits; ``at_first`` until one has waited and is gone."""
+    """Wait until no segment waits; with ``at_first``, until one has waited and is gone."""
     pause = threading.Event()
     seen = not at_first
     for _ in range(1_000):

@@ -1,4 +1,4 @@
-"""What `make smoke` says when there is nothing to send a tour to, and what it does not do to what it is sent to."""
+"""`make smoke` explains why a tour cannot be sent, and leaves untouched what it must not change."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_second_tour_signs_in_who_has_a_second_factor_of_the_first(cloud: Clou
 
 
 class Guide:
-    """Stands where the tour would be: what it was given."""
+    """A substitute for the tour, which stores what it was given."""
 
     visit: Visit
     given: dict[str, Any]

@@ -46,7 +46,7 @@ def request(made: bedrock.Dataset, **changes: Any) -> dict[str, Any]:
 
 
 def broken_limits(value: Any, shape: Any, path: str = "") -> Iterator[str]:
-    """What of a value does not fit its shape's pattern and bounds, of which botocore checks the bounds only."""
+    """Return the parts of a value that do not fit its shape's pattern and bounds; botocore checks only the bounds."""
     limits = shape.metadata
     if shape.type_name == "structure":
         for name, part in value.items():

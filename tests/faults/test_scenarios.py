@@ -1,4 +1,4 @@
-"""The table is usable, and the judge finds what must not be."""
+"""The table is usable, and the judge finds everything that must not happen."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ WORDS = [
 
 
 def card(rng: random.Random) -> str:
-    """A card number that proves itself: sixteen digits."""
+    """Return a card number of sixteen digits with a valid check digit."""
     body = rng.choice("45") + "".join(rng.choices("0123456789", k=14))
     return body + luhn.calc_check_digit(body)
 
@@ -65,7 +65,7 @@ def social(rng: random.Random) -> str:
 
 
 def written(rng: random.Random, number: str, sizes: Sequence[int], separators: Sequence[str]) -> str:
-    """The digits in groups, with one separator throughout or a mixture, in some script, perhaps
+    """Return the digits in groups, with one separator throughout or a mixture, in some script, perhaps
     with hidden characters."""
     zero = rng.choice(["0"] * 8 + ZEROS)
     digits = [chr(ord(zero) + int(digit)) for digit in number]
@@ -84,14 +84,14 @@ def written(rng: random.Random, number: str, sizes: Sequence[int], separators: S
 
 
 def number(rng: random.Random) -> str:
-    """A card or social security number as it may be written."""
+    """Return a card or social security number as it may be written."""
     if rng.random() < 0.6:
         return written(rng, card(rng), (4, 4, 4, 4), SEPARATORS)
     return written(rng, social(rng), (3, 2, 4), [each for each in SEPARATORS if each not in ("", "|", "`")])
 
 
 def key(rng: random.Random) -> str:
-    """A private key over many lines; now and then without its end."""
+    """Return a private key over many lines, now and then without its end."""
     kind = rng.choice(["RSA ", "", "EC ", "OPENSSH "])
     lines = ["".join(rng.choices("ABCDEFabcdef0123456789+/", k=64)) for _ in range(rng.choice([1, 2, 4, 20]))]
     gap = rng.choice(["\n", "\r\n", "\n\n"])
@@ -99,7 +99,7 @@ def key(rng: random.Random) -> str:
 
 
 def secret(rng: random.Random) -> str:
-    """One of every kind that is found without a network."""
+    """Return one secret of every kind that is found without a network."""
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
     token = "".join(
         rng.choices(
@@ -128,7 +128,7 @@ def secret(rng: random.Random) -> str:
 
 
 def answer(rng: random.Random) -> str:
-    """An answer of a model with some of them in it."""
+    """Return a model's answer with some of them in it."""
     parts: list[str] = []
     for _ in range(rng.randint(1, 14)):
         parts.append(secret(rng) if rng.random() < 0.35 else rng.choice(WORDS))

@@ -1,4 +1,4 @@
-"""Whatever a model answers, on every way out that LangChain has: nothing planted in it leaves."""
+"""Nothing planted in a model's answer leaves, whatever its shape, on any way out that LangChain has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Form(BaseModel):
 
 @dataclass
 class Answer:
-    """What the model answers, with what LangChain keeps beside it."""
+    """A model's answer, with everything that LangChain stores beside it."""
 
     message: AIMessage = field(default_factory=lambda: AIMessage("Well."))
     info: dict[str, Any] | None = None
@@ -197,7 +197,7 @@ SHAPES: dict[str, Callable[[str], Answer]] = {
 
 
 class Shaped(BaseChatModel):
-    """Answers the same every time: first with the shape, then, in an agent, that it is done."""
+    """A model that answers the same every time: first with the shape and then, in an agent, that it is done."""
 
     answer: Any = Field(default=None, repr=False, exclude=True)
 
@@ -292,7 +292,7 @@ async def _checkpoints(config: Config) -> Any:
 
 
 async def _state_only(config: Config) -> Any:
-    """Without the guarded model the middleware answers for the state alone, and not for callbacks and errors."""
+    """Return an agent with the middleware alone, which guards the state, but not callbacks and errors."""
     return None if MODEL.answer.error else await UNGUARDED.ainvoke({"messages": ASK})
 
 
@@ -343,7 +343,7 @@ SURFACES: dict[str, Surface] = {
 
 
 async def _came(surface: str, shape: str, plant: str) -> tuple[Any, list[str]]:
-    """What came, and what leaked, of one cell."""
+    """Return what came out of one cell, and what leaked."""
     MODEL.answer = SHAPES[shape](plant)
     callbacks: list[Any] = [recorder := Recorder(), tracer := Tracer()]
     try:
@@ -355,7 +355,7 @@ async def _came(surface: str, shape: str, plant: str) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize("surface", SURFACES)
 async def test_nothing_planted_in_an_answer_leaves(surface: str) -> None:
-    """One row of the matrix for each surface: a cell for each shape, and both plants in each."""
+    """Check one row of the matrix for each surface: a cell for each shape, with both plants in each."""
     cells = {(shape, plant): (await _came(surface, shape, plant))[1] for shape in SHAPES for plant in PLANTS}
     assert len(cells) >= 2 * 40
     assert not {cell: found for cell, found in cells.items() if found}
@@ -370,7 +370,7 @@ async def test_a_redacted_answer_comes_all_the_same(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_every_shape_carries_what_is_planted(shape: str) -> None:
-    """Without guardrails it does leave: the matrix would see it."""
+    """Check that it does leave without guardrails, so that the matrix would see it."""
     for plant in PLANTS:
         recorder = Recorder()
         model = Shaped(answer=SHAPES[shape](plant))

@@ -1,4 +1,4 @@
-"""Which strings are text, what passes as it is, and what it costs."""
+"""The strings that count as text, the content that passes unchanged, and the cost of both."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_a_blocked_result_keeps_nothing_but_ids() -> None:
 )
 @pytest.mark.parametrize("depth", [0, 1, 4])
 async def test_no_name_of_a_field_hides_what_it_holds(field: str, depth: int) -> None:
-    """Neither from the search for personal data nor from that for prompt attacks."""
+    """Check the search for personal data and that for prompt attacks."""
     for plant in (CARD, PHRASE):
         value: Any = {field: plant}
         for _ in range(depth):
@@ -160,7 +160,7 @@ async def test_a_file_of_text_is_read_and_written_back() -> None:
 
 
 def test_a_result_of_many_leaves_is_read_once_and_put_back_once() -> None:
-    """Each text is handed on once for each pass, and the redactions are walked along with them."""
+    """Check that each text is passed on once per pass, and that the redactions are walked along with them."""
     rows = [{"id": f"{number} {CARD}", "text": f"row {number}"} for number in range(10_000)]
     reading = read.read_result(rows)
     (part,) = reading.parts
@@ -213,7 +213,7 @@ def _answer() -> AIMessage:
 
 
 async def test_structured_output_is_checked_as_an_answer() -> None:
-    """By default addresses are redacted in answers, and not in the arguments of tools."""
+    """Check an answer, in which addresses are redacted by default, unlike in the arguments of tools."""
     guard = default_engine(pii())
     model = GuardedChatModel(model=Scripted(answers=[_answer()]), engine=guard)
     chained: Any = await model.with_structured_output(Verdict).ainvoke("x")
@@ -326,7 +326,7 @@ async def test_an_error_in_which_there_is_nothing_is_the_same_object() -> None:
 
 
 async def test_an_error_keeps_its_class_and_its_codes() -> None:
-    """A caller that retries by class, or reads the service's code, still can."""
+    """Check that a caller can still retry by class, or read the service's code."""
     response: Any = {
         "Error": {"Code": "ThrottlingException", "Message": f"for {CARD}"},
         "ResponseMetadata": {"HTTPStatusCode": 429},
@@ -348,7 +348,8 @@ async def test_an_error_keeps_its_class_and_its_codes() -> None:
     "name", ["tooluse_0221065499274d70a1f64b", "call 4111 1111 1111 1111", "4111111111111111", f"{PHRASE}!"]
 )
 async def test_a_call_and_its_result_find_each_other_whatever_their_id_is(name: str) -> None:
-    """Ids with long numbers are common: two of a hundred that Bedrock makes have thirteen digits in a row."""
+    """Use ids with long numbers, which are common: two of a hundred that Bedrock makes have thirteen digits
+    in a row."""
     vetting = Vetting(engine())
     call = AIMessage("", tool_calls=[{"name": "search", "args": {"query": "x"}, "id": name}])
     block = {"type": "tool_use", "id": name, "name": "search", "input": {"query": "x"}}
@@ -364,7 +365,7 @@ async def test_a_call_and_its_result_find_each_other_whatever_their_id_is(name: 
 
 @pytest.mark.parametrize("prefix", ["", "lc_run--", "run-", "msg_"])
 def test_every_uuid_is_an_id(prefix: str) -> None:
-    """LangGraph replaces a message in its state by its id, which must not change on the way."""
+    """Check that ids do not change on the way, since LangGraph replaces a message in its state by its id."""
     generator = random.Random(1)
     for _ in range(3_000):
         assert is_token(f"{prefix}{uuid.UUID(int=generator.getrandbits(128), version=4)}")

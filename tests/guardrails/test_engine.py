@@ -1,4 +1,4 @@
-"""The engine: at once, once, in time; what detectors cannot answer; what texts can look like."""
+"""The engine: parallel, once per text, in time; detectors that cannot answer; the shapes of texts."""
 
 from __future__ import annotations
 

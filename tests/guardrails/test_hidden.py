@@ -1,4 +1,4 @@
-"""What a reader does not see is decoded for the detectors and does not go on, but where its script needs it."""
+"""Characters that a reader does not see are decoded for the detectors and removed, unless their script needs them."""
 
 from __future__ import annotations
 
@@ -128,7 +128,8 @@ def test_what_a_script_needs_stays(text: str) -> None:
 
 
 def test_no_format_character_is_forgotten() -> None:
-    """Each format or default-ignorable character is taken out of Latin text, but those that show something."""
+    """Check that each format or default-ignorable character is removed from Latin text, except those
+    that show something."""
     shown = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD}
     for code in range(sys.maxunicode):
         character = chr(code)

@@ -34,7 +34,7 @@ STREAM = {"first": 20, "largest": 60}
 
 
 class Recorder(BaseCallbackHandler):
-    """Keeps everything that a tracer could see."""
+    """A tracer that stores everything it could see."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -63,7 +63,7 @@ class AsyncRecorder(Recorder, AsyncCallbackHandler):
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Let other tasks run until it is true; a test that waits in vain fails."""
+    """Let other tasks run until a condition is true; a test that waits in vain fails."""
     for _ in range(100_000):
         if true():
             return
@@ -551,7 +551,7 @@ async def test_a_blocked_tool_call_does_not_run_and_a_blocked_result_is_not_read
 
 
 class _ToolsOnly(GuardrailMiddleware):
-    """Without the state's check, so that the arguments reach the tool's own."""
+    """The middleware without the state's check, so that the arguments reach the tool's own."""
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         return handler(request)
@@ -696,7 +696,8 @@ async def test_a_forged_or_forgotten_seal_stays_closed() -> None:
 
 
 async def test_traces_with_content_hold_only_what_was_vetted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenLLMetry records content unless it is told not to: even then, nothing unvetted is in any span."""
+    """Check spans with content, which OpenLLMetry records unless it is told not to: nothing unvetted is in
+    any of them."""
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor

@@ -1,6 +1,8 @@
-"""The Comprehend moderation chain and ours, on the same inputs before the same service: where they differ, and why.
+"""The Comprehend moderation chain and ours, with the same inputs and the same service: their differences,
+and the reasons.
 
-``python -m tests.guardrails.test_moderation_chain`` prints the report. The chain's defects are numbered as in it.
+``python -m tests.guardrails.test_moderation_chain`` prints the report. The chain's defects are numbered
+as in it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ PII = re.compile(r"(?P<SSN>\d{3}-\d{2}-\d{4})|(?P<EMAIL>\S+@\S+\w)")
 
 
 def answer(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """What Comprehend would say, by patterns, with its limits."""
+    """Return Comprehend's answer, computed by patterns, with the service's limits."""
     match operation:
         case "DetectPiiEntities":
             found = PII.finditer(request["Text"])
@@ -81,7 +83,7 @@ class TooLongError(Exception):
 
 @dataclass
 class Case:
-    """One input to both; ``defect`` explains the difference, and is empty where there must be none."""
+    """One input to both; ``defect`` explains the difference, and is empty if there must be none."""
 
     name: str
     filters: list[Any]
@@ -212,7 +214,8 @@ def test_the_chain_and_ours(comprehend: Service, case: Case) -> None:
 
 
 def test_the_chains_default_configuration_does_not_run(comprehend: Service) -> None:
-    """Defects 1 to 3: it downloads at request time, and cannot use what there is. Ours reads it all the same."""
+    """Show defects 1 to 3: the chain downloads at request time, and cannot use what there is. Ours reads
+    the same configuration."""
     import nltk
 
     before, nltk.data.path[:] = list(nltk.data.path), []
@@ -235,7 +238,7 @@ def test_settings_are_read() -> None:
 
 
 def test_what_the_chain_would_overlook_is_refused() -> None:
-    """Defect 16: filters given as dicts all become personal-data filters, and unknown labels are ignored."""
+    """Show defect 16: filters given as dicts all become personal-data filters, and unknown labels are ignored."""
     with pytest.raises(ValueError, match="labels holds \\['SNN'\\]"):
         settings_from(BaseModerationConfig(filters=[ModerationPiiConfig(labels=["SNN"])]))
     with pytest.raises(ValueError, match="filters holds a dict"):

@@ -1,4 +1,4 @@
-"""The detector that needs no network: what carries its own proof is found, what only looks alike is not."""
+"""The detector that needs no network: it finds what carries its own proof, and not what only looks similar."""
 
 from __future__ import annotations
 

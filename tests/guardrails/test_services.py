@@ -1,5 +1,4 @@
-"""The AWS detectors on the wire: what they ask, what they make of the answers, and what happens when
-there is none."""
+"""The AWS detectors on the wire: their requests, their reading of the answers, and their behaviour without one."""
 
 from __future__ import annotations
 
@@ -81,7 +80,7 @@ EXPECTED = {
     ("kind", "outage", "policy"), itertools.product(KINDS, OUTAGES, ["closed", "open", "fallback"])
 )
 async def test_outage_matrix(service: Service, kind: str, outage: str, policy: str) -> None:
-    """Each detector in each outage under each policy: the decision, in time, and what the metrics are told."""
+    """Check each detector in each outage under each policy: the decision, in time, and the metrics."""
     service.mode = "ok" if outage == "slow" else outage
     service.seconds = 0.08 if outage == "slow" else 0.0
     patience_ms = PATIENCE_MS if outage == "timeout" else 10_000

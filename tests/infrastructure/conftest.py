@@ -33,14 +33,14 @@ EVERYTHING, ENCLOSED = ({**ALL_OPTIONS[name], **PLACE} for name in ("everything"
 
 @dataclass(frozen=True)
 class Assembly:
-    """What synth wrote for a profile."""
+    """The output of synth for a profile."""
 
     profile: str
     templates: dict[str, Template]
     report: list[dict[str, Any]]
 
     def resources(self, *types: str) -> dict[str, dict[str, Any]]:
-        """Resources of the types (all without any) of every stack, by `<stack>/<logical id>`."""
+        """Return the resources of the types (all types by default) of every stack, by `<stack>/<logical id>`."""
         return {
             f"{stack}/{logical_id}": resource
             for stack, template in self.templates.items()
@@ -50,7 +50,7 @@ class Assembly:
 
 
 def context(profile: str, **changes: Any) -> dict[str, Any]:
-    """The context of cdk.json, with a profile added or changed."""
+    """Return the context of cdk.json, with a profile added or changed."""
     values = copy.deepcopy(settings.read_context())
     values["fmops"].setdefault(profile, {}).update(changes)
     return {**values, "profile": profile}
@@ -74,7 +74,7 @@ def _synthesize(profile: str, outdir: Path, **changes: Any) -> Assembly:
 
 @pytest.fixture(scope="session")
 def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
-    """The assemblies of the profiles, of `everything` and of `enclosed`."""
+    """Return the assemblies of the profiles, of `everything` and of `enclosed`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("CDK_VALIDATION", raising=False)
         return {
@@ -91,11 +91,11 @@ def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Assembly]:
 
 @pytest.fixture(params=["dev", "prod", "everything"])
 def on_ecs(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
-    """Each assembly whose assistant runs on ECS."""
+    """Return each assembly whose assistant runs on ECS."""
     return assemblies[request.param]
 
 
 @pytest.fixture(params=["dev", "prod", "serverless", "everything", "enclosed"])
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
-    """Each assembly in turn."""
+    """Return each assembly in turn."""
     return assemblies[request.param]

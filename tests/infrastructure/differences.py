@@ -1,4 +1,4 @@
-"""Templates as snapshots hold them: without hashes, and as a readable difference from the profile `dev`."""
+"""Templates as snapshots store them: without hashes, and as a readable difference from the profile `dev`."""
 
 import base64
 import json

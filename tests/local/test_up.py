@@ -1,4 +1,4 @@
-"""A run's folder, ports, processes and first second: what is wrong is a sentence with the remedy, and nothing
+"""A run's folder, ports, processes and first second: a fault gives a sentence with the remedy, and nothing
 is left behind."""
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ runpy.run_module("local", run_name="__main__")
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """A run sets its own; ours come back."""
+    """Restore our signal handlers after a run, which sets its own."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield

@@ -1,4 +1,4 @@
-"""Traces are readable back, and what X-Ray would refuse is refused."""
+"""Traces can be read back, and what X-Ray would refuse is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every policy file permits what its sentence says, and nothing beside it; decided by the real Cedar engine."""
+"""Every policy file permits what its sentence says, and nothing else; decided by the real Cedar engine."""
 
 from __future__ import annotations
 

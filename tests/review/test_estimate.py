@@ -1,4 +1,4 @@
-"""The weighted estimate covers the truth as often as it says; the unweighted one of the same sample does not."""
+"""The weighted estimate covers the truth as often as it promises; the unweighted one of the same sample does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What leaves the process of a whole conversation: spans of every layer, names of the conventions, and no content."""
+"""The telemetry of a whole conversation: spans of every layer, conventional names, and no content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BEYOND = {
     },
     "otel": {},
 }
-"""What an instrumentor adds to the conventions: not ours to rename, and nothing of ours reads it."""
+"""Attributes that an instrumentor adds to the conventions: we cannot rename them, and nothing of ours reads them."""
 
 
 @dataclass(frozen=True)
