@@ -101,12 +101,12 @@ class InteractionStream(Construct):
             if bucket.encryption_key is not None
             else None
         )
-        encryption = properties.DeliveryStreamEncryptionConfigurationInputProperty(key_type="AWS_OWNED_CMK")
+        at_rest = properties.DeliveryStreamEncryptionConfigurationInputProperty(key_type="AWS_OWNED_CMK")
         stream = properties(
             self,
             "Stream",
             delivery_stream_type="DirectPut",
-            delivery_stream_encryption_configuration_input=encryption,
+            delivery_stream_encryption_configuration_input=at_rest,
             extended_s3_destination_configuration=properties.ExtendedS3DestinationConfigurationProperty(
                 bucket_arn=bucket.bucket_arn,
                 role_arn=role.role_arn,

@@ -47,7 +47,7 @@ def main() -> int:
     if arguments.token_from and not token:
         parser.error(f"the environment variable {arguments.token_from} holds no token")
     if token and arguments.all:
-        parser.error("--all needs the demo's users, and --token-from creates none: use only one of the two")
+        parser.error("--all needs the demo's users, and --token-from creates none: leave one of them out")
     try:
         outputs = stack_outputs(arguments.environment)
         url = (arguments.url or outputs["Assistant"]["AssistantUrl"]).rstrip("/")

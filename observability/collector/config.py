@@ -261,7 +261,7 @@ def _check_references(config: CollectorConfig) -> None:
         if CONTENT_RECEIVER in pipeline.receivers:
             _check_content_stays(path, pipeline, config.exporters)
         if "memory_limiter" in map(kind, pipeline.processors[1:]):
-            raise ValueError(f"{path}.processors: memory_limiter must come first, or it limits too late")
+            raise ValueError(f"{path}.processors: memory_limiter comes first, or it limits too late")
 
 
 def _check_signal(path: str, signal: str, section: str, reference: str, config: CollectorConfig) -> None:
