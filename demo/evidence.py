@@ -17,8 +17,8 @@ from demo.tour import Step
 TRACES_PER_CALL = 5
 """Maximum number of trace ids in one BatchGetTraces call."""
 SKEW = timedelta(minutes=15)
-"""How far this machine's clock may differ from S3's, and how much earlier than its delivery an object's key
-may be dated."""
+"""Maximum difference between this machine's clock and S3's, and how much earlier than its delivery an object's
+key may be dated."""
 
 
 CAPTURED = """

@@ -34,7 +34,7 @@ class EvaluationScript(_Part):
 
 
 class Script(_Part):
-    """The whole file. ``pydantic.ValidationError`` names a field that is missing or unknown."""
+    """The script's whole file. ``pydantic.ValidationError`` names a field that is missing or unknown."""
 
     visitor: str
     invited: tuple[str, ...]

@@ -54,7 +54,7 @@ class Step:
         return cls(user=entry.pop("as"), **entry)
 
     def layers(self) -> str:
-        """What the layers decided, as text."""
+        """Decisions of the layers, as text."""
         decided = [
             f"{item['direction']} {item['action']} ({item['reason']} by {item['detector']})"
             for item in self.guardrails

@@ -48,7 +48,7 @@ def test_of_many_that_begin_at_once_one_works(s3: Any) -> None:
             return False
         return True
 
-    for _ in range(2):  # the first time there is no object, then one that was released
+    for _ in range(2):  # first without an object, then with one that was released
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(begin, range(8))) == 1
 

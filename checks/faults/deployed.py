@@ -1,4 +1,5 @@
-"""The deployment under fault: the synthesized templates in a local AWS, on ports and in a folder of its own."""
+"""The deployment that the faults hit: the synthesized templates in a local AWS, on ports and in a folder
+of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table and the picture of a load run."""
+"""The table and the plot of a load run."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Stage:
 
 @dataclass
 class Report:
-    """All stages, and what follows from them."""
+    """Every stage, and the conclusions from them."""
 
     stages: list[Stage] = field(default_factory=list)
     recovery_seconds: float | None = None

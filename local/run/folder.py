@@ -1,4 +1,4 @@
-"""The folder of one local run: held by one process at a time, and checked for being writable."""
+"""The folder of one local run, held by one process at a time and checked to be writable."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class TestBothEngines:
         assert left is not None and right is not None
         for name in ("rows", "topics", "novelty", "similarity", "distinct", "copies", "ids", "id_copies"):
             np.testing.assert_array_equal(getattr(right, name), getattr(left, name), err_msg=name)
-        # Sums of the same numbers in another order: float64 differs in its last bits.
+        # The same numbers are summed in another order, so that float64 differs in its last bits.
         for name in ("vectors", "moments", "waves"):
             np.testing.assert_allclose(
                 getattr(right, name), getattr(left, name), rtol=1e-9, atol=1e-9, err_msg=name

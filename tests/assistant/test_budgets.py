@@ -87,7 +87,7 @@ class Metered(Service):
             max_output_tokens=LONGEST,
             overhead=lambda: overhead,
         )
-        # Each request is a life of the application, which would end with the budgets' threads.
+        # Each request starts and stops the application, which would stop the budgets' threads too.
         self.budgets.close = self.budgets.drain  # type: ignore[method-assign]
 
     def used(self, account: str = USER, period: str = DAY) -> dict[Unit, int]:

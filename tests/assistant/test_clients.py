@@ -97,7 +97,7 @@ def test_histories_of_openai_clients_are_answered(history: list[dict[str, Any]])
     assert response.json()["choices"][0]["message"]["content"] == "It is fine."
     (given,) = heard
     assert given[-1].text == "And now?"
-    # What Converse insists on: the user begins, nothing is blank, and no call of a tool is without its result.
+    # Converse requires that the user begins, that nothing is blank, and that every tool call has a result.
     spoken = [message for message in given if message.type != "system"]
     assert spoken[0].type == "human"
     assert all(message.text.strip() for message in spoken)

@@ -66,7 +66,7 @@ def fate(user: str, attempt: Attempt) -> Fate:
     person, arguments = PEOPLE[user], attempt.arguments
     if person.get("suspended"):
         return "denied"
-    # Guardrails take characters that show nothing out of arguments, before anything decides about them.
+    # Guardrails remove invisible characters from arguments before anything decides about them.
     claim_id = arguments.get("claim_id", "").replace("\u200b", "")
     match attempt.tool:
         case "get_claim":

@@ -130,7 +130,7 @@ class Assistant:
         return answer.status_code, answer.json()
 
     def request(self, method: str, path: str, **more: Any) -> Response:
-        # The application is closed after each request: that waits for what is captured beside it.
+        # Closing the application after each request waits for what is captured beside it.
         with TestClient(self.app) as client:
             return client.request(method, path, **more)
 

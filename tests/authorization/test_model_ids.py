@@ -127,7 +127,7 @@ def test_payouts_of_one_answer_over_several_model_calls_count_together(deployed:
     answer = scripted(deployed, *answers).ask(deployed.token("amir"))
     assert [call["status"] for call in answer["tools"]] == ["success", "waiting"]
     assert paid(deployed) == [(300_000, "amir")]
-    # The next answer begins at nothing.
+    # The next answer starts from zero.
     assert scripted(deployed, [pay(300_000)]).ask(deployed.token("amir"))["tools"][0]["status"] == "success"
 
 

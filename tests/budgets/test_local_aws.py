@@ -24,7 +24,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
 async def test_a_hundred_at_once_never_exceed_the_limit_of_any_scope(cloud: Cloud) -> None:
     client = cloud.client("dynamodb")
     create(client, "budgets")
-    # Two processes, as two tasks are.
+    # Two instances, as in two tasks.
     tasks = [Budgets(CounterTable(client, "budgets"), clock=lambda: 1_795_867_200.0) for _ in range(2)]
     settings = BudgetSettings(
         user=Limits(tokens_per_day=1_050),

@@ -191,7 +191,7 @@ def test_fargate_counts_what_runs_but_not_the_environments_own(
         family="own", cpu="2048", memory="4096", containerDefinitions=[{"name": "a", "image": "a"}]
     )["taskDefinition"]["taskDefinitionArn"]
     running = {"services": [{"runningCount": 1, "taskDefinition": task}]}
-    # Tasks do not run in moto's ECS: that one does is said for it.
+    # Tasks do not run in moto's ECS, so the answer claims that one does.
     own = {
         "describe_services": running,
         "describe_task_definition": ecs.describe_task_definition(taskDefinition=task),
@@ -501,7 +501,7 @@ def test_transaction_search_of_this_environment_is_no_reason_to_stop(
             }
         ]
     }
-    # moto's CloudFormation does not know the type, so that it is said for it.
+    # moto's CloudFormation does not know the type, so the answer is given here.
     pages = Answers(paginate=[summary])
     own = target(
         {"cloudformation": Answers(get_paginator=pages)}, observability={"transaction_search": "enable"}
@@ -630,7 +630,7 @@ def test_the_whole_examination_of_the_local_aws(cloud: Cloud, target: Callable[.
     assert all(each.remedy for each in found if each.level != "ok")
     assert found[0].what == "region us-east-1"
     assert "CDK bootstrap of version 29" in [each.what for each in found]
-    # Nothing that it asks is missing in the local AWS.
+    # Nothing that it asks for is missing in the local AWS.
     assert [each.what for each in found if each.level == "warning"] == ["access to the model was not tried"]
 
 

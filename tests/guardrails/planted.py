@@ -96,7 +96,7 @@ def _texts(thing: Any, seen: set[int], depth: int) -> Iterator[str]:
         is_shown = isinstance(thing, Mapping | list | tuple | set | frozenset) or (
             isinstance(thing, BaseModel) and type(thing).__module__.startswith("lang")
         )
-        if not is_shown:  # by what it holds; LangChain's own take long to say it
+        if not is_shown:  # compared by content, since LangChain's own objects take long to print
             yield _said(repr, thing)
             yield _said(str, thing)
         for name, each in _members(thing):

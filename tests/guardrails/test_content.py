@@ -179,7 +179,7 @@ def test_a_result_of_many_leaves_is_read_once_and_put_back_once() -> None:
     assert visits == 20_000
 
 
-# Who speaks.
+# Speakers.
 
 
 @pytest.mark.parametrize(

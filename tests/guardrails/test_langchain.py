@@ -152,9 +152,7 @@ async def test_a_model_on_every_surface(surface: Run, speculative: bool, recorde
     assert not leaked(things)
     if recorder is Recorder or surface in (_ainvoke, _astream, _events_v2, _events_v3, _batch):
         assert any("on_chat_model_start" in each for each in seen.seen)
-        await until(
-            lambda: any("on_llm_end" in each for each in seen.seen)
-        )  # v3 tells of it after its output
+        await until(lambda: any("on_llm_end" in each for each in seen.seen))  # v3 reports it after its output
     assert not leaked(seen.seen)
     assert "222-33-4444" not in repr(inner.read[-1])
 
@@ -292,7 +290,7 @@ async def test_a_models_error_comes_after_what_was_released() -> None:
     assert "".join(pieces).startswith("Your claim is open.")
 
 
-# What messages hold beside text.
+# Contents of messages besides text.
 
 
 def _blocks() -> list[AIMessageChunk]:

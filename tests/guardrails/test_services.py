@@ -44,7 +44,7 @@ def build(
     detector = {
         "kind": kind,
         "options": options if options is not None else KINDS[kind],
-        "timeout_ms": 20_000,  # a busy machine is no fault of the service
+        "timeout_ms": 20_000,  # a busy machine is not the service's fault
         **settings.pop("detector", {}),
     }
     detectors = {
@@ -102,7 +102,7 @@ async def test_outage_matrix(service: Service, kind: str, outage: str, policy: s
         assert (outcome.action, outcome.degraded, call.result) == (Action.ALLOW, False, "ok")
         return
     assert outcome.degraded
-    # Where the answer is too garbled for botocore to say so, it is an error like others.
+    # If the answer is too garbled for botocore to recognize this, it is an error like others.
     assert (
         call.result in {EXPECTED[outage], "error"}
         if outage == "wrong body"

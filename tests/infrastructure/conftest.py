@@ -13,7 +13,7 @@ import settings
 
 Template = dict[str, Any]
 
-# Settings that turn on what no profile does; `enclosed` has what `everything` cannot turn on at once.
+# Settings that no profile turns on; `enclosed` has those that `everything` cannot turn on at the same time.
 ALL_OPTIONS: dict[str, dict[str, Any]] = json.loads(Path("local/run/all_options.json").read_text())
 PLACE = {"account": "111122223333", "region": "eu-west-1"}
 # What cannot be rehearsed: a work team and prompt safety have no local service, to know a topic takes a model,

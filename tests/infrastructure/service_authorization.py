@@ -57,7 +57,7 @@ def resources(action: str) -> tuple[str, ...]:
     rows = (get_action_data(service, name) or {}).get(service, [])
     found = {str(row["resource_arn_format"]) for row in rows if row["resource_arn_format"]}
     found |= set(MORE_RESOURCES.get(action, ()))
-    # With types of its own, an action has `*` among them only where it can be granted without one, too.
+    # An action with resource types has `*` among them only if it can also be granted without one.
     return tuple(sorted(VARIABLE.sub("*", each) for each in found))
 
 

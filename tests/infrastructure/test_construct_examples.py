@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "constructs/README.md").read_text()
 SECTIONS = re.findall(r"^## (\w+)\n(?:(?!^## ).*\n)*?\[Arguments and attributes\]", TEXT, re.MULTILINE)
-# What an example may bring along that is the runtime's, as the README says.
+# Files of the runtime that an example may use, as the README says.
 PUBLISHED = {
     "fmops/interaction.schema.json": "interaction.schema.json",
     "fmops/capture/dataset.sql": "dataset.sql",

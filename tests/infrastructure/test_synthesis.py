@@ -25,7 +25,7 @@ STACKS = {
 
 RETAINED = ("prod", "enclosed")
 
-# With data that someone would miss.
+# Resources with data that someone would miss.
 STATEFUL = {
     "AWS::APS::Workspace",
     "AWS::Cognito::UserPool",

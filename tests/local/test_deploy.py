@@ -197,7 +197,7 @@ def test_ctrl_c_leaves_no_process_behind() -> None:
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell that runs the tests in the background has what it starts ignore the interrupt.
+        # A shell that runs the tests in the background makes its children ignore the interrupt.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None

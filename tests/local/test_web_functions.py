@@ -116,7 +116,7 @@ def test_what_it_does_after_its_answer_waits_for_the_next_request(url: str) -> N
     """Let the application count in a thread, as fast as it can, and report the count."""
     before = httpx.get(f"{url}/count").json()["ticks"]
     states = httpx.get(f"{url}/echo").json()
-    # The sandbox is frozen after the client has its answer, and the kernel stops a process when it comes to it.
+    # The sandbox is frozen after the client has its answer, and the kernel takes a moment to stop a process.
     assert _becomes(states["pid"], "T")
     assert httpx.get(f"{url}/count").json()["ticks"] > before
 

@@ -188,7 +188,7 @@ def _euid(kind: str, name: str) -> dict[str, str]:
 OWN = {"claimantUser": uid("User", ME)}
 OTHER = {"claimantUser": uid("User", "you")}
 
-# The edges of every limit, and what lies beside them.
+# The boundaries of every limit, and the values next to them.
 AMOUNTS = (-1, 0, 1, 499_999, 500_000, 500_001, 4_999_999, 5_000_000, 5_000_001, 2**62)
 OPEN = (0, 1, 500_000, 500_001, 5_000_000, 5_000_001, 2**62)
 AGES = (0, 28_800, 28_801, 2**40)

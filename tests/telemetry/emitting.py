@@ -95,7 +95,7 @@ def converse(content: bool) -> list[Any]:
         {"interaction_id": good.record.interaction_id, "rating": "up", "comment": SECRETS["comment"]},
     )
     good.ask("You grumblefish!")
-    # Its log is the client's, and names the whole address.
+    # This log belongs to the client, and contains the whole address.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     caller = TestClient(good.app, client=(CALLER["address"], 50_000))
     headers = {

@@ -128,7 +128,7 @@ def test_errors_have_their_type_and_no_text(emitted: Emitted) -> None:
     assert {span["attributes"]["error.type"] for span in failed} == {
         "500",
         "RuntimeError",
-    }  # the status where it says all, as the HTTP conventions have it
+    }  # the status if that is enough, as in the HTTP conventions
     assert all("description" not in span["status"] for span in emitted.spans)
 
 

@@ -22,7 +22,7 @@ from local.aws.kernel.cloud import Cloud
 
 @dataclass
 class Report:
-    """How each resource was created, by stack and logical id."""
+    """Report of how each resource was created, by stack and logical id."""
 
     real: list[tuple[str, str, str]] = field(default_factory=list)
     stand_ins: list[tuple[str, str, str]] = field(default_factory=list)

@@ -67,7 +67,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Script:
-    """The whole file."""
+    """The script's whole file."""
 
     greeting: str
     in_general: str
