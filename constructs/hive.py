@@ -46,7 +46,9 @@ def _type(value: Mapping[str, Any], root: Mapping[str, Any], place: str) -> str:
     if "anyOf" in value:
         options = {_type(option, root, place) for option in value["anyOf"] if option.get("type") != "null"}
         if len(options) != 1:
-            raise SchemaError(f"{place} may be {' or '.join(sorted(options))}: a column has one type.")
+            raise SchemaError(
+                f"{place} may be {' or '.join(sorted(options))}, but a column has only one type."
+            )
         return options.pop()
     match value.get("type"):
         case "array" if "items" in value:
@@ -62,4 +64,4 @@ def _type(value: Mapping[str, Any], root: Mapping[str, Any], place: str) -> str:
         case str(name) if name in SCALARS:
             return SCALARS[name]
         case other:
-            raise SchemaError(f"{place} has the type {other}, and not enough is said about it for a column.")
+            raise SchemaError(f"{place} has the type {other}, which does not define a column's type.")

@@ -43,9 +43,9 @@ class LayeredGuardrails(Construct):
     """Permissions for the detectors and, if one of kind `bedrock_guardrail` is on, a Bedrock guardrail with its
     version and alarms.
 
-    The guardrail itself only detects and never blocks: what follows from a finding is decided by the
-    policy in `settings`, which also covers tool calls. A detector whose options name a `guardrail_id` asks
-    that guardrail instead.
+    The guardrail itself only detects and never blocks: what follows from a finding is decided by the policy in
+    `settings`, which also covers tool calls. A detector whose options name a `guardrail_id` asks that guardrail
+    instead.
 
     Args:
         name: Name of the Bedrock guardrail, unique in the account and region.

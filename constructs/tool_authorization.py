@@ -96,9 +96,9 @@ class ToolAuthorization(Construct):
     them changes the scope, which creates a new policy and removes the old one. If it is a policy template, the
     policies that are linked to it are removed too.
 
-    Verified Permissions publishes no metric of policies that fail to evaluate. The runtime denies such
-    calls and counts them (`fmops.authorization.decisions` with the reason `policy_error`); alarms are rules
-    over that metric.
+    Verified Permissions publishes no metric of policies that fail to evaluate. The runtime denies such calls
+    and counts them (`fmops.authorization.decisions` with the reason `policy_error`); alarms are rules over that
+    metric.
 
     Args:
         policies: Folder with `schema.json`, the `*.cedar` files and, in `templates`, the policy templates.

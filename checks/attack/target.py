@@ -1,6 +1,6 @@
 """The target of the attacks: the assistant's application with the default guardrails and the project's Cedar
-policies, over a local AWS on a free port of the loopback. It starts everything that it attacks, and can
-reach nothing else."""
+policies, over a local AWS on a free port of the loopback. It starts everything that it attacks, and can reach
+nothing else."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 checks.bench.telemetry_peers KIND ENDPOINT``.
 
 It reads lines of ``REQUESTS CONCURRENCY`` from standard input, and answers each with a line of JSON: CPU per
-request of the whole process, exporting included, and the times of the requests. KIND is none, ours,
-traceloop or mlflow.
+request of the whole process, exporting included, and the times of the requests. KIND is none, ours, traceloop
+or mlflow.
 """
 
 from __future__ import annotations

@@ -123,5 +123,5 @@ def load(path: Path = TABLE) -> list[Scenario]:
             raise ScenarioError(f"{path.name}: scenario {name}: {said}") from error
     names = [each.name for each in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ScenarioError(f"{path.name}: there are two scenarios with the name {', '.join(twice)}")
+        raise ScenarioError(f"{path.name}: there are two scenarios of the name {', '.join(twice)}")
     return found

@@ -1,8 +1,8 @@
 """A built-in stand-in for a judge, which is no language model and says so in every rationale.
 
-It computes a verdict from the sections of a judge's request (``<question>``, ``<answer>`` and so on), by
-the words and numbers that they share. It cannot see meaning, negation beyond a word, or anything that is
-said in other words.
+It computes a verdict from the sections of a judge's request (``<question>``, ``<answer>`` and so on), by the
+words and numbers that they share. It cannot see meaning, negation beyond a word, or anything that is said in
+other words.
 """
 
 from __future__ import annotations
