@@ -1,1 +1,1 @@
-"""Packs that try the whole product: attacks, faults, load, benchmarks and the supply chain."""
+"""Packs that test the whole product: attacks, faults, load, benchmarks and the supply chain."""

@@ -1,6 +1,7 @@
 """The graph of the runtime's packages, drawn as a Mermaid diagram: ``python -m checks.packages``.
 
-Writes the diagram between the marks of docs/design/packages.md. An arrow leads from a package to one that it imports; arrows that
+Writes the diagram between the marks of docs/design/packages.md. An arrow leads from a package to one that it imports;
+arrows that
 follow from others are left out.
 """
 

@@ -1,4 +1,6 @@
-"""Findings of checks that are accepted, each with its reason, on the construct that they are about."""
+"""Accepted findings of cdk-nag and CloudFormation's validation, each with its reason, on the construct
+concerned.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,21 +12,23 @@ from constructs import Construct, IConstruct
 
 
 def acknowledge(construct: IConstruct, reason: str, *ids: str) -> None:
-    """Accepts findings on a construct: ids of cdk-nag rules, or `CloudFormation-Validate::<rule>`."""
+    """Accept findings on a construct, by the ids of cdk-nag rules or as `CloudFormation-Validate::<rule>`."""
     Validations.of(construct).acknowledge(
         *(Acknowledgment(id=identifier, reason=reason) for identifier in ids)
     )
 
 
 def acknowledge_keys(role: iam.Role, reason: str, bucket: s3.Bucket, *patterns: str) -> None:
-    """Accepts that a role may use all keys of a bucket that patterns such as `reports/*` match, and no others."""
+    """Accept that a role may use every key of a bucket that matches patterns such as `reports/*`, and
+    no other key."""
     name = _arn_in_findings(role, bucket)
     ids = (f"AwsSolutions-IAM5[Resource::{name}/{pattern}]" for pattern in patterns)
     acknowledge(role.node.find_child("DefaultPolicy"), reason, *ids)
 
 
 def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:
-    """cdk-nag names an ARN by the reference in the template: to a resource, or to another stack's export."""
+    """Return a bucket's ARN as cdk-nag writes it: a reference in the template, to a resource or to
+    another stack's export."""
     owner = Stack.of(bucket)
     if owner.node.path != Stack.of(role).node.path:
         return str(owner.resolve(owner.export_value(bucket.bucket_arn))["Fn::ImportValue"])
@@ -34,7 +38,7 @@ def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:
 
 
 def in_findings(scope: Construct, arn: str) -> str:
-    """An ARN as cdk-nag writes it: references of the template in angle brackets."""
+    """Return an ARN as cdk-nag writes it, with the template's references in angle brackets."""
     resolved = Stack.of(scope).resolve(arn)
     if isinstance(resolved, str):
         return resolved

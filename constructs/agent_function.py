@@ -21,45 +21,48 @@ from constructs.network import inside
 
 ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
 
-# Lambda sets them itself and refuses a function that has them (Lambda Developer Guide, "Reserved environment
-# variables").
+# Lambda sets these itself and refuses a function that defines them (Lambda Developer Guide,
+# "Reserved environment variables").
 RESERVED = {"AWS_REGION", "AWS_DEFAULT_REGION"}
 ENVIRONMENT_BYTES = 4096
-"""Of all variables together (Lambda quotas)."""
+"""Maximum size of all environment variables together (Lambda quotas)."""
 TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
 TOKEN_BYTES = 90
-"""Of a name or an ARN that is known at deployment only, on the large side."""
+"""Generous estimate of the size of a name or ARN that is known only at deployment."""
 
 
 class FunctionEnvironmentError(ValueError):
-    """The environment is larger than Lambda takes; the message is for the person who wrote the settings."""
+    """The environment is larger than Lambda accepts; the message is written for whoever wrote the settings."""
 
 
 class AgentFunction(Construct):
-    """An HTTP server on Lambda: the image that runs on ECS, its requests handed over by the Lambda Web Adapter that
-    is in the image.
+    """An HTTP server on Lambda: the same image that runs on ECS, which gets its requests from the Lambda Web
+    Adapter in it.
 
-    Answers are streamed. The sandbox is frozen between two requests, so the application must have delivered what it
-    holds when an answer ends.
+    Answers are streamed. The sandbox is frozen between two requests, so the application must have delivered
+    whatever it holds by the time an answer ends.
 
     Args:
-        image: folder with the Dockerfile, whose image has the adapter in /opt/extensions.
-        dockerfile: path of the Dockerfile in the folder.
-        build_args: `ARG`s of the image's build.
-        built_by: who builds the image (`ApplicationImage`).
-        command: of the container, word by word.
-        architecture: of the image and of the function.
-        memory_mib: of the function; CPU comes in proportion, one whole at 1769 MiB.
-        timeout: of one request, at most fifteen minutes.
-        concurrency: requests at once that the function may and does have to itself; the account's common quota by
-            default.
-        port: that the application listens on.
-        ready_path: answers 200 when the application takes requests.
-        environment: of the function; what Lambda reserves is left out. Raises `FunctionEnvironmentError` above 4 KB.
-        vpc: whose private subnets it runs in; in none by default, which costs nothing and starts fastest.
-        alarm_topic: is told of errors and of throttled requests. Nobody by default.
-        lifetime: of the log groups.
-        log_retention: of the log groups.
+        image: Folder with the Dockerfile; the image it builds has the adapter in /opt/extensions.
+        dockerfile: Path of the Dockerfile inside the folder.
+        build_args: Build arguments (`ARG`) of the image, by name. None by default.
+        built_by: Who builds the image: `docker` on the deploying machine (the default), or
+            `codebuild` (see `ApplicationImage`).
+        command: Command of the container, word by word.
+        architecture: Processor architecture of the image and the function.
+        memory_mib: Memory of the function in MiB. CPU comes in proportion: one whole vCPU at 1769 MiB.
+        timeout: Maximum duration of one request, at most fifteen minutes.
+        concurrency: Number of concurrent requests that are reserved for the function, which is also its
+            maximum. By default it shares the account's quota.
+        port: Port that the application listens on.
+        ready_path: Path that answers 200 once the application takes requests.
+        environment: Environment variables of the function; those that Lambda reserves are left out. Raises
+            `FunctionEnvironmentError` above 4 KB.
+        vpc: VPC in whose private subnets the function runs. By default it runs outside any VPC, which costs
+            nothing and starts fastest.
+        alarm_topic: SNS topic that is told of errors and throttled requests. No alarms by default.
+        lifetime: Whether the log groups outlive the stack.
+        log_retention: How long the log groups keep events.
     """
 
     def __init__(
@@ -135,19 +138,29 @@ class AgentFunction(Construct):
             "AwsSolutions-IAM5[Resource::*]",
         )
         if in_vpc:
+            policy = "service-role/AWSLambdaVPCAccessExecutionRole"
             acknowledge(
                 self.role,
-                "Lambda makes network interfaces under the role; their ARNs are not known before, and AWS keeps this list.",
-                "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole]",
-                "AwsSolutions-IAM4[Policy::arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole]",
+                "Lambda makes network interfaces under the role; their ARNs are not known before, and AWS"
+                " keeps this list.",
+                f"AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/{policy}]",
+                f"AwsSolutions-IAM4[Policy::arn:aws:iam::aws:policy/{policy}]",
             )
 
     def _build_alarms(self, topic: sns.ITopic | None) -> list[cloudwatch.Alarm]:
         period = Duration.minutes(5)
         watched = [
-            ("Errors", self.function.metric_errors(period=period), "Requests of the function fail or time out: look at its log group."),
-            ("Throttles", self.function.metric_throttles(period=period), "Requests find no free sandbox: raise the concurrency of the function or of the account."),
-        ]  # fmt: skip
+            (
+                "Errors",
+                self.function.metric_errors(period=period),
+                "Requests of the function fail or time out: look at its log group.",
+            ),
+            (
+                "Throttles",
+                self.function.metric_throttles(period=period),
+                "Requests find no free sandbox: raise the concurrency of the function or of the account.",
+            ),
+        ]
         alarms = [
             cloudwatch.Alarm(
                 self,
@@ -167,8 +180,8 @@ class AgentFunction(Construct):
 
 
 def _adapter(port: int, ready_path: str) -> dict[str, str]:
-    """What the Lambda Web Adapter reads. It lets a start take longer than the ten seconds that Lambda gives it, at
-    the first request's cost."""
+    """Return the settings of the Lambda Web Adapter. They let a start exceed the ten seconds that Lambda
+    allows, at the cost of the first request."""
     return {
         "AWS_LWA_PORT": str(port),
         "AWS_LWA_READINESS_CHECK_PATH": ready_path,
@@ -185,13 +198,16 @@ def _check_size(variables: Mapping[str, str]) -> None:
     if (total := sum(sizes.values())) > ENVIRONMENT_BYTES:
         largest = max(sizes, key=sizes.__getitem__)
         raise FunctionEnvironmentError(
-            f"The environment of the assistant would be about {total} bytes, {sizes[largest]} of them {largest}, but Lambda takes"
-            f" {ENVIRONMENT_BYTES}: shorten the settings that are in it, such as assistant.guardrails, or set assistant.compute to ecs."
+            f"The environment of the assistant would be about {total} bytes, {sizes[largest]} of them"
+            f" {largest}, but Lambda takes {ENVIRONMENT_BYTES}: shorten the settings that are in it, such as"
+            " assistant.guardrails, or set assistant.compute to ecs."
         )
 
 
 def _only_out(scope: Construct, vpc: ec2.IVpc) -> ec2.SecurityGroup:
-    """Out by HTTPS, and in for nobody: what invokes a function does not come through the network."""
+    """Return a security group that allows HTTPS out and nothing in: functions are not invoked through the
+    network.
+    """
     security_group = ec2.SecurityGroup(scope, "SecurityGroup", vpc=vpc, allow_all_outbound=False)
     security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS services")
     return security_group

@@ -27,32 +27,36 @@ INSIGHTS = {
 
 
 class AgentService(Construct):
-    """A Fargate service: read-only root file system, rolling deployments that roll back, no shell into the tasks.
+    """A Fargate service with a read-only root file system, rolling deployments that roll back on failure, and
+    no shell into its tasks.
 
     Args:
-        name: of the task definition's family, which would else be the same for every environment of an account.
-        vpc: tasks run in its private subnets, or, when it has none, in the public ones with public addresses.
-        image: folder with the Dockerfile. Python must be in the image, for the health check.
-        dockerfile: path of the Dockerfile in the folder.
-        build_args: `ARG`s of the image's build.
-        built_by: who builds the image (`ApplicationImage`).
-        command: of the container, word by word.
-        architecture: of the image and of the task.
+        name: Family of the task definition. CDK's own name would be the same for every environment
+            of an account.
+        vpc: VPC of the tasks. They run in its private subnets or, if it has none, in its public subnets
+            with public addresses.
+        image: Folder with the Dockerfile. The image must contain Python, for the health check.
+        dockerfile: Path of the Dockerfile inside the folder.
+        build_args: Build arguments (`ARG`) of the image, by name. None by default.
+        built_by: Who builds the image: `docker` on the deploying machine (the default), or
+            `codebuild` (see `ApplicationImage`).
+        command: Command of the container, word by word.
+        architecture: Processor architecture of the image and the task.
         cpu: CPU units of the task; 1024 are one vCPU.
-        memory_mib: of the task; Fargate takes certain pairs of CPU and memory only.
-        port: that the application listens on.
-        health_path: answers 200 when the application is well.
-        environment: of the container.
-        secrets: of the container, by the variable that each is put into.
-        volumes: directories that the application may write to, by volume name; nowhere else can it write, and they
-            live as long as the task.
-        min_tasks: always running.
-        max_tasks: when above `min_tasks`, the service scales on CPU, on requests when behind a load balancer, and on
-            a metric of yours.
-        container_insights: CloudWatch's metrics of the cluster and its service; `enhanced`: of tasks and containers
-            too. Billed by the metric.
-        lifetime: of the log groups.
-        log_retention: of the log groups.
+        memory_mib: Memory of the task in MiB. Fargate accepts certain pairs of CPU and memory only.
+        port: Port that the application listens on.
+        health_path: Path that answers 200 while the application is healthy.
+        environment: Environment variables of the container. None by default.
+        secrets: Secrets of the container, by the environment variable that holds each. None by default.
+        volumes: Directories that the application may write to, by volume name. They live as long as the task;
+            everything else is read-only. None by default.
+        min_tasks: Number of tasks that always run.
+        max_tasks: Maximum number of tasks. If it is above `min_tasks`, the service scales on CPU, on requests
+            if it is behind a load balancer, and on a metric of your own.
+        container_insights: CloudWatch's metrics of the cluster and its service (`enabled`), or of its tasks and
+            containers too (`enhanced`). Billed by the metric, and `off` by default.
+        lifetime: Whether the log groups outlive the stack.
+        log_retention: How long the log groups keep events.
     """
 
     CPU_TARGET_PERCENT = 60
@@ -109,15 +113,16 @@ class AgentService(Construct):
         self._scaling = self._build_scaling(min_tasks, max_tasks)
 
     def scale_on_requests(self, target_group: elbv2.ApplicationTargetGroup) -> None:
-        """Adds tasks when each gets more than 300 requests a minute. No effect on a service that does not scale."""
+        """Add tasks when each gets more than 300 requests a minute. Does nothing for a service that
+        does not scale."""
         if self._scaling is not None:
             self._scaling.scale_on_request_count(
                 "Requests", requests_per_target=self.REQUESTS_PER_TASK_AND_MINUTE, target_group=target_group
             )
 
     def scale_on(self, metric: cloudwatch.IMetric, *, target: float) -> None:
-        """Adds tasks when the metric, which must fall as tasks are added, is above its target. No effect on a
-        service that does not scale."""
+        """Add tasks while a metric is above its target; the metric must fall as tasks are added. Does nothing
+        for a service that does not scale."""
         if self._scaling is not None:
             self._scaling.scale_to_track_custom_metric("Load", metric=metric, target_value=target)
 
@@ -126,7 +131,8 @@ class AgentService(Construct):
         if self._insights == "off":
             acknowledge(
                 cluster,
-                "Billed by the metric, and off as asked: the application sends its own metrics, and ECS those of the service's CPU and memory.",
+                "Billed by the metric, and off as asked: the application sends its own metrics, and ECS"
+                " those of the service's CPU and memory.",
                 "AwsSolutions-ECS4",
             )
         return cluster
@@ -159,7 +165,8 @@ class AgentService(Construct):
         )
         acknowledge(
             task_definition,
-            "The environment holds names and addresses of this deployment; what is secret comes from Secrets Manager.",
+            "The environment holds names and addresses of this deployment; what is secret comes from"
+            " Secrets Manager.",
             "AwsSolutions-ECS2",
         )
         acknowledge(
@@ -188,7 +195,7 @@ class AgentService(Construct):
             port_mappings=[ecs.PortMapping(container_port=port)],
             environment=dict(environment),
             secrets=dict(secrets),
-            # Time for streamed answers to end and for waiting records to be delivered.
+            # Time to finish streamed answers and to deliver waiting records.
             stop_timeout=Duration.seconds(60),
             logging=self._log_driver("assistant"),
             health_check=ecs.HealthCheck(
@@ -215,7 +222,7 @@ class AgentService(Construct):
         log_group = logs.LogGroup(
             self, "LogGroup", retention=self._log_retention, removal_policy=self._lifetime.removal_policy
         )
-        # A task does not wait for its logs to be taken.
+        # A slow log driver must not block the task.
         return ecs.LogDrivers.aws_logs(
             stream_prefix=name,
             log_group=log_group,
@@ -225,7 +232,7 @@ class AgentService(Construct):
 
     def _build_service(self, vpc: ec2.IVpc, min_tasks: int) -> ecs.FargateService:
         private = inside(vpc)
-        # Out: HTTPS to the AWS services. In: what a load balancer is allowed later.
+        # HTTPS to AWS services goes out; nothing comes in until a load balancer is allowed.
         security_group = ec2.SecurityGroup(self, "SecurityGroup", vpc=vpc, allow_all_outbound=False)
         security_group.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "AWS services")
         service = ecs.FargateService(
@@ -248,7 +255,7 @@ class AgentService(Construct):
         return service
 
     def _build_insights_log(self) -> logs.LogGroup:
-        """Make the group that Container Insights would else make itself, and keep for ever."""
+        """Create the log group that Container Insights would otherwise create itself and keep for ever."""
         return logs.LogGroup(
             self,
             "InsightsLogGroup",

@@ -1,4 +1,4 @@
-"""Who is told when CloudWatch alarms change their state."""
+"""Notifications about state changes of CloudWatch alarms."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from aws_cdk import aws_sns as sns
 
 
 def notify(alarms: Sequence[cloudwatch.Alarm], topic: sns.ITopic) -> None:
-    """Lets the alarms tell the topic when they ring and when they are over, and the topic take it from CloudWatch."""
+    """Notify the topic when an alarm rings and when it is over, and allow CloudWatch to publish to it."""
     for alarm in alarms:
         alarm.add_alarm_action(actions.SnsAction(topic))
         alarm.add_ok_action(actions.SnsAction(topic))

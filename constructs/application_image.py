@@ -1,4 +1,4 @@
-"""The container image of an application, and who builds it."""
+"""The container image of an application, built by Docker or by CodeBuild."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,23 +17,26 @@ from constructs.data_lifetime import DataLifetime
 
 PLATFORMS = {"arm64": ecr_assets.Platform.LINUX_ARM64, "x86_64": ecr_assets.Platform.LINUX_AMD64}
 
-# The library makes these once per stack and architecture, at the stack's top.
+# The library creates these once per stack and architecture, at the top of the stack.
 PROJECT, HANDLER = "ContainerImageBuild", "DeployTimeBuildCustomResourceHandler"
 
 
 class ApplicationImage(Construct):
-    """An image that is built from a Dockerfile when it is deployed: by Docker here, or by CodeBuild there.
+    """An image built from a Dockerfile at deployment: by Docker on this machine, or by CodeBuild
+    in the account.
 
-    CodeBuild costs some cents for a build and some minutes for the first; nobody needs Docker then.
+    CodeBuild costs some cents per build and takes a few minutes for the first one, but then nobody needs
+    Docker.
 
     Args:
-        folder: with the Dockerfile; what .dockerignore leaves in it goes to the build.
-        dockerfile: path of the Dockerfile in the folder.
-        architecture: of the image.
-        build_args: of the build.
-        built_by: `docker`: by `cdk deploy` on the machine where it runs. `codebuild`: by a project in the stack.
-        lifetime: of the build's log groups.
-        log_retention: of the build's log groups.
+        folder: Folder with the Dockerfile; the build gets everything in it that .dockerignore does not exclude.
+        dockerfile: Path of the Dockerfile inside the folder.
+        architecture: Processor architecture of the image.
+        build_args: Build arguments (`ARG`), by name. None by default.
+        built_by: Who builds the image: `docker`, the default, on the machine that runs `cdk deploy`; or
+            `codebuild`, in a project of the stack.
+        lifetime: Whether the log groups of the build outlive the stack.
+        log_retention: How long the log groups of the build keep events.
     """
 
     def __init__(
@@ -66,24 +69,25 @@ class ApplicationImage(Construct):
 
     @property
     def uri(self) -> str:
-        """Of the image in its repository, with its tag."""
+        """URI of the image in its repository, with its tag."""
         return self._uri
 
     def for_ecs(self) -> ecs.ContainerImage:
-        """For a container of a task."""
+        """Return the image for a container of an ECS task."""
         return ecs.ContainerImage.from_ecr_repository(self.repository, self._tag)
 
     def for_lambda(self, command: Sequence[str]) -> lambda_.DockerImageCode:
-        """For a function that runs a command of the image."""
+        """Return the image for a Lambda function that runs a command of it."""
         return lambda_.DockerImageCode.from_ecr(self.repository, tag_or_digest=self._tag, cmd=list(command))
 
     def _build_remotely(
         self, options: dict[str, Any], lifetime: DataLifetime, retention: logs.RetentionDays
     ) -> tuple[ecr.IRepository, str]:
-        # Imported here: to load it takes a tenth of a synth.
+        # Imported here, because loading it takes a tenth of a synth.
         from cdklabs.deploy_time_build import ContainerImageBuild
 
-        # As Docker reads .dockerignore; else what is below a folder that it takes back in would be left out.
+        # Read .dockerignore as Docker does; otherwise files below a folder that it re-includes would
+        # be left out.
         build = ContainerImageBuild(self, "Build", ignore_mode=IgnoreMode.DOCKER, **options)
         stack = Stack.of(self)
         for child in stack.node.children:
@@ -102,7 +106,8 @@ class ApplicationImage(Construct):
         lifetime: DataLifetime,
         retention: logs.RetentionDays,
     ) -> None:
-        """CodeBuild would make this group itself, and keep it for ever. The stack's images share the project."""
+        """Create the log group that CodeBuild would otherwise create itself and keep for ever. A stack's images
+        share the project."""
         log_group = project.node.try_find_child("BuildLogGroup") or logs.LogGroup(
             project,
             "BuildLogGroup",
@@ -128,7 +133,8 @@ class ApplicationImage(Construct):
         handler.node.try_remove_child("LogGroup")
 
     def _acknowledge_project(self, project: codebuild.Project) -> None:
-        """cdk-nag names wildcards by what they stand for, so they are written as it reads them from the template."""
+        """Accept cdk-nag's findings on the project. It names wildcards by what they stand for, so they are
+        written here as it reads them from the template."""
         stack = Stack.of(self)
         named = {
             name: f"<AWS::{name}>" if Token.is_unresolved(value) else value
@@ -156,8 +162,10 @@ class ApplicationImage(Construct):
         ]
         acknowledge(
             project,
-            "The build's role is the library's: it logs, reports, reads sources from CDK's bucket, and pulls public base images.",
-            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/AmazonElasticContainerRegistryPublicReadOnly]",
+            "The build's role is the library's: it logs, reports, reads sources from CDK's bucket, and"
+            " pulls public base images.",
+            "AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/"
+            "AmazonElasticContainerRegistryPublicReadOnly]",
             *(f"AwsSolutions-IAM5[{wildcard}]" for wildcard in wildcards),
         )
         acknowledge(

@@ -1,4 +1,4 @@
-"""The DynamoDB table of what waits for a human."""
+"""The DynamoDB table of tool calls that wait for a human."""
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -9,13 +9,14 @@ from constructs.encrypted_table import build_table, grant_use
 
 
 class ApprovalsTable(Construct):
-    """Tool calls that wait for approval, and the checkpoints of their turns, by `PK` and `SK`. Paid per request.
+    """A table of tool calls that wait for approval, and of the checkpoints of their turns, by `PK` and `SK`.
+    Paid per request.
 
     The key names are those of `langgraph-checkpoint-aws`. Items expire by their `ttl`.
 
     Args:
-        key: encrypts the table.
-        lifetime: `RETAINED` keeps the table and protects it from deletion.
+        key: KMS key that encrypts the table.
+        lifetime: Whether the table outlives the stack. `RETAINED` keeps it and protects it from deletion.
     """
 
     def __init__(
@@ -33,6 +34,6 @@ class ApprovalsTable(Construct):
         )
 
     def grant_use(self, role: iam.Role) -> None:
-        """Allows to read and write items, but neither to scan the table nor to delete from it."""
+        """Allow a role to read and write items, but not to scan the table or to delete from it."""
         actions = ("BatchGetItem", "GetItem", "PutItem", "Query", "UpdateItem")
         grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))

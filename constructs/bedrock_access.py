@@ -6,18 +6,18 @@ from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 from constructs.acknowledge import acknowledge
 
-# Cross-region inference profiles: a geography before the provider and the model.
+# An inference profile id begins with a geography, before the provider and the model.
 PROFILE = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?P<model>[a-z0-9-]+\..+)$")
 
 INVOKE, STREAM = "bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"
 
 
 def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> None:
-    """Lets a role invoke a model, with `streamed` also for an answer that comes in pieces.
+    """Allow a role to invoke a model and, with `streamed`, to receive its answer in pieces.
 
-    A call through an inference profile is checked against the profile and against the model in the region that it
-    is sent to. Those regions are AWS's to choose and may grow, so the model is allowed in each, but only through
-    the profile.
+    A call through an inference profile is checked against the profile and against the model in the region that
+    the call is sent to. AWS chooses those regions and may add more, so the model is allowed in every region,
+    but only through the profile.
     """
     stack = Stack.of(role)
     profile = PROFILE.match(model_id)
@@ -35,14 +35,15 @@ def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> No
     partition = "<AWS::Partition>" if Token.is_unresolved(stack.partition) else stack.partition
     acknowledge(
         role.node.find_child("DefaultPolicy"),
-        "The inference profile sends calls to regions of its geography: one model, and by condition through the profile only.",
+        "The inference profile sends calls to regions of its geography: one model, and by condition through"
+        " the profile only.",
         f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:*::foundation-model/{profile['model']}]",
     )
 
 
 def foundation_model_arn(stack: Stack, model_id: str) -> str:
-    """Return the ARN of a model, or of the one behind an inference profile, in whatever region the profile may
-    choose."""
+    """Return the ARN of a model, or of the model behind an inference profile, in whichever region
+    the profile chooses."""
     profile = PROFILE.match(model_id)
     return _model_arn(stack, "*", profile["model"]) if profile else _model_arn(stack, stack.region, model_id)
 

@@ -1,4 +1,4 @@
-"""Bedrock model evaluation jobs with a judge, started and followed by a state machine."""
+"""Bedrock model evaluation jobs that use a judge model, started and followed by a state machine."""
 
 from typing import Any
 
@@ -15,18 +15,19 @@ from constructs.logged_state_machine import logged_state_machine
 
 
 class BedrockEvaluation(Construct):
-    """A state machine whose execution is one job of CreateEvaluationJob, which has no type in CloudFormation.
+    """A state machine whose executions are Bedrock evaluation jobs: CreateEvaluationJob has no CloudFormation
+    type.
 
     An execution's input has `name`, `source` (of the answers), `dataset` and `output` (S3 addresses below the
-    prefix) and `metrics`; its output has the job's ARN. Grant starting it with `grant_start_execution` of
-    `state_machine`.
+    prefix) and `metrics`; its output has the job's ARN. Allow a role to start executions with
+    `grant_start_execution` of `state_machine`.
 
     Args:
-        name: of the environment; begins the log group's name.
-        bucket: with the datasets and the results.
-        prefix: key prefix of both, without slashes at the ends.
-        judge_model_id: a model or inference profile that can judge.
-        log_retention: of its log group.
+        name: Name of the environment, with which the log group's name begins.
+        bucket: Bucket with the datasets and the results.
+        prefix: Key prefix of datasets and results, without slashes at the ends.
+        judge_model_id: Id of the judge: a model or an inference profile that Bedrock accepts as one.
+        log_retention: How long the state machine's log group keeps events.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class BedrockEvaluation(Construct):
                 self,
                 "Failed",
                 error="EvaluationJobFailed",
-                cause_path="States.Format('Evaluation job {} is {}. Its reason is in Bedrock.', $.Created.JobArn, $.Job.Status)",
+                cause_path="States.Format('Evaluation job {} is {}. Its reason is in Bedrock.',"
+                " $.Created.JobArn, $.Job.Status)",
             ),
         )
         ended.otherwise(longer.next(wait))
@@ -133,7 +135,8 @@ class BedrockEvaluation(Construct):
             "Create",
             service="bedrock",
             action="createEvaluationJob",
-            # The job has no ARN before it exists: its judge is what the service authorization reference names.
+            # The job has no ARN before it exists, so the permission names the judge, as the service
+            # authorization reference does.
             iam_resources=[foundation_model_arn(Stack.of(self), self._judge)],
             parameters={
                 "JobName": sfn.JsonPath.string_at("$.Input.name"),
@@ -191,7 +194,8 @@ class BedrockEvaluation(Construct):
         model = foundation_model_arn(Stack.of(self), self._judge).rpartition("/")[2]
         acknowledge(
             machine.node.find_child("DefaultPolicy"),
-            "Each job gets its id from Bedrock; an inference profile chooses its model's region; X-Ray and the delivery of logs have no resources in IAM.",
+            "Each job gets its id from Bedrock; an inference profile chooses its model's region; X-Ray and"
+            " the delivery of logs have no resources in IAM.",
             "AwsSolutions-IAM5[Resource::*]",
             f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:{region}:{account}:evaluation-job/*]",
             f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:*::foundation-model/{model}]",

@@ -1,4 +1,4 @@
-"""The DynamoDB table of what users, teams and the deployment have spent."""
+"""The DynamoDB table of spending by users, by teams and by the whole deployment."""
 
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
@@ -9,14 +9,14 @@ from constructs.encrypted_table import build_table, grant_use
 
 
 class BudgetsTable(Construct):
-    """Counters of budgets, by `account` and `period`. Paid per request.
+    """A table of budget counters, by `account` and `period`. Paid per request.
 
-    An item is for one account, under a pseudonym, and one window of time. It expires by its `expires_at`, days
-    after the window's end.
+    Each item is for one account, under a pseudonym, and one window of time. It expires by its `expires_at`,
+    some days after the window ends.
 
     Args:
-        key: encrypts the table.
-        lifetime: `RETAINED` keeps the table and protects it from deletion.
+        key: KMS key that encrypts the table.
+        lifetime: Whether the table outlives the stack. `RETAINED` keeps it and protects it from deletion.
     """
 
     def __init__(
@@ -39,5 +39,5 @@ class BudgetsTable(Construct):
         )
 
     def grant_use(self, role: iam.Role) -> None:
-        """Allows to change counters, which answers what they stand at, but neither to list them nor to delete any."""
+        """Allow a role to change counters, which also returns their values, but not to list or delete them."""
         grant_use(self.table, self._key, role, "dynamodb:UpdateItem")

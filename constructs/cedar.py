@@ -13,18 +13,18 @@ import cedarpy
 SCHEMA_FILE = "schema.json"
 GROUPS_FILE = "groups.json"
 TEMPLATES = "templates"
-# Quota of Verified Permissions for one policy, in bytes.
+# Maximum size of one policy in bytes (quota of Verified Permissions).
 MAX_POLICY_BYTES = 10_000
-# Quota of its schemas, in bytes.
+# Maximum size of a schema in bytes (quota of Verified Permissions).
 MAX_SCHEMA_BYTES = 100_000
-# Quota of its policy descriptions, in characters.
+# Maximum length of a policy description in characters (quota of Verified Permissions).
 MAX_DESCRIPTION = 150
 
 GROUP = re.compile(r'\bGroup::"([^"|]+)"')
 
 
 class CedarError(ValueError):
-    """A policy file is not usable; the message names file, line and remedy."""
+    """A policy file is not usable; the message names the file, the line and the remedy."""
 
     def __init__(self, file: Path, line: int, problem: str, remedy: str) -> None:
         super().__init__(f"{file.parent.name}/{file.name}:{line}: {problem}. {remedy}.")
@@ -32,7 +32,7 @@ class CedarError(ValueError):
 
 @dataclass(frozen=True)
 class CedarPolicy:
-    """One statement. The name is the file's, the description its leading comment."""
+    """One statement, with its file's name as its name and its leading comment as its description."""
 
     name: str
     description: str
@@ -40,9 +40,11 @@ class CedarPolicy:
 
     @property
     def scope(self) -> str:
-        """Eight hex digits of what Verified Permissions cannot update: the effect, the principal and the resource.
+        """Eight hex digits of the parts that Verified Permissions cannot update: the effect, the principal
+        and the resource.
 
-        UpdatePolicy and UpdatePolicyTemplate change actions and conditions only (their API reference).
+        UpdatePolicy and UpdatePolicyTemplate change actions and conditions only (according to
+        their API reference).
         """
         kinds = json.loads(cedarpy.policies_to_json_str(self.statement))
         policy = next(iter([*kinds["staticPolicies"].values(), *kinds["templates"].values()]))
@@ -52,7 +54,7 @@ class CedarPolicy:
 
 @dataclass(frozen=True)
 class CedarPolicies:
-    """A schema in Cedar's JSON form and the policies and policy templates that are valid under it."""
+    """A schema in Cedar's JSON form, with the policies and policy templates that are valid under it."""
 
     schema: str
     namespace: str
@@ -61,12 +63,14 @@ class CedarPolicies:
 
 
 def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
-    """Reads `schema.json`, every `*.cedar` and every `templates/*.cedar`; raises CedarError for the first that is
-    not valid.
+    """Read `schema.json`, every `*.cedar` and every `templates/*.cedar`; raise CedarError for the first file
+    that is not valid.
 
     Args:
-        folder: each file holds one statement with `@id("<file stem>")` after a comment that says what it is for.
-        groups: the names that `Group::"..."` may have; a policy for a group that nobody can be in would never apply.
+        folder: Folder with the files. Each policy file holds one statement with `@id("<file stem>")`, after a
+            comment that explains it.
+        groups: Names that `Group::"..."` may have. A policy for a group that nobody can be in
+            would never apply.
     """
     schema_file = folder / SCHEMA_FILE
     try:
@@ -96,7 +100,7 @@ def load(folder: Path, groups: Collection[str]) -> CedarPolicies:
 
 
 def groups(folder: Path) -> tuple[str, ...]:
-    """The groups of users, from `groups.json`; raises CedarError when it is no list of names."""
+    """Return the groups of users in `groups.json`; raise CedarError if it is not a list of names."""
     file = folder / GROUPS_FILE
     try:
         names = json.loads(file.read_text())
@@ -109,8 +113,8 @@ def groups(folder: Path) -> tuple[str, ...]:
 
 
 def custom_attributes(folder: Path) -> tuple[str, ...]:
-    """The claims of a Cognito token that policies may read: `region` for the attribute `custom:region` of the
-    schema's `User`."""
+    """Return the claims of a Cognito token that policies may read, such as `region` for the attribute
+    `custom:region` of the schema's `User`."""
     (schema,) = json.loads((folder / SCHEMA_FILE).read_text()).values()
     declared = schema["entityTypes"]["User"].get("shape", {}).get("attributes", {})
     return tuple(sorted(name.removeprefix("custom:") for name in declared if name.startswith("custom:")))
@@ -178,7 +182,8 @@ def _parse_error(text: str) -> str:
 
 
 def _line_of_parse_error(text: str, problem: str) -> int:
-    """The engine does not say where: it is the line with which the text first fails in this way."""
+    """Find the line of a parse error, which the engine does not tell: the first line with which the text fails
+    in this way."""
     lines = text.splitlines()
     if problem != "unexpected end of input":
         for number in range(1, len(lines)):
@@ -219,7 +224,9 @@ def _check_groups(file: Path, text: str, groups: Collection[str]) -> None:
 
 
 def _line(text: str, needles: Iterable[str]) -> int:
-    """Number of the first line that has one of the needles, else of the statement."""
+    """Return the number of the first line that contains one of the needles, or else the line of the
+    statement.
+    """
     lines = text.splitlines()
     for needle in [*needles, "permit", "forbid"]:
         for number, line in enumerate(lines, 1):

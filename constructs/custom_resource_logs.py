@@ -6,12 +6,13 @@ from constructs import Construct
 
 
 class CustomResourceLogs(Construct):
-    """Gives each of them a log group with retention: the one that Lambda makes has none, and outlives the stack.
+    """Gives each of these functions a log group with retention; the one that Lambda would create has none and
+    outlives the stack.
 
     Create it as the last construct of a stack that empties buckets or restricts a default security group.
 
     Args:
-        retention: of the log groups.
+        retention: How long the log groups keep events.
     """
 
     def __init__(

@@ -14,9 +14,11 @@ class DataLake(Construct):
     """A KMS key, a bucket encrypted with it, and a bucket for access logs.
 
     Args:
-        lifetime: `TEMPORARY` empties and deletes the buckets with the stack, and schedules the key's deletion.
-        retention_days: age in days at which objects expire, by key prefix with its slash; what has none here is kept.
-        log_retention_days: age in days at which access logs expire.
+        lifetime: Whether the data outlives the stack. `TEMPORARY` empties and deletes the buckets with the
+            stack, and schedules the key's deletion.
+        retention_days: Age in days at which objects expire, by key prefix with its slash. Objects under other
+            prefixes are kept; by default all are.
+        log_retention_days: Age in days at which access logs expire.
     """
 
     ALB_LOGS_PREFIX = "load-balancer"
@@ -32,7 +34,8 @@ class DataLake(Construct):
         log_retention_days: int,
     ) -> None:
         super().__init__(scope, id)
-        # A new app of `cdk init` has this flag; without it S3 would be asked for an ACL, which the buckets refuse.
+        # New apps of `cdk init` set this flag; without it S3 would be asked for an ACL, which the buckets
+        # refuse.
         self.node.set_context("@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy", True)
         self._lifetime = lifetime
         self.key = self._build_key()
@@ -52,7 +55,7 @@ class DataLake(Construct):
         bucket = s3.Bucket(
             self,
             "LogBucket",
-            # Log delivery can write under S3's own keys only.
+            # Log delivery can only write to buckets that use S3's own keys.
             encryption=s3.BucketEncryption.S3_MANAGED,
             block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             enforce_ssl=True,
@@ -61,7 +64,7 @@ class DataLake(Construct):
             auto_delete_objects=not self._lifetime.protected,
             lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(retention_days))],
         )
-        # As Elastic Load Balancing documents it: the account in the key is that of the load balancer.
+        # The account in the key is the load balancer's, as Elastic Load Balancing documents it.
         keys = f"{self.ALB_LOGS_PREFIX}/AWSLogs/{Stack.of(self).account}/*"
         bucket.add_to_resource_policy(
             iam.PolicyStatement(
@@ -91,10 +94,11 @@ class DataLake(Construct):
                 s3.LifecycleRule(
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                     noncurrent_version_expiration=Duration.days(self.NONCURRENT_DAYS),
-                    # What expiry leaves when the last version is gone.
+                    # Removes the delete marker that expiry leaves once the last version is gone.
                     expired_object_delete_marker=True,
                 ),
-                # Where rules overlap, S3 takes the shorter: what has expired is gone a day later, not thirty.
+                # Where rules overlap, S3 applies the shorter one: expired objects are gone after a day,
+                # not after thirty.
                 *(
                     s3.LifecycleRule(
                         prefix=prefix,

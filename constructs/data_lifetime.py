@@ -1,4 +1,4 @@
-"""How long data outlives its stack."""
+"""Whether data outlives its stack."""
 
 from enum import StrEnum
 
@@ -6,15 +6,16 @@ from aws_cdk import RemovalPolicy
 
 
 class DataLifetime(StrEnum):
-    """One choice that drives removal policy, emptying and deletion protection together."""
+    """Whether data outlives its stack: one choice of removal policy, emptying and deletion protection
+    together.
+    """
 
     TEMPORARY = "temporary"
     RETAINED = "retained"
 
     @property
     def removal_policy(self) -> RemovalPolicy:
-        """Return the fate of a resource with data that leaves its stack; a first deployment that fails leaves
-        nothing."""
+        """Removal policy of a resource that holds data. A first deployment that fails leaves nothing behind."""
         return (
             RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE
             if self is DataLifetime.RETAINED
@@ -23,5 +24,5 @@ class DataLifetime(StrEnum):
 
     @property
     def protected(self) -> bool:
-        """Whether a service that can refuse the deletion of data is told to."""
+        """Whether to turn on the deletion protection of services that have one."""
         return self is DataLifetime.RETAINED

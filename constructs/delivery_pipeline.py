@@ -27,13 +27,16 @@ class PlatformError(ValueError):
 class DeliveryPipeline(Construct):
     """A CDK pipeline (CodePipeline and CodeBuild): source, synth, itself, assets, then stage after stage.
 
-    What a push changes of the pipeline itself, it changes before it goes on. All machines are of one architecture, and emulate no other: a stage
-    with an image asset of another is refused (`ApplicationImage` with `built_by` `codebuild` is no asset, and is built in its stack).
+    What a push changes of the pipeline itself, it changes before it goes on. All machines are of one architecture,
+    and emulate no other: a stage
+    with an image asset of another is refused (`ApplicationImage` with `built_by` `codebuild` is no asset, and is
+    built in its stack).
 
     Args:
         repository: `OWNER/NAME`.
         branch: whose pushes start it.
-        connection_arn: of the CodeConnections connection to the repository, which somebody has authorized in the console.
+        connection_arn: of the CodeConnections connection to the repository, which somebody has authorized in the
+            console.
         synth_commands: write the cloud assembly into `cdk.out`.
         cli_version: of the CDK CLI with which it changes itself; npm's `latest` is an old one.
         architecture: of the machines, and of every image asset of the stages.
@@ -88,7 +91,8 @@ class DeliveryPipeline(Construct):
         then: Sequence[str] = (),
         permissions: Sequence[iam.PolicyStatement] = (),
     ) -> None:
-        """Add a stage: after somebody's approval, if told; ``then`` are commands that must succeed after it, with these permissions."""
+        """Add a stage: after somebody's approval, if told; ``then`` are commands that must succeed after it, with
+        these permissions."""
         before = [pipelines.ManualApprovalStep(f"Approve{stage.stage_name}")] if approved_by_hand else []
         after = [
             pipelines.CodeBuildStep(
@@ -111,7 +115,8 @@ class DeliveryPipeline(Construct):
                 platform = image["source"].get("platform", machine)
                 if platform != machine:
                     raise PlatformError(
-                        f"The stage {stage.stage_name} has the image {image['displayName']} for {platform}, but the pipeline's machines"
+                        f"The stage {stage.stage_name} has the image {image['displayName']} for {platform}, but "
+                        "the pipeline's machines"
                         f" build for {machine} only: build it in its stack, by CodeBuild (images: codebuild)."
                     )
 
@@ -125,7 +130,8 @@ class DeliveryPipeline(Construct):
         for step in self._checks:
             acknowledge(
                 step.project,
-                "The environment is found by the names that its stacks begin with and by its tag: a pipeline stage's resources have no"
+                "The environment is found by the names that its stacks begin with and by its tag: a pipeline "
+                "stage's resources have no"
                 " reference that the pipeline's stack could use.",
                 *(
                     f"AwsSolutions-IAM5[Resource::{in_findings(self, resource)}]"
@@ -166,7 +172,8 @@ class DeliveryPipeline(Construct):
         mutation = self._pipeline.node.find_child("UpdatePipeline").node.find_child("SelfMutation")
         acknowledge(
             mutation,
-            "CDK's: it deploys the pipeline, in whichever account, by roles that a condition holds to those tagged as the bootstrap's; and"
+            "CDK's: it deploys the pipeline, in whichever account, by roles that a condition holds to those "
+            "tagged as the bootstrap's; and"
             " asks CloudFormation for stacks and S3 for buckets, which know no resources.",
             f"AwsSolutions-IAM5[Resource::arn:*:iam::{in_findings(self, Stack.of(self).account)}:role/*]",
             "AwsSolutions-IAM5[Resource::*]",
@@ -180,7 +187,8 @@ class DeliveryPipeline(Construct):
     def _acknowledge_project(self, project: codebuild.Project) -> None:
         acknowledge(
             project,
-            "What it hands on is the repository's, and is encrypted by S3; it has no secret that a key of its own would keep.",
+            "What it hands on is the repository's, and is encrypted by S3; it has no secret that a key of its "
+            "own would keep.",
             "AwsSolutions-CB4",
         )
         named = f"<{Stack.of(self).get_logical_id(_resource(project))}>"
@@ -202,7 +210,8 @@ class DeliveryPipeline(Construct):
         if "/Assets/" in policy.node.path:
             acknowledge(
                 policy,
-                "CDK's: one role for all projects that publish assets, which are made and removed as assets come and go.",
+                "CDK's: one role for all projects that publish assets, which are made and removed as assets come "
+                "and go.",
                 f"AwsSolutions-IAM5[Resource::{self._place('logs')}:log-group:/aws/codebuild/*]",
                 f"AwsSolutions-IAM5[Resource::{self._place('codebuild')}:report-group/*]",
                 "AwsSolutions-IAM5[Resource::*]",

@@ -1,4 +1,4 @@
-"""DynamoDB tables that a customer managed key encrypts, and access to them."""
+"""DynamoDB tables encrypted with a customer managed key, and access to them."""
 
 from aws_cdk import Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -17,7 +17,7 @@ def build_table(
     sort_key: str,
     time_to_live_attribute: str | None = None,
 ) -> dynamodb.Table:
-    """Return the scope's table: keys of text, paid per request, with point-in-time recovery."""
+    """Return a new table in the scope, with text keys, paid per request, and with point-in-time recovery."""
     return dynamodb.Table(
         scope,
         "Table",
@@ -36,7 +36,8 @@ def build_table(
 
 
 def grant_use(table: dynamodb.Table, key: kms.Key, role: iam.Role, *actions: str) -> None:
-    """Allows the actions on the table's items, and DynamoDB, as its caller, to unwrap the table's key."""
+    """Allow a role to perform the actions on the table's items, and to have DynamoDB decrypt the table's key
+    on its behalf."""
     table.grant(role, *actions)
     role.add_to_policy(
         iam.PolicyStatement(

@@ -16,27 +16,30 @@ from constructs.own_domain import OwnDomain
 
 
 class FrontDoor(Construct):
-    """An Application Load Balancer: facing the internet for the given address ranges, or internal to the VPC
-    without any.
+    """An Application Load Balancer that faces the internet for the given address ranges, or is internal to the
+    VPC if there are none.
 
     With a certificate it speaks TLS and redirects plain HTTP; without one it speaks plain HTTP.
 
     Args:
-        vpc: of the load balancer.
-        ingress_cidrs: IPv4 ranges that may connect; empty for an internal load balancer, which the VPC's own range
-            reaches.
-        certificate: of the listener; plain HTTP without one and without a domain.
-        domain: whose name leads here, and whose certificate is used without another.
-        service: gets the requests.
-        container_port: of the service's default container.
-        health_path: answers 200 when a task is well.
-        log_bucket: receives the access logs; its policy must let Elastic Load Balancing write, as
-            `DataLake.log_bucket`'s does.
-        log_prefix: key prefix of the access logs that the bucket's policy names, such as `DataLake.ALB_LOGS_PREFIX`.
-        deletion_protection: refuses the deletion of the load balancer.
+        vpc: VPC of the load balancer.
+        ingress_cidrs: IPv4 ranges that may connect. An empty list makes an internal load balancer, which only
+            the VPC's own range reaches.
+        certificate: Certificate of the listener. By default the domain's, or plain HTTP if there is
+            no domain either.
+        domain: Domain name that points to the load balancer; its certificate is used unless another is given.
+            None by default.
+        service: Service that receives the requests.
+        container_port: Port of the service's default container.
+        health_path: Path that answers 200 while a task is healthy.
+        log_bucket: Bucket for the access logs; its policy must allow Elastic Load Balancing to write, as that
+            of `DataLake.log_bucket` does.
+        log_prefix: Key prefix of the access logs, the one that the bucket's policy names, such as
+            `DataLake.ALB_LOGS_PREFIX`.
+        deletion_protection: Whether the load balancer is protected from deletion. Off by default.
     """
 
-    # A streamed answer may pause for this long while a tool works.
+    # A streamed answer may pause this long while a tool works.
     IDLE_TIMEOUT = Duration.seconds(120)
 
     def __init__(
@@ -90,7 +93,8 @@ class FrontDoor(Construct):
         )
 
     def _log_access(self, bucket: s3.Bucket, prefix: str) -> None:
-        # The method `log_access_logs` wants a region at synth; the bucket's policy is its owner's part.
+        # The method `log_access_logs` needs a region at synth, and the bucket's policy belongs to
+        # the bucket's owner.
         for key, value in {"enabled": "true", "bucket": bucket.bucket_name, "prefix": prefix}.items():
             self.load_balancer.set_attribute(f"access_logs.s3.{key}", value)
         self.load_balancer.node.add_dependency(bucket)
@@ -116,7 +120,8 @@ class FrontDoor(Construct):
                 self.load_balancer.connections.allow_from(ec2.Peer.ipv4(cidr), ec2.Port.tcp(port))
         acknowledge(
             self.load_balancer.node.find_child("SecurityGroup"),
-            "The ranges are the VPC's own, which the rule cannot resolve, or those that the setting ingress_cidrs names.",
+            "The ranges are the VPC's own, which the rule cannot resolve, or those that the setting"
+            " ingress_cidrs names.",
             "AwsSolutions-EC23",
         )
 

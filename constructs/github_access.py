@@ -1,4 +1,4 @@
-"""Roles that a repository's GitHub Actions workflows assume, without a secret in GitHub."""
+"""Roles for a repository's GitHub Actions workflows, without a secret in GitHub."""
 
 from collections.abc import Sequence
 
@@ -12,19 +12,20 @@ BOOTSTRAP_ROLES = ("deploy", "file-publishing", "image-publishing", "lookup")
 
 
 class GitHubAccess(Construct):
-    """GitHub's OIDC provider and two roles: one deploys, one only looks.
+    """GitHub's OIDC provider and two roles: one that deploys and one that only reads.
 
-    Neither may do anything in the account itself: they assume the roles of `cdk bootstrap`, which deploy, publish
-    assets and look up. A workflow gets the deploying role only in one of the repository's environments, whose
-    protection rules say which branches reach it and who approves; and the looking role only for a pull request,
-    which GitHub gives no identity when it comes from a fork. Source: GitHub's guide "Configuring OpenID Connect in
-    Amazon Web Services", and the CDK's "Customize bootstrapping".
+    Neither role may do anything in the account by itself: they assume the roles of `cdk bootstrap`, which
+    deploy, publish assets and look up. A workflow gets the deploying role only in one of the repository's
+    environments, whose protection rules say which branches may use it and who approves. It gets the reading
+    role only for a pull request; GitHub gives pull requests from forks no identity. Sources: GitHub's guide
+    "Configuring OpenID Connect in Amazon Web Services", and the CDK's "Customize bootstrapping".
 
     Args:
-        repository: `OWNER/NAME`.
-        environment: of the repository, whose jobs deploy.
-        bootstrap_qualifier: of the roles that `cdk bootstrap` made.
-        provider_arn: the account's provider for GitHub, when it has one: there can be only one. It is made otherwise.
+        repository: Repository as `OWNER/NAME`.
+        environment: Environment of the repository whose jobs may deploy.
+        bootstrap_qualifier: Qualifier of the roles that `cdk bootstrap` created.
+        provider_arn: ARN of the account's OIDC provider for GitHub, of which there can be only one. By default
+            one is created.
     """
 
     def __init__(

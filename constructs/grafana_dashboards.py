@@ -1,4 +1,4 @@
-"""Data sources and dashboards of an Amazon Managed Grafana workspace, which CloudFormation cannot make."""
+"""Data sources and dashboards of an Amazon Managed Grafana workspace, which CloudFormation cannot create."""
 
 import hashlib
 import json
@@ -22,31 +22,33 @@ PROVISIONER = Path(__file__).parents[1] / "lambdas" / "grafana_provisioner"
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data source that dashboards name by its uid. With a `url` it is a Prometheus whose requests are signed."""
+    """A data source that dashboards refer to by its uid. One with a `url` is a Prometheus whose
+    requests are signed."""
 
     uid: str
     type: str
     url: str = ""
 
     def properties(self) -> dict[str, str]:
-        """For the custom resource."""
+        """Return the data source as a property of the custom resource."""
         return {"Uid": self.uid, "Type": self.type} | ({"Url": self.url} if self.url else {})
 
 
 class GrafanaDashboards(Construct):
-    """A custom resource that installs plugins, data sources and dashboards on create and update, and removes them
-    on delete.
+    """A custom resource that installs plugins, data sources and dashboards on create and update, and removes
+    them on delete.
 
-    Its function makes a service account with a token of ten minutes for each run, and deletes both.
+    For each run its function creates a service account with a token that is valid for ten minutes,
+    and deletes both.
 
     Args:
-        workspace: with `plugin_admin_enabled`.
-        code: folder of the function, with `handler.handler`.
-        dashboards: Grafana's JSON models by their uid.
-        data_sources: that the dashboards name.
-        plugins: ids of those to install before the data sources.
-        lifetime: of the log group.
-        log_retention: of the log group.
+        workspace: Workspace to install into, with `plugin_admin_enabled`.
+        code: Folder of the function, with `handler.handler`. The function of this package by default.
+        dashboards: Grafana's JSON models by uid.
+        data_sources: Data sources that the dashboards refer to.
+        plugins: Ids of plugins to install before the data sources. None by default.
+        lifetime: Whether the log group outlives the stack.
+        log_retention: How long the log group keeps events.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class GrafanaDashboards(Construct):
                 "Plugins": list(plugins),
                 "DataSources": [source.properties() for source in data_sources],
                 "DashboardUids": list(models),
-                # Another content is an update, although nothing else of the resource changes.
+                # Makes changed content an update even if nothing else of the resource changes.
                 "Content": _digest(models),
             },
         )
@@ -136,14 +138,15 @@ class GrafanaDashboards(Construct):
 
 @jsii.implements(ILocalBundling)
 class _WithDashboards:
-    """The function's code with the dashboards beside it: they are larger than a custom resource's properties may be."""
+    """The function's code with the dashboards beside it, which are larger than a custom resource's
+    properties may be."""
 
     def __init__(self, code: Path, models: Mapping[str, str]) -> None:
         self._code = code
         self._models = models
 
     def try_bundle(self, output_dir: str, *_: Any, **__: Any) -> bool:
-        """Writes the asset. Needs no Docker."""
+        """Write the asset. Needs no Docker."""
         for path in self._code.glob("*.py"):
             shutil.copy(path, output_dir)
         folder = Path(output_dir) / "dashboards"

@@ -8,15 +8,15 @@ from constructs.acknowledge import acknowledge
 
 
 class GrafanaWorkspace(Construct):
-    """A workspace whose users sign in through IAM Identity Center, with a role that reads metrics and traces.
+    """A workspace with a role that reads metrics and traces, whose users sign in through IAM Identity Center.
 
-    The account or its organization needs IAM Identity Center; users are assigned after the deployment, which
-    CloudFormation cannot do.
+    The account or its organization needs IAM Identity Center. Users are assigned after the deployment, since
+    CloudFormation cannot do it.
 
     Args:
-        name: shown in the console.
-        prometheus_arn: ARN of the Prometheus workspace that dashboards read.
-        version: of Grafana, as ListVersions names it; a workspace can be upgraded, and never back.
+        name: Name shown in the console.
+        prometheus_arn: ARN of the Prometheus workspace that the dashboards read.
+        version: Version of Grafana, as ListVersions names it. A workspace can be upgraded, never downgraded.
     """
 
     # The newest before dashboards are migrated to another schema when they are opened, which 13 does.
@@ -57,7 +57,7 @@ class GrafanaWorkspace(Construct):
         )
         role.add_to_policy(
             iam.PolicyStatement(
-                # X-Ray has no resources that reading traces could be limited to.
+                # X-Ray has no resources to which reading traces could be limited.
                 actions=[
                     "xray:GetTraceSummaries",
                     "xray:BatchGetTraces",
@@ -69,7 +69,8 @@ class GrafanaWorkspace(Construct):
         )
         role.add_to_policy(
             iam.PolicyStatement(
-                # Those of the managed policy AmazonGrafanaCloudWatchAccess but for logs, which no dashboard reads.
+                # The actions of the managed policy AmazonGrafanaCloudWatchAccess except for logs, which
+                # no dashboard reads.
                 actions=[
                     "cloudwatch:DescribeAlarmHistory",
                     "cloudwatch:DescribeAlarms",
@@ -90,7 +91,8 @@ class GrafanaWorkspace(Construct):
         )
         acknowledge(
             role.node.find_child("DefaultPolicy"),
-            "Reading traces, metrics and what they are about has no resources in IAM (service authorization reference).",
+            "Reading traces, metrics and what they are about has no resources in IAM (service authorization"
+            " reference).",
             "AwsSolutions-IAM5[Resource::*]",
         )
         return role
@@ -104,8 +106,8 @@ class GrafanaWorkspace(Construct):
             authentication_providers=["AWS_SSO"],
             permission_type="CUSTOMER_MANAGED",
             role_arn=self.role.role_arn,
-            # Without it a new environment gets whichever is the newest then.
+            # Without it, a new environment gets the newest version of its day.
             grafana_version=version,
-            # The data source of Managed Prometheus is a plugin.
+            # The data source for Managed Prometheus is a plugin.
             plugin_admin_enabled=True,
         )

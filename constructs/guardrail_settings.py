@@ -1,5 +1,5 @@
-"""The settings of `fmops.guardrails`, checked by their JSON schema: what is wrong shows at synth, not when a task
-starts."""
+"""The settings of `fmops.guardrails`, checked against their JSON schema so that mistakes show at synth, not
+when a task starts."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,12 @@ Detectors = dict[str, dict[str, Any]]
 
 
 class GuardrailSettingsError(ValueError):
-    """A guardrail setting is not usable; the message names the field, its value and what is allowed."""
+    """A guardrail setting is not usable; the message names the field, its value and the allowed values."""
 
 
 def detectors(settings: Mapping[str, Any], schema: Mapping[str, Any], *, path: str) -> Detectors:
-    """The detectors that are on, by name: the runtime's defaults, extended and overridden by the settings.
+    """Return the detectors that are on, by name: the runtime's defaults, extended and overridden
+    by the settings.
 
     Raises `GuardrailSettingsError` with a sentence for each field of `settings` that the runtime would refuse.
     """
@@ -43,7 +44,7 @@ def _sentence(error: ValidationError, path: str) -> str:
 
 
 def _unknown_names(on: Detectors, settings: Mapping[str, Any], path: str) -> Iterator[str]:
-    """What a schema cannot say: that a name is a detector's."""
+    """Yield a sentence for each name that is no detector's, which a JSON schema cannot check."""
     known = ", ".join(on) or "none"
     for name, detector in on.items():
         on_error = detector.get("on_error", "closed")

@@ -1,4 +1,4 @@
-"""From JSON schema to the column types of Hive, which Glue and Athena use."""
+"""Conversion of JSON schemas to the column types of Hive, which Glue and Athena use."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,17 +7,17 @@ SCALARS = {"string": "string", "integer": "bigint", "number": "double", "boolean
 
 
 class SchemaError(ValueError):
-    """A JSON schema has no equal among Hive's types; the message names the place in it."""
+    """A JSON schema has no equivalent among Hive's types; the message names the place in the schema."""
 
 
 def columns(schema: Mapping[str, Any]) -> dict[str, str]:
-    """Hive type of each property of an object's schema, in order. Times stay text: Athena's JSON SerDe reads no ISO
-    8601."""
+    """Return the Hive type of each property of an object's schema, in order. Times remain text, because
+    Athena's JSON SerDe cannot read ISO 8601."""
     return {name: _type(value, schema, name) for name, value in schema["properties"].items()}
 
 
 def presto(hive_type: str) -> str:
-    """A column type in the words of Presto, in which Athena writes a view's columns."""
+    """Return a column type in Presto's syntax, in which Athena stores the columns of a view."""
     name, bracket, rest = hive_type.partition("<")
     if not bracket:
         return "varchar" if hive_type == "string" else hive_type
@@ -29,7 +29,7 @@ def presto(hive_type: str) -> str:
 
 
 def _split(types: str) -> list[str]:
-    """The parts between commas that stand outside of every bracket."""
+    """Split types at the commas that are outside every bracket."""
     parts, depth = [""], 0
     for character in types:
         depth += (character == "<") - (character == ">")
@@ -46,7 +46,9 @@ def _type(value: Mapping[str, Any], root: Mapping[str, Any], place: str) -> str:
     if "anyOf" in value:
         options = {_type(option, root, place) for option in value["anyOf"] if option.get("type") != "null"}
         if len(options) != 1:
-            raise SchemaError(f"{place} may be {' or '.join(sorted(options))}: a column has one type.")
+            raise SchemaError(
+                f"{place} may be {' or '.join(sorted(options))}, but a column has only one type."
+            )
         return options.pop()
     match value.get("type"):
         case "array" if "items" in value:
@@ -62,4 +64,4 @@ def _type(value: Mapping[str, Any], root: Mapping[str, Any], place: str) -> str:
         case str(name) if name in SCALARS:
             return SCALARS[name]
         case other:
-            raise SchemaError(f"{place} has the type {other}, and not enough is said about it for a column.")
+            raise SchemaError(f"{place} has the type {other}, which does not define a column's type.")

@@ -1,4 +1,4 @@
-"""The Firehose stream that brings interaction records into the data lake."""
+"""The Firehose stream that carries interaction records into the data lake."""
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesisfirehose as firehose
@@ -12,15 +12,16 @@ from constructs.data_lifetime import DataLifetime
 class InteractionStream(Construct):
     """A delivery stream that writes gzipped JSON lines under `<prefix>/dt=<day>/hour=<hour>/` (UTC).
 
-    The hour is that in which the object's oldest record arrived: others may be younger by `buffer_seconds`. The producer ends each
-    record with a newline.
+    The hour of a file is that in which its oldest record arrived; others may be younger by `buffer_seconds`. The
+    producer must end each record with a newline.
 
     Args:
-        bucket: the data lake.
-        prefix: key prefix of the records, without a slash at its end; failed ones go to `<prefix>-errors/`.
-        buffer_seconds: 0 to 900; a file is written when they have passed or 16 MiB have come. Readers look back by the longest.
-        lifetime: of the log group.
-        log_retention: of the log group with delivery errors.
+        bucket: Bucket of the data lake.
+        prefix: Key prefix of the records, without a slash at its end. Failed records go to `<prefix>-errors/`.
+        buffer_seconds: Seconds that records wait for others, 0 to 900. A file is written after this time, or
+            once 16 MiB have arrived. Readers look back by the longest possible time.
+        lifetime: Whether the log group outlives the stack.
+        log_retention: How long the log group of delivery errors keeps events.
     """
 
     BUFFER_MIB = 16
@@ -52,7 +53,7 @@ class InteractionStream(Construct):
         return self.stream.ref
 
     def grant_put(self, role: iam.Role) -> None:
-        """Lets a role put batches of records."""
+        """Allow a role to put batches of records."""
         role.add_to_policy(
             iam.PolicyStatement(actions=["firehose:PutRecordBatch"], resources=[self.stream.attr_arn])
         )
@@ -66,7 +67,8 @@ class InteractionStream(Construct):
         )
 
     def _build_role(self, bucket: s3.Bucket, prefix: str) -> iam.Role:
-        """What Firehose's guide lists for S3: the L2 construct would also let it delete, and read the whole lake."""
+        """Create the role that Firehose's guide lists for S3; the L2 construct's would also delete, and read
+        the whole lake."""
         role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("firehose.amazonaws.com"))
         role.add_to_policy(
             iam.PolicyStatement(
@@ -105,13 +107,12 @@ class InteractionStream(Construct):
             if bucket.encryption_key is not None
             else None
         )
+        at_rest = properties.DeliveryStreamEncryptionConfigurationInputProperty(key_type="AWS_OWNED_CMK")
         stream = properties(
             self,
             "Stream",
             delivery_stream_type="DirectPut",
-            delivery_stream_encryption_configuration_input=properties.DeliveryStreamEncryptionConfigurationInputProperty(
-                key_type="AWS_OWNED_CMK"
-            ),
+            delivery_stream_encryption_configuration_input=at_rest,
             extended_s3_destination_configuration=properties.ExtendedS3DestinationConfigurationProperty(
                 bucket_arn=bucket.bucket_arn,
                 role_arn=role.role_arn,

@@ -12,22 +12,30 @@ from constructs.interaction_table import InteractionTable
 
 
 class InteractionView(Construct):
-    """A view for everybody who queries interactions, and a saved query that shows how to.
+    """A view for everybody who queries interactions, and a saved query that shows how to use it.
 
-    Athena keeps a view as a Glue table, whose text is base64 of a JSON document with the columns in Presto's types.
+    Athena stores a view as a Glue table, whose text is the base64 of a JSON document with the columns
+    in Presto's types.
 
     Args:
-        table: that the view reads, and whose columns it has.
-        query: file with one SELECT from `interactions`.
+        table: Table that the view reads and whose columns it has.
+        query: File with one SELECT from `interactions`.
     """
 
     VIEW_NAME = "dataset"
     OF_FEEDBACK = ("rating", "comment", "rated_at")
     PARTITIONS = ("dt", "hour")
-    # Columns of the table that say nothing of a row that is one interaction.
+    # Columns of the table that say nothing about a row that is one interaction.
     LEFT_OUT = ("record_type", "feedback_id", "rating", "comment")
 
-    def __init__(self, scope: Construct, id: str, *, table: InteractionTable, query: Path) -> None:  # noqa: A002 - CDK's name
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        table: InteractionTable,
+        query: Path,
+    ) -> None:
         super().__init__(scope, id)
         self.columns: dict[str, str] = {
             name: of for name, of in table.columns.items() if name not in self.LEFT_OUT

@@ -1,4 +1,4 @@
-"""What a Ground Truth labelling job needs: private workteams, the functions around it, and a role."""
+"""Private workteams, functions and a role for Ground Truth labelling jobs."""
 
 from pathlib import Path
 
@@ -17,21 +17,23 @@ FUNCTIONS = Path(__file__).parents[1] / "lambdas" / "labeling"
 
 
 class LabelingTeam(Construct):
-    """Groups of a user pool as private workteams, pre- and post-annotation functions, and the labelling jobs' role.
+    """Groups of a user pool as private workteams, the pre- and post-annotation functions, and the role
+    of labelling jobs.
 
-    Ground Truth is closed to new customers since 2026-07-30: only accounts that have it can deploy this. An account
-    has one private workforce per region.
+    Ground Truth is closed to new customers since 2026-07-30: only accounts that already have it can deploy
+    this. An account has one private workforce per region.
 
     Args:
-        name: begins the jobs' names, and is part of the workforce's sign-in address.
-        pool: of the workers.
-        group: of the pool: its members are the workteam that labels.
-        adjudicators: another group, whose members settle what the others disagree on.
-        code: folder with the functions `handler.pre` and `handler.post`.
-        bucket: of manifests and labels.
-        prefix: their key prefix, without a slash at its end.
-        lifetime: of the functions' log groups.
-        log_retention: of these.
+        name: Beginning of the jobs' names, and part of the workforce's sign-in address.
+        pool: User pool of the workers.
+        group: Group of the pool whose members form the workteam that labels.
+        adjudicators: Group of the pool whose members settle what the others disagree on.
+        code: Folder with the functions `handler.pre` and `handler.post`. The functions of this
+            package by default.
+        bucket: Bucket of manifests and labels.
+        prefix: Key prefix of manifests and labels, without a slash at its end.
+        lifetime: Whether the log groups of the functions outlive the stack.
+        log_retention: How long the log groups of the functions keep events.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class LabelingTeam(Construct):
         self.role = self._build_role()
 
     def grant_create(self, role: iam.Role) -> None:
-        """Lets a role create and look at labelling jobs of the name."""
+        """Allow a role to create and describe labelling jobs whose names begin with the name."""
         stack = Stack.of(self)
         arn = f"arn:{stack.partition}:sagemaker:{stack.region}:{stack.account}:labeling-job/{self._name}-*"
         role.add_to_policy(
@@ -94,14 +96,15 @@ class LabelingTeam(Construct):
         )
 
     def _build_client(self, pool: cognito.IUserPool) -> cognito.UserPoolClient:
-        """Workers sign in at the pool's own page: SageMaker wants a client with a secret, and a domain."""
+        """Create the app client with which workers sign in at the pool's own page. SageMaker needs a client
+        with a secret, and a domain."""
         return cognito.UserPoolClient(
             self,
             "Client",
             user_pool=pool,
             generate_secret=True,
             prevent_user_existence_errors=True,
-            # Without it a client can write every attribute, and policies rely on some.
+            # Without this a client can write every attribute, and policies rely on some of them.
             write_attributes=cognito.ClientAttributes().with_standard_attributes(email=True),
             supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
         )
@@ -183,7 +186,9 @@ class LabelingTeam(Construct):
         acknowledge_keys(role, "Each job writes its answers under keys of its own.", self._bucket, keys)
 
     def _build_role(self) -> iam.Role:
-        """As the guide lists it for custom labelling jobs, on the keys below the prefix."""
+        """Create the role that the guide lists for custom labelling jobs, limited to the keys below the
+        prefix.
+        """
         role = iam.Role(
             self,
             "Role",

@@ -1,5 +1,6 @@
-"""What the guardrails of an application need in AWS: permissions for the detectors that are on, and a Bedrock
-guardrail."""
+"""The AWS side of an application's guardrails: permissions for the detectors that are on, and a Bedrock
+guardrail.
+"""
 
 import copy
 import hashlib
@@ -27,7 +28,8 @@ ACTIONS = {
     "comprehend_toxicity": "comprehend:DetectToxicContent",
 }
 CONTENT_FILTERS = ("HATE", "INSULTS", "SEXUAL", "VIOLENCE", "MISCONDUCT")
-# Of the guardrail's kinds of personal data, all but those that are seldom personal: names, ages and addresses of pages.
+# The guardrail's kinds of personal data, except those that are seldom personal: names, ages and addresses
+# of web pages.
 PERSONAL_DATA = (
     "ADDRESS", "AWS_ACCESS_KEY", "AWS_SECRET_KEY", "CA_HEALTH_NUMBER", "CA_SOCIAL_INSURANCE_NUMBER",
     "CREDIT_DEBIT_CARD_CVV", "CREDIT_DEBIT_CARD_EXPIRY", "CREDIT_DEBIT_CARD_NUMBER", "DRIVER_ID", "EMAIL",
@@ -40,28 +42,35 @@ PERSONAL_DATA = (
 
 
 class LayeredGuardrails(Construct):
-    """Permissions, and if a detector of kind `bedrock_guardrail` is on, a Bedrock guardrail with its version and
-    alarms.
+    """Permissions for the detectors and, if one of kind `bedrock_guardrail` is on, a Bedrock guardrail with its
+    version and alarms.
 
-    The guardrail detects and blocks nothing itself: what follows from a finding is the policy's matter, which is in
-    `settings` and knows tool calls too. A detector whose options name a `guardrail_id` asks that one instead.
+    The guardrail itself only detects and never blocks: what follows from a finding is decided by the policy in
+    `settings`, which also covers tool calls. A detector whose options name a `guardrail_id` asks that guardrail
+    instead.
 
     Args:
-        name: of the Bedrock guardrail: unique in the account and region.
-        schema: file with the JSON schema of the settings, `fmops/guardrails/settings.schema.json`.
-        settings: of `fmops.guardrails`; its defaults when empty. Raises `GuardrailSettingsError` for a bad one.
-        path: how messages about `settings` call it.
-        tier: of the Bedrock guardrail: `CLASSIC` knows English, French and Spanish, `STANDARD` some sixty languages
-            and prompt leakage, and needs a `cross_region_profile` (Amazon Bedrock User Guide, "Safeguard tiers").
-        cross_region_profile: guardrail profile that lets Bedrock check text in other regions of its geography, such
-            as `us.guardrail.v1:0`. None by default: text is checked in this region.
-        denied_words: words and phrases of up to three words that the guardrail reports as `denied_word`.
-        denied_topics: definition by name of the topics that it reports as `denied_topic`.
-        alarm_topic: is told when checks fail, are throttled, or take longer than the detector may. Nobody by default.
+        name: Name of the Bedrock guardrail, unique in the account and region.
+        schema: File with the JSON schema of the settings, `fmops/guardrails/settings.schema.json`.
+        settings: Settings of `fmops.guardrails`; the runtime's defaults if empty. Raises
+            `GuardrailSettingsError` for a setting that is not usable.
+        path: Path of `settings` in error messages, `guardrails` by default.
+        tier: Tier of the Bedrock guardrail. `CLASSIC`, the default, knows English, French and Spanish.
+            `STANDARD` knows some sixty languages and prompt leakage, and needs a `cross_region_profile` (Amazon
+            Bedrock User Guide, "Safeguard tiers").
+        cross_region_profile: Guardrail profile that lets Bedrock check text in other regions of its geography,
+            such as `us.guardrail.v1:0`. None by default: text is checked in this region.
+        denied_words: Words, and phrases of up to three words, that the guardrail reports as `denied_word`.
+            None by default.
+        denied_topics: Definitions, by name, of the topics that the guardrail reports as `denied_topic`.
+            None by default.
+        alarm_topic: SNS topic that is told when checks fail, are throttled, or take longer than the detector
+            may. No alarms by default.
     """
 
     UNANSWERED = 5
-    """Checks in five minutes that got no answer: as many texts may have been blocked for it."""
+    """Number of unanswered checks in five minutes that rings the alarm; as many texts may have been blocked
+    because of them."""
 
     def __init__(
         self,
@@ -97,7 +106,7 @@ class LayeredGuardrails(Construct):
 
     @property
     def settings_json(self) -> str:
-        """The settings for the application, with the id and the version of the guardrail filled in."""
+        """Settings for the application, with the id and the version of the guardrail filled in."""
         settings = copy.deepcopy(self._settings)
         for name in self._asking:
             assert self.guardrail is not None and self.version is not None  # noqa: S101 - made for them
@@ -105,12 +114,12 @@ class LayeredGuardrails(Construct):
                 "guardrail_id": self.guardrail.attr_guardrail_id,
                 "guardrail_version": self.version.attr_version,
             }
-        # CDK's own to_json_string leaves out nulls, which remove detectors; an id needs no escaping.
+        # CDK's own to_json_string drops nulls, which remove detectors; an id needs no escaping.
         return json.dumps(settings)
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role ask the detectors that are on, and no others. What a class of your own calls is yours to
-        grant."""
+        """Allow a role to call the detectors that are on, and no others. Permissions for a detector class of
+        your own are yours to grant."""
         kinds = {detector["kind"] for detector in self._detectors.values()}
         if without_resources := sorted(ACTIONS[kind] for kind in kinds & ACTIONS.keys()):
             role.add_to_policy(iam.PolicyStatement(actions=without_resources, resources=["*"]))
@@ -135,7 +144,7 @@ class LayeredGuardrails(Construct):
             self._grant_profile(role, self._cross_region_profile)
 
     def _detectors_asking_ours(self, path: str) -> list[str]:
-        """Names of the detectors for which a guardrail is made."""
+        """Return the names of the detectors that use the guardrail of this stack."""
         asking = []
         for name, detector in self._detectors.items():
             options = detector.get("options", {})
@@ -145,26 +154,29 @@ class LayeredGuardrails(Construct):
                 asking.append(name)
             elif options.keys() != {"guardrail_id", "guardrail_version"}:
                 raise GuardrailSettingsError(
-                    f"{path}.detectors.{name}.options must hold guardrail_id and guardrail_version of a guardrail that"
-                    " is there, or nothing, for one that is made with the stack."
+                    f"{path}.detectors.{name}.options must hold guardrail_id and guardrail_version of a"
+                    " guardrail that is there, or nothing, for one that is made with the stack."
                 )
         return asking
 
     def _check_tier(self, tier: Tier) -> None:
         if tier == "STANDARD" and self._cross_region_profile is None:
             raise GuardrailSettingsError(
-                "The guardrail's tier STANDARD needs a cross_region_profile, such as us.guardrail.v1:0: Bedrock may then"
-                " check text in other regions of that geography. Where it must not, use the tier CLASSIC."
+                "The guardrail's tier STANDARD needs a cross_region_profile, such as us.guardrail.v1:0:"
+                " Bedrock may then check text in other regions of that geography. Where it must not, use the"
+                " tier CLASSIC."
             )
 
     def _configuration(
         self, tier: Tier, denied_words: Sequence[str], denied_topics: Mapping[str, str]
     ) -> dict[str, Any]:
-        # Every strength is HIGH, so that the policy's thresholds decide, on the confidence that comes with a finding.
+        # Every strength is HIGH, so that the policy's thresholds decide, on the confidence that comes
+        # with each finding.
         detect = {"inputAction": "NONE", "outputAction": "NONE", "inputEnabled": True, "outputEnabled": True}
+        attack = {"inputAction": "NONE", "inputEnabled": True}
         filters = [
             *({"type": kind, "inputStrength": "HIGH", "outputStrength": "HIGH", **detect} for kind in CONTENT_FILTERS),
-            {"type": "PROMPT_ATTACK", "inputStrength": "HIGH", "outputStrength": "NONE", "inputAction": "NONE", "inputEnabled": True},
+            {"type": "PROMPT_ATTACK", "inputStrength": "HIGH", "outputStrength": "NONE", **attack},
         ]  # fmt: skip
         entities = [{"type": kind, "action": "NONE", **detect} for kind in PERSONAL_DATA]
         configuration: dict[str, Any] = {
@@ -204,7 +216,8 @@ class LayeredGuardrails(Construct):
     def _build_version(
         self, guardrail: bedrock.CfnGuardrail, configuration: dict[str, Any]
     ) -> bedrock.CfnGuardrailVersion:
-        """A version is of one moment: a description that follows the configuration makes another for each change."""
+        """Create a version for each configuration: a version never changes, so its description follows the
+        configuration and makes a new one."""
         resolved = json.dumps(Stack.of(self).resolve(configuration), sort_keys=True)
         return bedrock.CfnGuardrailVersion(
             self,
@@ -219,8 +232,8 @@ class LayeredGuardrails(Construct):
         version: bedrock.CfnGuardrailVersion,
         topic: sns.ITopic | None,
     ) -> list[cloudwatch.Alarm]:
-        """On the metrics of `AWS/Bedrock/Guardrails`. Interventions are none of them: a guardrail that detects
-        makes none."""
+        """Create alarms on the metrics of `AWS/Bedrock/Guardrails`. Interventions are not among them: a
+        guardrail that only detects never intervenes."""
         dimensions = {
             "GuardrailArn": guardrail.attr_guardrail_arn,
             "GuardrailVersion": version.attr_version,
@@ -228,10 +241,15 @@ class LayeredGuardrails(Construct):
         patience = min(self._detectors[name].get("timeout_ms", 1500) for name in self._asking)
         watched = [
             ("InvocationServerErrors", "Sum", self.UNANSWERED, "Bedrock fails to check texts."),
-            ("InvocationClientErrors", "Sum", self.UNANSWERED, "Bedrock refuses checks: look at the role and the version."),
+            (
+                "InvocationClientErrors",
+                "Sum",
+                self.UNANSWERED,
+                "Bedrock refuses checks: look at the role and the version.",
+            ),
             ("InvocationThrottles", "Sum", self.UNANSWERED, "Checks are throttled: ask for a higher quota."),
             ("InvocationLatency", "p99", patience, "Checks take longer than the detector's timeout_ms."),
-        ]  # fmt: skip
+        ]
         alarms = [
             cloudwatch.Alarm(
                 self,
@@ -275,7 +293,7 @@ class LayeredGuardrails(Construct):
         )
 
     def _grant_profile(self, role: iam.Role, profile: str) -> None:
-        """The profile in every region that it may send checks to: those are AWS's to choose, and may grow."""
+        """Allow the profile in every region that it may send checks to; AWS chooses those and may add more."""
         stack = Stack.of(self)
         role.add_to_policy(
             iam.PolicyStatement(

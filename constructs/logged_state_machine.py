@@ -1,4 +1,4 @@
-"""A state machine that is traced, and logs what it does but not what it is given."""
+"""A state machine that is traced, and whose logs leave out its input and output."""
 
 from aws_cdk import Duration
 from aws_cdk import aws_logs as logs
@@ -15,15 +15,15 @@ def logged_state_machine(
     timeout: Duration,
     log_retention: logs.RetentionDays,
 ) -> sfn.StateMachine:
-    """Makes `StateMachine` and `LogGroup` in the scope; `name` ends the log group's, whose prefix is Step
-    Functions'."""
+    """Create `StateMachine` and `LogGroup` in the scope. The log group's name is Step Functions' prefix
+    followed by `name`."""
     log_group = logs.LogGroup(
         scope,
         "LogGroup",
-        # Under this prefix log groups do not fill up the region's resource policy for log delivery.
+        # Log groups under this prefix do not fill up the region's resource policy for log delivery.
         log_group_name=f"/aws/vendedlogs/states/{name}",
         retention=log_retention,
-        # Its name is fixed: one that survived would be in the way of the next deployment.
+        # The name is fixed: a log group that survived would block the next deployment.
         removal_policy=DataLifetime.TEMPORARY.removal_policy,
     )
     return sfn.StateMachine(

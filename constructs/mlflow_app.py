@@ -10,15 +10,16 @@ from constructs.unique_name import unique_name
 
 
 class MlflowApp(MlflowTracking):
-    """A serverless MLflow App with its artifacts under a prefix of a bucket. It costs nothing while nobody uses it.
+    """A serverless MLflow App that stores its artifacts under a prefix of a bucket. It costs nothing while
+    nobody uses it.
 
     Args:
-        name: begins the App's name, which stays as long as its stack: another name replaces the App, and its runs are
-            lost.
-        bucket: encrypted with a customer key, or not.
-        artifact_prefix: key prefix of the artifacts, without slashes at the ends.
-        maintenance_window: start of the weekly window in UTC, such as `Tue:03:30`.
-        lifetime: `RETAINED` keeps the App when its stack is deleted.
+        name: Beginning of the App's name, which lasts as long as its stack. Another name replaces the App, and
+            its runs are lost.
+        bucket: Bucket for the artifacts, encrypted with a customer managed key or not.
+        artifact_prefix: Key prefix of the artifacts, without slashes at the ends.
+        maintenance_window: Start of the weekly maintenance window in UTC, such as `Tue:03:30`.
+        lifetime: Whether the App outlives the stack; `RETAINED` keeps it.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class MlflowApp(MlflowTracking):
 
     @property
     def arn(self) -> str:
-        """ARN of the App: MLflow's tracking URI."""
+        """ARN of the App, which is also MLflow's tracking URI."""
         return self.app.attr_arn
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role call the App. Its API is one action in IAM: to read only cannot be granted."""
+        """Allow a role to call the App. Its API is a single action in IAM, so read-only access cannot be
+        granted.
+        """
         role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:CallMlflowAppApi"], resources=[self.arn]))
 
     def _build_app(
@@ -59,6 +62,6 @@ class MlflowApp(MlflowTracking):
             weekly_maintenance_window_start=maintenance_window,
         )
         app.apply_removal_policy(lifetime.removal_policy)
-        # SageMaker tries the artifact store when it creates the App.
+        # SageMaker tests the artifact store when it creates the App.
         app.node.add_dependency(self.role)
         return app

@@ -15,28 +15,30 @@ Size = Literal["Small", "Medium", "Large"]
 
 
 class MlflowServer(MlflowTracking):
-    """A tracking server with its artifacts under a prefix of a bucket. It is billed by the hour, used or not.
+    """A tracking server that stores its artifacts under a prefix of a bucket. It is billed by the hour,
+    used or not.
 
     Args:
-        name: begins the server's name, which stays as long as its stack: another name replaces the server, and its
-            runs are lost.
-        version: of MLflow, such as `3.10`; the clients' must be the same.
-        size: for up to 25, 50 or 100 people.
-        bucket: encrypted with a customer key, or not.
-        artifact_prefix: key prefix of the artifacts, without slashes at the ends.
-        maintenance_window: start of the weekly window in UTC, such as `Tue:03:30`.
-        lifetime: `RETAINED` keeps the server when its stack is deleted.
+        name: Beginning of the server's name, which lasts as long as its stack. Another name replaces the
+            server, and its runs are lost.
+        version: Version of MLflow, such as `3.10`; clients must use the same.
+        size: Size of the server: `Small`, `Medium` or `Large`, for up to 25, 50 or 100 people.
+        bucket: Bucket for the artifacts, encrypted with a customer managed key or not.
+        artifact_prefix: Key prefix of the artifacts, without slashes at the ends.
+        maintenance_window: Start of the weekly maintenance window in UTC, such as `Tue:03:30`.
+        lifetime: Whether the server outlives the stack; `RETAINED` keeps it.
     """
 
-    # Of the service authorization reference for `sagemaker-mlflow`: what experiments, prompts, evaluation and
-    # review call.
+    # The `sagemaker-mlflow` actions (service authorization reference) that experiments, prompts, evaluation
+    # and review call.
     ACTIONS = (
         *("CreateExperiment", "GetExperiment", "GetExperimentByName", "SearchExperiments", "SetExperimentTag"),
         *("CreateRun", "GetRun", "SearchRuns", "UpdateRun", "SetTag", "LogBatch", "LogMetric", "LogParam", "LogInputs"),
         *("LogOutputs", "GetMetricHistory", "ListArtifacts"),
         *("CreateRegisteredModel", "GetRegisteredModel", "SearchRegisteredModels", "SetRegisteredModelTag"),
         *("SetRegisteredModelAlias", "DeleteRegisteredModelAlias"),
-        *("CreateModelVersion", "GetModelVersion", "GetModelVersionByAlias", "SearchModelVersions", "SetModelVersionTag"),
+        *("CreateModelVersion", "GetModelVersion", "GetModelVersionByAlias"),
+        *("SearchModelVersions", "SetModelVersionTag"),
         *("StartTrace", "EndTrace", "GetTraceInfo", "SearchTraces", "SetTraceTag", "DeleteTraces"),
     )  # fmt: skip
 
@@ -67,18 +69,18 @@ class MlflowServer(MlflowTracking):
             weekly_maintenance_window_start=maintenance_window,
         )
         self.server.apply_removal_policy(lifetime.removal_policy)
-        # SageMaker tries the artifact store when it creates the server.
+        # SageMaker tests the artifact store when it creates the server.
         self.server.node.add_dependency(self.role)
 
     @property
     def arn(self) -> str:
-        """ARN of the server: MLflow's tracking URI."""
+        """ARN of the server, which is also MLflow's tracking URI."""
         return Stack.of(self).format_arn(
             service="sagemaker", resource="mlflow-tracking-server", resource_name=self.server.ref
         )
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role call the server, by the actions that its API has in IAM. Deleting experiments, runs and
-        models is not among them."""
+        """Allow a role to call the server, action by action. Deleting experiments, runs and models is not
+        among the actions."""
         actions = [f"sagemaker-mlflow:{action}" for action in self.ACTIONS]
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[self.arn]))

@@ -1,4 +1,4 @@
-"""What SageMaker's two kinds of MLflow have in common: artifacts under a prefix of a bucket, and who may use them."""
+"""Common parts of SageMaker's two kinds of MLflow: artifacts under a prefix of a bucket, and access to them."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from constructs.acknowledge import acknowledge_keys
 
 
 class MlflowTracking(Construct):
-    """An MLflow of SageMaker.
+    """The base of SageMaker's two kinds of MLflow.
 
     Args:
-        bucket: encrypted with a customer key, or not.
-        artifact_prefix: key prefix of the artifacts, without slashes at the ends.
+        bucket: Bucket for the artifacts, encrypted with a customer managed key or not.
+        artifact_prefix: Key prefix of the artifacts, without slashes at the ends.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class MlflowTracking(Construct):
         raise NotImplementedError
 
     def grant_use(self, role: iam.Role) -> None:
-        """Lets a role call MLflow's API."""
+        """Allow a role to call MLflow's API."""
         raise NotImplementedError
 
     def grant_read_artifacts(self, role: iam.Role) -> None:
-        """Lets a role read artifacts, such as the spans of traces: MLflow's client fetches them from the bucket
-        itself."""
+        """Allow a role to read artifacts, such as the spans of traces, which MLflow's client fetches from
+        the bucket itself."""
         self._grant_artifacts(role, "s3:GetObject", key_use=("kms:Decrypt",))
 
     def grant_write_artifacts(self, role: iam.Role) -> None:
-        """Lets a role read and write artifacts."""
+        """Allow a role to read and write artifacts."""
         self._grant_artifacts(
             role, "s3:GetObject", "s3:PutObject", key_use=("kms:Decrypt", "kms:GenerateDataKey")
         )

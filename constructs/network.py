@@ -1,4 +1,4 @@
-"""The VPC."""
+"""The VPC of a deployment."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -14,27 +14,28 @@ Egress = Literal["public", "nat", "endpoints"]
 
 
 def inside(vpc: ec2.IVpc) -> list[ec2.ISubnet]:
-    """The subnets that nobody reaches from outside; none of a VPC that has only public ones."""
+    """Return the subnets that nobody reaches from outside, or none if a VPC has only public ones."""
     return vpc.private_subnets or vpc.isolated_subnets
 
 
 class Network(Construct):
     """A VPC with flow logs and the free gateway endpoints of S3 and DynamoDB.
 
-    With `egress="public"` there are public subnets only and no NAT gateway, whose idle price would be the largest
-    of a development environment. Tasks get public addresses for their way out; nothing comes in, because their
-    security group admits the load balancer alone. With `egress="nat"` tasks run in private subnets, and each zone
-    has a NAT gateway so that the loss of one zone stays in that zone. With `egress="endpoints"` there is no way to
-    the internet: the services in use are reached through interface endpoints, each billed by the hour in each zone,
-    so that this is the dearest of the three.
+    With `egress="public"` there are public subnets only and no NAT gateway, whose idle price would be the
+    largest of a development environment. Tasks get public addresses to reach the internet; nothing comes in,
+    because their security group admits the load balancer alone. With `egress="nat"` tasks run in private
+    subnets, and each zone has a NAT gateway, so that the loss of one zone stays in that zone. With
+    `egress="endpoints"` there is no way to the internet: AWS services are reached through interface endpoints,
+    each billed by the hour in each zone, which makes this the most expensive of the three.
 
     Args:
-        egress: how tasks reach AWS services.
-        zones: number of availability zones; a load balancer wants two.
+        egress: How tasks reach AWS services: `public`, `nat` or `endpoints`.
+        zones: Number of availability zones; a load balancer needs two.
         services: IAM prefixes of the services that need an interface endpoint with `egress="endpoints"`.
-        public_subnets: makes public subnets, for a load balancer that faces the internet, where `egress` does not
-            need them.
-        log_bucket: receives the flow logs.
+            None by default.
+        public_subnets: Whether to create public subnets, for a load balancer that faces the internet, even if
+            `egress` does not need them. On by default.
+        log_bucket: Bucket that receives the flow logs.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Network(Construct):
         return ec2.Vpc(
             self,
             "Vpc",
-            # Chosen at deployment, so that synth needs no account.
+            # Zones are chosen at deployment, so that synth needs no account.
             availability_zones=[Fn.select(index, Fn.get_azs()) for index in range(zones)],
             nat_gateways=zones if egress == "nat" else 0,
             subnet_configuration=subnets,
@@ -91,18 +92,20 @@ class Network(Construct):
 
 
 class ExistingNetwork(Construct):
-    """A VPC of somebody else, used as it is: nothing is looked up in the account, so that synth needs none.
+    """An existing VPC, used as it is. Nothing is looked up in the account, so that synth needs none.
 
     Args:
-        vpc_id: of the VPC.
-        cidr: its IPv4 range.
-        zones: its availability zones, in the order of the subnets.
-        public_subnets: ids, one in each zone; for tasks with public addresses, and for a load balancer that faces the
-            internet.
-        private_subnets: ids, one in each zone; tasks run there when there are some.
-        private_route_tables: ids, of the private subnets in their order, for the gateway endpoints.
-        services: IAM prefixes of the services that get an interface endpoint; none when the subnets have a way to AWS
-            already.
+        vpc_id: Id of the VPC.
+        cidr: IPv4 range of the VPC.
+        zones: Availability zones, in the order of the subnets.
+        public_subnets: Ids of the public subnets, one in each zone, for tasks with public addresses and for a
+            load balancer that faces the internet. None by default.
+        private_subnets: Ids of the private subnets, one in each zone; tasks run there if there are any.
+            None by default.
+        private_route_tables: Ids of the private subnets' route tables, in the same order, for the gateway
+            endpoints. None by default.
+        services: IAM prefixes of the services that get an interface endpoint. None by default, for subnets that
+            already have a way to AWS.
     """
 
     def __init__(

@@ -12,32 +12,34 @@ from constructs.data_lifetime import DataLifetime
 
 
 class OtelCollector(Construct):
-    """A collector in a task, which the other containers reach on localhost over OTLP/HTTP.
+    """A collector in an ECS task, which the other containers reach on localhost over OTLP/HTTP.
 
-    The task goes on without it, since telemetry must not cost an answer; ECS restarts it by itself.
+    The task keeps running without it, since telemetry must not cost an answer; ECS restarts the
+    collector by itself.
 
     Args:
-        task_definition: of the task.
-        image: of the ADOT collector, or one that has it too.
-        command: of an image that is not ADOT's own; Python must be in it, for the health check.
-        task_role: of the task; it may then write traces and metrics.
-        configuration: YAML (`observability/collector/template.py` makes it), handed over in AOT_CONFIG_CONTENT. It
-            holds no secret, and as plain environment each change of it is a new revision of the task, which a
-            parameter's value would not be.
-        environment: what the configuration refers to as `${env:NAME}`, besides AWS_REGION, OTLP_HTTP_ENDPOINT and
-            HEALTH_CHECK_ENDPOINT.
-        otlp_port: for OTLP/HTTP.
-        health_port: for the health check.
+        task_definition: Task definition that gets the collector.
+        image: Image of the ADOT collector, or one that contains it.
+        command: Command of an image that is not ADOT's own, which must contain Python for the health check. By
+            default the image is ADOT's.
+        task_role: Role of the task, which is allowed to write traces and metrics.
+        configuration: Configuration in YAML (made by `observability/collector/template.py`), passed in
+            AOT_CONFIG_CONTENT. It holds no secret, and as plain environment each change of it makes a new
+            revision of the task, which a parameter's value would not.
+        environment: Variables that the configuration refers to as `${env:NAME}`, besides AWS_REGION,
+            OTLP_HTTP_ENDPOINT and HEALTH_CHECK_ENDPOINT. None by default.
+        otlp_port: Port for OTLP/HTTP.
+        health_port: Port for the health check.
         prometheus_arn: ARN of the workspace that metrics go to.
-        trace_actions: what its exporter of traces calls: X-Ray's own API, unless told.
-        lifetime: of the log group.
-        log_retention: of the log group.
+        trace_actions: IAM actions that the exporter of traces calls; those of X-Ray's own API by default.
+        lifetime: Whether the log group outlives the stack.
+        log_retention: How long the log group keeps events.
     """
 
     MEMORY_MIB = 256
     SEGMENTS = ("xray:PutTraceSegments", "xray:PutTelemetryRecords")
     SPANS = ("xray:PutSpans", "xray:PutSpansForIndexing")
-    """Of X-Ray's OTLP endpoint, which needs Transaction Search."""
+    """IAM actions of X-Ray's OTLP endpoint, which needs Transaction Search."""
 
     def __init__(
         self,
@@ -108,13 +110,13 @@ class OtelCollector(Construct):
 
     def _health_command(self) -> list[str]:
         if self._command is None:
-            return ["/healthcheck", f"-port={self._health_port}"]  # which probes 13133 unless told
+            return ["/healthcheck", f"-port={self._health_port}"]  # the binary probes port 13133 by default
         url = f"http://localhost:{self._health_port}/"
         return ["python", "-c", f"import urllib.request as r; r.urlopen('{url}', timeout=4)"]
 
 
 def grant_export(role: iam.Role, trace_actions: Sequence[str], prometheus_arn: str) -> None:
-    """Lets a role write traces, and metrics to one workspace: what a collector of ours exports."""
+    """Allow a role to export as a collector does: to write traces, and metrics to one workspace."""
     role.add_to_policy(iam.PolicyStatement(actions=list(trace_actions), resources=["*"]))
     role.add_to_policy(iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn]))
     acknowledge(

@@ -1,4 +1,4 @@
-"""A name of one's own for an application."""
+"""A domain name of your own for an application."""
 
 from aws_cdk import aws_certificatemanager as acm
 from aws_cdk import aws_route53 as route53
@@ -6,13 +6,13 @@ from constructs import Construct
 
 
 class OwnDomain(Construct):
-    """A name in a hosted zone, with a certificate that is made for it or is there.
+    """A name in a hosted zone, with a new or an existing certificate.
 
     Args:
-        name: such as `assistant.example.com`.
-        hosted_zone_id: of the zone that the name is in; nothing is looked up.
-        hosted_zone_name: of that zone.
-        certificate_arn: of a certificate for the name; one is made and validated by DNS without it.
+        name: Domain name, such as `assistant.example.com`.
+        hosted_zone_id: Id of the hosted zone that contains the name; nothing is looked up.
+        hosted_zone_name: Name of that zone.
+        certificate_arn: ARN of a certificate for the name. By default one is created and validated by DNS.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class OwnDomain(Construct):
         )
 
     def point_to(self, target: route53.IAliasRecordTarget) -> None:
-        """Lets the name lead to a load balancer or an API."""
+        """Point the name to a load balancer or an API."""
         route53.ARecord(
             self,
             "Alias",

@@ -25,39 +25,43 @@ LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 
 
 class ProcessingJob(Construct):
-    """A state machine whose execution is one run of the job: it succeeds and fails with the run.
+    """A state machine whose executions are runs of a batch job: each succeeds or fails with its run.
 
     An execution's input is an object; `{"arguments": ["--from", "2026-11-01"]}` gives the container's command
     arguments, 1 to 99 strings of at most 256 characters (limits of CreateProcessingJob). The job is never a
     resource of the template, since CloudFormation would run it at each deployment
-    (`AWS::SageMaker::ProcessingJob`). Grant what the job may do to `role`.
+    (`AWS::SageMaker::ProcessingJob`). Grant the job's permissions to `role`.
 
     Args:
-        name: begins the names of the runs; letters, digits and hyphens, at most 50.
-        image: folder with the Dockerfile.
-        dockerfile: its name.
-        built_by: who builds the image (`ApplicationImage`).
-        module: the entry point is `python -m <module>`.
-        environment: of the container, beside the region: values of at most 256 characters (limit of
-            CreateProcessingJob).
-        instance_type: of SageMaker Processing, such as `ml.m5.xlarge`: x86-64, without a local NVMe disk, which no key
-            of ours could encrypt.
-        volume_gib: of the run's disk, in GiB.
-        max_runtime: after it the run is stopped, which fails the execution.
-        schedule: `rate(...)` or `cron(...)` in UTC (EventBridge Scheduler); nothing starts the job by itself without
-            one.
-        scheduled_input: input of the executions that the schedule starts. `<aws.scheduler.scheduled-time>` in it
-            becomes the time that a run was due, whenever it starts.
-        overdue_days: an alarm rings when a job with a schedule has not succeeded for so many days.
-        key: encrypts the run's disk.
-        alarm_topic: is told when a run fails or is overdue. Nobody by default.
-        lifetime: of the log groups of an image's build in CodeBuild; the job has nothing else to keep.
-        log_retention: of the state machine's log group. The containers write to SageMaker's own, which all jobs share.
+        name: Beginning of the names of the runs: letters, digits and hyphens, at most 50.
+        image: Folder with the Dockerfile.
+        dockerfile: Path of the Dockerfile inside the folder.
+        built_by: Who builds the image: `docker` on the deploying machine (the default), or
+            `codebuild` (see `ApplicationImage`).
+        module: Python module that the container runs, as `python -m <module>`.
+        environment: Environment variables of the container, besides the region. Values have at most 256
+            characters (limit of CreateProcessingJob). None by default.
+        instance_type: Instance type of SageMaker Processing, such as `ml.m5.xlarge`: x86-64, without a local
+            NVMe disk, which a customer managed key could not encrypt.
+        volume_gib: Size of the run's disk in GiB.
+        max_runtime: Maximum duration of a run; a longer one is stopped, which fails the execution.
+        schedule: When to start the job, as `rate(...)` or `cron(...)` in UTC (EventBridge Scheduler). By
+            default nothing starts it automatically.
+        scheduled_input: Input of the executions that the schedule starts. `<aws.scheduler.scheduled-time>` in
+            it becomes the time at which a run was due, whenever it starts.
+        overdue_days: Number of days without a success after which an alarm rings for a job with a schedule;
+            2 by default.
+        key: KMS key that encrypts the run's disk.
+        alarm_topic: SNS topic that is told when a run fails or is overdue. Nobody is told by default.
+        lifetime: Whether the log groups of an image build in CodeBuild outlive the stack. Nothing else of the
+            job is kept.
+        log_retention: How long the state machine's log group keeps events. The containers write to SageMaker's
+            own, which all jobs share.
     """
 
     LOOKS = 5
-    """After so many, a second longer is waited: soon back from a short run, few state transitions for a long one.
-    The thousand looks that an array can count are 27 hours."""
+    """Number of looks after which the wait between them grows by a second: a short run is noticed soon, a long
+    one takes few state transitions. The thousand looks that an array can count are 27 hours."""
 
     def __init__(
         self,
@@ -132,7 +136,7 @@ class ProcessingJob(Construct):
                 resources=[f"{log_group}:log-stream:{self._name}-*"],
             )
         )
-        # SageMaker, as the job, lets EC2 use the key for the run's disk.
+        # SageMaker, on behalf of the job, allows EC2 to use the key for the run's disk.
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=["kms:CreateGrant"],
@@ -142,7 +146,8 @@ class ProcessingJob(Construct):
         )
         acknowledge(
             role.node.find_child("DefaultPolicy"),
-            "ecr:GetAuthorizationToken has no resources in IAM; each run has a log stream of its own, named after it.",
+            "ecr:GetAuthorizationToken has no resources in IAM; each run has a log stream of its own, named"
+            " after it.",
             "AwsSolutions-IAM5[Resource::*]",
             f"AwsSolutions-IAM5[Resource::{in_findings(self, log_group)}:log-stream:{self._name}-*]",
         )
@@ -168,8 +173,9 @@ class ProcessingJob(Construct):
             parameters={
                 "Name.$": "$.Name",
                 "Looks.$": "States.MathAdd($.Looks, 1)",
-                # Looks divided by LOOKS, rounded up.
-                "Wait.$": f"States.ArrayLength(States.ArrayPartition(States.ArrayRange(1, States.MathAdd($.Looks, 1), 1), {self.LOOKS}))",
+                # The number of looks divided by LOOKS, rounded up.
+                "Wait.$": "States.ArrayLength(States.ArrayPartition("
+                f"States.ArrayRange(1, States.MathAdd($.Looks, 1), 1), {self.LOOKS}))",
             },
         )
         ended = sfn.Choice(self, "Ended?")
@@ -198,7 +204,7 @@ class ProcessingJob(Construct):
         }
         if with_arguments:
             application["ContainerArguments.$"] = "$.arguments"
-        # The last group of a UUID: an execution's own name may be longer than a job's.
+        # The last group of a UUID, because an execution's own name may be longer than a job's.
         unique = "States.ArrayGetItem(States.StringSplit(States.UUID(), '-'), 4)"
         return sfn.Pass(
             self,
@@ -236,7 +242,7 @@ class ProcessingJob(Construct):
             },
             result_path="$.Created",
         )
-        # An account has few instances of a type: another run may hold them.
+        # An account has few instances of a type, and another run may hold them.
         create.add_retry(
             errors=["SageMaker.ResourceLimitExceededException"],
             interval=Duration.minutes(1),
@@ -282,8 +288,8 @@ class ProcessingJob(Construct):
         )
 
     def _allow_runs(self) -> None:
-        """What the state machine needs beside the two calls: to hand over the role, and to say which key the disk
-        has."""
+        """Grant what the state machine needs beside the two calls: to pass the role, and to see which key
+        the disk has."""
         machine = self.state_machine.role
         machine.add_to_principal_policy(
             iam.PolicyStatement(
@@ -297,7 +303,8 @@ class ProcessingJob(Construct):
         )
         acknowledge(
             machine.node.find_child("DefaultPolicy"),
-            "Each run has a new name that begins with the job's; X-Ray and the delivery of logs have no resources in IAM.",
+            "Each run has a new name that begins with the job's; X-Ray and the delivery of logs have no"
+            " resources in IAM.",
             "AwsSolutions-IAM5[Resource::*]",
             f"AwsSolutions-IAM5[Resource::{in_findings(self, self._run_arns)}]",
         )

@@ -14,18 +14,21 @@ from constructs.data_lifetime import DataLifetime
 
 
 class PrometheusWorkspace(Construct):
-    """A workspace, its log group, its recording and alerting rules, and an alert manager that sends to an SNS topic.
+    """A workspace, its log group, its recording and alerting rules, and an alert manager that sends to
+    an SNS topic.
 
-    Alerts carry the label `severity`: a `page` is repeated every hour, a `ticket` every day, until it is resolved.
+    Alerts carry the label `severity`: until it is resolved, a `page` is repeated every hour and a
+    `ticket` every day.
 
     Args:
-        alias: shown in the console; also ends the log group's name, which the service wants under `/aws/vendedlogs/`.
-        rules: texts of rule files in Prometheus's format, by the ends of their namespaces' names, which begin with
-            the alias.
-        alert_email: subscribes to the topic, and has to be confirmed by its owner; nobody does by default.
-        metric_retention_days: 1 to 1095.
-        lifetime: of the workspace.
-        log_retention: of the log group.
+        alias: Name shown in the console, which also ends the log group's name after the service's prefix
+            `/aws/vendedlogs/`.
+        rules: Contents of rule files in Prometheus's format, by the last part of their namespace; the first
+            part is the alias. None by default.
+        alert_email: Address that is subscribed to the topic and whose owner has to confirm it. None by default.
+        metric_retention_days: Days that metrics are kept, 1 to 1095.
+        lifetime: Whether the workspace outlives the stack.
+        log_retention: How long the log group keeps events.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class PrometheusWorkspace(Construct):
 
     @property
     def remote_write_endpoint(self) -> str:
-        """URL that metrics are written to."""
+        """URL to which metrics are written."""
         return f"{self.endpoint}api/v1/remote_write"
 
     def _build_alert_topic(self, alert_email: str | None) -> sns.Topic:
@@ -79,7 +82,7 @@ class PrometheusWorkspace(Construct):
             "LogGroup",
             log_group_name=f"/aws/vendedlogs/prometheus/{alias}",
             retention=retention,
-            # Its name is fixed: one that survived would be in the way of the next deployment.
+            # The name is fixed: a log group that survived would block the next deployment.
             removal_policy=DataLifetime.TEMPORARY.removal_policy,
         )
 
@@ -120,7 +123,7 @@ class PrometheusWorkspace(Construct):
             "repeat_interval": "1d",
             "routes": [{"receiver": "alerts", "matchers": ["severity = page"], "repeat_interval": "1h"}],
         }
-        # JSON is YAML: nothing has to be indented around the tokens.
+        # JSON is YAML, and needs no indentation around the tokens.
         configuration = json.dumps({"route": route, "receivers": [receiver]}, indent=2).replace("\n", "\n  ")
         return f"alertmanager_config: |\n  {configuration}\n"
 

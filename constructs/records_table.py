@@ -9,11 +9,11 @@ from constructs.encrypted_table import build_table, grant_use
 
 
 class RecordsTable(Construct):
-    """An agent's records of every kind, by `kind` and `id`. Paid per request.
+    """A table of the agent's records of every kind, by `kind` and `id`. Paid per request.
 
     Args:
-        key: encrypts the table.
-        lifetime: `RETAINED` keeps the table and protects it from deletion.
+        key: KMS key that encrypts the table.
+        lifetime: Whether the table outlives the stack. `RETAINED` keeps it and protects it from deletion.
     """
 
     def __init__(
@@ -29,6 +29,6 @@ class RecordsTable(Construct):
         self.table: dynamodb.Table = build_table(self, key, lifetime, partition_key="kind", sort_key="id")
 
     def grant_use(self, role: iam.Role) -> None:
-        """Allows to read items and to change them, but neither to list them, to make new ones nor to delete any."""
+        """Allow a role to read and change items, but not to list, create or delete them."""
         actions = ("GetItem", "UpdateItem")
         grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))

@@ -1,4 +1,4 @@
-"""Ways from a VPC to AWS services that do not touch the internet."""
+"""Private connections from a VPC to AWS services that do not cross the internet."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,22 +22,22 @@ INTERFACES: Mapping[str, tuple[ec2.InterfaceVpcEndpointAwsService, ...]] = {
     "verifiedpermissions": (Service.VERIFIED_PERMISSIONS,),
     "xray": (Service.XRAY,),
 }
-"""The endpoints behind which a service's calls are, by the prefix of its IAM actions ("AWS services that integrate
+"""Endpoints that receive a service's calls, by the prefix of its IAM actions ("AWS services that integrate
 with AWS PrivateLink")."""
 
 GATEWAYS = frozenset({"dynamodb", "s3"})
-"""Reached through the free gateway endpoints."""
+"""Services reached through the free gateway endpoints."""
 
 CALLED_BY_SERVICES = frozenset({"kms"})
-"""What a role needs of them, other services ask in its name: no packet of ours goes there."""
+"""Services that other services call on a role's behalf: the application itself sends them nothing."""
 
 
 class ServiceEndpoints(Construct):
-    """Interface endpoints of the services, with private DNS, so that the SDKs' usual addresses lead to them.
+    """Interface endpoints of services, with private DNS, so that the SDKs' usual addresses lead to them.
 
     Args:
-        vpc: whose private subnets get them.
-        services: IAM prefixes, those of `INTERFACES`.
+        vpc: VPC whose private subnets get the endpoints.
+        services: IAM prefixes of the services; those of `INTERFACES` are known.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""An application of EMR Serverless: Spark that is there while a job runs, and costs nothing else."""
+"""An application of EMR Serverless, whose Spark exists only while a job runs and costs nothing otherwise."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,20 +16,21 @@ SERVICE = "emr-serverless.amazonaws.com"
 
 
 class SparkApplication(Construct):
-    """Spark with an image of ours, started by a job and stopped five minutes after the last one.
+    """Spark with an image of our own, started by a job and stopped five minutes after the last one.
 
-    It has no network of its own: without one EMR Serverless reaches S3, KMS and CloudWatch Logs of its region, and
-    nothing else. EMR Serverless may pull images from the repository of a current `cdk bootstrap`, and from the
-    image's own where CodeBuild builds it. Grant what a job may do to `role`.
+    It has no network of its own: without one EMR Serverless reaches S3, KMS and CloudWatch Logs of its region,
+    and nothing else. EMR Serverless may pull images from the repository of a current `cdk bootstrap`, and from
+    the image's own repository if CodeBuild builds it. Grant the jobs' permissions to `role`.
 
     Args:
-        image: folder with the Dockerfile, which must be from `public.ecr.aws/emr-serverless/spark/<release>`.
-        dockerfile: its name.
-        built_by: who builds the image (`ApplicationImage`).
-        release: of EMR, as in the image.
-        max_vcpus: of all workers together; each vCPU comes with 4 GB of memory.
-        lifetime: of the log groups.
-        log_retention: of the log groups.
+        image: Folder with the Dockerfile, whose base must be `public.ecr.aws/emr-serverless/spark/<release>`.
+        dockerfile: Path of the Dockerfile inside the folder.
+        built_by: Who builds the image: `docker` on the deploying machine (the default), or
+            `codebuild` (see `ApplicationImage`).
+        release: Release of EMR, the same as in the image.
+        max_vcpus: Maximum number of vCPUs of all workers together; each comes with 4 GB of memory.
+        lifetime: Whether the log groups outlive the stack.
+        log_retention: How long the log groups keep events.
     """
 
     def __init__(
@@ -66,11 +67,11 @@ class SparkApplication(Construct):
 
     @property
     def id(self) -> str:
-        """The application's id."""
+        """Id of the application."""
         return self.application.attr_application_id
 
     def grant_run(self, role: iam.Role) -> None:
-        """Lets a role run jobs here, under the application's role."""
+        """Allow a role to run jobs here, under the application's role."""
         runs = f"{self.application.attr_arn}/jobruns/*"
         role.add_to_policy(
             iam.PolicyStatement(actions=["emr-serverless:StartJobRun"], resources=[self.application.attr_arn])
@@ -105,7 +106,7 @@ class SparkApplication(Construct):
             ),
         )
         self.log_group.grant(role, "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")
-        # EMR Serverless looks for the log group before it writes.
+        # EMR Serverless looks up the log group before it writes.
         groups = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:*"
         role.add_to_policy(iam.PolicyStatement(actions=["logs:DescribeLogGroups"], resources=[groups]))
         acknowledge(
@@ -116,14 +117,15 @@ class SparkApplication(Construct):
         return role
 
     def _allow_pull(self) -> None:
-        """Let EMR Serverless pull from the image's own repository, as the bootstrap's lets it by itself."""
+        """Allow EMR Serverless to pull from the image's own repository; the bootstrap's repository
+        allows it already."""
         stack = Stack.of(self)
         applications = f"arn:{stack.partition}:emr-serverless:{stack.region}:{stack.account}:/applications/*"
         self.image.repository.add_to_resource_policy(
             iam.PolicyStatement(
                 principals=[iam.ServicePrincipal(SERVICE)],
                 actions=["ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer"],
-                # Any application's: this one does not exist before its image.
+                # Matches any application, because this one does not exist before its image.
                 conditions={"StringLike": {"aws:SourceArn": applications}},
             )
         )

@@ -15,20 +15,21 @@ EVERYWHERE = "0.0.0.0/0"
 
 
 class StreamingApi(Construct):
-    """A REST API that hands everything to a function and passes its answer on as it comes: the front that costs
-    nothing idle.
+    """A REST API that passes every request to a function and streams its answer back: a front that costs
+    nothing when idle.
 
-    It speaks TLS only. It does not authenticate: the application checks the token of each request itself, wherever
-    it runs.
+    It speaks TLS only. It does not authenticate: the application checks the token of each request itself,
+    wherever it runs.
 
     Args:
-        name: of the API.
-        function: gets all requests, by `InvokeWithResponseStream`.
-        timeout: of one answer, at most fifteen minutes.
+        name: Name of the API.
+        function: Function that gets all requests, through `InvokeWithResponseStream`.
+        timeout: Maximum duration of one answer, at most fifteen minutes.
         ingress_cidrs: IPv4 ranges that may connect; `0.0.0.0/0` is everyone.
-        domain: whose name leads here, in the place of the API's own address.
-        firewalled: whether the stage is behind a web ACL.
-        requests_per_second: above which requests are refused with 429, so that a flood costs no more than that.
+        domain: Domain name that points to the API and replaces its own address. None by default.
+        firewalled: Whether the stage is behind a web ACL. Off by default.
+        requests_per_second: Maximum number of requests per second. Those above it are refused with 429, which
+            limits the cost of a flood. 50 by default.
     """
 
     STAGE = "live"
@@ -62,7 +63,7 @@ class StreamingApi(Construct):
                 throttling_burst_limit=2 * requests_per_second,
             ),
         )
-        self.api.node.try_remove_child("Endpoint")  # an output that the stack's owner did not ask for
+        self.api.node.try_remove_child("Endpoint")  # remove an output that the stack's owner did not ask for
         integration = apigateway.LambdaIntegration(
             function,
             proxy=True,
@@ -84,7 +85,7 @@ class StreamingApi(Construct):
 
     @property
     def stage_arn(self) -> str:
-        """What a web ACL is associated with."""
+        """ARN of the stage, for a web ACL to be associated with."""
         return self.api.deployment_stage.stage_arn
 
     def _serve_as(self, domain: OwnDomain) -> None:
@@ -100,14 +101,16 @@ class StreamingApi(Construct):
     def _acknowledge(self, firewalled: bool) -> None:
         acknowledge(
             self.api,
-            "The application verifies the token of each request: one rule on ECS and on Lambda, for Cognito and any other issuer.",
+            "The application verifies the token of each request: one rule on ECS and on Lambda, for Cognito"
+            " and any other issuer.",
             "AwsSolutions-APIG4",
             "AwsSolutions-COG4",
         )
         if not firewalled:
             acknowledge(
                 self.api,
-                "Web ACLs are billed by the month: environments that cost nothing idle go without, throttled and with tokens checked.",
+                "Web ACLs are billed by the month: environments that cost nothing idle go without,"
+                " throttled and with tokens checked.",
                 "AwsSolutions-APIG3",
             )
         acknowledge(
@@ -117,8 +120,8 @@ class StreamingApi(Construct):
         )
         acknowledge(
             self.api,
-            "Logs of an API need a role that is one for the account and region, which two environments would take from each other;"
-            " the application's traces and metrics have each request.",
+            "Logs of an API need a role that is one for the account and region, which two environments"
+            " would take from each other; the application's traces and metrics have each request.",
             "AwsSolutions-APIG1",
             "AwsSolutions-APIG6",
         )

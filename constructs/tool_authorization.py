@@ -13,19 +13,19 @@ from constructs.data_lifetime import DataLifetime
 
 
 class IdentityProvider(Protocol):
-    """Whose tokens a policy store accepts."""
+    """An issuer of the tokens that a policy store accepts."""
 
     @property
     def entity_prefix(self) -> str:
-        """What Verified Permissions puts, with a `|`, before the ids of users and groups."""
+        """Prefix that Verified Permissions puts, followed by a `|`, before the ids of users and groups."""
 
     def configuration(self, group_type: str) -> avp.CfnIdentitySource.IdentitySourceConfigurationProperty:
-        """For the identity source, with the entity type of the groups."""
+        """Return the configuration of the identity source, with the entity type of the groups."""
 
 
 @dataclass(frozen=True)
 class CognitoIdentity:
-    """The users of a Cognito user pool, by the ID tokens of one of its app clients."""
+    """The users of a Cognito user pool, identified by the ID tokens of one of its app clients."""
 
     pool: cognito.IUserPool
     client: cognito.IUserPoolClient
@@ -52,14 +52,14 @@ class CognitoIdentity:
 
 @dataclass(frozen=True)
 class OidcIdentity:
-    """The users of any OpenID Connect issuer, by their ID tokens.
+    """The users of any OpenID Connect issuer, identified by their ID tokens.
 
     Args:
-        issuer: its https URL, to the letter as in its discovery document, with any slash at its end; Verified
-            Permissions reads `/.well-known/openid-configuration` there.
-        audience: the client id that the tokens are issued to.
-        group_claim: of the token, a list of group names.
-        entity_prefix: begins the ids of users and groups.
+        issuer: The issuer's https URL, exactly as in its discovery document, including any slash at its end.
+            Verified Permissions reads `/.well-known/openid-configuration` there.
+        audience: Client id that the tokens are issued to.
+        group_claim: Claim of the token that holds a list of group names.
+        entity_prefix: Prefix of the ids of users and groups.
     """
 
     issuer: str
@@ -86,24 +86,26 @@ class OidcIdentity:
 
 
 class ToolAuthorization(Construct):
-    """A policy store in STRICT mode with a schema, one policy or policy template per file, and an identity source.
+    """A policy store in STRICT mode with a schema, one policy or policy template per file, and an identity
+    source.
 
-    The entity types of the principals are `<namespace>::User` and `<namespace>::Group`. Policies write a group as
-    `Group::"adjusters"`; deployed it is `Group::"<entity prefix>|adjusters"`, the name that Verified Permissions
-    gives to it. In the store a policy has the name `name/<file stem>/<scope>`, by whose file stem the runtime names
-    it in the audit. An edit of a policy's effect, principal or resource, which Verified Permissions cannot update,
-    changes the scope, and so makes a new policy and removes the old one; with a policy template, the policies that
-    are linked to it go.
+    The entity types of the principals are `<namespace>::User` and `<namespace>::Group`. Policies write a group
+    as `Group::"adjusters"`; once deployed it is `Group::"<entity prefix>|adjusters"`, the name that Verified
+    Permissions gives it. In the store a policy is named `name/<file stem>/<scope>`; the audit's entries name it
+    by the file stem. Verified Permissions cannot update a policy's effect, principal or resource: an edit of
+    them changes the scope, which creates a new policy and removes the old one. If it is a policy template, the
+    policies that are linked to it are removed too.
 
-    Verified Permissions publishes no metric of policies that fail to evaluate: the runtime denies and counts them
-    (`fmops.authorization.decisions` with the reason `policy_error`), and alarms are rules over that metric.
+    Verified Permissions publishes no metric of policies that fail to evaluate. The runtime denies such calls
+    and counts them (`fmops.authorization.decisions` with the reason `policy_error`); alarms are rules over that
+    metric.
 
     Args:
-        policies: folder with `schema.json`, the `*.cedar` files and, in `templates`, the policy templates;
-            `constructs.cedar.CedarError` when one is not valid.
-        identity: whose users are the principals.
-        groups: that policies may name.
-        lifetime: `RETAINED` protects the store from deletion.
+        policies: Folder with `schema.json`, the `*.cedar` files and, in `templates`, the policy templates.
+            Raises `constructs.cedar.CedarError` if one is not valid.
+        identity: Issuer whose users are the principals.
+        groups: Groups that policies may name.
+        lifetime: Whether the store outlives the stack. `RETAINED` keeps it and protects it from deletion.
     """
 
     def __init__(
@@ -129,8 +131,8 @@ class ToolAuthorization(Construct):
         return self.store.attr_policy_store_id
 
     def grant_decisions(self, role: iam.IRole) -> None:
-        """Lets a role ask for decisions by a user's token, one at a time or in a batch, and read names and scopes
-        of policies."""
+        """Allow a role to ask for decisions by a user's token, one at a time or in a batch, and to read names
+        and scopes of policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[
@@ -143,8 +145,8 @@ class ToolAuthorization(Construct):
         )
 
     def grant_rehearsal(self, role: iam.IRole) -> None:
-        """Lets a role ask about people whom it describes itself, as those of a sandbox, and read names and scopes
-        of policies."""
+        """Allow a role to ask about principals that it describes itself, such as those of a sandbox, and to
+        read names and scopes of policies."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[
@@ -157,7 +159,7 @@ class ToolAuthorization(Construct):
         )
 
     def grant_administration(self, role: iam.IRole) -> None:
-        """Lets a role make and remove the grants to single users that the policy templates are for."""
+        """Allow a role to create and remove the grants to single users that the policy templates are for."""
         role.add_to_principal_policy(
             iam.PolicyStatement(
                 actions=[

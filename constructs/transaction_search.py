@@ -1,4 +1,4 @@
-"""CloudWatch Transaction Search, which is one for an account and region."""
+"""CloudWatch Transaction Search, of which an account has one per region."""
 
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
@@ -8,13 +8,14 @@ from constructs import Construct
 
 
 class TransactionSearch(Construct):
-    """Has X-Ray put every span into CloudWatch Logs (`aws/spans`), for all applications of the account in the region.
+    """Makes X-Ray put every span into CloudWatch Logs (`aws/spans`), for all applications of the account
+    in the region.
 
-    It can only be made where it is off. To delete it turns it off for everyone.
-    Source: CloudWatch user guide, "Enable transaction search with CloudFormation".
+    It can only be created where it is off, and deleting it turns it off for everyone. Source: CloudWatch user
+    guide, "Enable transaction search with CloudFormation".
 
     Args:
-        index_percent: of the spans, which X-Ray indexes as trace summaries too.
+        index_percent: Percentage of the spans that X-Ray also indexes as trace summaries.
     """
 
     def __init__(self, scope: Construct, id: str, *, index_percent: float) -> None:  # noqa: A002 - CDK's name

@@ -5,10 +5,10 @@ from constructs import Construct
 
 
 def unique_name(scope: Construct, name: str) -> str:
-    """Return the name with twelve characters of the stack's own id at its end.
+    """Return the name followed by twelve characters of the stack's own id.
 
-    They change when a stack is deleted and deployed again, so that a retained resource of the first deployment is
-    not in the way of the second.
+    They change when a stack is deleted and deployed again, so that a retained resource of the first deployment
+    does not block the second.
     """
     identifier = Fn.select(2, Fn.split("/", Stack.of(scope).stack_id))
     return f"{name}-{Fn.select(4, Fn.split('-', identifier))}"

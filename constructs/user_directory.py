@@ -17,19 +17,21 @@ PRE_TOKEN = Path(__file__).parents[1] / "lambdas" / "pre_token"
 
 
 class UserDirectory(Construct):
-    """A user pool without self sign-up, its groups, an app client, and the trigger that puts the claim `mfa` into
-    ID tokens.
+    """A user pool without self sign-up, its groups, an app client, and the trigger that adds the claim `mfa`
+    to ID tokens.
 
-    Users carry custom attributes, which policies may rely on: only administrators can write them.
+    Users have custom attributes, which policies may rely on because only administrators can write them.
 
     Args:
-        groups: names of the groups.
-        attributes: names of the custom attributes, texts of at most 64 characters.
-        mfa: whether users may or must have a TOTP authenticator.
-        admin_password_sign_in: allows administrators to sign in for a user (`ADMIN_USER_PASSWORD_AUTH`).
-        pre_token_code: folder of the pre-token-generation function, with `handler.handler`.
-        lifetime: `RETAINED` keeps the pool and protects it from deletion.
-        log_retention: of the function's log group.
+        groups: Names of the groups.
+        attributes: Names of the custom attributes, which hold at most 64 characters of text. None by default.
+        mfa: Whether users may (`optional`) or must (`required`, the default) have a TOTP authenticator.
+        admin_password_sign_in: Whether administrators may sign in for a user (`ADMIN_USER_PASSWORD_AUTH`).
+            Off by default.
+        pre_token_code: Folder of the pre-token-generation function, with `handler.handler`. The function of
+            this package by default.
+        lifetime: Whether the pool outlives the stack. `RETAINED` keeps it and protects it from deletion.
+        log_retention: How long the function's log group keeps events.
     """
 
     ID_TOKEN_VALIDITY = Duration.hours(1)
@@ -82,7 +84,8 @@ class UserDirectory(Construct):
         )
         acknowledge(
             pool,
-            "Users are made by administrators and sign in with long passwords and TOTP; the Plus plan is billed per user and month.",
+            "Users are made by administrators and sign in with long passwords and TOTP; the Plus plan is"
+            " billed per user and month.",
             "AwsSolutions-COG8",
         )
         if mfa == "optional":
@@ -121,7 +124,7 @@ class UserDirectory(Construct):
         self.pool.add_trigger(
             cognito.UserPoolOperation.PRE_TOKEN_GENERATION_CONFIG, function, cognito.LambdaVersion.V2_0
         )
-        # Apart from the role, because the pool needs the function and this policy needs the pool.
+        # Separate from the role, because the pool needs the function and this policy needs the pool.
         policy = iam.Policy(self, "PreTokenPolicy")
         policy.add_statements(
             iam.PolicyStatement(actions=["cognito-idp:AdminGetUser"], resources=[self.pool.user_pool_arn])

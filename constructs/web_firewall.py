@@ -7,9 +7,8 @@ from constructs import Construct
 from constructs.data_lifetime import DataLifetime
 from constructs.unique_name import unique_name
 
-# Rules of the common set that look at bodies. People may ask about HTML, paths and addresses; what they say
-# is the
-# guardrails' to judge.
+# Rules of the common set that inspect bodies. People may ask about HTML, paths and addresses; the guardrails
+# judge what they say.
 BODY_RULES = (
     "SizeRestrictions_BODY",
     "CrossSiteScripting_BODY",
@@ -25,17 +24,18 @@ MANAGED = (
 
 
 class WebFirewall(Construct):
-    """A web ACL: a limit of requests for each address, and AWS's managed rules, in that order.
+    """A web ACL with a limit of requests per address and AWS's managed rules, in that order.
 
-    What is blocked is logged, without the header that carries tokens; bodies are never in these logs. Rules about
-    bodies count and do not block.
+    Blocked requests are logged without the header that carries tokens; bodies are never in these logs. Rules
+    about bodies count and do not block.
 
     Args:
-        name: of the log group, after the beginning that WAF asks for.
-        protected_arn: of the load balancer or of the API's stage.
-        requests_per_five_minutes: from one address; above it requests are answered 429.
-        lifetime: of the log group.
-        log_retention: of the log group.
+        name: End of the log group's name, after the prefix that WAF requires.
+        protected_arn: ARN of the load balancer or of the API's stage.
+        requests_per_five_minutes: Maximum number of requests from one address in five minutes; those above it
+            are answered 429.
+        lifetime: Whether the log group outlives the stack.
+        log_retention: How long the log group keeps events.
     """
 
     WINDOW_SECONDS = 300
@@ -122,7 +122,7 @@ class WebFirewall(Construct):
             self,
             "Logging",
             resource_arn=self.acl.attr_arn,
-            # Without the `:*` that the group's own ARN ends with.
+            # The ARN must not have the `:*` with which the group's own ARN ends.
             log_destination_configs=[
                 Stack.of(self).format_arn(
                     service="logs",

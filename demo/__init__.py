@@ -1,1 +1,2 @@
-"""The demo: users, claims, and a tour of real requests. It works against any deployment, through AWS and HTTP APIs."""
+"""The demo: users, claims, and a tour of real requests. It works against any deployment, through AWS
+and HTTP APIs."""

@@ -1,6 +1,6 @@
-"""``python -m demo``: seeds a deployment in AWS and sends it the tour, with the operator's credentials.
+"""``python -m demo``: seed a deployment in AWS and send it the tour, with the operator's credentials.
 
-It changes nothing of what serves, and prints no token.
+It changes nothing that the deployment serves, and prints no token.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from demo.visit import Visit
 from fmops.deployment import DeploymentError
 
 LOG_WIDTH = 140
-"""Columns where the output is a file or a CI log."""
+"""Columns of the output when it goes to a file or a CI log."""
 
 
 def main() -> int:
@@ -34,19 +34,20 @@ def main() -> int:
     parser.add_argument(
         "--token-from",
         metavar="VARIABLE",
-        help="of the environment, with the ID token of a caller: sends what holds for everyone, and makes no users",
+        help="name of an environment variable with a caller's ID token: send the steps that hold for"
+        " everyone, and create no users",
     )
     parser.add_argument(
         "--all",
         action="store_true",
-        help="then also analyse, review and evaluate, which changes the deployment: for a while another prompt serves",
+        help="also analyse, review and evaluate, which changes the deployment: another prompt serves for a while",
     )
     arguments = parser.parse_args()
     token = os.environ.get(arguments.token_from or "", "").strip()
     if arguments.token_from and not token:
-        parser.error(f"the variable {arguments.token_from} holds no token")
+        parser.error(f"the environment variable {arguments.token_from} holds no token")
     if token and arguments.all:
-        parser.error("--all needs the demo's users, and --token-from makes none: leave one of them out")
+        parser.error("--all needs the demo's users, and --token-from creates none: leave one of them out")
     try:
         outputs = stack_outputs(arguments.environment)
         url = (arguments.url or outputs["Assistant"]["AssistantUrl"]).rstrip("/")
@@ -66,7 +67,7 @@ def main() -> int:
 
 
 def _seeded(url: str, outputs: Mapping[str, Mapping[str, str]], arguments: argparse.Namespace) -> bool:
-    """The whole tour, as the demo's users."""
+    """Send the whole tour, as the demo's users."""
     check_passwords(outputs["Identity"], arguments.environment)
     console = _console()
     visit = Visit(url, outputs, seed.main(outputs), console)
@@ -79,12 +80,12 @@ def _seeded(url: str, outputs: Mapping[str, Mapping[str, str]], arguments: argpa
 
 
 def _given(url: str, outputs: Mapping[str, Mapping[str, str]], token: str) -> bool:
-    """The steps that hold for everyone, as the caller whose token was given."""
+    """Send the steps that hold for everyone, as the caller whose token was given."""
     check_token(url, token)
     console = _console()
     held = guide(Visit(url, outputs, Caller(token), console), chapters=(), for_anyone=True)
     console.print(
-        "left out: the steps of the demo's users and claims, which a token of another caller has not"
+        "left out: the steps that need the demo's users and claims, which another caller's token does not have"
     )
     return held
 
@@ -96,16 +97,16 @@ def _console() -> Console:
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody whose token was given: stands for each of the demo's users."""
+    """A caller whose token was given, who stands for each of the demo's users."""
 
     token: str
 
-    def id_token(self, username: str) -> str:  # noqa: ARG002 - whoever it is
+    def id_token(self, username: str) -> str:  # noqa: ARG002 - any caller
         return self.token
 
 
 class UnreachableError(Exception):
-    """Nothing that is an assistant answers at the address."""
+    """No assistant answers at the address."""
 
 
 class NoPasswordsError(Exception):
@@ -113,33 +114,36 @@ class NoPasswordsError(Exception):
 
 
 class TokenError(Exception):
-    """The assistant does not take the token that was given."""
+    """The assistant does not accept the token that was given."""
 
 
 def check_passwords(identity: Mapping[str, str], environment: str) -> None:
-    """Raise NoPasswordsError unless the demo's users can sign in: asked first, so that a refusal leaves no users
-    behind."""
+    """Raise NoPasswordsError unless the demo's users can sign in; checked first, so that a refusal leaves
+    no users behind."""
     if "UserPoolId" not in identity:
         raise NoPasswordsError(
-            f"{environment} has no user pool, since identity.oidc names an issuer of yours: the tour's users cannot be made there: give a token of a user as TOKEN="
+            f"{environment} has no user pool, since identity.oidc names your own issuer, where the tour cannot"
+            " create users: give a user's token as TOKEN="
         )
     client = boto3.client("cognito-idp").describe_user_pool_client(
         UserPoolId=identity["UserPoolId"], ClientId=identity["UserPoolClientId"]
     )
     if "ALLOW_ADMIN_USER_PASSWORD_AUTH" not in client["UserPoolClient"].get("ExplicitAuthFlows", []):
         raise NoPasswordsError(
-            f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in, which `dev` has, or a token of a user as TOKEN="
+            f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in,"
+            " which `dev` has, or a user's token as TOKEN="
         )
 
 
 def check_token(url: str, token: str) -> None:
-    """Raise TokenError unless the assistant knows who the token's caller is: asked with a body that it refuses
-    anyway."""
+    """Raise TokenError unless the assistant accepts the token; the request has a body that is refused in any
+    case.
+    """
     bearer = {"authorization": f"Bearer {token}"}
     answer = httpx.post(f"{url.rstrip('/')}/v1/chat/completions", json={}, headers=bearer, timeout=30)
     if answer.status_code == httpx.codes.UNAUTHORIZED:
         raise TokenError(
-            "the assistant does not take the token: give an ID token of its issuer and client that has not expired"
+            "the assistant does not accept the token: give an unexpired ID token from its issuer for its client"
         )
 
 
@@ -149,7 +153,8 @@ def check_reachable(url: str) -> None:
         answer = urllib3.request("GET", f"{url.rstrip('/')}/readyz", timeout=10, retries=2)
     except urllib3.exceptions.HTTPError as error:
         raise UnreachableError(
-            f"nothing answers at {url} ({type(error).__name__}): is the load balancer internal, or your address not in assistant.ingress_cidrs?"
+            f"nothing answers at {url} ({type(error).__name__}): is the load balancer internal, or your"
+            " address not in assistant.ingress_cidrs?"
         ) from None
     if answer.status != 200:
         raise UnreachableError(
@@ -160,7 +165,10 @@ def check_reachable(url: str) -> None:
 def _remedy(error: Exception, environment: str) -> str:
     text = str(error)
     if isinstance(error, DeploymentError):
-        return f"{environment} is not deployed in this account and region ({text}): give its PROFILE, and your AWS_REGION."
+        return (
+            f"{environment} is not deployed in this account and region ({text}):"
+            " give its PROFILE, and your AWS_REGION."
+        )
     return text
 
 

@@ -28,13 +28,13 @@ class Account:
 
 
 def load() -> dict[str, Any]:
-    """The demo's data."""
+    """Return the demo's data."""
     data: dict[str, Any] = yaml.safe_load(DATA.read_text())
     return data
 
 
 class Directory:
-    """Creates the demo's users by the operator's Cognito calls, and signs them in as the users would."""
+    """Creates the demo's users with the operator's credentials, and signs them in as the users would."""
 
     def __init__(self, cognito: Any, *, user_pool_id: str, client_id: str) -> None:
         self._cognito = cognito
@@ -70,13 +70,13 @@ class Directory:
         subject = next(item["Value"] for item in user["UserAttributes"] if item["Name"] == "sub")
         account = self._accounts[username] = Account(username, password, subject)
         if profile.get("mfa"):
-            # An earlier seed's factor is lost with its process: without it the new one can be registered.
+            # The factor of an earlier seed is lost with its process; without it a new one can be registered.
             self._set_totp(username, wanted=False)
             account.totp = self._register_totp(account)
         return account
 
     def id_token(self, username: str) -> str:
-        """Sign in and answer the ID token."""
+        """Sign in and return the ID token."""
         return str(self._sign_in(self._accounts[username])["IdToken"])
 
     def _register_totp(self, account: Account) -> pyotp.TOTP:
@@ -110,7 +110,7 @@ class Directory:
         if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
             if account.totp is None:
                 raise RuntimeError(
-                    f"{account.username} has a second factor of an earlier seed: delete the user first"
+                    f"{account.username} has a second factor from an earlier seed: delete the user first"
                 )
             answer = self._respond(account, answer["Session"])
         result: dict[str, Any] = answer["AuthenticationResult"]
@@ -131,7 +131,7 @@ class Directory:
                     },
                 )
             except self._cognito.exceptions.ExpiredCodeException:
-                # A code is good for one sign-in: the next one begins within thirty seconds.
+                # A code is good for one sign-in; the next code begins within thirty seconds.
                 if attempt:
                     raise
                 time.sleep(account.totp.interval - time.time() % account.totp.interval)

@@ -1,4 +1,4 @@
-"""The embedding analysis of what was captured, by the deployed state machine, as its schedule would start it."""
+"""The embedding analysis of the captured records, run by the deployed state machine as its schedule would."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINK_SECONDS = 12 * 3600
 
 
 def chapter(visit: Visit) -> list[str]:
-    """Analyse today, and say what the report says."""
+    """Analyse today's records and print what the report says."""
     visit.console.print("[bold]Analysing what people ask[/]")
     visit.settle()
     states = boto3.client("stepfunctions")
@@ -33,7 +33,7 @@ def chapter(visit: Visit) -> list[str]:
     s3 = boto3.client("s3")
     results = s3.list_objects_v2(Bucket=bucket, Prefix="analysis/content/results/").get("Contents", [])
     if not results:
-        return ["embedding analysis: it has written no result"]
+        return ["embedding analysis: it wrote no result"]
     result = json.loads(s3.get_object(Bucket=bucket, Key=results[-1]["Key"])["Body"].read())
     _show(visit, run, result, _link(s3, bucket))
     return _problems(result)
@@ -54,7 +54,7 @@ def _show(visit: Visit, run: str, result: dict[str, Any], link: str) -> None:
 
 
 def _link(s3: Any, bucket: str) -> str:
-    """Opens in a browser: signed, for twelve hours."""
+    """Return a link that opens in a browser: signed, and valid for twelve hours."""
     return str(
         s3.generate_presigned_url(
             "get_object",

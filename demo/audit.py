@@ -1,4 +1,4 @@
-"""The authorization decisions of the captured records: as audit events, and as a report of what would have been denied.
+"""The authorization decisions of the captured records: as audit events, and as a report of denials.
 
 ``python -m demo.audit --environment fmops-dev`` prints the report for a deployment in AWS.
 """
@@ -19,7 +19,7 @@ Records = Iterable[Mapping[str, Any]]
 
 
 def events(records: Records, users: Mapping[str, str]) -> Table:
-    """One event of each kind of decision: who, tool, resource, outcome, policies, latency, trace."""
+    """Return one event of each kind of decision: who, tool, resource, outcome, policies, latency, trace."""
     table = Table(title="Audit: one decision of each kind", expand=True)
     for column in ("who", "action", "resource", "decision", "reason", "policies", "ms", "trace"):
         table.add_column(column, overflow="fold")
@@ -45,7 +45,8 @@ def events(records: Records, users: Mapping[str, str]) -> Table:
 
 
 def denials(records: Records) -> Table:
-    """What was denied, and in ``LOG_ONLY`` what would have been: what to look at before enforcing new policies."""
+    """Return a table of the calls that were denied and, in ``LOG_ONLY``, of those that would have been. Look at
+    it before you enforce new policies."""
     table = Table(title="Denials by action, reason and policy", expand=True)
     for column in ("action", "reason", "policies", "calls", "users", "stopped"):
         table.add_column(column, overflow="fold")

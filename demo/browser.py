@@ -1,4 +1,6 @@
-"""A real browser for what people do on a page: the one on PATH, else the one that `make` installs from npm."""
+"""A real browser for the pages that people use: the one on PATH, or else the one that `make` installs from
+npm.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +16,20 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGED = Path(__file__).resolve().parents[1] / ".venvs" / "browser"
 VARIABLE = "FMOPS_BROWSER"
-"""Environment variable with the path of another browser, or `none` to do without."""
+"""Environment variable with the path of another browser, or `none` for no browser."""
 REMEDY = "install Chromium, such as by `apt-get install chromium`"
 
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """A Chromium program, and the environment variables that it needs beside ours."""
+    """A Chromium program, and the environment variables that it needs besides ours."""
 
     path: str
     environment: dict[str, str] = field(default_factory=dict)
 
 
 def find() -> Browser | None:
-    """Return the browser to drive; ``None`` without one, or without Playwright to drive it."""
+    """Return the browser to drive, or ``None`` if there is none or Playwright is missing."""
     if importlib.util.find_spec("playwright") is None:
         return None
     if wanted := os.environ.get(VARIABLE):
@@ -38,7 +40,9 @@ def find() -> Browser | None:
 
 
 def packaged(directory: Path) -> Browser | None:
-    """Return the browser that `demo.browser_package` unpacked into ``directory``; ``None`` when there is none."""
+    """Return the browser that `demo.browser_package` unpacked into ``directory``, or ``None`` if there is
+    none.
+    """
     program = directory / "chromium"
     if not program.exists():
         return None

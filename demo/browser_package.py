@@ -26,11 +26,13 @@ FONTS = """<?xml version="1.0"?>
 
 
 def unpack(package: Path, target: Path) -> None:
-    """Write the program, its libraries and its fonts below ``target``. Raises ``OSError`` when a file is missing."""
+    """Write the program, its libraries and its fonts below ``target``. Raises ``OSError`` if a file is
+    missing.
+    """
     target.mkdir(parents=True, exist_ok=True)
     for archive, part in (("al2023.tar.br", "lib"), ("fonts.tar.br", "fonts")):
         with tarfile.open(fileobj=io.BytesIO(_decompressed(package / "bin" / archive))) as files:
-            # Both archives hold one folder of that name.
+            # Both archives hold one folder with that name.
             files.extractall(target, members=_below(files, part), filter="data")
     fonts = FONTS.format(fonts=escape(str(target / "fonts")), cache=escape(str(target / "fonts-cache")))
     (target / "fonts.conf").write_text(fonts)

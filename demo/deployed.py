@@ -1,4 +1,4 @@
-"""A deployment in a local AWS with the demo's users in it, for what tries the deployed assistant."""
+"""A deployment in a local AWS with the demo's users in it, for checks of the deployed assistant."""
 
 from __future__ import annotations
 

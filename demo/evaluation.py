@@ -1,5 +1,5 @@
-"""The chapter on prompts and evaluation: versions, an experiment, a worse prompt refused, a better one served, and
-back."""
+"""The chapter on prompts and evaluation: versions, an experiment, a worse prompt refused, a better one served,
+and a rollback."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).with_name("prompts")
 PATIENCE = 30
-"""Seconds that a promotion may take to serve."""
+"""Maximum seconds until a promoted prompt serves."""
 BY = "the demo"
 
 
 def prepare(visit: Visit) -> _Chapter:
-    """What needs nothing of the chapters before: prompts and the experiment, and what takes seconds to import."""
+    """Do what needs nothing from earlier chapters: register prompts, start the experiment, and
+    import slow modules."""
     return _Chapter(visit)
 
 
 def chapter(visit: Visit) -> list[str]:
-    """What did not hold."""
+    """Run the chapter and return the expectations that did not hold."""
     prepared = visit.ahead[__name__].result() if __name__ in visit.ahead else prepare(visit)
     with prepared.settings:
         found: list[str] = prepared.run()
@@ -103,13 +104,13 @@ class _Chapter:
         return self._problems
 
     def _give_back(self, first: str) -> None:
-        """What served before the demo, in a deployment that has been in use."""
+        """Serve again the prompt that served before the demo, in a deployment that was already in use."""
         if self._before not in ("", first):
             self._setup.registry.promote(NAME, self._before, by=BY, reason="it served before the demo")
             self._console.print(f"  version {self._before}, which served before the demo, serves again")
 
     def _adopt(self) -> None:
-        """The deployment's settings, in this process's environment until the chapter is over."""
+        """Set the deployment's settings in this process's environment until the chapter is over."""
         from fmops.deployment import Deployment
 
         self.settings.enter_context(patch.dict(os.environ))
@@ -118,7 +119,7 @@ class _Chapter:
         os.environ |= {"FMOPS_EVALUATION_JOURNAL": journal, "FMOPS_EVALUATION_RATE": "0"}
 
     def _add_reviewed(self) -> None:
-        """What the chapter on review has made: `make evaluate` asks these too."""
+        """Add the cases that the chapter on review made: `make evaluate` asks these too."""
 
         from fmops.evaluation.datasets import corrected
 
@@ -139,7 +140,8 @@ class _Chapter:
         made = {}
         for what, path in texts.items():
             text = path.read_text()
-            # An earlier demo registered it: a version more of the same text would tell nobody anything.
+            # Reuse what an earlier demo registered: another version with the same text would tell nobody
+            # anything.
             made[what] = there.get(text) or registry.register(NAME, text, message=what)
         self._before = registry.serving_version(NAME)
         if self._before != made["as packaged"].version:
@@ -152,7 +154,7 @@ class _Chapter:
         self._console.print(f"  {NAME} in the prompt registry: {shown}; production is {production}")
 
     def _experiment(self, careless: str) -> list[str]:
-        """As a job, on SageMaker Processing: what its log says."""
+        """Run the experiment as a job on SageMaker Processing, and read its log."""
         arguments = [
             "experiment",
             "--prompt",
@@ -174,7 +176,7 @@ class _Chapter:
         return lines
 
     def _try_in_playground(self) -> list[dict[str, Any]]:
-        """As a prompt engineer does on the page: two versions side by side on one case."""
+        """Compare two versions side by side on one case, as a prompt engineer does on the page."""
         refused = self._playground(script().visitor).get("/playground")
         if refused.status_code != HTTPStatus.FORBIDDEN or "edit_prompts" not in refused.text:
             self._problems.append("playground: a visitor is not refused by the name of the missing action")
@@ -244,7 +246,7 @@ class _Chapter:
             self._console.print(f"      {each}", highlight=False, markup=False)
 
     def _served(self, version: str) -> str:
-        """Ask the running assistant until this version answers; what it says."""
+        """Ask the running assistant until this version answers, and return what it says."""
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = self._ask(self._golden[self._script.shown].question)

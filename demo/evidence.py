@@ -1,4 +1,4 @@
-"""What the tour left behind: one captured record per request, and one trace without content for each."""
+"""Evidence of the tour: one captured record per request, and one trace without content for each."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from demo.tour import Step
 from fmops.partitions import earliest_hour
 
 TRACES_PER_CALL = 5
-"""Trace ids of one BatchGetTraces call."""
+"""Maximum number of trace ids in one BatchGetTraces call."""
 SKEW = timedelta(minutes=15)
-"""How far this machine's clock may be from S3's, and how long before its delivery an object's key may be of."""
+"""Maximum difference between this machine's clock and S3's, and how much earlier than its delivery an object's
+key may be dated."""
 
 
 CAPTURED = """
@@ -30,8 +31,8 @@ read_ndjson_objects(?) WHERE json->>'record_type' = 'interaction') GROUP BY inte
 class Evidence:
     """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing.
 
-    ``since``: when the visit began. What was captured before it, which may be a year of others' interactions, is
-    not read.
+    ``since`` is when the visit began. Records captured before it, which may be a year of other people's
+    interactions, are not read.
     """
 
     def __init__(self, outputs: Mapping[str, Mapping[str, str]], *, since: datetime | None = None) -> None:
@@ -65,7 +66,7 @@ class Evidence:
             self._check_trace(step)
 
     def complete(self, steps: Sequence[Step]) -> bool:
-        """Whether every answered step has its record and its trace, root included."""
+        """Whether every answered step has its record and its complete trace, including the root."""
         answered = [step for step in steps if step.interaction_id]
         records = self.read_lake()
         if any(step.interaction_id not in records for step in answered):
@@ -77,11 +78,11 @@ class Evidence:
         )
 
     def read_lake(self) -> dict[str, dict[str, Any]]:
-        """The captured interactions by id."""
+        """Return the captured interactions by id."""
         return {interaction: record for interaction, (record, _) in self._captured().items()}
 
     def _captured(self) -> dict[str, tuple[dict[str, Any], int]]:
-        """Each record by its interaction's id, with how many times it is there."""
+        """Return each record by its interaction's id, with the number of its copies."""
         self.objects = list(self._list())
         with tempfile.TemporaryDirectory() as directory:
             for number, key in enumerate(self.objects):
@@ -99,7 +100,7 @@ class Evidence:
                     yield item["Key"]
 
     def _prefixes(self) -> Iterator[str]:
-        """Of the days under which records since the visit began may lie."""
+        """Return the key prefixes of the days since the visit began."""
         if self._since is None:
             yield "interactions/"
             return
@@ -140,21 +141,21 @@ class Evidence:
         documents = self.segments.get(step.trace_id, [])
         service = self.records.get(step.interaction_id, {}).get("service", "")
         if not _has_root(documents, service):
-            step.problems.append("no trace whose root is named after the service")
+            step.problems.append("there is no trace whose root is named after the service")
         text = json.dumps(documents)
         phrases = [step.ask, step.answer] if len(step.answer) > 20 else [step.ask]
         if any(phrase[:40] in text for phrase in phrases):
-            step.problems.append("the trace holds what was said")
+            step.problems.append("the trace contains what was said")
         expected = step.expect.get("guardrail")
         if expected and not any(expected in told for document in documents for told in _decisions(document)):
-            step.problems.append(f"the trace does not tell of {expected}")
+            step.problems.append(f"the trace does not mention {expected}")
         ran = any(tool["status"] == "success" for tool in step.tools)
         if ran and not any("execute_tool" in document["name"] for document in documents):
             step.problems.append("the trace has no tool call")
 
 
 def _decisions(document: Mapping[str, Any]) -> list[str]:
-    """The guardrail decisions that a segment tells of."""
+    """Return the guardrail decisions that a segment reports."""
     told: list[str] = document.get("metadata", {}).get("default", {}).get("fmops.guardrail.decisions", [])
     return told
 

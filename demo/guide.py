@@ -1,4 +1,4 @@
-"""The demo after its seed: tour, evidence, report, and the chapters that follow."""
+"""The demo after its seed: the tour, its evidence, a report, and further chapters."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from demo.visit import Chapter, Visit
 from fmops.deployment import Deployment
 
 PATIENCE = 180
-"""Seconds that captured records may take to arrive: Firehose buffers for up to a minute by default."""
+"""Maximum seconds until captured records arrive: Firehose buffers for up to a minute by default."""
 
 CHAPTERS: tuple[Chapter, ...] = (analysis.chapter, review.review, evaluation.chapter, metrics.look)
-"""In the order in which each needs what the one before has made. They change a deployment: its analysis, its review
-tasks, and for a while the prompt that serves."""
+"""Chapters, each after those whose results it needs. They change a deployment: its analysis, its review tasks,
+and for a while the prompt that serves."""
 
 
 def run(**parts: Any) -> bool:
-    """``guide`` with the fields of a ``Visit``, for the local run, which knows the demo by name only."""
+    """Call ``guide`` with the fields of a ``Visit``, for the local run, which knows the demo by name only."""
     return guide(Visit(**parts, sign_in_links=True))
 
 
 def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone: bool = False) -> bool:
-    """Send the tour, show what came of it, and go through the chapters; answers whether every expectation held.
+    """Send the tour, show the results, go through the chapters, and return whether every expectation held.
 
-    ``for_anyone`` sends the steps that hold for every caller.
+    ``for_anyone`` sends only the steps that hold for every caller.
     """
     console = visit.console
     console.print("[bold]Sending the tour[/]")
@@ -45,7 +45,7 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
         for_anyone=for_anyone,
         enforced=assistant["FMOPS_AUTHORIZATION_MODE"] == "ENFORCE",
         demo_rules="profanity"
-        in assistant["FMOPS_GUARDRAILS"],  # what the demo's rules let through, and the library's do not
+        in assistant["FMOPS_GUARDRAILS"],  # the demo's rules allow more than the library's
     )
     began = datetime.now(UTC)
     tour.run()
@@ -95,7 +95,7 @@ def _invite(visit: Visit) -> None:
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:
-    """Records and spans are sent in batches: ask until all are there, or for as long as one may be patient."""
+    """Ask until all records and spans have arrived, since they are sent in batches, or until patience ends."""
     deadline = time.monotonic() + PATIENCE
     while not evidence.complete(tour.steps) and time.monotonic() < deadline:
         time.sleep(0.5)
@@ -106,7 +106,8 @@ def _summarize(tour: Tour, evidence: Evidence, console: Console) -> None:
     refused = sum(refused for _, refused in tour.refusals)
     left_out = f" ({tour.left_out} steps left out)" if tour.left_out else ""
     console.print(
-        f"{held} of {len(tour.steps)} requests as expected{left_out}; {refused} of {len(tour.refusals)} bad ones refused"
+        f"{held} of {len(tour.steps)} requests as expected{left_out};"
+        f" {refused} of {len(tour.refusals)} bad ones refused"
     )
     console.print(
         f"{len(evidence.records)} records in {len(evidence.objects)} objects; "

@@ -1,4 +1,4 @@
-"""What the guardrails did, by direction, action and detector, from the captured records."""
+"""A table of what the guardrails did, by direction, action and detector, from the captured records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ACTIONS = ("flag", "redact", "block")
 
 
 def guardrails(records: Iterable[Mapping[str, Any]]) -> Table:
-    """How often each action was taken on each way, and by which detectors."""
+    """Return how often each action was taken in each direction, and by which detectors."""
     decided: dict[tuple[str, str], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for record in records:
         for outcome in record["guardrails"]:

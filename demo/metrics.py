@@ -1,5 +1,5 @@
-"""What the dashboards show of the visit: every panel that reads Prometheus, or what our jobs write, has something
-to draw."""
+"""A check that the visit filled the dashboards: every panel that reads Prometheus, or metrics of our
+jobs, has data."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from observability.dashboards.prometheus import NoMetricsError, Prometheus
 
 PREVIEW = Path("build/dashboards/preview.html")
 PATIENCE = 30
-"""Seconds that the last metrics may take to arrive: they are sent every ten to thirty."""
+"""Maximum seconds until the last metrics arrive: they are sent every ten to thirty seconds."""
 
 
 def look(visit: Visit) -> list[str]:
-    """Draw every dashboard from the deployment's Managed Prometheus and CloudWatch, and name the panels without
-    data."""
+    """Draw every dashboard from the deployment's Managed Prometheus and CloudWatch, and return the
+    panels without data."""
     built, metrics = list(dashboards().values()), CloudWatch(boto3.client("cloudwatch"))
     panels = sum(
         is_drawn(panel, metrics) and panel["title"] not in not_in_a_run().get(board["uid"], {})

@@ -1,4 +1,4 @@
-"""Review: what the tour captured goes before two reviewers, their labels come back as evaluation cases.
+"""Review: two reviewers label what the tour captured, and their labels become evaluation cases.
 
 The reviewers follow the script below. The tasks, the page, the labels, the agreement and the estimate are real.
 """
@@ -29,13 +29,13 @@ from fmops.partitions import earliest_hour, partition
 from ops.jobs import JobError, follow
 
 PATIENCE = 180
-"""Seconds that the rating may take to arrive in the lake."""
+"""Maximum seconds until the rating arrives in the lake."""
 
 Said = Mapping[str, str]
 
 
 def review(visit: Visit) -> list[str]:
-    """The chapter."""
+    """Run the chapter and return the expectations that did not hold."""
     try:
         return _review(visit)
     except JobError as error:
@@ -69,7 +69,7 @@ def _review(visit: Visit) -> list[str]:
 
 
 def opinion(name: str, question: str, answer: str) -> Said:
-    """What a reviewer says of an answer. The second one is stricter with about every fifth."""
+    """Return a reviewer's opinion of an answer. The second reviewer is stricter with about every fifth."""
     if question == script().review.unhelpful:
         wrong = {"verdict": "bad", "category": "correctness"}
         return wrong | (
@@ -85,14 +85,14 @@ class Page(Protocol):
     """The review page as one person sees it."""
 
     def next(self) -> tuple[str, str] | None:
-        """Question and answer of the task that is shown; ``None`` when nothing is left."""
+        """Return the question and answer of the task that is shown, or ``None`` if nothing is left."""
         ...
 
     def say(self, said: Said) -> None: ...
 
 
 def work(pages: Mapping[str, Page]) -> None:
-    """Each person in turn labels one task, until nothing is left for anybody."""
+    """Let each person in turn label one task, until nobody has any left."""
     busy = dict(pages)
     while busy:
         for name, page in list(busy.items()):
@@ -154,7 +154,7 @@ class BrowserPage:
 
 
 class HttpPage:
-    """What the page does, without a browser."""
+    """The page's HTTP API, used without a browser."""
 
     def __init__(self, base_url: str, token: str) -> None:
         self._client = httpx.Client(
@@ -196,7 +196,7 @@ def _ask_and_complain(visit: Visit) -> None:
 
 
 def _captured(bucket: str, interaction_id: str) -> int:
-    """How many records of an interaction, feedback included, are in the newest objects."""
+    """Return how many records of an interaction, feedback included, are in today's newest objects."""
     s3 = boto3.client("s3")
     after = f"interactions/{partition(earliest_hour(datetime.now(UTC)))}"
     pages = s3.get_paginator("list_objects_v2").paginate(
@@ -211,7 +211,7 @@ def _captured(bucket: str, interaction_id: str) -> int:
 
 
 def _run_job(visit: Visit, *arguments: str) -> None:
-    """As the schedule starts it. Raises ``JobError``."""
+    """Run the job as its schedule would start it. Raises ``JobError``."""
     execution = boto3.client("stepfunctions").start_execution(
         stateMachineArn=visit.outputs["Review"]["StateMachineArn"],
         input=json.dumps({"arguments": list(arguments)}),
@@ -237,7 +237,7 @@ def _progress(visit: Visit, token: str) -> dict[str, Any]:
 
 
 def _metrics() -> dict[str, float]:
-    """The last value of each of the job's metrics."""
+    """Return the last value of each of the job's metrics."""
     client, now = boto3.client("cloudwatch"), datetime.now(UTC)
     names = ("BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh", "Labelled")
     known = client.list_metrics(Namespace="FMOps/Review", MetricName=names[0])["Metrics"]
@@ -273,9 +273,10 @@ def _say(
     visit: Visit, progress: Mapping[str, Any], cases: list[dict[str, Any]], metrics: Mapping[str, float]
 ) -> None:
     console, alpha = visit.console, progress["agreement"]
-    settled = f"{progress['settled']} tasks settled by {' and '.join(script().review.reviewers)}, disagreements by {script().review.adjudicator}"
+    people, agreement = script().review, "not known" if alpha is None else f"{alpha:.2f}"
     console.print(
-        f"{settled}; agreement (Krippendorff's alpha) {'not known' if alpha is None else f'{alpha:.2f}'}"
+        f"{progress['settled']} tasks settled by {' and '.join(people.reviewers)},"
+        f" disagreements by {people.adjudicator}; agreement (Krippendorff's alpha) {agreement}"
     )
     if "BadAnswerRate" in metrics:
         rate, low, high = (
@@ -298,11 +299,14 @@ def _problems(
 ) -> Iterator[str]:
     strata = Counter(task["stratum"] for task in tasks)
     if not strata["low_feedback"]:
-        yield "review: the answer that was rated down is not among the tasks"
+        yield "review: no task is about the answer that was rated down"
     if not strata["judge_near"] + strata["judge_disagreement"]:
-        yield "review: no task was chosen for what judges said"
+        yield "review: no task was chosen because of a judge's verdict"
     if progress["open"] or progress["disagreed"]:
-        yield f"review: {progress['open']} tasks are open and {progress['disagreed']} disputed after everybody's work"
+        yield (
+            f"review: {progress['open']} tasks are open and {progress['disagreed']} disputed"
+            " after everybody has finished"
+        )
     if progress["agreement"] is None:
         yield "review: no agreement was computed"
     if {each["case_id"] for each in cases} != {task["interaction_id"] for task in tasks}:

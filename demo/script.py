@@ -1,4 +1,4 @@
-"""What the chapters ask, and as whom: ``script.yaml``."""
+"""The questions of the chapters, and who asks them: ``script.yaml``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ class _Part(BaseModel):
 
 
 class ReviewScript(_Part):
-    """Two people review, and a third settles what they disagree on; the visitor found one answer unhelpful."""
+    """Two people who review, a third who settles their disagreements, and a visitor who found one answer
+    unhelpful."""
 
     reviewers: tuple[str, str]
     adjudicator: str
@@ -25,7 +26,7 @@ class ReviewScript(_Part):
 
 
 class EvaluationScript(_Part):
-    """Which golden cases the chapter puts to each prompt, and which of them it shows the answers to."""
+    """Golden cases that the chapter puts to each prompt, and those whose answers it shows."""
 
     prompt_engineer: str
     shown: str
@@ -33,7 +34,7 @@ class EvaluationScript(_Part):
 
 
 class Script(_Part):
-    """The whole file. ``pydantic.ValidationError`` names a field that is missing or not known."""
+    """The script's whole file. ``pydantic.ValidationError`` names a field that is missing or unknown."""
 
     visitor: str
     invited: tuple[str, ...]
@@ -43,5 +44,5 @@ class Script(_Part):
 
 @cache
 def script() -> Script:
-    """As it is shipped."""
+    """Return the script that ships with the demo."""
     return Script.model_validate(yaml.safe_load(SCRIPT.read_text()))

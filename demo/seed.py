@@ -1,4 +1,4 @@
-"""Puts the demo's users and records into a deployment: ``python -m demo.seed``."""
+"""Put the demo's users and records into a deployment: ``python -m demo.seed``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ Outputs = Mapping[str, Mapping[str, str]]
 
 
 def main(outputs: Outputs) -> Directory:
-    """Seed the deployment whose stack outputs are given; answers the directory, which can sign the users in."""
+    """Seed the deployment with the given stack outputs, and return the directory, which can sign the users
+    in.
+    """
     data = load()
     directory = Directory(
         boto3.client("cognito-idp"),
@@ -33,10 +35,12 @@ def main(outputs: Outputs) -> Directory:
 def make_grants(
     identity: Mapping[str, str], grants: Sequence[Mapping[str, str]], subjects: Mapping[str, str]
 ) -> None:
-    """Grant single records to single users, as an administrator does: one policy each, linked to its template."""
+    """Grant single records to single users, as an administrator does: one policy for each, linked to its
+    template.
+    """
     permissions, store = boto3.client("verifiedpermissions"), identity["PolicyStoreId"]
     pages = permissions.get_paginator("list_policy_templates").paginate(policyStoreId=store)
-    # A template is named after its file and, behind that, its scope.
+    # A template is named after its file, followed by its scope.
     templates = {
         item["name"].split("/")[1]: item["policyTemplateId"]
         for page in pages
@@ -52,7 +56,7 @@ def make_grants(
             },
             "resource": {"entityType": f"{NAMESPACE}::{kind}", "entityId": granted},
         }
-        with suppress(permissions.exceptions.ConflictException):  # an earlier seed made it
+        with suppress(permissions.exceptions.ConflictException):  # an earlier seed created it
             permissions.create_policy(
                 policyStoreId=store,
                 name=f"name/{grant['template']}-{user}-{granted}",
@@ -61,7 +65,7 @@ def make_grants(
 
 
 def put_items(table: str, data: Mapping[str, Any], subjects: Mapping[str, str]) -> None:
-    """Write the agent's records. They begin again as they stand in the file."""
+    """Write the agent's records, which start again as they are in the file."""
     client, serializer = boto3.client("dynamodb"), TypeSerializer()
     for item in items(data, subjects):
         client.put_item(
@@ -70,7 +74,9 @@ def put_items(table: str, data: Mapping[str, Any], subjects: Mapping[str, str]) 
 
 
 def items(data: Mapping[str, Any], subjects: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The table's items: people by their subject, and the records by kind and id, with subjects for users."""
+    """Return the table's items: people by their subject, and the records by kind and id, with subjects for
+    users.
+    """
     people = [
         {"kind": "person", "id": subjects[name], "suspended": profile.get("suspended", False)}
         for name, profile in data["users"].items()
@@ -84,7 +90,8 @@ def items(data: Mapping[str, Any], subjects: Mapping[str, str]) -> list[dict[str
 
 
 def with_users(value: Any, names: Mapping[str, str]) -> Any:
-    """``value`` with what ``names`` has for a user in the place of each ``@user``. Raises ``KeyError`` for others."""
+    """Return ``value`` with each ``@user`` replaced by what ``names`` has for that user. Raises ``KeyError``
+    for unknown users."""
     match value:
         case dict():
             return {key: with_users(item, names) for key, item in value.items()}

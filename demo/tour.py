@@ -25,7 +25,7 @@ STEPS = Path(__file__).with_name("tour.yaml")
 
 @dataclass
 class Step:
-    """One request and what came of it."""
+    """One request and its outcome."""
 
     user: str
     ask: str
@@ -33,10 +33,10 @@ class Step:
     stream: bool = False
     why: str = ""
     by_default: dict[str, Any] = field(default_factory=dict)
-    """What is expected instead where the guardrails' rules are the library's, not the demo's."""
+    """Expectations that apply instead if the guardrails' rules are the library's rather than the demo's."""
     feedback: str = ""
     anyone: bool = False
-    """Whether it holds for every caller, whatever they may do."""
+    """Whether the step holds for every caller, whatever their permissions."""
     approvals: list[dict[str, str]] = field(default_factory=list)
     answer: str = ""
     finish: str = ""
@@ -54,7 +54,7 @@ class Step:
         return cls(user=entry.pop("as"), **entry)
 
     def layers(self) -> str:
-        """What the layers decided, as text."""
+        """Decisions of the layers, as text."""
         decided = [
             f"{item['direction']} {item['action']} ({item['reason']} by {item['detector']})"
             for item in self.guardrails
@@ -66,8 +66,8 @@ class Step:
 
     @property
     def shows_denial(self) -> bool:
-        """Whether authorization is what the step is about: in LOG_ONLY nothing of it holds but the recorded
-        decision."""
+        """Whether the step is about authorization: in LOG_ONLY none of its expectations holds except
+        the recorded decision."""
         tools = " ".join(self.expect.get("tools", ()))
         return (
             "denied" in tools
@@ -77,7 +77,7 @@ class Step:
         )
 
     def check(self, *, enforced: bool = True) -> None:
-        """Compare with what the step expects of the answer."""
+        """Compare the answer with what the step expects."""
         expect = self.expect
         if self.shows_denial and not enforced:
             return
@@ -87,7 +87,7 @@ class Step:
         if "tools" in expect and tools != expect["tools"]:
             self.problems.append(f"tools {tools}, not {expect['tools']}")
         if any(tool["name"] == expect.get("hides") for tool in self.tools):
-            self.problems.append(f"{expect['hides']} was called, and should not have been offered")
+            self.problems.append(f"{expect['hides']} was called, but should not have been offered")
         decided = [f"{item['direction']} {item['action']}" for item in self.guardrails]
         if "guardrail" in expect and expect["guardrail"] not in decided:
             self.problems.append(f"guardrails {decided}, not {expect['guardrail']}")
@@ -100,7 +100,7 @@ class Step:
 
 
 class Tour:
-    """Sends the steps, one after another: later ones build on what earlier ones changed."""
+    """Sends the steps one after another, since later ones build on what earlier ones changed."""
 
     def __init__(
         self,
@@ -150,7 +150,7 @@ class Tour:
         return not any(step.problems for step in self.steps) and all(refused for _, refused in self.refusals)
 
     def table(self) -> Table:
-        """What was asked, what each layer decided, and what came back."""
+        """Return a table of what was asked, what each layer decided, and what came back."""
         table = Table(title="Tour", show_lines=True, expand=True)
         for column, ratio in (
             ("", 1),
@@ -207,7 +207,7 @@ class Tour:
             step.problems.append(f"feedback answered {answer.status_code}")
 
     def _decide_approvals(self, step: Step) -> None:
-        """Approve what the step left waiting, as each of the people that it names, and compare the outcomes."""
+        """Let each person that the step names approve what it left waiting, and compare the outcomes."""
         for approval in step.approvals if step.waiting else ():
             answer = httpx.post(
                 f"{self._base_url}/v1/approvals/{step.waiting[0]}",
@@ -223,7 +223,7 @@ class Tour:
             step.problems.append("nothing waits for approval")
 
     def _bad_requests(self) -> list[tuple[str, bool]]:
-        """Requests that must be refused with the right status and an error object that helps."""
+        """Send requests that must be refused with the right status and an error object that helps."""
         good = {"model": NAME, "messages": [{"role": "user", "content": "Hello"}]}
         bearer = self._bearer(script().visitor)
         forged = {"authorization": bearer["authorization"][:-4] + "AAAA"}

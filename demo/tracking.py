@@ -1,4 +1,4 @@
-"""The tour's result as a run in the deployment's MLflow App, reached by its ARN as every client reaches it."""
+"""The tour's result as a run in the deployment's MLflow App, reached by its ARN as every client does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPERIMENT = "tour"
 
 
 def load() -> Any:
-    """MLflow, which takes seconds to import, without its own telemetry and its announcements."""
+    """Return MLflow, without its own telemetry and announcements. It takes seconds to import."""
     quiet_mlflow()
     import mlflow
 
@@ -22,7 +22,7 @@ def load() -> Any:
 
 
 def log(app_arn: str, steps: Sequence[Step]) -> str:
-    """Record what was asked and decided, without what was said; answers the run's id."""
+    """Record what was asked and decided, without what was said, and return the run's id."""
     mlflow = load()
     mlflow.set_tracking_uri(app_arn)
     mlflow.set_experiment(EXPERIMENT)

@@ -1,4 +1,4 @@
-"""What the demo's parts share: one deployment, visited."""
+"""One visited deployment, which the parts of the demo share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outputs = Mapping[str, Mapping[str, str]]
 
 
 class SignsIn(Protocol):
-    """Who can say who they are: the demo's users, or one caller whose token was given."""
+    """Gives users ID tokens: the demo's users, or one caller whose token was given."""
 
     def id_token(self, username: str) -> str: ...
 
@@ -23,9 +23,9 @@ class SignsIn(Protocol):
 class Visit:
     """A seeded deployment.
 
-    ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` is what a
-    chapter does before its turn, while another waits, by the chapter's module. ``sign_in_links`` puts tokens into
-    the addresses that are printed: for the local run alone, since what is printed ends in logs.
+    ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` holds,
+    by the chapter's module, what a chapter does before its turn while another one waits. ``sign_in_links`` puts
+    tokens into the printed addresses: for the local run only, since printed text ends up in logs.
     """
 
     base_url: str
@@ -37,11 +37,11 @@ class Visit:
     sign_in_links: bool = False
 
     def link(self, path: str, user: str) -> str:
-        """The address of a page, which signs the user in where links may."""
+        """Return the address of a page, which signs the user in where links may."""
         token = f"#token={self.directory.id_token(user)}" if self.sign_in_links else ""
         return f"{self.base_url}{path}{token}"
 
 
 Chapter = Callable[[Visit], list[str]]
-"""What follows the tour: does its part through the deployment's own interfaces, prints what came of it, and answers
-what did not hold."""
+"""A chapter after the tour: it works through the deployment's own interfaces, prints the results, and returns
+the expectations that did not hold."""

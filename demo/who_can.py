@@ -1,7 +1,7 @@
-"""Who of the demo's users may do something: ``python -m demo.who_can --help``.
+"""Show which of the demo's users may do something: ``python -m demo.who_can --help``.
 
-Evaluates each user's request on the Cedar engine with the policy files and the facts of the demo: what a fresh
-deployment would decide. Nothing needs to run.
+Evaluates each user's request on the Cedar engine with the policy files and the facts of the demo, as a fresh
+deployment would. Nothing needs to run.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ POLICIES = Path(__file__).parents[1] / "policies"
 
 
 class UnknownError(LookupError):
-    """An action or resource that is not there; the message says which there are."""
+    """An unknown action or resource; the message lists the known ones."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One user's decision and the policies that made it."""
+    """One user's decision and the policies that determined it."""
 
     user: str
     allowed: bool
@@ -47,9 +47,9 @@ class Answer:
 
 
 def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answer]:
-    """An answer for each user. ``inputs`` are the tool's arguments as the schema names them.
+    """Return an answer for each user. ``inputs`` are the tool's arguments as the schema names them.
 
-    Raises ``UnknownError`` for an action or resource that is not there or does not fit the other.
+    Raises ``UnknownError`` if an action or resource does not exist, or if they do not fit each other.
     """
     data, schema = load(), (POLICIES / "schema.json").read_text()
     resolver = Resolver(
@@ -77,7 +77,7 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
         if result.diagnostics.errors:
             raise UnknownError(
                 f"The request does not fit the schema: {result.diagnostics.errors[0]}."
-                ' Give what the action takes, such as INPUT="amount=400000".'
+                ' Give the inputs of the action, such as INPUT="amount=400000".'
             )
         names = result.diagnostics.id_annotations_by_reason
         deciding = sorted(str(names.get(each) or each) for each in result.diagnostics.reasons)
@@ -86,7 +86,7 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
 
 
 def table(action: str, resource: str, answers: list[Answer]) -> Table:
-    """Users with their groups, the decision, and why."""
+    """Return a table of the users with their groups, the decision, and the reason."""
     found = Table(title=f"Who can {action} on {resource}")
     for column in ("who", "groups", "decision", "policies"):
         found.add_column(column, overflow="fold")
@@ -99,7 +99,7 @@ def table(action: str, resource: str, answers: list[Answer]) -> Table:
 
 
 def _policies(data: Mapping[str, Any], resolver: Resolver) -> cedarpy.PolicySet:
-    """The policy files, with the demo's grants linked to their templates."""
+    """Return the policy files, with the demo's grants linked to their templates."""
     files = [*sorted(POLICIES.glob("*.cedar")), *sorted((POLICIES / "templates").glob("*.cedar"))]
     policies = cedarpy.PolicySet.from_str("\n".join(path.read_text() for path in files))
     for grant in data["grants"]:
@@ -111,7 +111,7 @@ def _policies(data: Mapping[str, Any], resolver: Resolver) -> cedarpy.PolicySet:
 
 
 def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
-    """What an action is about, as the schema says."""
+    """Return the kinds of resources that an action is about, according to the schema."""
     takes = {
         name: declared["appliesTo"]["resourceTypes"]
         for name, declared in actions.items()
@@ -124,7 +124,7 @@ def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
 
 
 def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: Resolver) -> Entity:
-    """The demo's resource of that name, if it is of one of the kinds."""
+    """Return the demo's resource with that name, if it is of one of the kinds."""
     documents = {each.id: resolver.document(each) for each in knowledge.load(KNOWLEDGE)}
     single = {"review": "ReviewQueue", "prompts": "PromptRegistry", DATA_SOURCE: "KnowledgeBase"}
     known = {
@@ -148,7 +148,7 @@ def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: R
 
 
 def _cedar(entity: Entity) -> dict[str, Any]:
-    """In Cedar's JSON form."""
+    """Return an entity in Cedar's JSON form."""
     attributes = {
         name: {"__entity": _uid(value)} if isinstance(value, EntityUid) else value
         for name, value in entity.attributes.items()
@@ -171,10 +171,10 @@ def main() -> int:
         nargs="*",
         default=[],
         metavar="NAME=VALUE",
-        help="what the action takes, as the schema names it",
+        help="inputs of the action, as the schema names them",
     )
     arguments = parser.parse_args()
-    # As one word or as many: a value may hold spaces, since the next name ends it.
+    # Inputs may come as one word or as many: a value may contain spaces, since the next name ends it.
     pairs = (pair.partition("=") for each in arguments.input for pair in re.split(r"\s+(?=\w+=)", each))
     given = {name: int(value) if value.lstrip("-").isdigit() else value for name, _, value in pairs}
     try:

@@ -1,8 +1,8 @@
-"""Puts another agent in the place of the insurance example: ``make new-agent NAME=it-help``.
+"""Replace the insurance example with another agent: ``make new-agent NAME=it-help``.
 
-It removes what the example brought, copies ``examples/service_desk`` (a small IT service desk: a search, two ticket
-tools, and one that waits for approval) under your name, and takes away the tests of what is gone. All of it runs at
-once; then make it yours.
+The command removes what the example brought, copies ``examples/service_desk`` (a small IT service desk: a
+search, two ticket tools, and one that waits for approval) under your name, and removes the tests of what is
+gone. All of it runs at once; then make it yours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ REPLACED = (
     "demo/stand_in_model.yaml",
     "demo/prompts",
 )
-"""What belongs to an agent; of a folder, what the template does not bring is kept only if ``KEPT`` names it."""
+"""Files and folders that belong to an agent; in a folder, files that the template does not replace are kept
+only if ``KEPT`` names them."""
 KEPT = ("policies/convert-schema.mjs",)
 EXAMPLES_TESTS = (
     "tests/agent",
@@ -37,17 +38,18 @@ EXAMPLES_TESTS = (
     "tests/review/page.py",
     "tests/review/test_review_page.py",
 )
-"""Tests of the insurance example, its policies and its people, or that stand on them."""
+"""Tests of the insurance example, of its policies and its people, and tests that rely on them."""
 NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 LONGEST = 40
 
 
 class NewAgentError(Exception):
-    """The agent was not made; the message says why and what to do. Nothing has changed."""
+    """The agent was not made; the message gives the reason and the remedy. Nothing has changed."""
 
 
 def make(name: str, root: Path = ROOT) -> list[str]:
-    """Replace the example in the checkout at ``root``; answers what was written. Raises ``NewAgentError``."""
+    """Replace the example in the checkout at ``root``, and return the files that were written. Raises
+    ``NewAgentError``."""
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise NewAgentError(
             f"NAME={name}: use lower-case letters, digits and single hyphens, at most {LONGEST}, such as it-help."
@@ -69,7 +71,7 @@ def make(name: str, root: Path = ROOT) -> list[str]:
 
 
 def _named(text: str, name: str) -> str:
-    """The template's text under another name, in each of the forms that the name has."""
+    """Return the template's text with another name, in each of the forms that the name has."""
     words = name.split("-")
     for old, new in (
         ("service-desk", name),
@@ -81,7 +83,7 @@ def _named(text: str, name: str) -> str:
 
 
 def _uncommitted(root: Path) -> list[str]:
-    """What git would not bring back; without git, nothing is known to be in danger."""
+    """Return the files that git could not bring back; without git, nothing is known to be in danger."""
     paths = [path for path in (*REPLACED, *EXAMPLES_TESTS) if (root / path).exists()]
     answer = subprocess.run(
         ["git", "status", "--porcelain", "--", *paths], cwd=root, capture_output=True, text=True, check=False
@@ -102,7 +104,7 @@ def _remove(path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.new_agent", description=__doc__)
-    parser.add_argument("name", help="of the agent, such as it-help")
+    parser.add_argument("name", help="name of the agent, such as it-help")
     name = parser.parse_args().name
     try:
         made = make(name)

@@ -1,1 +1,1 @@
-"""The local AWS and its runner: development only, nothing of it is deployed."""
+"""The local AWS and its runner, for development only: nothing of it is deployed."""

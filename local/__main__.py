@@ -13,7 +13,8 @@ from local.run.options import PORTS
 from local.run.proxies import bypass
 
 if __name__ == "__main__":
-    # Until there is something to stop, Ctrl-C just ends this, without a traceback of whatever is being imported.
+    # Until there is something to stop, Ctrl-C just ends the process, without a traceback of the
+    # imports under way.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     up.add_argument(
         "--rehearse",
         action="store_true",
-        help="fail also when a role is granted what nothing used and local/aws/iam/unused.yaml does not explain",
+        help="also fail if a role has a permission that nothing used and local/aws/iam/unused.yaml does not explain",
     )
     up.add_argument(
         "--context",
@@ -53,18 +54,18 @@ def main(arguments: list[str] | None = None) -> int:
         "--directory",
         type=Path,
         default=Path("build/local"),
-        help="where databases, logs and spools of the run are; one run at a time (default: build/local)",
+        help="folder of the run's databases, logs and spools; one run at a time (default: build/local)",
     )
     up.add_argument(
         "--gateway",
         action="store_true",
-        help="also start MLflow's AI gateway on the assistant's models, so that MLflow's own prompt page works",
+        help="also start MLflow's AI gateway for the assistant's models, so that MLflow's own prompt page works",
     )
     up.add_argument(
         "--then",
         default="",
         metavar="COMMAND",
-        help="run this after the report, with the environment of the local AWS; it must succeed",
+        help="command to run after the report, with the environment of the local AWS; it must succeed",
     )
     up.add_argument("--region", default="us-east-1", help="region of the local AWS (default: us-east-1)")
     options = parser.parse_args(arguments)

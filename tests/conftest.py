@@ -1,4 +1,4 @@
-"""A real browser for the tests of pages, and which tests of a parallel run stay together."""
+"""A real browser for the tests of pages, and the grouping of tests in a parallel run."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ empty.
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives a process all tests of a file, or of a folder of ``TOGETHER``."""
+    """A scheduler that gives all tests of a file, or of a folder of ``TOGETHER``, to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0]

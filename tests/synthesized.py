@@ -14,11 +14,12 @@ import settings
 
 Template = dict[str, Any]
 
-# Settings that turn on what no profile does; `enclosed` has what `everything` cannot turn on at once.
+# Settings that no profile turns on; `enclosed` has those that `everything` cannot turn on at the same time.
 ALL_OPTIONS: dict[str, dict[str, Any]] = json.loads(Path("local/run/all_options.json").read_text())
 PLACE = {"account": "111122223333", "region": "eu-west-1"}
-# What cannot be rehearsed: a work team and prompt safety have no local service, to know a topic takes a model, and the tour raises no
-# alarm that a model could describe.
+# What cannot be rehearsed: a work team and prompt safety have no local service, to know a topic takes a
+# model,
+# and the tour raises no alarm that a model could describe.
 ALL_OPTIONS["everything"]["analysis"]["description_model_id"] = (
     "global.anthropic.claude-haiku-4-5-20251001-v1:0"
 )
@@ -34,14 +35,16 @@ EVERYTHING, ENCLOSED = ({**ALL_OPTIONS[name], **PLACE} for name in ("everything"
 
 @dataclass(frozen=True)
 class Assembly:
-    """What synth wrote for a profile."""
+    """The output of synth for a profile."""
 
     profile: str
     templates: dict[str, Template]
     report: list[dict[str, Any]]
 
     def resources(self, *types: str) -> dict[str, dict[str, Any]]:
-        """Resources of the types (all without any) of every stack, by `<stack>/<logical id>`."""
+        """Return the resources of the types (all types by default) of every stack, by `<stack>/<logical
+        id>`.
+        """
         return {
             f"{stack}/{logical_id}": resource
             for stack, template in self.templates.items()
@@ -51,7 +54,7 @@ class Assembly:
 
 
 def context(profile: str, **changes: Any) -> dict[str, Any]:
-    """The context of cdk.json, with a profile added or changed."""
+    """Return the context of cdk.json, with a profile added or changed."""
     values = copy.deepcopy(settings.read_context())
     values["fmops"].setdefault(profile, {}).update(changes)
     return {**values, "profile": profile}
@@ -97,11 +100,11 @@ def _assemblies(directory: Path) -> dict[str, Assembly]:
 
 @pytest.fixture(params=["dev", "prod", "everything"])
 def on_ecs(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
-    """Each assembly whose assistant runs on ECS."""
+    """Return each assembly whose assistant runs on ECS."""
     return assemblies[request.param]
 
 
 @pytest.fixture(params=["dev", "prod", "serverless", "everything", "enclosed"])
 def assembly(request: pytest.FixtureRequest, assemblies: dict[str, Assembly]) -> Assembly:
-    """Each assembly in turn."""
+    """Return each assembly in turn."""
     return assemblies[request.param]

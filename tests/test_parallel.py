@@ -1,4 +1,4 @@
-"""Items at once: in order, in bounded number, and no further than was asked."""
+"""Parallel items: in order, in limited number, and no further than asked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ def test_answers_come_in_order_though_the_first_is_the_slowest() -> None:
 
 def test_no_more_are_begun_than_workers_until_answers_are_taken() -> None:
     begun: list[int] = []
-    answers = in_order(lambda number: begun.append(number) or number, iter(range(10_000)), workers=4)  # type: ignore[func-returns-value]
+    answers = in_order(
+        lambda number: begun.append(number) or number,  # type: ignore[func-returns-value]
+        iter(range(10_000)),
+        workers=4,
+    )
     assert next(answers) == 0
     answers.close()
     assert len(begun) <= 5

@@ -1,4 +1,6 @@
-"""Turns of runs at once: one works; that of a run that died lapses, and a run that lives keeps it."""
+"""Turns of concurrent runs: one works; the turn of a run that died expires, and a run that lives keeps its
+own.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,7 @@ def test_of_many_that_begin_at_once_one_works(s3: Any) -> None:
             return False
         return True
 
-    for _ in range(2):  # the first time there is no object, then one that was released
+    for _ in range(2):  # first without an object, then with one that was released
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(begin, range(8))) == 1
 

@@ -1,1 +1,2 @@
-"""Attacks on the served assistant: what each layer stops, and what nothing stops. ``make attack`` runs it."""
+"""Attacks on the served assistant: those that a layer stops, and those that nothing stops. ``make
+attack`` runs them."""

@@ -1,4 +1,5 @@
-"""``make attack``: the whole pack against an assistant that it starts itself, a table, and 1 when a floor is missed."""
+"""``make attack``: run the whole pack against an assistant of its own, print a table, and exit with 1 if a
+floor is missed."""
 
 from __future__ import annotations
 
@@ -14,11 +15,13 @@ from checks.attack.target import target
 
 
 def main() -> int:
-    """Run it. Answers the exit code."""
+    """Run the pack. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m checks.attack", description=__doc__)
-    parser.add_argument("--each", type=int, default=2, help="mutations of every attack (default 2)")
-    parser.add_argument("--seed", type=int, default=14, help="chooses the mutations (default 14)")
-    parser.add_argument("--seconds", type=float, default=MOST_SECONDS, help="begin no attack after this")
+    parser.add_argument("--each", type=int, default=2, help="number of mutations of every attack (default 2)")
+    parser.add_argument("--seed", type=int, default=14, help="seed that chooses the mutations (default 14)")
+    parser.add_argument(
+        "--seconds", type=float, default=MOST_SECONDS, help="seconds after which no attack begins"
+    )
     options = parser.parse_args()
     console = Console()
     with target(telemetry=True) as attacked:

@@ -19,7 +19,7 @@ SECONDS = 120
 
 
 def write_request(data: bytes) -> None:
-    """Prometheus remote write: whatever the bytes, samples or a ``ValueError``."""
+    """Parse a Prometheus remote write request: any bytes give samples or a ``ValueError``."""
     from local.aws.services.aps import decode_write_request
 
     try:
@@ -29,7 +29,7 @@ def write_request(data: bytes) -> None:
 
 
 def spool(data: bytes) -> None:
-    """A segment that a crash or a stranger left: whole lines come out, and no exception."""
+    """Read a segment that a crash or a stranger left: whole lines come out, and no exception."""
     from fmops.capture.spool import Spool
 
     with tempfile.TemporaryDirectory() as directory:
@@ -42,7 +42,7 @@ def spool(data: bytes) -> None:
 
 
 def embedding(data: bytes) -> None:
-    """A vector of a record that somebody else wrote."""
+    """Decode a vector of a record that somebody else wrote."""
     from fmops.interaction import Embedding
 
     try:
@@ -52,7 +52,9 @@ def embedding(data: bytes) -> None:
 
 
 def data_url(data: bytes) -> None:
-    """A file block's value, in every form, is read or refused, and what is written back reads the same."""
+    """Parse a file block's value, in every form: it is read or refused, and what is written back reads the
+    same.
+    """
     from fmops.guardrails import forms
 
     text = data.decode("utf-8", "replace")
@@ -65,7 +67,7 @@ def data_url(data: bytes) -> None:
 
 
 def json_lines(data: bytes) -> None:
-    """Nothing is lost between lines."""
+    """Check that nothing is lost between lines."""
     from fmops.json_lines import split
 
     if b"".join(split(data, keepends=True)) != data:
@@ -96,7 +98,9 @@ def parsers(name: str) -> None:
 
 
 def api() -> None:
-    """Every operation of the OpenAPI document, by what the document permits and what it does not: never a 5xx."""
+    """Call every operation of the OpenAPI document, with inputs that it permits and with others: none
+    answers 5xx.
+    """
     import schemathesis
     from hypothesis import HealthCheck, given, settings
     from schemathesis.checks import not_a_server_error
@@ -104,7 +108,7 @@ def api() -> None:
     from checks.attack.target import target
 
     with target() as attacked:
-        attacked.guardrails.check_sync("Good morning.", "input")  # the stand-ins load their models
+        attacked.guardrails.check_sync("Good morning.", "input")  # makes the stand-ins load their models
         schema: Any = schemathesis.openapi.from_asgi("/openapi.json", attacked.app)
         count = 0
         for found in schema.get_all_operations():

@@ -1,4 +1,4 @@
-"""A model that every attack convinces: it does what the case's orders say as soon as the attack's text reaches it."""
+"""A model that every attack convinces: it follows the case's orders as soon as the attack's text reaches it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from checks.attack.pack import Call, Orders
 
 
 class Obedient(BaseChatModel):
-    """Knows the orders of one case at a time."""
+    """A model that knows the orders of one case at a time."""
 
     orders: Orders = Orders()
     model_name: str = "obedient"
@@ -76,7 +76,9 @@ class Obedient(BaseChatModel):
         return orders.calls if len(results) == 1 else ()
 
     def _reached(self, messages: list[BaseMessage], results: list[ToolMessage]) -> bool:
-        """Whether the attack's text is in what the model reads, in one piece or in several messages."""
+        """Whether the attack's text is in what the model reads, in one piece or spread over several
+        messages.
+        """
         orders = self.orders
         if not orders.needles or (orders.reads is not None and not results):
             return True
@@ -95,5 +97,5 @@ class Obedient(BaseChatModel):
 
 
 def _close(texts: Iterable[str]) -> str:
-    """The texts one after another without spaces, and without what JSON and splitting put between."""
+    """Join the texts without spaces, and without the characters that JSON and splitting put between them."""
     return re.sub(r"[\s\\-]+", "", "".join(texts))

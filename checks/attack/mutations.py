@@ -23,7 +23,7 @@ def _fullwidth(text: str) -> str:
 
 
 def _bold(text: str) -> str:
-    """Mathematical bold letters and digits."""
+    """Replace letters and digits by mathematical bold ones."""
     bases = (("a", "z", 0x1D41A), ("A", "Z", 0x1D400), ("0", "9", 0x1D7CE))
     return "".join(
         next((chr(base + ord(sign) - ord(low)) for low, high, base in bases if low <= sign <= high), sign)
@@ -32,12 +32,12 @@ def _bold(text: str) -> str:
 
 
 def _tags(text: str) -> str:
-    """Invisible tag characters behind a harmless question."""
+    """Hide the text in invisible tag characters behind a harmless question."""
     return "Good morning. " + "".join(chr(0xE0000 + ord(sign)) for sign in text if ord(sign) < 0x80)
 
 
 def _variation(text: str) -> str:
-    """Bytes as variation selectors behind a smiley."""
+    """Hide the text's bytes in variation selectors behind a smiley."""
     selectors = (chr(0xFE00 + byte) if byte < 16 else chr(0xE0100 + byte - 16) for byte in text.encode())
     return "Good morning \U0001f600" + "".join(selectors)
 
@@ -80,12 +80,13 @@ KINDS = {
 
 
 def mutate(text: str, name: str) -> str:
-    """``text`` after the mutations that ``name`` lists, such as ``fullwidth+base64``; none for the empty name."""
+    """Return ``text`` after the mutations that ``name`` lists, such as ``fullwidth+base64``; none for
+    the empty name."""
     for each in filter(None, name.split("+")):
         text = MUTATIONS[each](text)
     return text
 
 
 def kind(name: str) -> str:
-    """The kind of a mutation; that of the last one where several compose."""
+    """Return the kind of a mutation; if several compose, that of the last one."""
     return KINDS[name.rpartition("+")[2]]

@@ -1,4 +1,4 @@
-"""Runs cases against the target and says what stopped each: a layer, or nothing."""
+"""Run cases against the target, and find out what stopped each of them: a layer, or nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ LAYERS: tuple[Layer, ...] = (
     "output guardrail",
     "nothing",
 )
-"""The layer that stopped an attack. The contract is the HTTP contract, limits, and what tools accept as arguments."""
+"""The layer that stopped an attack. The contract is the HTTP contract, with its limits and the arguments
+that tools accept."""
 MOST_CASES = 3_000
 MOST_SECONDS = 1_800
 _TOOL_WAYS = frozenset({"tool_results", "tool_arguments", "retrieved"})
@@ -56,16 +57,16 @@ class Result:
     outcomes: list[Outcome] = field(default_factory=list)
     harmless: dict[str, Rate] = field(default_factory=dict)
     left_out: int = 0
-    """Cases beyond the bounds of number and time."""
+    """Number of cases beyond the bounds of number and time."""
 
     @property
     def authorization(self) -> Rate:
-        """Forbidden calls that reached tool authorization, and how many of them it denied."""
+        """The forbidden calls that reached tool authorization, and how many of them it denied."""
         reached = [each for each in self.outcomes if each.case.forbidden and each.reached_authorization]
         return Rate(sum(each.denied for each in reached), len(reached))
 
     def matrix(self, by: Callable[[Case], str] = lambda case: case.family) -> dict[str, Counter[Layer]]:
-        """How many attacks each layer stopped, by family or by anything else that ``by`` says."""
+        """Return how many attacks each layer stopped, by family or by anything else that ``by`` returns."""
         rows: dict[str, Counter[Layer]] = {}
         for each in self.outcomes:
             rows.setdefault(by(each.case), Counter())[each.layer] += 1
@@ -73,7 +74,7 @@ class Result:
 
 
 def stopped(row: Counter[Layer]) -> Rate:
-    """The rate of attacks that some layer stopped."""
+    """Return the rate of attacks that some layer stopped."""
     return Rate(row.total() - row["nothing"], row.total())
 
 
@@ -105,7 +106,8 @@ def run(
 def over_blocking(
     target: Target, groups: Iterable[str] = (), *, held_out: bool | None = True
 ) -> dict[str, Rate]:
-    """By set of harmless requests, how many the default policy blocks or redacts; ``None`` counts both halves."""
+    """Return how many requests of each harmless set the default policy blocks or redacts; ``None``
+    counts both halves."""
     rates = {}
     for group, texts in harmless().items():
         if groups and group not in groups:
@@ -117,7 +119,7 @@ def over_blocking(
 
 
 def attack(target: Target, case: Case) -> Outcome:
-    """Prepare the target, send the request, and see what became of it."""
+    """Prepare the target, send the request, and find out what became of it."""
     target.reset()
     if case.way == "tool_result":
         target.plant(CLAIM, case.planted)
@@ -139,7 +141,7 @@ def attack(target: Target, case: Case) -> Outcome:
 
 
 def messages(case: Case) -> list[dict[str, Any]]:
-    """The conversation as the attacker sends it."""
+    """Return the conversation as the attacker sends it."""
     text = case.text or "Please do it."
     third = max(1, len(text) // 3)
     parts = [text[:third], text[third : 2 * third], text[2 * third :]]
@@ -172,7 +174,7 @@ def messages(case: Case) -> list[dict[str, Any]]:
 
 
 def _text(raw: str, case: Case) -> str:
-    """The answer's text, or whatever came instead of one."""
+    """Return the answer's text, or whatever came instead of one."""
     if not case.stream or "data: " not in raw:
         try:
             return str(json.loads(raw)["choices"][0]["message"]["content"])
@@ -207,7 +209,7 @@ def _judge(
 
 
 def _layer(status: int, record: Interaction | None) -> Layer:
-    """The first layer that did something."""
+    """Return the first layer that did something."""
     if record is None or 400 <= status < 500:
         return "contract"
     acted = {each.direction for each in record.guardrails if each.action in ("block", "redact")}
@@ -224,7 +226,7 @@ def _layer(status: int, record: Interaction | None) -> Layer:
 
 
 def _leaks(target: Target, case: Case, answer: str, record: Interaction | None) -> list[str]:
-    """A place of a marker that must not be there."""
+    """Yield each place that contains a marker and must not."""
     markers = list(case.markers)
     if case.wants == "prompt":
         markers.append("helpcustomersandthedesksstaff")
@@ -243,7 +245,7 @@ def _leaks(target: Target, case: Case, answer: str, record: Interaction | None) 
         if case.family == "secret_argument":
             places["note"] = json.dumps(target.records.claim(CLAIM), default=str)
     if case.family == "secret_typed":
-        del places["answer"]  # it is the caller's own
+        del places["answer"]  # the answer belongs to the caller
     return [place for place, text in places.items() if any(each in _squash(text) for each in sought if each)]
 
 
@@ -259,5 +261,5 @@ def _spans(target: Target) -> str:
 
 
 def _squash(text: str) -> str:
-    """Letters and digits as a reader sees them, without what stands between them."""
+    """Return the letters and digits as a reader sees them, without anything between them."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", text)).casefold()

@@ -1,7 +1,6 @@
 """The target of the attacks: the assistant's application with the default guardrails and the project's Cedar
-policies, over a local AWS on a free port of the loopback. It starts everything that it attacks, and nothing else is
-reachable from here.
-"""
+policies, over a local AWS on a free port of the loopback. It starts everything that it attacks, and can reach
+nothing else."""
 
 from __future__ import annotations
 
@@ -53,7 +52,7 @@ RECORDS, WAITING = "attack-records", "attack-approvals"
 
 
 class Sink:
-    """Keeps what the assistant captures for the data lake."""
+    """A sink that stores what the assistant captures for the data lake."""
 
     def __init__(self) -> None:
         self.records: list[Captured] = []
@@ -62,7 +61,7 @@ class Sink:
         self.records.append(record)
 
     def close(self) -> None:
-        """Nothing waits."""
+        """Do nothing, since nothing waits."""
 
 
 class Documents:
@@ -72,7 +71,11 @@ class Documents:
         self.planted = ""
         self._documents = [each for each in knowledge.load(KNOWLEDGE) if each.id == DOCUMENT]
 
-    def search(self, query: str, limit: int = 4) -> list[tuple[knowledge.KnowledgeDocument, float]]:  # noqa: ARG002 - it finds what is planted
+    def search(
+        self,
+        query: str,  # noqa: ARG002 - it finds what is planted
+        limit: int = 4,  # noqa: ARG002 - it finds one document
+    ) -> list[tuple[knowledge.KnowledgeDocument, float]]:
         text = self.planted or self._documents[0].text
         return [
             (knowledge.KnowledgeDocument(each.id, each.title, text, each.classification, each.region), 0.9)
@@ -81,7 +84,7 @@ class Documents:
 
 
 class Log(logging.Handler):
-    """Keeps every line that any logger writes from INFO up, with its exception."""
+    """A log handler that stores every line from INFO up, with its exception."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
@@ -94,7 +97,7 @@ class Log(logging.Handler):
 
 @dataclass
 class Target:
-    """The application and all that an attack can leave traces in."""
+    """The application, and every place in which an attack can leave traces."""
 
     app: FastAPI
     model: Obedient
@@ -109,11 +112,11 @@ class Target:
     log: Log = field(default_factory=Log)
     spans: InMemorySpanExporter | None = None
     changed: bool = True
-    """Whether records are not as they were at the start."""
+    """Whether records differ from their initial state."""
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def token(self, user: str) -> str:
-        """An ID token as the pool signs it, with the claims that its trigger adds."""
+        """Return an ID token as the pool signs it, with the claims that its trigger adds."""
         if user not in self._tokens:
             profile = accounts.load()["users"][user]
             claims = {
@@ -127,12 +130,14 @@ class Target:
         return self._tokens[user]
 
     def plant(self, claim: str, text: str) -> None:
-        """Put a note of the post room into a claim's file."""
+        """Add a note from the post room to a claim's file."""
         self.records.add_note(claim, "post room", text)
         self.changed = True
 
     def reset(self) -> None:
-        """Claims as they stand in the demo's data, one without its planted note, and no planted document."""
+        """Restore the claims of the demo's data, one without its planted note, and remove the planted
+        document.
+        """
         self.documents.planted = ""
         if self.changed:
             data = accounts.load()
@@ -143,8 +148,7 @@ class Target:
 
 @contextmanager
 def target(*, telemetry: bool = False) -> Iterator[Target]:
-    """The target while it runs. ``telemetry`` installs the runtime's own for the whole process, with spans in
-    memory."""
+    """Run the target. ``telemetry`` installs the runtime's own for the whole process, with spans in memory."""
     kept = dict(os.environ)
     spans = InMemorySpanExporter() if telemetry else None
     stop = setup.start(exporter=spans, reader=InMemoryMetricReader()) if spans else lambda: None
@@ -162,7 +166,8 @@ def target(*, telemetry: bool = False) -> Iterator[Target]:
 
 
 def guardrails(session: boto3.Session) -> GuardrailEngine:
-    """Return the default guardrails, with time to answer: a late detector would block everything, and show nothing."""
+    """Return the default guardrails, with enough time to answer: a late detector would block everything
+    and prove nothing."""
     return build_engine(GuardrailSettings().patient(), session, observers=[record_outcome])
 
 
@@ -227,8 +232,8 @@ def _embeddings() -> Any:
 
 
 def _users(cloud: Cloud) -> tuple[str, str, dict[str, str], str]:
-    """A user pool with the demo's users, and a policy store with the project's policies: pool, client, subjects,
-    store."""
+    """Create a user pool with the demo's users and a policy store with the project's policies; return pool,
+    client, subjects and store."""
     cognito, permissions = cloud.client("cognito-idp"), cloud.client("verifiedpermissions")
     pool = cognito.create_user_pool(PoolName="attack")["UserPool"]
     client = cognito.create_user_pool_client(UserPoolId=pool["Id"], ClientName="attack")["UserPoolClient"]

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, each in a process of its own, one after another."""
+"""``make bench``: run every benchmark, each in a process of its own, one after another."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""The embedding analysis beside what others do: power and false alarms, rows per second, formats, and growth.
+"""The embedding analysis compared with other methods: power and false alarms, rows per second,
+formats, and growth.
 
-`python -m checks.bench.analysis` is `make bench`'s part; `--power` prints only the table of power, `--scale 10000000`
-the growth up to as many rows. The peers run in `.venvs/drift-peers`, made when it is not there.
+`python -m checks.bench.analysis` is its part of `make bench`; `--power` prints only the table of power,
+`--scale 10000000` the growth up to as many rows. The peers run in `.venvs/drift-peers`, which is created if
+necessary.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def _ours(task: tuple[str, int]) -> tuple[str, float]:
 
 
 def power() -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """Shares of alarms by method and scenario, ours first; and ours alone."""
+    """Return shares of alarms by method and scenario, ours first; and ours alone."""
     tasks = [(name, seed) for name in ALL for seed in range(NULL_RUNS if name == "none" else RUNS)]
     values: dict[str, list[float]] = {}
     with ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn")) as pool:
@@ -87,8 +89,9 @@ def power() -> tuple[dict[str, dict[str, float]], dict[str, float]]:
 
 def show(table: dict[str, dict[str, float]]) -> None:
     print(
-        f"Share of runs that alarmed at 5 %. {ROWS} rows a side, 384 dimensions; seeds 0 to {NULL_RUNS - 1} for none and "
-        f"0 to {RUNS - 1} for the rest for ours, 0 to {2 * PEER_RUNS - 1} and 0 to {PEER_RUNS - 1} for the others."
+        f"Share of runs that alarmed at 5 %. {ROWS} rows a side, 384 dimensions; seeds 0 to {NULL_RUNS - 1}"
+        f" for none and 0 to {RUNS - 1} for the rest for ours, 0 to {2 * PEER_RUNS - 1} and 0 to"
+        f" {PEER_RUNS - 1} for the others."
     )
     names = [*NULLS, *SCENARIOS, *HARDER]
     print(f"{'':28}" + "".join(f"{name.replace('new topic', 'new')[:15]:>16}" for name in names))
@@ -106,7 +109,8 @@ def _peers(*arguments: str) -> str:
 
 
 def speed() -> tuple[dict[str, Any], list[Note]]:
-    """Processor time, one core each: states of two windows and their test, beside the peers and the bare products."""
+    """Measure processor time on one core: the states of two windows and their test, compared with the peers and
+    the bare products."""
     world, generator = World(1), np.random.default_rng(1)
     reference = fit(world.sample(5000, generator), version="bench", model_id="synthetic")
     usual, current = world.sample(SIDE, generator), world.sample(SIDE, generator)
@@ -168,7 +172,7 @@ def speed() -> tuple[dict[str, Any], list[Note]]:
 
 
 def growth(sizes: list[int]) -> list[Note]:
-    """Time and peak memory of a process that measures as many generated rows: linear, and flat."""
+    """Measure time and peak memory of a process for growing numbers of generated rows: linear, and flat."""
     notes = []
     for rows in sizes:
         command = [sys.executable, "-W", "ignore", "-m", "checks.bench.analysis", "--one", str(rows)]
@@ -184,7 +188,7 @@ def growth(sizes: list[int]) -> list[Note]:
 
 
 def _grow(rows: int) -> tuple[float, float]:
-    """Rows are drawn from 65,536 vectors; ids and sessions are new for each."""
+    """Analyse rows drawn from 65,536 vectors; each row has a new id and session."""
     import resource
 
     world, generator = World(1), np.random.default_rng(1)

@@ -1,10 +1,10 @@
-"""What others say of the same windows: run in `.venvs/drift-peers` by `checks.bench.analysis`, which gives the work
-and reads JSON.
+"""Other methods' results for the same windows: run in `.venvs/drift-peers` by `checks.bench.analysis`, which
+passes the tasks and reads JSON.
 
 evidently and alibi-detect are the packages themselves. The AWS blog's statistics (February 2024,
-`amazon-sagemaker-generativeai`, x_archive/fmops) are a Spark job without a test; here they are scikit-learn's PCA,
-k-means and silhouette, fitted to each window as the job does, with a threshold from 40 pairs without drift, since
-the method has none.
+`amazon-sagemaker-generativeai`, x_archive/fmops) are a Spark job without a test; here they are scikit-learn's
+PCA, k-means and silhouette, fitted to each window as the job does, with a threshold from 40 pairs without
+drift, since the method has none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Alarm = Callable[[Array, Array], bool]
 
 
 def alibi_ks(usual: Array, current: Array) -> bool:
-    """Kolmogorov-Smirnov per dimension with Bonferroni's correction."""
+    """Whether the Kolmogorov-Smirnov test per dimension, with Bonferroni's correction, alarms."""
     from alibi_detect.cd import KSDrift
 
     return bool(KSDrift(usual, p_val=0.05).predict(current)["data"]["is_drift"])
@@ -46,8 +46,8 @@ def alibi_classifier(usual: Array, current: Array) -> bool:
 
 
 def c2st(usual: Array, current: Array) -> bool:
-    """Classifier two-sample test (Lopez-Paz and Oquab 2017): held out accuracy of a logistic regression, binomial
-    p-value."""
+    """Whether the classifier two-sample test alarms (Lopez-Paz and Oquab 2017): held-out accuracy of a logistic
+    regression, binomial p-value."""
     from scipy.stats import binom
     from sklearn.linear_model import LogisticRegression
 
@@ -61,7 +61,7 @@ def c2st(usual: Array, current: Array) -> bool:
 
 
 def evidently(method: str) -> Alarm:
-    """Its embeddings drift metric with a method's defaults."""
+    """Return evidently's embeddings drift metric with a method's defaults."""
 
     def alarm(usual: Array, current: Array) -> bool:
         import pandas as pd
@@ -81,7 +81,8 @@ def evidently(method: str) -> Alarm:
 
 
 def aws_statistics(usual: Array, current: Array) -> dict[str, float]:
-    """Differences of what the two fits report: variance, inertia per row, silhouette, shares and centroids by index."""
+    """Return differences between the reports of the two fits: variance, inertia per row, silhouette, shares and
+    centroids by index."""
     first, second = _aws_fit(usual, 0), _aws_fit(current, 1)
     return {
         "components": abs(first["components"] - second["components"]),
@@ -124,7 +125,7 @@ PEERS: dict[str, Alarm] = {
 
 
 def _one(task: tuple[str, int, int]) -> tuple[str, int, dict[str, bool], dict[str, float]]:
-    """A pair of windows: every peer's alarm, and the blog's statistics."""
+    """Return every peer's alarm for a pair of windows, and the blog's statistics."""
     from threadpoolctl import threadpool_limits
 
     warnings.simplefilter("ignore")
@@ -138,7 +139,8 @@ def _one(task: tuple[str, int, int]) -> tuple[str, int, dict[str, bool], dict[st
 
 
 def power(runs: int, rows: int, workers: int) -> dict[str, dict[str, list[bool]]]:
-    """Alarms by method and scenario; as many runs of each, twice as many without drift."""
+    """Return alarms by method and scenario, with the given number of runs for each and twice as
+    many without drift."""
     tasks = [(name, seed, rows) for name in ALL for seed in range(2 * runs if name in NULLS else runs)]
     tasks += [("calibration", 9000 + number, rows) for number in range(AWS_CALIBRATION)]
     alarms: dict[str, dict[str, list[bool]]] = {}
@@ -161,10 +163,10 @@ def power(runs: int, rows: int, workers: int) -> dict[str, dict[str, list[bool]]
 
 
 def ks_seconds(rows: int) -> float:
-    """Processor time of alibi-detect's KS test on windows of ``rows`` a side."""
+    """Return the processor time of alibi-detect's KS test on windows of ``rows`` a side."""
     world, generator = World(1), np.random.default_rng(1)
     usual, current = world.sample(rows, generator), world.sample(rows, generator)
-    alibi_ks(usual[:100], current[:100])  # imports
+    alibi_ks(usual[:100], current[:100])  # warms up the imports
     began = time.process_time()
     alibi_ks(usual, current)
     return time.process_time() - began

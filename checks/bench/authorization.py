@@ -1,6 +1,8 @@
-"""What authorization costs per tool call beside the same agent without it, and how few calls it makes.
+"""The cost of authorization per tool call, compared with the same agent without it, and the small number
+of its calls.
 
-The policy store is a client that answers at once with 500 policies: what is measured is ours, the network aside.
+The policy store is a client that answers at once with 500 policies: our own time is measured,
+without the network.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ class Store:
 
     @staticmethod
     def _policy(number: int) -> dict[str, Any]:
-        """The last one permits: all must be looked at."""
+        """Return one of the policies. Only the last one permits, so all must be looked at."""
         action = "look_up" if number == POLICIES - 1 else f"other_{number}"
         return {
             "policyId": f"p{number}",
@@ -88,7 +90,7 @@ class Context:
 
 
 class Model(BaseChatModel):
-    """Calls the tool so many times at once, then answers."""
+    """A model that calls the tool so many times at once, then answers."""
 
     parallel: int = 1
 
@@ -123,7 +125,7 @@ def resolve(name: str, arguments: Mapping[str, Any], _: Any) -> AuthorizationReq
 
 
 def turn(store: Store | None, parallel: int) -> Callable[[], None]:
-    """A turn of an agent, with authorization by the store or without any."""
+    """Run a turn of an agent, with authorization by the store or without any."""
     guard = (
         [AuthorizationMiddleware(Authorizer(store, "ps"), resolve, principals=lambda _: {"me"})]
         if store

@@ -1,4 +1,5 @@
-"""What capturing costs: records per second beside one PutRecord each, and the time it adds to a request.
+"""The cost of capturing: records per second compared with one PutRecord each, and the time it adds
+to a request.
 
 The delivery stream is the local AWS's, over HTTP; both contenders write the same records to it in every round.
 """
@@ -23,7 +24,7 @@ BATCHED = 5_000
 
 
 def record(number: int) -> Interaction:
-    """An interaction of ordinary size: about four kilobytes with its embedding."""
+    """Return an interaction of ordinary size: about four kilobytes with its embedding."""
     vector = [((number * 31 + index) % 97) / 97 for index in range(1024)]
     return Interaction(
         input="What is covered? " * 10,
@@ -74,10 +75,13 @@ def main() -> int:
 
 
 def stream(cloud: Cloud) -> Any:
-    """A client, and the delivery stream ``bench`` into a bucket."""
+    """Return a client, and the delivery stream ``bench`` into a bucket."""
     s3, iam, firehose = (cloud.client(name) for name in ("s3", "iam", "firehose"))
     s3.create_bucket(Bucket="bench")
-    trust = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"firehose.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+    trust = (
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",'
+        '"Principal":{"Service":"firehose.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
+    )
     role = iam.create_role(RoleName="bench", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     destination = {"RoleARN": role, "BucketARN": "arn:aws:s3:::bench", "Prefix": "interactions/"}
     firehose.create_delivery_stream(

@@ -1,4 +1,4 @@
-"""The whole job from captured objects, by format: rows per second and how much of the time is reading."""
+"""The whole job from captured objects, by format: rows per second, and the share of the time spent reading."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def formats() -> list[Note]:
             target.mkdir(parents=True)
             source = root / "jsonl" / f"interactions/dt=2026-11-01/hour=0{number}/a.gz"
             duckdb.sql(
-                f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO '{target}/a.parquet' (FORMAT parquet)"
+                f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO"
+                f" '{target}/a.parquet' (FORMAT parquet)"
             )
         for name, lake in (
             ("gzip JSON lines, base64 float16", captured),
@@ -85,7 +86,7 @@ def _measure(name: str, lake: DirectoryLake, reference: Reference) -> list[Note]
 
 
 def _numbers(world: World, generator: np.random.Generator) -> str:
-    """As the AWS sample captures: a list of numbers, read by the standard library."""
+    """Measure the AWS sample's format: a list of numbers, read by the standard library."""
     rows = world.sample(2000, generator)
     lines = [json.dumps({"embedding": [float(value) for value in row]}) for row in rows]
     packed = gzip.compress("\n".join(lines).encode(), 6)

@@ -1,8 +1,8 @@
 """The embedded engine on a lake of a million captured interactions, as capture writes them and as Parquet.
 
-`python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB), and prints for each format
-the whole job's time on all cores, its peak memory, and which part of the time of one object is reading. `--rows`
-makes it smaller.
+`python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB). For each format it
+prints the whole job's time on all cores, its peak memory, and the share of the time of one object that is
+reading. `--rows` makes the lake smaller.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def reference() -> Reference:
 
 
 def write_object(number: int) -> int:
-    """One object in both formats; its rows."""
+    """Write one object in both formats, and return its number of rows."""
     import duckdb
 
     key = f"interactions/dt=2026-11-01/hour={number % 24:02}/{number:03}"
@@ -50,13 +50,16 @@ def write_object(number: int) -> int:
         lines = (_record(number % 10, index, row).line() for index, row in enumerate(rows))
         source.write_bytes(gzip.compress(b"".join(lines), 6))
         duckdb.sql(
-            f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO '{target}' (FORMAT parquet)"
+            f"COPY (SELECT * FROM read_json('{source}', columns={COLUMNS}, compression='gzip')) TO"
+            f" '{target}' (FORMAT parquet)"
         )
     return PER_OBJECT
 
 
 def measure(kind: str) -> dict[str, float]:
-    """The whole window on all cores, in this process and its workers; the peak is of the largest worker."""
+    """Measure the whole window on all cores, in this process and its workers; the peak is the largest
+    worker's.
+    """
     lake, known = DirectoryLake(LAKE / kind), reference()
     keys = WINDOW.keys(lake, "interactions")
     began = time.perf_counter()
@@ -74,7 +77,7 @@ def measure(kind: str) -> dict[str, float]:
 
 
 def _reading_share(lake: DirectoryLake, key: str, known: Reference) -> float:
-    """Of the time that one core takes for one object."""
+    """Return the share of reading in the time that one core takes for one object."""
     reading, measuring, kernel = 0.0, 0.0, Kernel(known)
     began = time.perf_counter()
     for batch in Reader(WINDOW, "m", known.dimension).read(lake.read(key), key):
@@ -104,9 +107,10 @@ def main() -> int:
             subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
         )
         print(
-            f"  {name:34} {answer['rows']:,.0f} rows in {answer['seconds']:.1f} s ({answer['rows'] / answer['seconds']:,.0f} rows/s, "
-            f"{answer['cpu']:.1f} CPU s), {answer['reading']:.0%} reading, peak {answer['peak_mib']:,.0f} MiB a worker, "
-            f"{answer['bytes_a_row']:,.0f} bytes a row"
+            f"  {name:34} {answer['rows']:,.0f} rows in {answer['seconds']:.1f} s"
+            f" ({answer['rows'] / answer['seconds']:,.0f} rows/s, {answer['cpu']:.1f} CPU s),"
+            f" {answer['reading']:.0%} reading, peak {answer['peak_mib']:,.0f} MiB a worker,"
+            f" {answer['bytes_a_row']:,.0f} bytes a row"
         )
     return 0
 

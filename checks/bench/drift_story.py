@@ -1,8 +1,9 @@
-"""Twelve weeks of synthetic questions to the claims desk: a new topic from week 8, and a swell that comes every
-fourth week.
+"""Twelve weeks of synthetic questions to the claims desk, with a new topic from week 8 and a surge
+every fourth week.
 
-`python -m checks.bench.drift_story` writes the lake, analyses it day by day, and leaves the reports in `build/story`.
-The questions are made from phrases and embedded by the local stand-in for Titan, which is MiniLM.
+`python -m checks.bench.drift_story` writes the lake, analyses it day by day, and leaves the reports in
+`build/story`. The questions are made from phrases and embedded by the local stand-in for Titan, which is
+MiniLM.
 """
 
 from __future__ import annotations
@@ -34,27 +35,59 @@ NEW_WEEK, NEW_SHARE = 8, 0.06
 SWELL_WEEKS, SWELL = (3, 7, 11), 3.0
 
 OPENINGS = (
-    "{}", "{}?", "Hello, {}", "Quick question: {}", "{}, please", "I would like to know {}", "Can you tell me {}", "My neighbour says {}, right",
+    "{}", "{}?", "Hello, {}", "Quick question: {}", "{}, please", "I would like to know {}", "Can you tell me {}",
+    "My neighbour says {}, right",
 )  # fmt: skip
 TOPICS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "water": (("is {} covered", "what do you pay for {}", "how do I report {}"), ("a burst pipe", "a leaking dishwasher", "water from the flat above", "a flooded cellar", "a wet ceiling after a leak", "a broken boiler")),
-    "theft": (("do you replace {}", "how do I claim for {}", "do I need a police report for {}"), ("a stolen laptop", "jewellery taken in a burglary", "a bicycle stolen from the cellar", "a television stolen at home", "cash taken from the flat", "a stolen handbag")),
-    "collision": (("what happens after {}", "who pays for {}", "how do I report {}"), ("a crash at a junction", "a rear-end collision", "a scratch in the car park", "an accident with a rental car", "a collision with a lorry", "a parked car that I hit")),
-    "roadside": (("do you help with {}", "who comes when I have {}", "is {} part of my cover"), ("a flat battery on the motorway", "a flat tyre at night", "an empty tank", "a car that will not start", "keys locked in the car", "towing to a garage")),
-    "travel": (("can I cancel because of {}", "do you pay back my trip after {}", "what is covered for {}"), ("an illness before the flight", "a cancelled flight", "a broken leg before the holiday", "a delayed train to the airport", "lost luggage", "a strike at the airport")),
-    "storm": (("is {} covered", "who repairs {}", "how fast do you settle {}"), ("a roof damaged by the storm", "a tree that fell on the garage in the storm", "a fence blown over by wind", "tiles blown off the roof", "a garden shed wrecked by the storm", "a broken window after the gale")),
-    "status": (("what is the status of {}", "when do I hear about {}", "who works on {}"), ("my claim", "the claim I sent last week", "claim C-1001", "my open case", "the claim of my wife", "the damage I reported in March")),
-    "payout": (("when do I get {}", "why is {} lower than expected", "can you send {} to another account"), ("the payout", "my money", "the settlement", "the transfer for my claim", "the compensation", "the reimbursement")),
-    "excess": (("how high is {}", "can I lower {}", "do I pay {} twice"), ("the excess", "my deductible", "the excess for young drivers", "the excess on glass", "my own share of the damage", "the deductible for water damage")),
-    "documents": (("do you need {}", "where do I upload {}", "is a photo of {} enough"), ("the invoice", "the receipt", "a cost estimate", "the police report", "my driving licence", "the repair bill")),
-    "premium": (("why did {} rise", "can I pay {} monthly", "when is {} due"), ("my premium", "the yearly contribution", "the price of my motor policy", "the household premium", "the instalment", "the bill for next year")),
-    "address": (("how do I change {}", "I moved, how do I update {}", "you have the wrong {}"), ("my address", "my phone number", "my bank account", "my email address", "my surname after the wedding", "the insured address")),
-    "complaint": (("I want to complain about {}", "who handles complaints about {}", "I am unhappy with {}"), ("the decision", "the assessor", "the long waiting time", "the rude call", "the rejected claim", "your letter")),
-    "glass": (("do you repair {}", "where can I have {} fixed", "is {} free of excess"), ("a cracked windscreen", "a chip in the windscreen", "a broken side window of the car", "a stone chip", "the glass roof of my car", "a shattered rear window")),
+    "water": (("is {} covered", "what do you pay for {}", "how do I report {}"),
+        ("a burst pipe", "a leaking dishwasher", "water from the flat above", "a flooded cellar",
+        "a wet ceiling after a leak", "a broken boiler")),
+    "theft": (("do you replace {}", "how do I claim for {}", "do I need a police report for {}"),
+        ("a stolen laptop", "jewellery taken in a burglary", "a bicycle stolen from the cellar",
+        "a television stolen at home", "cash taken from the flat", "a stolen handbag")),
+    "collision": (("what happens after {}", "who pays for {}", "how do I report {}"),
+        ("a crash at a junction", "a rear-end collision", "a scratch in the car park",
+        "an accident with a rental car", "a collision with a lorry", "a parked car that I hit")),
+    "roadside": (("do you help with {}", "who comes when I have {}", "is {} part of my cover"),
+        ("a flat battery on the motorway", "a flat tyre at night", "an empty tank", "a car that will not start",
+        "keys locked in the car", "towing to a garage")),
+    "travel": (("can I cancel because of {}", "do you pay back my trip after {}", "what is covered for {}"),
+        ("an illness before the flight", "a cancelled flight", "a broken leg before the holiday",
+        "a delayed train to the airport", "lost luggage", "a strike at the airport")),
+    "storm": (("is {} covered", "who repairs {}", "how fast do you settle {}"),
+        ("a roof damaged by the storm", "a tree that fell on the garage in the storm",
+        "a fence blown over by wind", "tiles blown off the roof", "a garden shed wrecked by the storm",
+        "a broken window after the gale")),
+    "status": (("what is the status of {}", "when do I hear about {}", "who works on {}"),
+        ("my claim", "the claim I sent last week", "claim C-1001", "my open case", "the claim of my wife",
+        "the damage I reported in March")),
+    "payout": (("when do I get {}", "why is {} lower than expected", "can you send {} to another account"),
+        ("the payout", "my money", "the settlement", "the transfer for my claim", "the compensation",
+        "the reimbursement")),
+    "excess": (("how high is {}", "can I lower {}", "do I pay {} twice"),
+        ("the excess", "my deductible", "the excess for young drivers", "the excess on glass",
+        "my own share of the damage", "the deductible for water damage")),
+    "documents": (("do you need {}", "where do I upload {}", "is a photo of {} enough"),
+        ("the invoice", "the receipt", "a cost estimate", "the police report", "my driving licence",
+        "the repair bill")),
+    "premium": (("why did {} rise", "can I pay {} monthly", "when is {} due"),
+        ("my premium", "the yearly contribution", "the price of my motor policy", "the household premium",
+        "the instalment", "the bill for next year")),
+    "address": (("how do I change {}", "I moved, how do I update {}", "you have the wrong {}"),
+        ("my address", "my phone number", "my bank account", "my email address", "my surname after the wedding",
+        "the insured address")),
+    "complaint": (("I want to complain about {}", "who handles complaints about {}", "I am unhappy with {}"),
+        ("the decision", "the assessor", "the long waiting time", "the rude call", "the rejected claim",
+        "your letter")),
+    "glass": (("do you repair {}", "where can I have {} fixed", "is {} free of excess"),
+        ("a cracked windscreen", "a chip in the windscreen", "a broken side window of the car", "a stone chip",
+        "the glass roof of my car", "a shattered rear window")),
 }  # fmt: skip
 NEW = (
     ("is {} covered", "who pays for {}", "what do I do about {}", "do you insure {}"),
-    ("a fire from my e-bike battery", "an e-bike battery that exploded", "smoke damage from a charging e-bike", "a burnt e-bike battery in the hallway", "an e-scooter battery that caught fire", "charging an e-bike battery in the cellar"),
+    ("a fire from my e-bike battery", "an e-bike battery that exploded", "smoke damage from a charging e-bike",
+        "a burnt e-bike battery in the hallway", "an e-scooter battery that caught fire",
+        "charging an e-bike battery in the cellar"),
 )  # fmt: skip
 
 
@@ -68,7 +101,7 @@ def _phrases(source: tuple[tuple[str, ...], tuple[str, ...]]) -> list[str]:
 
 
 def write(lake: DirectoryLake, *, per_day: int = PER_DAY, weeks: int = WEEKS, seed: int = 3) -> None:
-    """The lake of all days."""
+    """Write the lake of all days."""
     generator = np.random.default_rng(seed)
     pools = {name: generator.permutation(_phrases(source))[:90].tolist() for name, source in TOPICS.items()}
     pools["new"] = _phrases(NEW)[:90]
@@ -111,7 +144,7 @@ def _day(
 
 
 def analyse(lake: DirectoryLake, *, weeks: int = WEEKS) -> list[WindowResult]:
-    """A baseline of the first weeks, then every day."""
+    """Fit a baseline to the first weeks, then analyse every day."""
     documents = [f"{document.title}\n{document.text}" for document in load(KNOWLEDGE)]
     end = START + timedelta(weeks=weeks)
     analysis = Analysis(
@@ -146,8 +179,9 @@ def main() -> int:
     print(f"baseline and {len(results)} days analysed in {time.monotonic() - began:.1f} s")
     for result in results:
         print(
-            f"week {week_of(result):2} {result.window} n={result.rows:4} p={result.p_value or 1:.3g} evidence={result.evidence:9.3g} "
-            f"novel {result.findings.novel_share:.1%} {result.verdict:8} {result.sentence}"
+            f"week {week_of(result):2} {result.window} n={result.rows:4} p={result.p_value or 1:.3g}"
+            f" evidence={result.evidence:9.3g} novel {result.findings.novel_share:.1%} {result.verdict:8}"
+            f" {result.sentence}"
         )
     return 0
 

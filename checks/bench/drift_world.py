@@ -1,8 +1,9 @@
-"""Synthetic traffic with a known drift: topics in an embedding space whose spectrum is that of a real sentence
-embedder.
+"""Synthetic traffic with a known drift: topics in an embedding space whose spectrum is that of a
+real sentence embedder.
 
-384 dimensions, 80 topics with Zipf shares; the variances fall so that the participation ratio is 75 to 85 and the
-first ten axes hold about a quarter, as measured on all-MiniLM-L6-v2 (drift study, section 3). Rows have length one.
+It has 384 dimensions and 80 topics with Zipf shares. The variances fall so that the participation ratio is 75
+to 85 and the first ten axes hold about a quarter, as measured on all-MiniLM-L6-v2 (drift study, section 3).
+Rows have length one.
 """
 
 from __future__ import annotations
@@ -59,13 +60,13 @@ class World:
         jitter: float = 0.0,
         per_session: int = 1,
     ) -> Array:
-        """Rows, shape ``[count, d]``.
+        """Return rows, shape ``[count, d]``.
 
-        ``new``: share of a topic that was never seen. ``shift``: length of a shift of every row, of length one.
-        ``rotate``: degrees by which the rows turn about their mean, in planes of two axes; ``rotate_within``: by
-        which each topic's own variation does. ``boost``: factor of the shares of three topics. ``jitter``: sigma of
-        the log of factors of all shares, drawn anew. ``per_session``: rows in sequence that share a topic and half
-        of their variation.
+        ``new``: share of a topic that was never seen. ``shift``: length of a shift of every row (rows have
+        length one). ``rotate``: degrees by which the rows turn about their mean, in planes of two axes.
+        ``rotate_within``: degrees by which each topic's own variation turns. ``boost``: factor of the shares of
+        three topics. ``jitter``: sigma of the log of factors of all shares, drawn anew. ``per_session``:
+        consecutive rows that share a topic and half of their variation.
         """
         shares = self.shares.copy()
         shares[5:8] *= boost
@@ -92,7 +93,7 @@ class World:
         if shift:
             rows += np.float32(shift) * self.direction
             rows /= np.linalg.norm(rows, axis=1)[:, None]
-        # As embedders give them, and capture keeps no more.
+        # The precision that embedders give; capture stores no more.
         return np.asarray(rows @ self.basis, np.float32)
 
 
@@ -103,7 +104,7 @@ SCENARIOS: dict[str, dict[str, float]] = {
     "mean shift 0.03": {"shift": 0.03},
     "rotation 45 deg": {"rotate": 45.0},
 }
-"""The five that the goals are about."""
+"""The five scenarios that the goals are about."""
 
 HARDER: dict[str, dict[str, float]] = {
     "rotation within topics": {"rotate_within": 45.0},
@@ -113,10 +114,10 @@ NULLS: dict[str, dict[str, float]] = {"none": {}, "none, 5 per session": {"per_s
 
 
 def pair(seed: int, changes: Mapping[str, float], rows: int) -> tuple[Array, Array, Array]:
-    """History to fit on ``[5000, d]``, and two windows ``[rows, d]``, the second with the changes. The same for
-    every contender.
+    """Return a history to fit on ``[5000, d]`` and two windows ``[rows, d]``, the second with the changes. They
+    are the same for every contender.
 
-    ``per_session`` holds for all of them: it is no change.
+    ``per_session`` applies to all of them, since it is no change.
     """
     world, generator = World(seed), np.random.default_rng([seed, 2])
     usual = {"per_session": int(changes.get("per_session", 1))}
@@ -129,7 +130,7 @@ def pair(seed: int, changes: Mapping[str, float], rows: int) -> tuple[Array, Arr
 
 
 def _turn(rows: Array, angle: float) -> Array:
-    """Turns the planes of axes 0 and 32, 1 and 33, and so on to 31 and 63; lengths stay."""
+    """Turn the planes of axes 0 and 32, 1 and 33, and so on to 31 and 63; lengths stay the same."""
     turned = rows.copy()
     cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     first, second = rows[:, :32], rows[:, 32:64]

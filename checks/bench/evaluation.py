@@ -1,4 +1,5 @@
-"""An evaluation's cases at once over one after another, and what a run after one that was cut off pays again.
+"""An evaluation's cases in parallel compared with one after another, and the cost of a run after
+an interrupted one.
 
 Model and judge are stand-ins that answer after a fixed time; MLflow's store is the real one, on a disk.
 """
@@ -15,12 +16,14 @@ from typing import Any
 from checks.bench.report import absolute, entry, median_ratio, publish
 
 ANSWER_SECONDS, JUDGE_SECONDS = 0.4, 0.2
-"""Below what a small and a larger model take: with slower ones more cases at once gain more."""
+"""Seconds below those of a small and a larger model: with slower models, running more cases at once gains
+more.
+"""
 CASES, ROUNDS, WORKERS = 16, 3, 8
 
 
 class Judge:
-    """Says yes after a while; counts what it is asked."""
+    """A judge that says yes after a while, and counts its calls."""
 
     model_id = "stand-in"
 

@@ -1,4 +1,4 @@
-"""Models and detectors that the guardrails' benchmark runs its contenders with."""
+"""Models and detectors for the contenders of the guardrails' benchmark."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ NUMBER = itertools.count()
 
 
 def question() -> str:
-    """Never the same twice: the cache must not help."""
+    """Return a question that is never the same twice, so that the cache cannot help."""
     return f"What is the status of claim number {next(NUMBER)}, please? I have been waiting for two weeks."
 
 
 class Model(BaseChatModel):
-    """Answers after a while, never quite the same twice."""
+    """A model that answers after a while, never quite the same twice."""
 
     answers: list[AIMessage]
     seconds: float = 0.0
@@ -69,7 +69,7 @@ class Model(BaseChatModel):
 
 
 class StreamingModel(Model):
-    """Streams 200 pieces over 1.5 s, after the time to its first token."""
+    """A model that streams 200 pieces over 1.5 s, after the time to its first token."""
 
     async def _astream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
         began = time.perf_counter() + FIRST_TOKEN
@@ -82,7 +82,7 @@ class StreamingModel(Model):
 
 
 class Instant(Detector):
-    """Answers at once, in a worker's thread like a service's."""
+    """A detector that answers at once, in a worker's thread like a service's."""
 
     categories = frozenset({Category.INSULT})
     seconds = 0.0
@@ -94,8 +94,8 @@ class Instant(Detector):
 
 
 class Chained(AgentMiddleware[Any, Any]):
-    """The moderation chain in an agent: before each model call on the user's message, after it on the
-    answer.
+    """The moderation chain in an agent: on the user's message before each model call, and on the answer
+    after it.
     """
 
     def __init__(self, before: Any, after: Any) -> None:
@@ -112,7 +112,7 @@ class Chained(AgentMiddleware[Any, Any]):
 
 
 class Mail(Detector):
-    """Finds the planted address, after as long as a service takes."""
+    """A detector that finds the planted address, after as long as a service takes."""
 
     categories = frozenset({Category.EMAIL})
 

@@ -1,8 +1,8 @@
-"""What the guardrails cost in time, beside the Comprehend moderation chain and LangChain's PIIMiddleware.
+"""The time that guardrails cost, compared with the Comprehend moderation chain and LangChain's PIIMiddleware.
 
-``python -m checks.bench.guardrails`` prints a table and writes its entries into build/bench.json. The detector API
-and the model are simulated, the boto3 clients are real; every round measures each contender once, and the median
-counts.
+``python -m checks.bench.guardrails`` prints a table and writes its entries into build/bench.json. The detector
+API and the model are simulated, and the boto3 clients are real. Every round measures each contender once, and
+the median counts.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from fmops.guardrails.text import fold
 MODEL = 0.4
 ROUNDS = 7
 
-# Three detectors of the input and two of the output, as the chain is given them.
+# Three detectors for the input and two for the output, as the chain has them.
 SETTINGS: dict[str, Any] = {
     "detectors": {
         "secrets": None,
@@ -71,7 +71,8 @@ async def timed(run: Callable[[], Awaitable[Any]]) -> float:
 async def rounds(
     contenders: dict[str, Callable[[], Awaitable[Any]]], number: int = ROUNDS
 ) -> dict[str, list[float]]:
-    """Seconds of each contender in each round, one after another within a round; one round goes before, unmeasured."""
+    """Return the seconds of each contender in each round. They run one after another, and the first round
+    is not measured."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(number + 1):
         for name, run in contenders.items():
@@ -122,7 +123,9 @@ def lookup(claim: str) -> str:
 
 
 async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[str, list[float]]:
-    """Two tool calls, one after another. The model answers at once: what is left is the guardrails' time."""
+    """Run two tool calls, one after another. The model answers at once, so what remains is the guardrails'
+    time.
+    """
 
     def model() -> Model:
         calls = [
@@ -154,7 +157,8 @@ async def tool_turn(engine: GuardrailEngine, before: Any, after: Any) -> dict[st
 
 
 async def streamed() -> tuple[dict[str, list[float]], dict[str, list[float]], dict[str, bool]]:
-    """Total and time to first token; and whether the streamed tokens held what was to be redacted."""
+    """Return total time and time to first token, and whether the streamed tokens contained what was
+    to be redacted."""
     planted = "jane@mail.example"
     first: dict[str, list[float]] = {}
     leaked: dict[str, bool] = {}
@@ -206,7 +210,7 @@ def instant_engine(seconds: float) -> GuardrailEngine:
 
 
 async def own_cpu(turns: int = 200) -> list[float]:
-    """CPU milliseconds that the guardrails add to a turn, three detectors at 0 ms."""
+    """Return the CPU milliseconds that the guardrails add to a turn, with three detectors at 0 ms."""
     engine = instant_engine(0.0)
 
     bare = Model(answers=[AIMessage(ANSWER[:200])])
@@ -227,10 +231,14 @@ async def own_cpu(turns: int = 200) -> list[float]:
 
 
 WORST = [
-    "a", "=", "1", "4 ", "4111 ", "4111-", "536-22-8726 ", "DE89370400440532013000 ", " ", '"', "\n", ".", "-", "//", "M", "sk-", "eyJ",
-    "eyJa.", "aws", "aws key", "api_key=", "key= ", "key ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "xoxb-1-", "://a:",
-    "//a/:_authToken=", "AKIAIOSFODNN7EXAMPLE", "DE89 ", "password ", "ibm_cos_", "1&nbsp;", "O0 ", "\u5b57", "a\u0301", "a\u0301\u0323",
-    "\u0301\u0323", "\u200b", "a\u200b", "\U000e0041", "a\U000e0041", "\u202e12345", "\u200fa", "\u0430", "\ufdfa", "a\u2800", "\u0664",
+    "a", "=", "1", "4 ", "4111 ", "4111-", "536-22-8726 ", "DE89370400440532013000 ", " ", '"', "\n", ".", "-",
+    "//", "M", "sk-", "eyJ",
+    "eyJa.", "aws", "aws key", "api_key=", "key= ", "key ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----",
+    "xoxb-1-", "://a:",
+    "//a/:_authToken=", "AKIAIOSFODNN7EXAMPLE", "DE89 ", "password ", "ibm_cos_", "1&nbsp;", "O0 ", "\u5b57",
+    "a\u0301", "a\u0301\u0323",
+    "\u0301\u0323", "\u200b", "a\u200b", "\U000e0041", "a\U000e0041", "\u202e12345", "\u200fa", "\u0430",
+    "\ufdfa", "a\u2800", "\u0664",
     "\U0001f468\u200d", "\U0001f3f4\U000e0067",
 ]  # fmt: skip
 WORST_LENGTH = 200_000
@@ -244,7 +252,8 @@ def cpu(run: Callable[[], Any]) -> float:
 
 
 def worst_text() -> tuple[float, str]:
-    """CPU seconds for the text that takes longest, of many made of one piece: folding, detection and cutting."""
+    """Return the CPU seconds for the text that takes longest, of many made of one piece: folding,
+    detection and cutting."""
     limits = Limits(segment_bytes=1_000, segments=10, request_bytes=10_000, overlap_characters=80)
 
     def read(text: str) -> None:
@@ -259,7 +268,8 @@ def worst_text() -> tuple[float, str]:
 
 
 def unspaced() -> list[tuple[int, float, float]]:
-    """CPU seconds of a streamed answer without white space, for each length: in windows, and checked as a whole."""
+    """Return the CPU seconds of a streamed answer without white space, for each length: in windows, and checked
+    as a whole."""
     settings = {
         "detectors": {"pii": None, "toxicity": None, "checks": None},
         "identify_language": False,
@@ -282,7 +292,7 @@ def unspaced() -> list[tuple[int, float, float]]:
 
 
 async def throughput() -> dict[str, list[float]]:
-    """Seconds for 32 turns at once."""
+    """Return the seconds for 32 turns at once."""
     engine = instant_engine(CHECK)
 
     def model() -> Model:
@@ -300,7 +310,7 @@ async def throughput() -> dict[str, list[float]]:
 
 
 async def measure() -> tuple[dict[str, Entry], list[Note]]:
-    """The entries for build/bench.json, and lines of absolute times for orientation."""
+    """Return the entries for build/bench.json, and lines of absolute times for orientation."""
     with detector_api(CHECK) as url:
         os.environ["AWS_ENDPOINT_URL"] = url
         engine = build_engine(GuardrailSettings.model_validate(SETTINGS), session())
@@ -316,15 +326,24 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
     floor = [max(MODEL, CHECK) + CHECK] * ROUNDS
     extra = [(ours - bare) / CHECK for ours, bare in zip(totals["ours"], totals["unguarded"], strict=True)]
     entries = {
-        "guardrails.checks_vs_slowest": entry(median_ratio(alone["ours"], alone["slowest call"]), "ratio", "<= 1.1", "the slowest call alone", 15),
-        "guardrails.turn_vs_floor": entry(median_ratio(turn["ours"], floor), "ratio", "<= 1.05", "max(model, check) + check", ROUNDS),
-        "guardrails.turn_vs_chain": entry(median_ratio(turn["ours"], turn["chain"]), "ratio", "<= 0.62", "AmazonComprehendModerationChain", ROUNDS),
-        "guardrails.tool_turn_vs_chain": entry(median_ratio(tools["ours"], tools["chain"]), "ratio", "<= 0.34", "AmazonComprehendModerationChain, model at 0 ms", ROUNDS),
-        "guardrails.stream_extra_checks": entry(statistics.median(extra), "checks", "<= 1.2", "the unguarded stream", 5),
-        "guardrails.cpu_ms": entry(statistics.median(own), "ms", "<= 2", "the unguarded turn, detectors at 0 ms", ROUNDS),
-        "guardrails.throughput_kept": entry(median_ratio(many["unguarded"], many["ours"]), "ratio", ">= 0.7", "32 unguarded turns at once", ROUNDS),
-        "guardrails.worst_text_cpu_s": entry(worst, "s", "<= 0.5", f"{len(WORST)} adversarial texts of 200,000 characters", 2),
-        "guardrails.unspaced_growth": entry((lengths[-1][1] / lengths[0][1]) / (STREAMED[-1] / STREAMED[0]), "ratio", "<= 1.5", "linear, from 10,000 to 80,000 characters", 1),
+        "guardrails.checks_vs_slowest": entry(median_ratio(alone["ours"], alone["slowest call"]), "ratio",
+            "<= 1.1", "the slowest call alone", 15),
+        "guardrails.turn_vs_floor": entry(median_ratio(turn["ours"], floor), "ratio", "<= 1.05",
+            "max(model, check) + check", ROUNDS),
+        "guardrails.turn_vs_chain": entry(median_ratio(turn["ours"], turn["chain"]), "ratio", "<= 0.62",
+            "AmazonComprehendModerationChain", ROUNDS),
+        "guardrails.tool_turn_vs_chain": entry(median_ratio(tools["ours"], tools["chain"]), "ratio", "<= 0.34",
+            "AmazonComprehendModerationChain, model at 0 ms", ROUNDS),
+        "guardrails.stream_extra_checks": entry(statistics.median(extra), "checks", "<= 1.2",
+            "the unguarded stream", 5),
+        "guardrails.cpu_ms": entry(statistics.median(own), "ms", "<= 2", "the unguarded turn, detectors at 0 ms",
+            ROUNDS),
+        "guardrails.throughput_kept": entry(median_ratio(many["unguarded"], many["ours"]), "ratio", ">= 0.7",
+            "32 unguarded turns at once", ROUNDS),
+        "guardrails.worst_text_cpu_s": entry(worst, "s", "<= 0.5",
+            f"{len(WORST)} adversarial texts of 200,000 characters", 2),
+        "guardrails.unspaced_growth": entry((lengths[-1][1] / lengths[0][1]) / (STREAMED[-1] / STREAMED[0]),
+            "ratio", "<= 1.5", "linear, from 10,000 to 80,000 characters", 1),
     }  # fmt: skip
     notes = [
         *absolute("3 checks", alone),

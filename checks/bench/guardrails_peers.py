@@ -1,4 +1,5 @@
-"""What the guardrails are measured beside: the Comprehend moderation chain, and a simulated detector API for both.
+"""The peers of the guardrails' benchmark: the Comprehend moderation chain, and a simulated detector
+API for both.
 
 Run as a module it is the API: it answers harmlessly after a delay, in a process of its own.
 """
@@ -20,7 +21,7 @@ import boto3
 
 @contextmanager
 def detector_api(seconds: float) -> Iterator[str]:
-    """The URL of a detector API that takes so long to answer."""
+    """Yield the URL of a detector API that answers after a delay."""
     process = subprocess.Popen(
         [sys.executable, "-m", "checks.bench.guardrails_peers", str(seconds)],
         stdout=subprocess.PIPE,
@@ -35,12 +36,12 @@ def detector_api(seconds: float) -> Iterator[str]:
 
 
 def session() -> boto3.Session:
-    """Credentials that nobody checks."""
+    """Return a session with credentials that nobody checks."""
     return boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
 
 
 def chains(url: str) -> tuple[Any, Any]:
-    """AmazonComprehendModerationChain for input (three filters) and for output (two)."""
+    """Return AmazonComprehendModerationChain for input (three filters) and for output (two)."""
     from langchain_experimental.comprehend_moderation import (
         AmazonComprehendModerationChain,
         BaseModerationConfig,
@@ -62,7 +63,9 @@ def chains(url: str) -> tuple[Any, Any]:
 
 
 def punkt() -> None:
-    """Make the chain run at all: it fails with every NLTK since 3.9 but for an empty Punkt model where it looks."""
+    """Make the chain run at all: with every NLTK since 3.9 it fails unless an empty Punkt model is where it
+    looks.
+    """
     import nltk
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params
 

@@ -1,4 +1,4 @@
-"""What it costs the local AWS to hold one call to the policies of its role."""
+"""The time that the local AWS takes to check one call against its role's policies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def main() -> int:
 
 
 def _task_role() -> list[Statement]:
-    """The task role's policy of dev, with its references as text: what they are does not matter to the time."""
+    """Return the task role's policy of dev, with its references as text, since their values do not
+    affect the time."""
     with tempfile.TemporaryDirectory() as directory:
         environment = {**os.environ, "CDK_OUTDIR": directory, "CDK_VALIDATION": "false"}
         subprocess.run([sys.executable, "app.py"], env=environment, check=True, capture_output=True)

@@ -1,4 +1,5 @@
-"""All rails together beside the bare agent: throughput behind the same HTTP server, with everything outside at 0 ms."""
+"""All rails together compared with the bare agent: throughput behind the same HTTP server, with everything
+outside at 0 ms."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class Server:
         self._wait()
 
     def ask(self) -> float:
-        """Seconds of one request; its answer must be the model's."""
+        """Return the seconds of one request, whose answer must be the model's."""
         began = time.perf_counter()
         headers = {"content-type": "application/json", "authorization": "Bearer token"}
         url = f"{self._url}/v1/chat/completions"
@@ -48,14 +49,14 @@ class Server:
         return time.perf_counter() - began
 
     def load(self) -> tuple[float, Sequence[float]]:
-        """Requests per second, and the time of each."""
+        """Return requests per second, and the time of each."""
         began = time.perf_counter()
         with ThreadPoolExecutor(CONCURRENT) as clients:
             times = list(clients.map(lambda _: self.ask(), range(REQUESTS)))
         return REQUESTS / (time.perf_counter() - began), sorted(times)
 
     def cpu(self) -> float:
-        """Seconds of CPU that the process has used."""
+        """Return the seconds of CPU that the process has used."""
         answer = self._pool.request("GET", f"{self._url}/cpu")
         return float(answer.json())
 

@@ -1,7 +1,7 @@
-"""An agent behind an HTTP server, bare or with all rails: ``python -m checks.bench.rails_peers bare|rails PORT
-OTLP_ENDPOINT``.
+"""An agent behind an HTTP server, bare or with all rails: ``python -m checks.bench.rails_peers
+bare|rails PORT OTLP_ENDPOINT``.
 
-Detectors, policy store, delivery stream and model answer at once, without a network: what is measured is ours.
+Detectors, policy store, delivery stream and model answer at once, without a network: our own time is measured.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ USAGE: Any = {"input_tokens": 84, "output_tokens": 14, "total_tokens": 98}
 
 
 class Model(BaseChatModel):
-    """Calls the tool, then answers; costs nothing itself."""
+    """A model that calls the tool, then answers, and costs nothing itself."""
 
     measured: bool = False
 
@@ -61,14 +61,14 @@ class Model(BaseChatModel):
 
 
 class Stream:
-    """Firehose without a network: takes everything."""
+    """Firehose without a network, which accepts everything."""
 
     def put_record_batch(self, *, Records: Sequence[Any], **_: Any) -> dict[str, Any]:  # noqa: N803 - Firehose's name
         return {"FailedPutCount": 0, "RequestResponses": [{"RecordId": "r"} for _ in Records]}
 
 
 class Verifier:
-    """Every token is good."""
+    """A verifier that accepts every token."""
 
     def verify(self, _: str | None) -> Any:
         from fmops.identity.tokens import Principal
@@ -77,7 +77,7 @@ class Verifier:
 
 
 def bare() -> FastAPI:
-    """LangChain's agent behind FastAPI: the same request, the same kind of answer, nothing around it."""
+    """Return LangChain's agent behind FastAPI: the same request, the same kind of answer, nothing around it."""
     app = FastAPI()
     agent = create_agent(Model(), [look_up])
 
@@ -91,7 +91,9 @@ def bare() -> FastAPI:
 
 
 def rails(endpoint: str) -> FastAPI:
-    """The assistant's own application: three detectors and secrets, authorization, capture, telemetry."""
+    """Return the assistant's own application: three detectors and secrets, authorization, capture,
+    telemetry.
+    """
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
     from checks.bench.guardrails import Instant
     from fmops.assistant.service import create_app
@@ -147,7 +149,7 @@ def rails(endpoint: str) -> FastAPI:
 
 
 def cpu() -> float:
-    """Seconds of this process."""
+    """Return the CPU seconds of this process."""
     return time.process_time()
 
 
@@ -155,5 +157,5 @@ if __name__ == "__main__":
     _, name, port, otlp = sys.argv
     application = bare() if name == "bare" else rails(otlp)
     application.get("/cpu")(cpu)
-    # The other contender has its turn meanwhile: connections stay open.
+    # The other contender has its turn meanwhile, so connections stay open.
     uvicorn.run(application, port=int(port), log_level="warning", access_log=False, timeout_keep_alive=300)

@@ -1,4 +1,4 @@
-"""What every benchmark answers: entries for build/bench.json, and a table."""
+"""The results of every benchmark: entries for build/bench.json, and a table."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ Note = tuple[str, str]
 
 
 def entry(value: float, unit: str, goal: str, against: str, rounds: int) -> Entry:
-    """A figure with its goal, such as ``<= 1.1``, and what it was measured against, in how many rounds."""
+    """Return a figure with its goal, such as ``<= 1.1``, what it was measured against, and the number of
+    rounds.
+    """
     return {"value": round(value, 3), "unit": unit, "goal": goal, "against": against, "rounds": rounds}
 
 
 def median_ratio(values: Sequence[float], against: Sequence[float]) -> float:
-    """The median of the ratios round by round: what slowed a round down slowed both."""
+    """Return the median of the ratios round by round: whatever slowed a round down slowed both."""
     return statistics.median(value / other for value, other in zip(values, against, strict=True))
 
 
 def absolute(what: str, times: Mapping[str, Sequence[float]]) -> list[Note]:
-    """Median times in milliseconds, for orientation."""
+    """Return median times in milliseconds, for orientation."""
     return [
         (f"{what}: {name}", f"{statistics.median(values) * 1000:.1f} ms") for name, values in times.items()
     ]
@@ -45,7 +47,8 @@ def publish(entries: Mapping[str, Entry], notes: Iterable[Note] = ()) -> None:
     for name, each in entries.items():
         verdict = "met" if met(each) else "MISSED"
         print(
-            f"{name:34} {each['value']:10.3f} {each['unit']:10} goal {each['goal']:8} {verdict:7} against {each['against']}"
+            f"{name:34} {each['value']:10.3f} {each['unit']:10} goal {each['goal']:8} {verdict:7} against"
+            f" {each['against']}"
         )
     print()
     for what, value in notes:

@@ -1,7 +1,7 @@
-"""Choosing review tasks among a million interactions: time over merely reading them, and peak memory.
+"""Choosing review tasks among a million interactions: time compared with merely reading them, and peak memory.
 
-Each part runs in a process of its own, so that its peak memory is its own. ``ROWS`` in the environment makes it
-smaller.
+Each part runs in a process of its own, so that its peak memory is its own. ``ROWS`` in the environment changes
+the number of interactions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ MEMORY_MIB = 1024
 
 
 def write(directory: Path) -> int:
-    """The objects of a day, records of ordinary size with an embedding of 384 dimensions; answers the bytes of JSON."""
+    """Write the objects of a day, with records of ordinary size and an embedding of 384 dimensions; return the
+    bytes of JSON."""
     from fmops.interaction import (
         Embedding,
         GuardrailFinding,

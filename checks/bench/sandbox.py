@@ -1,9 +1,9 @@
-"""What it costs to deliver a request's telemetry before a frozen process stops: straight from the process, and by a
-collector beside it.
+"""The cost of delivering a request's telemetry before a frozen process stops: straight from the process, and
+through a collector beside it.
 
-The requests are 17 spans and 12 measurements, about what an answered question makes. The receiver takes everything
-at once, so what is measured is our side. The collector is the stand-in in Python: its milliseconds of CPU are not
-those of ADOT, which is a compiled program.
+The requests are 17 spans and 12 measurements, about what an answered question makes. The receiver accepts
+everything at once, so that our own time is measured. The collector is the stand-in in Python: its milliseconds
+of CPU are not those of ADOT, which is a compiled program.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Sink(BaseHTTPRequestHandler):
-    """Takes everything."""
+    """A receiver that accepts everything."""
 
     protocol_version = "HTTP/1.1"
 
@@ -95,7 +95,7 @@ def sink() -> Iterator[str]:
 
 @contextmanager
 def collector(cloud: Cloud, receiver: str, log: Path) -> Iterator[tuple[str, int]]:
-    """Its address and its process."""
+    """Start a collector; yield its address and its process."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as free:
         port = free.server_port
     environment = {
@@ -123,13 +123,13 @@ def collector(cloud: Cloud, receiver: str, log: Path) -> Iterator[tuple[str, int
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
+    """Return the seconds of CPU that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def measure(telemetry: Telemetry, beside: Callable[[], float]) -> tuple[list[float], float, float]:
-    """Seconds of each flush; CPU seconds a request here, and of the process beside."""
+    """Return the seconds of each flush, and the CPU seconds per request here and in the process beside."""
     times = []
     for number in range(ROUNDS + WARM):
         if number == WARM:
@@ -169,8 +169,8 @@ def main() -> int:
             ),
             (
                 "flush by a collector in the sandbox",
-                f"{statistics.median(hop) * 1000:.1f} ms, {hop_cpu * 1000:.1f} ms CPU, and {beside_cpu * 1000:.1f} ms in the stand-in"
-                " (with the local X-Ray in this process)",
+                f"{statistics.median(hop) * 1000:.1f} ms, {hop_cpu * 1000:.1f} ms CPU, and"
+                f" {beside_cpu * 1000:.1f} ms in the stand-in (with the local X-Ray in this process)",
             ),
         ],
     )

@@ -1,8 +1,8 @@
-"""What telemetry adds to an agent's request, beside Traceloop's defaults and MLflow's autolog, and when the
-collector dies.
+"""The cost that telemetry adds to an agent's request, compared with Traceloop's defaults and MLflow's autolog,
+and when the collector dies.
 
-Each contender is a process with an agent of its own; a round asks each once, one after another. The peers' packages
-are in ``.venvs/bench`` (requirements/bench.txt), and every contender runs there.
+Each contender is a process with an agent of its own; a round asks each once, one after another. The peers'
+packages are in ``.venvs/bench`` (requirements/bench.txt), and every contender runs there.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Figures = dict[str, float]
 
 
 class Sink(BaseHTTPRequestHandler):
-    """An OTLP receiver that takes everything, and counts spans."""
+    """An OTLP receiver that accepts everything, and counts spans."""
 
     protocol_version = "HTTP/1.1"
 
@@ -138,14 +138,16 @@ def main() -> int:
 
 
 def _added(rounds: Mapping[str, list[Figures]], kind: str) -> float:
-    """Milliseconds of CPU that this kind adds to a request: the median over the rounds."""
+    """Return the milliseconds of CPU that this kind adds to a request: the median over the rounds."""
     return statistics.median(
         with_it["cpu_ms"] - bare["cpu_ms"] for with_it, bare in zip(rounds[kind], rounds["none"], strict=True)
     )
 
 
 def _redaction_us() -> float:
-    """Of a span with eleven attributes, two of them content, and an exception."""
+    """Return the microseconds of redacting a span with eleven attributes, two of them content, and an
+    exception.
+    """
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -159,8 +161,8 @@ def _redaction_us() -> float:
 
 
 def _lossless() -> float:
-    """The largest tried rate at which every span of ours arrives: redacted, batched and sent over OTLP, from one
-    process."""
+    """Return the largest tried rate at which every span of ours arrives: redacted, batched and sent over OTLP,
+    from one process."""
     best = 0
     for rate in RATES:
         with sink() as (endpoint, server):
@@ -181,7 +183,8 @@ def _lossless() -> float:
 
 
 def _without_collector() -> float:
-    """Median ratio of p50: an agent whose collector is gone over one whose collector answers, round by round."""
+    """Return the median ratio of p50, round by round: an agent whose collector is gone over one
+    whose collector answers."""
     with sink() as (endpoint, _), sink() as (lost, server):
         alive, orphan = Contender("ours", endpoint), Contender("ours", lost)
         alive.ask(*ALONE), orphan.ask(*ALONE)

@@ -1,8 +1,9 @@
-"""An agent under one kind of telemetry, in a process of its own: ``python -m checks.bench.telemetry_peers KIND
-ENDPOINT``.
+"""An agent under one kind of telemetry, in a process of its own: ``python -m
+checks.bench.telemetry_peers KIND ENDPOINT``.
 
-Reads ``REQUESTS CONCURRENCY`` a line from standard input, and answers each with a line of JSON: CPU per request of
-the whole process, exporting included, and the times of the requests. KIND is none, ours, traceloop or mlflow.
+It reads lines of ``REQUESTS CONCURRENCY`` from standard input, and answers each with a line of JSON: CPU per
+request of the whole process, exporting included, and the times of the requests. KIND is none, ours, traceloop
+or mlflow.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ Measured = Callable[[], contextlib.AbstractContextManager[Any]]
 
 
 class Model(BaseChatModel):
-    """Calls the tool, then answers; costs nothing itself. ``measured`` is what the telemetry puts around a call."""
+    """A model that calls the tool, then answers, and costs nothing itself. ``measured`` is what the telemetry
+    puts around a call."""
 
     measured: Any
 
@@ -62,7 +64,8 @@ def nothing() -> contextlib.AbstractContextManager[Any]:
 
 
 def ours(endpoint: str, instrumentor: Any = "openllmetry") -> tuple[Measured, Measured, Callable[[], object]]:
-    """As the assistant has it: our setup, the model's metrics, and a SERVER span around the request."""
+    """Set telemetry up as the assistant does: our setup, the model's metrics, and a SERVER span
+    around the request."""
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
     from opentelemetry import metrics, trace
 
@@ -80,7 +83,7 @@ def ours(endpoint: str, instrumentor: Any = "openllmetry") -> tuple[Measured, Me
 
 
 def traceloop(endpoint: str) -> tuple[Measured, Measured, Callable[[], object]]:
-    """``Traceloop.init()`` with its defaults, towards the same sink."""
+    """Set up ``Traceloop.init()`` with its defaults, sending to the same sink."""
     os.environ |= {"TRACELOOP_BASE_URL": endpoint, "TRACELOOP_TELEMETRY": "false"}
     from opentelemetry import trace
     from traceloop.sdk import Traceloop
@@ -92,7 +95,7 @@ def traceloop(endpoint: str) -> tuple[Measured, Measured, Callable[[], object]]:
 
 
 def mlflow(endpoint: str) -> tuple[Measured, Measured, Callable[[], object]]:
-    """MLflow's autolog; its traces go to the sink over OTLP too."""
+    """Set up MLflow's autolog, whose traces also go to the sink over OTLP."""
     os.environ |= {
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{endpoint}/v1/traces",
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",

@@ -1,4 +1,6 @@
-"""`make faults`: every scenario of the table against the deployed assistant; exit code 1 when one is red."""
+"""`make faults`: run every scenario of the table against the deployed assistant; the exit code is 1 if one
+is red.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ COLUMNS = ("sent", "with_id", "answered", "captured", "twice", "missing", "slowe
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m checks.faults", description=__doc__)
-    parser.add_argument("scenario", nargs="*", help="names or patterns of them; all by default")
+    parser.add_argument(
+        "scenario", nargs="*", help="names of scenarios, or patterns of names; all by default"
+    )
     parser.add_argument("--port-base", type=int, default=PORT_BASE, metavar="N")
     parser.add_argument("--docs", action="store_true", help="write the results into docs/faults.md too")
     options = parser.parse_args(arguments)
@@ -66,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _merged(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The rows of the last reports too, where only some scenarios were run; in the table's order."""
+    """Return the rows, with those of the last report for scenarios that were not run, in the table's order."""
     before = json.loads(REPORT.read_text()) if REPORT.exists() else []
     by_name = {row["name"]: row for row in [*before, *rows]}
     return [by_name[each.name] for each in load() if each.name in by_name]
@@ -76,7 +80,7 @@ def _chosen(scenarios: list[Scenario], patterns: list[str]) -> list[Scenario]:
     for pattern in patterns:
         if not any(fnmatchcase(each.name, pattern) for each in scenarios):
             names = ", ".join(each.name for each in scenarios)
-            raise ScenarioError(f"there is no scenario {pattern}: there are {names}")
+            raise ScenarioError(f"no scenario is called {pattern}; the scenarios are {names}")
     return [
         each
         for each in scenarios
@@ -98,7 +102,7 @@ def _run(scenarios: list[Scenario], port_base: int, console: Console) -> list[di
                 console.print(f"    [red]{escape(problem)}[/]", highlight=False)
             rows.append(result.row())
             if not result.green:
-                running.renew()  # so that the next one is not judged by what this one left behind
+                running.renew()  # so that the next scenario is not affected by this one
     return rows
 
 

@@ -1,4 +1,5 @@
-"""The deployment that faults befall: the synthesized templates in a local AWS, on ports and in a folder of its own."""
+"""The deployment that the faults hit: the synthesized templates in a local AWS, on ports and in a folder
+of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from local.run.runner import Runner
 
 DIRECTORY = Path("build/faults")
 DELIVER_WITHIN = 0.5
-"""Seconds that Firehose buffers here, so that what was captured is soon in the lake."""
+"""Seconds that Firehose buffers here, so that captured records are soon in the lake."""
 
 
 class Deployed:
@@ -40,13 +41,13 @@ class Deployed:
         self._http = urllib3.PoolManager(retries=False)
 
     def token(self, user: str) -> str:
-        """The ID token of one of the demo's users."""
+        """Return the ID token of one of the demo's users."""
         if user not in self._tokens:
             self._tokens[user] = self._directory.id_token(user)
         return self._tokens[user]
 
     def install(self, faults: Sequence[Fault]) -> None:
-        """Let these faults befall the calls from now on, and no others."""
+        """Let these faults affect the calls from now on, and no others."""
         body = json.dumps([fault.model_dump() for fault in faults])
         self._local("PUT", "faults", body)
 
@@ -55,11 +56,12 @@ class Deployed:
         return sum(each["hits"] for each in self._local("GET", "faults"))
 
     def record(self) -> None:
-        """Begin the journal of calls."""
+        """Start the journal of calls."""
         self._local("DELETE", "journal")
 
     def journal(self) -> list[dict[str, Any]]:
-        """The signed calls of the assistant since then. Who reads an issuer's keys, which anybody may, is not known."""
+        """Return the assistant's signed calls since then. Reading an issuer's keys needs no signature, so its
+        caller is unknown."""
         return [call for call in self._local("GET", "journal") if f"/{self._role()}/" in call["caller"]]
 
     def _role(self) -> str:
@@ -76,7 +78,7 @@ class Deployed:
         return answer.json()
 
     def captured(self) -> Counter[str]:
-        """The interactions in the lake, with how many times each is there."""
+        """Return the interactions in the lake, with the number of copies of each."""
         self._local("POST", "flush")
         bucket, s3 = self.outputs["Capture"]["LakeBucketName"], self.cloud.client("s3")
         found: Counter[str] = Counter()
@@ -90,7 +92,7 @@ class Deployed:
         return found
 
     def records(self) -> str:
-        """The agent's system of record as text, to see whether anything was changed."""
+        """Return the agent's system of record as text, to see whether anything was changed."""
         table = self.outputs["Assistant"]["RecordsTableName"]
         pages = self.cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table)
         items = [item for page in pages for item in page["Items"]]
@@ -104,7 +106,7 @@ class Deployed:
         return float(sum(each.namespace == namespace and each.name == name for each in backend.metric_data))
 
     def limit(self, name: int, soft: int) -> tuple[int, int]:
-        """Bound what the assistant's process may use; answers the bounds of before."""
+        """Limit what the assistant's process may use, and return the previous limits."""
         pid = self.runner.process("assistant").pid
         before = resource.prlimit(pid, name)
         resource.prlimit(
@@ -113,17 +115,17 @@ class Deployed:
         return before
 
     def renew(self) -> None:
-        """Start the assistant's processes anew."""
+        """Restart the assistant's processes."""
         for each in self.runner.running:
             self.runner.restart(each.container.name)
         self.runner.wait_ready()
 
     def log_lines(self) -> int:
-        """Lines that the assistant's process has logged."""
+        """Return the number of lines that the assistant's process has logged."""
         return self.runner.process("assistant").log.read_bytes().count(b"\n")
 
     def open_files(self) -> int:
-        """Descriptors of the assistant's process."""
+        """Return the number of open file descriptors of the assistant's process."""
         return len(list(Path(f"/proc/{self.runner.process('assistant').pid}/fd").iterdir()))
 
 

@@ -1,4 +1,4 @@
-"""Comparison of what was observed with what the scenario expects."""
+"""Comparison of the observed outcome with what the scenario expects."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from checks.faults.scenario import Expect, Scenario
 from checks.faults.traffic import Outcome
 
 GRACE = 2.0
-"""Seconds for which a call may still be ending when its user's deadline is over."""
+"""Seconds that a call may take to end after its user's deadline."""
 LINGER = 1.0
-"""Seconds after an answer in which its record is on its way (`FirehoseSink` collects for half of one)."""
+"""Seconds after an answer during which its record is on its way (`FirehoseSink` collects for half of one)."""
 
 
 @dataclass
 class Observed:
-    """The outcome of a scenario. Calls are those of the assistant until the faults were cleared, at ``cleared``."""
+    """The outcome of a scenario. Calls are those of the assistant until ``cleared``, when the faults were
+    cleared.
+    """
 
     outcomes: Sequence[Outcome] = ()
     captured: Counter[str] = field(default_factory=Counter)
@@ -39,24 +41,24 @@ class Observed:
         return [each for each in self.outcomes if each.interaction_id]
 
     def missing(self, expect: Expect) -> list[str]:
-        """Interactions that should be in the lake and are not."""
+        """Return the interactions that should be in the lake and are not."""
         whole = [each for each in self.wanted if expect.records == "all" or not each.problem]
         whole = [each for each in whole if not self._in_memory(each)]
         return [each.interaction_id for each in whole if each.interaction_id not in self.captured]
 
     def lost_in_memory(self) -> int:
-        """Answers, given to their end, whose records a SIGKILL caught in memory."""
+        """Return the completed answers whose records a SIGKILL caught in memory."""
         return sum(
             self._in_memory(each) and not each.problem and each.interaction_id not in self.captured
             for each in self.wanted
         )
 
     def _in_memory(self, outcome: Outcome) -> bool:
-        """Return whether a process that was killed without warning may not have delivered the record."""
+        """Whether a process that was killed without warning may not have delivered the record."""
         return self.killed is not None and self.killed - LINGER < outcome.ended < self.killed + LINGER
 
     def per_request(self) -> dict[str, float]:
-        """Calls of each operation for each request."""
+        """Return the calls of each operation per request."""
         counts = Counter(f"{call['service']}:{call['operation']}" for call in self.calls)
         return {name: count / max(1, len(self.outcomes)) for name, count in sorted(counts.items())}
 
@@ -64,7 +66,7 @@ class Observed:
         return max(((call["ended"] or self.cleared) - call["began"] for call in self.calls), default=0.0)
 
     def figures(self, expect: Expect) -> dict[str, Any]:
-        """The numbers of the report."""
+        """Return the numbers for the report."""
         seconds = [each.seconds for each in self.outcomes]
         return {
             "sent": len(self.outcomes),
@@ -125,7 +127,7 @@ def _of_records(scenario: Scenario, observed: Observed) -> Iterator[str]:
     if missing := observed.missing(scenario.expect):
         yield f"{len(missing)} interactions are not in the lake, such as {missing[0]}"
     if observed.changed and not scenario.expect.executed:
-        yield "a tool changed the records, and none may"
+        yield "a tool changed the records, which none may"
     if observed.recovered_after is None:
         yield f"it did not recover in {scenario.expect.recovers:g} s"
 

@@ -11,7 +11,7 @@ BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each scenario."""
+    """Return the table, with one line for each scenario."""
     lines = [
         "| scenario | what happens | what users saw | began, captured, lost | slowest answer | recovered | held |",
         "|---|---|---|---|---|---|---|",
@@ -22,8 +22,9 @@ def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         caught = row.get("lost_in_memory")
         killed = f", and {caught} that the kill caught in memory" if caught else ""
         lines.append(
-            f"| `{row['name']}` | {row['what']} | {_seen(row)} | {row['with_id']}, {row['captured']}{twice}, {row['missing']}{killed} "
-            f"| {row['slowest_s']:.1f} s | {recovered} | {'yes' if row['green'] else '**no**'} |"
+            f"| `{row['name']}` | {row['what']} | {_seen(row)} | {row['with_id']}, {row['captured']}{twice},"
+            f" {row['missing']}{killed} | {row['slowest_s']:.1f} s | {recovered} |"
+            f" {'yes' if row['green'] else '**no**'} |"
         )
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""One scenario after the other against a deployment."""
+"""Runs scenarios, one after the other, against a deployment."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Result:
 
 
 def run(deployed: Deployed, scenario: Scenario) -> Result:
-    """Let it happen, look, clear it away, and wait until all is well and on record."""
+    """Cause the faults, observe, clear them, and wait until everything has recovered and is on record."""
     began, expect = time.monotonic(), scenario.expect
     _recovery(deployed, expect.recovers)  # from the start, and from the scenario before
     deployed.record()
@@ -65,7 +65,7 @@ def run(deployed: Deployed, scenario: Scenario) -> Result:
         if scenario.job:
             observed.job = _run_job(scenario.job)
         if scenario.faults:
-            # What the assistant does after its answers, such as capture, meets the fault later.
+            # Work that the assistant does after its answers, such as capture, meets the fault later.
             _until(lambda: deployed.hits() > 0, HIT_SECONDS)
         time.sleep(scenario.hold)
         observed.cleared, observed.calls = time.time(), deployed.journal()
@@ -92,7 +92,7 @@ def _take(deployed: Deployed, observed: Observed, expect: Any) -> bool:
 
 
 def _recovery(deployed: Deployed, within: float) -> float | None:
-    """Seconds until somebody is answered again; None when nobody is in time."""
+    """Return the seconds until somebody is answered again, or None if nobody is in time."""
     began = time.monotonic()
 
     def well() -> bool:
@@ -112,19 +112,19 @@ def _until(holds: Callable[[], bool], seconds: float) -> bool:
 
 
 class _Kill:
-    """Kills the scenario's process in the middle of the load, and starts it again, as ECS does."""
+    """Kills the scenario's process in the middle of the load, and restarts it as ECS does."""
 
     def __init__(self, deployed: Deployed, scenario: Scenario) -> None:
         self._deployed, self._scenario = deployed, scenario
         self._answers, self._lock = 0, threading.Lock()
-        # Others are under way then, and the records of the first have been delivered.
+        # By then other requests are under way, and the records of the first have been delivered.
         self._killed_after = sum(ask.count for ask in scenario.ask) // 2
         self.at: float | None = None
 
     def __call__(self) -> None:
         if not self._scenario.kill:
             return
-        # Whoever has an answer meanwhile waits here: a load balancer sends nobody to a task that is not ready.
+        # Requests wait here meanwhile: a load balancer sends nobody to a task that is not ready.
         with self._lock:
             self._answers += 1
             if self._answers != self._killed_after:
@@ -137,11 +137,11 @@ class _Kill:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             self._deployed.runner.restart(self._scenario.kill)
-            with suppress(ProcessError):  # it may not become so until the fault is gone
+            with suppress(ProcessError):  # it may not become ready until the fault is gone
                 self._deployed.runner.wait_ready()
 
     def mend(self) -> None:
-        """Wait until what was killed is ready again."""
+        """Wait until the killed process is ready again."""
         if self.at is not None:
             self._deployed.runner.wait_ready()
 

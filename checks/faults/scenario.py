@@ -1,4 +1,4 @@
-"""The table of scenarios: what befalls the deployment, and what must hold."""
+"""The table of scenarios: the faults of the deployment, and what must hold."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Part(BaseModel):
 class Ask(_Part):
     """Requests sent during the fault: a number of them from one user, every second one streamed.
 
-    ``{n}`` in the text is a new number each time: guardrails remember texts that they have seen.
+    ``{n}`` in the text is a new number each time, because guardrails remember texts that they have seen.
     """
 
     say: str
@@ -34,44 +34,54 @@ class Ask(_Part):
 
 
 class Limit(_Part):
-    """Limits of the operating system on the assistant's process: Linux only."""
+    """Limits that the operating system sets for the assistant's process, on Linux only."""
 
-    files: int | None = Field(default=None, ge=0, description="descriptors beside those that are open")
-    file_bytes: int | None = Field(default=None, ge=0, description="that a file may grow to: a full disk")
+    files: int | None = Field(
+        default=None, ge=0, description="number of descriptors besides those already open"
+    )
+    file_bytes: int | None = Field(
+        default=None, ge=0, description="size that a file may grow to, which simulates a full disk"
+    )
 
 
 class Job(_Part):
     """A deployed job that runs under the faults, and once more when they are gone."""
 
     name: Literal["analyse", "review"]
-    days_ago: int = Field(default=1, ge=0, description="the day that it is about")
+    days_ago: int = Field(
+        default=1, ge=0, description="number of days before today of the day that the job processes"
+    )
     ends: Literal["done", "failed"] = Field(default="done", description="how the run under the faults ends")
     publishes: str = Field(
-        default="", description="a metric, namespace and name, that CloudWatch has once in the end"
+        default="", description="a metric, as namespace and name, that must be published exactly once"
     )
 
 
 class Expect(_Part):
-    """Expectations of a scenario. Beside them, every answered request must be in the lake, and nothing may be lost."""
+    """Expectations of a scenario. In addition, every answered request must be in the lake, and nothing
+    may be lost."""
 
     statuses: list[int] = Field(default=[200], description="of the answers")
     codes: list[str] = Field(
-        default=[], description="of errors, in an answer or at the end of a stream; any when empty"
+        default=[], description="codes of errors, in an answer or at the end of a stream; any if empty"
     )
     answered: Literal["all", "some", "none", "any"] = Field(
-        default="all", description="answers with a text of the model"
+        default="all", description="number of answers with a text of the model"
     )
-    within: float = Field(default=20, gt=0, description="seconds, the deadline of a user")
-    calls: dict[str, float] = Field(default={}, description="most calls of an operation for each request")
+    within: float = Field(default=20, gt=0, description="deadline of a user in seconds")
+    calls: dict[str, float] = Field(default={}, description="maximum calls of an operation per request")
     log_lines: float | None = Field(
-        default=None, description="most lines of the assistant's log for each request"
+        default=None, description="maximum lines of the assistant's log per request"
     )
     executed: bool = Field(default=True, description="whether tools may change records")
     records: Literal["all", "answered"] = Field(
         default="all",
-        description="that the lake has in the end: of all that began, or of what was answered to its end",
+        description="interactions that must be in the lake at the end: all that began, or those with a"
+        " complete answer",
     )
-    recovers: float = Field(default=20, gt=0, description="seconds after the fault")
+    recovers: float = Field(
+        default=20, gt=0, description="maximum seconds from the end of the fault to recovery"
+    )
 
 
 class Scenario(_Part):
@@ -81,7 +91,7 @@ class Scenario(_Part):
     what: str
     faults: list[Fault] = []
     kill: Literal["", "assistant", "collector"] = ""
-    stop: bool = Field(default=False, description="kill by SIGTERM, which grants time")
+    stop: bool = Field(default=False, description="whether to kill by SIGTERM, which leaves time to finish")
     limit: Limit | None = None
     hold: float = Field(default=0, ge=0, description="seconds that the fault lasts after the last answer")
     job: Job | None = None
@@ -96,7 +106,7 @@ class Scenario(_Part):
 
 
 def load(path: Path = TABLE) -> list[Scenario]:
-    """The scenarios, in their order. Raises ``ScenarioError``."""
+    """Return the scenarios in their order. Raises ``ScenarioError``."""
     try:
         rows = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:

@@ -1,4 +1,4 @@
-"""Requests to the assistant as its users send them, and what became of each."""
+"""Requests to the assistant as its users send them, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from fmops.agent import NAME
 
 AT_ONCE = 6
 PATIENCE = 5.0
-"""Seconds beyond the deadline after which a user is taken to have left."""
+"""Seconds beyond the deadline after which a user is assumed to have left."""
 
 _numbers = count(1)
 
 
 @dataclass
 class Outcome:
-    """One request. ``status`` is 0 when there was no answer; ``text`` is kept as its length alone."""
+    """One request. ``status`` is 0 if there was no answer; of ``text`` only the length is stored."""
 
     streamed: bool
     status: int = 0
@@ -38,12 +38,12 @@ class Outcome:
 
     @property
     def answered(self) -> bool:
-        """Return whether it is an answer of the model, to its end."""
+        """Whether it is a complete answer of the model."""
         return self.status == 200 and self.finish == "stop"
 
     @property
     def refused(self) -> bool:
-        """Return whether it was turned away before there was an interaction."""
+        """Whether the request was turned away before an interaction began."""
         return bool(self.status) and not self.interaction_id
 
 
@@ -55,8 +55,8 @@ def send(
     within: float,
     told: Callable[[], None] = lambda: None,
 ) -> list[Outcome]:
-    """Send everything, some at a time, and wait for the answers or the users' patience. ``told`` is called after
-    each."""
+    """Send everything, some at a time, and wait for the answers or until the users' patience ends. ``told`` is
+    called after each."""
     tokens = {ask.user: token(ask.user) for ask in asks}
     work = [(ask, number % 2 == 1) for ask in asks for number in range(ask.count)]
 

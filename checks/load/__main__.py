@@ -1,4 +1,5 @@
-"""``make load``: rising numbers of users at once, overload, recovery and a soak, against the deployed assistant."""
+"""``make load``: rising numbers of concurrent users, overload, recovery and a soak, against the deployed
+assistant."""
 
 from __future__ import annotations
 
@@ -17,15 +18,20 @@ USERS = (1, 4, 16, 64, 128, 400)
 
 
 def main() -> int:
-    """Run all stages. Return 1 when an answer was wrong, a record lost, or a bound missed."""
+    """Run all stages. Return 1 if an answer was wrong, a record lost, or a bound missed."""
     parser = argparse.ArgumentParser(prog="python -m checks.load", description=__doc__)
-    parser.add_argument("--users", type=int, nargs="+", default=USERS, help="users at once, stage by stage")
-    parser.add_argument("--seconds", type=float, default=15, help="length of a stage (default 15)")
     parser.add_argument(
-        "--soak", type=float, default=0, help="seconds at 70 %% of what one task holds (default none)"
+        "--users", type=int, nargs="+", default=USERS, help="concurrent users, stage by stage"
+    )
+    parser.add_argument("--seconds", type=float, default=15, help="seconds of a stage (default 15)")
+    parser.add_argument(
+        "--soak",
+        type=float,
+        default=0,
+        help="seconds of a soak at 70 %% of what one task can take (default none)",
     )
     parser.add_argument(
-        "--profile", default="dev", help="of cdk.json, whose Assistant stack has an ECS service"
+        "--profile", default="dev", help="profile of cdk.json, whose Assistant stack must have an ECS service"
     )
     parser.add_argument("--port-base", type=int, default=18000)
     options = parser.parse_args()

@@ -1,5 +1,5 @@
-"""The assistant as the templates have it, with its model, detectors and delivery stream replaced by
-``checks.load.services``."""
+"""The assistant as deployed by the templates, except that ``checks.load.services`` replaces its model,
+detectors and delivery stream."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Deployed:
         httpx.put(f"{self.services}/_pace", json=vars(pace)).raise_for_status()
 
     def delivered(self) -> list[str]:
-        """The ids of the interactions that were delivered, in order."""
+        """Return the ids of the interactions that were delivered, in order."""
         ids: list[str] = httpx.get(f"{self.services}/_delivered", timeout=60).json()
         return ids
 
 
 @contextmanager
 def deployed(profile: str, port_base: int, users: int, console: Console) -> Iterator[Deployed]:
-    """Deploy a profile into a local AWS, sign ``users`` people in, and start the assistant; stop all of it in the
-    end."""
+    """Deploy a profile into a local AWS, sign ``users`` people in, and start the assistant; stop everything
+    at the end."""
     options = Options(profile=profile, port_base=port_base, directory=DIRECTORY)
     cloud = LocalAws(port=options.port("aws"), region=options.region, directory=DIRECTORY)
     port = port_base + SERVICES_OFFSET
@@ -62,7 +62,7 @@ def deployed(profile: str, port_base: int, users: int, console: Console) -> Iter
     canned = subprocess.Popen([sys.executable, "-m", "checks.load.services", str(port)])
     try:
         _wait(f"{services}/_delivered")
-        console.print("Deploying, then one user after another is signed in")
+        console.print("Deploying, then signing in one user after another")
         with demo_deployed(options, cloud, runner) as (_, directory):
             pids = {each.container.name: each.process.pid for each in runner.running}
             tokens = _tokens(directory, users)

@@ -1,4 +1,4 @@
-"""Durations of health checks while a stage runs, asked from outside the load generator, which is busy itself."""
+"""Durations of health checks while a stage runs, measured outside the load generator, which is busy itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST = 30.0
 
 
 class Probe:
-    """Asks for ``/healthz`` in a thread of its own, from its entry to its exit."""
+    """Calls ``/healthz`` in a thread of its own while its context is open."""
 
     def __init__(self, url: str) -> None:
         self._url = f"{url}/healthz"
@@ -44,6 +44,6 @@ class Probe:
                 self._over.wait(SECONDS)
 
     def milliseconds(self) -> dict[str, float]:
-        """Return median, 99th percentile and the longest; infinity stands for a check that failed."""
+        """Return the median, the 99th percentile and the maximum; infinity stands for a check that failed."""
         taken = sorted(self._taken)
         return {"p50": taken[len(taken) // 2], "p99": taken[int(0.99 * (len(taken) - 1))], "max": taken[-1]}

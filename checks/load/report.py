@@ -1,4 +1,4 @@
-"""The table and the picture of a load run."""
+"""The table and the plot of a load run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PLOT = Path("build/load.png")
 
 
 def show(report: Report, console: Console) -> None:
-    """Print one line for each stage, and what one task holds."""
+    """Print one line for each stage, and how much one task can take."""
     table = Table("model", "users", "answers/s", "p50 s", "p95 s", "p99 s", "first p50", "first p95",
                   "refused", "health p99 ms", "CPU assistant", "services", "MiB", title="Load on one task")  # fmt: skip
     for stage in [*report.stages, *([report.soak] if report.soak else [])]:

@@ -1,8 +1,9 @@
-"""Model, detectors and delivery stream with delays of our choice and next to no work: ``python -m
-checks.load.services PORT``.
+"""Model, detectors and delivery stream with chosen delays and next to no work: ``python -m checks.load.services
+PORT``.
 
-On two cores, stand-ins that think would be what saturates. These answer in the services' own formats after a delay, and
-remember which interactions were delivered. ``PUT /_pace`` sets the delays; ``GET /_delivered`` lists the interactions.
+On two cores, stand-ins that think would be the bottleneck. These answer in the services' own formats after a
+delay, and remember which interactions were delivered. ``PUT /_pace`` sets the delays; ``GET /_delivered``
+lists the interactions.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ app = FastAPI()
 
 
 def _stream() -> list[bytes]:
-    """The encoded events of one answer, by the service's own model."""
+    """Return the encoded events of one answer, according to the service's own model."""
     model = get_service_model("bedrock-runtime").operation_model("ConverseStream")
     serializer: Any = get_serializer_class("bedrock-runtime", "rest-json")(model)
     usage = {"inputTokens": 400, "outputTokens": len(WORDS), "totalTokens": 400 + len(WORDS)}
@@ -134,7 +135,7 @@ async def check(request: Request) -> JSONResponse:
 
 @app.post("/")
 async def json_protocol(request: Request) -> JSONResponse:
-    """Comprehend and Firehose, which name their operation in a header."""
+    """Answer Comprehend and Firehose, which name their operation in a header."""
     operation = request.headers["x-amz-target"].rpartition(".")[2]
     body = await request.json()
     match operation:

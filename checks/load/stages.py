@@ -1,4 +1,4 @@
-"""The stages of a load run, and what each has to hold."""
+"""The stages of a load run, and the bounds of each."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from checks.load.services import Pace
 PYTHON = Path(".venvs/load/bin/python")
 CANNED = Pace()
 SLOW = Pace(first_token=0.8, chunk=0.05, check=0.05, embedding=0.1, delivery=0.05)
-"""A model with its first token after 0.8 s and thirty more pieces, 50 ms apart; services as fast as in their region."""
+"""A model with its first token after 0.8 s and thirty more pieces, 50 ms apart, and services as fast as
+in their region."""
 LONGEST_HEALTH_MS = 100.0
 RECOVERY_SECONDS = 10.0
 DELIVERY_SECONDS = 30.0
 OVERLOAD = 3
 SOAK_SHARE = 0.7
 GAIN = 1.1
-"""A stage that answers less than so many times what the stage before it did is beyond saturation."""
+"""A stage that does not answer this many times as much as the stage before it is beyond saturation."""
 BLOCKS = 20
 T_95 = 2.101
 """Two-sided 95 % quantile of Student's t with 18 degrees of freedom: 20 blocks less slope and intercept."""
@@ -37,15 +38,15 @@ T_95 = 2.101
 
 @dataclass
 class Stage:
-    """One stage: what was asked for, and what ``checks.load.users`` measured."""
+    """One stage: its settings, and the measurements of ``checks.load.users``."""
 
     name: str
     pace: Pace
     measured: dict[str, Any]
     lost: int
-    """Answered interactions whose record was not delivered."""
+    """Number of answered interactions whose record was not delivered."""
     twice: int
-    """Interactions whose record was delivered more than once."""
+    """Number of interactions whose record was delivered more than once."""
 
     @property
     def users(self) -> int:
@@ -58,9 +59,7 @@ class Stage:
 
     @property
     def in_flight(self) -> float:
-        """Turns under way at once, by Little's law: answers a second times the seconds that one takes
-        (median).
-        """
+        """Concurrent turns, by Little's law: answers per second times the seconds that one takes (median)."""
         medians = [kind["p50"] for kind in self.measured["answers"].values() if kind]
         return self.rate * fmean(medians) if medians else 0.0
 
@@ -70,8 +69,8 @@ class Stage:
 
     @property
     def wrong(self) -> dict[str, int]:
-        """Return the outcomes that are neither an answer nor a refusal that says when to come back, with their
-        numbers."""
+        """Return the outcomes, with their numbers, that are neither an answer nor a refusal that says when
+        to come back."""
         return {
             name: count
             for name, count in self.measured["outcomes"].items()
@@ -81,7 +80,7 @@ class Stage:
 
 @dataclass
 class Report:
-    """All stages, and what follows from them."""
+    """Every stage, and the conclusions from them."""
 
     stages: list[Stage] = field(default_factory=list)
     recovery_seconds: float | None = None
@@ -91,7 +90,7 @@ class Report:
         return [stage for stage in self.stages if stage.name == name]
 
     def saturates_at(self, name: str) -> Stage:
-        """The last stage that answered notably more than the one before it."""
+        """Return the last stage that answered notably more than the one before it."""
         stages = self.of(name)
         best = stages[0]
         for stage in stages[1:]:
@@ -117,14 +116,14 @@ class Report:
         if self.recovery_seconds is not None and self.recovery_seconds > RECOVERY_SECONDS:
             yield f"recovery took {self.recovery_seconds:.1f} s, more than {RECOVERY_SECONDS:.0f}"
         if self.soak and self.soak.refused:
-            yield f"the soak was refused {self.soak.refused} times, though it asks for less than one task holds"
+            yield f"the soak was refused {self.soak.refused} times, although it asks for less than one task can take"
         if self.soak and (growth := slope(self.soak.measured["memory"])) and growth.low > 0:
             yield f"memory grows by {growth.estimate:.2f} MiB a minute [{growth.low:.2f}, {growth.high:.2f}]"
 
 
 @dataclass(frozen=True)
 class Slope:
-    """MiB a minute with its 95 % interval."""
+    """A slope in MiB a minute with its 95 % interval."""
 
     estimate: float
     low: float
@@ -132,9 +131,11 @@ class Slope:
 
 
 def slope(memory: Sequence[tuple[float, int]]) -> Slope | None:
-    """The trend of resident memory over the second half of a stage, by least squares over the means of 20 blocks.
+    """Return the trend of resident memory over the second half of a stage, by least squares over the means
+    of 20 blocks.
 
-    ``memory`` is seconds and bytes. Means of blocks, because neighbouring samples are nearly equal. None for too few.
+    ``memory`` is seconds and bytes. Means of blocks are used because neighbouring samples are nearly equal.
+    Returns None for too few samples.
     """
     later = list(memory)[len(memory) // 2 :]
     size = len(later) // BLOCKS
@@ -154,7 +155,7 @@ def slope(memory: Sequence[tuple[float, int]]) -> Slope | None:
 def measure(running: Deployed, users: Sequence[int], seconds: float, soak: float, console: Console) -> Report:
     """Run the stages: both models with every number of users, overload, recovery, and a soak of ``soak`` seconds."""
     report = Report()
-    _stage(running, "canned", CANNED, 4, 3, console)  # what is made on the first request is made now
+    _stage(running, "canned", CANNED, 4, 3, console)  # creates everything that the first request would create
     for name, pace in (("canned", CANNED), ("slow", SLOW)):
         for number in users:
             report.stages.append(_stage(running, name, pace, number, seconds, console))
@@ -167,7 +168,9 @@ def measure(running: Deployed, users: Sequence[int], seconds: float, soak: float
 
 
 def _recovery(running: Deployed, alone: Stage, console: Console) -> float:
-    """Seconds after the overload until one user is answered as fast as before it, and is not refused."""
+    """Return the seconds after the overload until one user is not refused and is answered as fast as before
+    it.
+    """
     began = time.monotonic()
     usual = (alone.measured["answers"]["whole"] or alone.measured["answers"]["streamed"])["p95"]
     while (taken := time.monotonic() - began) < 6 * RECOVERY_SECONDS:
@@ -198,7 +201,9 @@ def _stage(running: Deployed, name: str, pace: Pace, users: int, seconds: float,
 
 
 def _records(running: Deployed, before: int, answered: set[str]) -> tuple[int, int]:
-    """Return how many answered interactions have no record, and how many have two, when delivery has had its time."""
+    """Return how many answered interactions have no record, and how many have two, once delivery has had its
+    time.
+    """
     deadline = time.monotonic() + DELIVERY_SECONDS
     while (missing := answered - set(running.delivered()[before:])) and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -207,7 +212,7 @@ def _records(running: Deployed, before: int, answered: set[str]) -> tuple[int, i
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """The report for a file, without the samples of memory."""
+    """Return the report for a file, without the samples of memory."""
     every = [*report.stages, *([report.soak] if report.soak else [])]
     growth = slope(report.soak.measured["memory"]) if report.soak else None
     stages = [asdict(stage) | {"measured": {**stage.measured, "memory": None}} for stage in every]

@@ -1,8 +1,9 @@
-"""Many signed-in users at once, by Locust: ``python -m checks.load.users``, in the environment of requirements/load.in.
+"""Many concurrent signed-in users, by Locust: ``python -m checks.load.users``, in the environment of
+requirements/load.in.
 
-Each user asks, reads the whole answer, compares it with the only right one, and asks again. Half of them stream. It
-prints one JSON object: requests by outcome, percentiles of whole answers and first tokens, and samples of the
-processes.
+Each user asks, reads the whole answer, compares it with the only correct one, and asks again. Half of them
+stream. The command prints one JSON object: requests by outcome, percentiles of whole answers and first tokens,
+and samples of the processes.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from checks.load.answers import TEXT
 REFUSED = (429, 503)
 PERCENTILES = (0.5, 0.95, 0.99)
 REFUSAL_PAUSE = 1.0
-"""Longest pause of a user who was refused; ``Retry-After`` may ask for less."""
+"""Maximum pause in seconds of a user who was refused; ``Retry-After`` may ask for less."""
 SAMPLE_SECONDS = 0.2
 
 
@@ -72,7 +73,7 @@ class Asker(HttpUser):
                 if self.streams
                 else answer.json()["choices"][0]["message"]["content"]
             )
-            # Locust has taken the time of the headers; the answer is there now.
+            # Locust measured the time of the headers, but the answer has arrived only now.
             answer.request_meta["response_time"] = (time.perf_counter() - began) * 1000
             if text.strip() != TEXT.strip():
                 answer.failure("corrupted answer")
@@ -112,14 +113,14 @@ class Samples:
         self.memory: list[tuple[float, int]] = []
 
     def watch(self) -> None:
-        """Sample until the greenlet is ended."""
+        """Sample until the greenlet is killed."""
         while "assistant" in self._processes:
             resident = self._processes["assistant"].memory_info().rss
             self.memory.append((time.perf_counter() - self._began, resident))
             gevent.sleep(SAMPLE_SECONDS)
 
     def cpu(self) -> dict[str, float]:
-        """Cores that each process used."""
+        """Return the number of cores that each process used."""
         seconds = time.perf_counter() - self._began
         return {name: (_cpu(each) - self._cpu[name]) / seconds for name, each in self._processes.items()}
 
@@ -138,7 +139,8 @@ def _percentiles(entry: StatsEntry | None) -> dict[str, float] | None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """One stage: ``options.users`` at once for ``options.seconds``, then until those who wait have their answers."""
+    """Run one stage: ``options.users`` at once for ``options.seconds``, then until those who wait
+    have their answers."""
     tokens = json.loads(Path(options.tokens).read_text())
     Asker.tokens, Asker.numbers, Asker.ids = cycle(tokens), iter(range(10**9)), []
     environment = Environment(user_classes=[Asker], host=options.host, events=events, stop_timeout=130)
@@ -172,7 +174,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run one stage and print what it measured."""
+    """Run one stage and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", required=True)
     parser.add_argument(

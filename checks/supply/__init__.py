@@ -1,1 +1,1 @@
-"""What the deployables are made of: licences of their distributions, and bills of materials."""
+"""The contents of the deployables: licences of their distributions, and bills of materials."""

@@ -1,6 +1,5 @@
-"""Holds the locked distributions to the reviewed licences of ``allowed.toml``: ``python -m
-checks.supply.licences``.
-"""
+"""Check the locked distributions against the reviewed licences of ``allowed.toml``: ``python -m
+checks.supply.licences``."""
 
 from __future__ import annotations
 
@@ -16,12 +15,12 @@ from checks.supply.locks import installed, locks, read
 
 ALLOWED = Path(__file__).with_name("allowed.toml")
 LONGEST = 100
-"""Characters of a licence's name; what is longer is its text."""
+"""Maximum length of a licence's name in characters; anything longer is its text."""
 
 
 def expression(distribution: Distribution, aliases: Mapping[str, str]) -> str:
-    """The licences that a distribution declares, as an SPDX expression where that is known; empty when it says
-    nothing."""
+    """Return the licences that a distribution declares, as an SPDX expression if that is known, or an empty
+    text if there are none."""
     metadata: Any = distribution.metadata
     if declared := metadata.get("License-Expression"):
         return str(declared)
@@ -56,7 +55,9 @@ def permitted(licence: str, allowed: set[str]) -> bool:
 
 
 def problems(found: Mapping[str, Distribution], rules: Mapping[str, Any]) -> list[str]:
-    """What is not allowed, and what is argued for and needs no argument any more; one sentence each."""
+    """Return a sentence for each licence that is not allowed, and for each exception that is no longer
+    needed.
+    """
     allowed, argued = set(rules["allowed"]), {each["name"]: each for each in rules["argued"]}
     told, needed = [], set()
     for lock in locks():
@@ -81,12 +82,12 @@ def problems(found: Mapping[str, Distribution], rules: Mapping[str, Any]) -> lis
 
 
 def rules() -> dict[str, Any]:
-    """The reviewed list."""
+    """Return the reviewed list."""
     return tomllib.loads(ALLOWED.read_text())
 
 
 def _split(text: str, word: str) -> list[str]:
-    """The parts of an expression between a word that stands outside of its parentheses."""
+    """Return the parts of an expression between the occurrences of a word outside its parentheses."""
     parts, depth = [""], 0
     for token in re.split(rf"(\(|\)|\s{word}\s)", text):
         depth += {"(": 1, ")": -1}.get(token, 0)

@@ -1,4 +1,4 @@
-"""The locked distributions of each deployable, and what is installed of them here."""
+"""The locked distributions of each deployable, and those of them that are installed here."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Locked:
 
 
 def locks() -> list[Path]:
-    """The compiled requirement files."""
+    """Return the compiled requirement files."""
     pinned = [each for each in (ROOT / "requirements").glob("*.txt") if each.with_suffix(".in").exists()]
     return sorted([ROOT / "requirements.txt", *pinned])
 
 
 def read(lock: Path) -> list[Locked]:
-    """The distributions of a lock file, in its order."""
+    """Return the distributions of a lock file, in its order."""
     found: list[Locked] = []
     for line in lock.read_text().splitlines():
         if pin := _PIN.match(line):
@@ -40,7 +40,7 @@ def read(lock: Path) -> list[Locked]:
 
 
 def installed() -> dict[str, Distribution]:
-    """Every distribution of ``.venv`` and ``.venvs``, by its normal name."""
+    """Return every distribution of ``.venv`` and ``.venvs``, by its normalized name."""
     return {normal(each.metadata["Name"]): each for each in _distributions() if each.metadata["Name"]}
 
 
@@ -53,5 +53,5 @@ def _distributions() -> Iterator[Distribution]:
 
 
 def normal(name: str) -> str:
-    """As PyPI compares names."""
+    """Normalize a name as PyPI does."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,4 +1,4 @@
-"""Writes a bill of materials (CycloneDX 1.6, JSON) for each lock file into ``build/sbom``: ``python -m
+"""Write a bill of materials (CycloneDX 1.6, JSON) for each lock file into ``build/sbom``: ``python -m
 checks.supply.sbom``."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from checks.supply.locks import ROOT, Locked, installed, locks, read
 
 
 def bill(lock: Path, found: Mapping[str, Distribution], aliases: Mapping[str, str]) -> dict[str, Any]:
-    """The bill of one lock file. The same file gives the same bill."""
+    """Return the bill of one lock file. The same file gives the same bill."""
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -35,7 +35,7 @@ def bill(lock: Path, found: Mapping[str, Distribution], aliases: Mapping[str, st
 def _component(locked: Locked, found: Distribution | None, aliases: Mapping[str, str]) -> dict[str, Any]:
     purl = f"pkg:pypi/{locked.name}@{locked.version}"
     licence = expression(found, aliases) if found else ""
-    # A wheel for each platform has a hash of its own: a component's own hashes would be of one and the same file.
+    # Each platform's wheel has its own hash, but a component's own hashes would be those of a single file.
     distributed = [
         {"type": "distribution", "url": f"https://pypi.org/project/{locked.name}/{locked.version}/",
          "hashes": [{"alg": "SHA-256", "content": each}]}

@@ -1,3 +1,2 @@
-"""The local AWS: an emulation of the services that the blueprint uses, each call held to the policies of its
-role.
-"""
+"""The local AWS: an emulation of the services that the blueprint uses, which checks each call against
+its role's policies."""

@@ -1,7 +1,7 @@
 """Faults that calls to the local AWS meet on demand: installed by `PUT /_local/faults`, never in the runtime.
 
-A fault is for a service and operation (`*` matches any), as botocore names them; the first that matches a call hits it.
-The journal says of each call when it began and ended, and what it met.
+A fault applies to a service and operation (`*` matches any), as botocore names them; a call meets the first
+fault that matches it. The journal records when each call began and ended, and which fault it met.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Kind = Literal[
     "latency", "throttle", "error", "reset", "hang", "garbage", "cut", "partial", "skew", "expired"
 ]
 PARTIAL = {("firehose", "PutRecordBatch")}
-"""Operations of which a part may fail."""
+"""Operations that may fail in part."""
 TOLERANCE = timedelta(minutes=5)
 """Largest difference between a signature's time and the service's clock."""
 GARBAGE = {
@@ -51,8 +51,8 @@ JOURNAL = 100_000
 
 
 class Fault(BaseModel):
-    """A fault of matching calls. ``times`` bounds how many, ``every`` leaves out those between, ``caller`` is a
-    pattern of ARNs."""
+    """A fault of matching calls. ``times`` limits their number, ``every`` skips those in between, and
+    ``caller`` is a pattern of ARNs."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,18 +62,22 @@ class Fault(BaseModel):
     kind: Kind
     times: int | None = Field(default=None, ge=1)
     every: int = Field(default=1, ge=1)
-    seconds: float = Field(default=0, ge=0, description="of latency, hang and skew")
+    seconds: float = Field(default=0, ge=0, description="seconds of latency, hang and skew")
     status: int = Field(default=500, ge=400, le=599)
     code: str = "InternalServerException"
-    served: bool = Field(default=False, description="a reset comes when the work is done, not before")
-    after: int = Field(default=1, ge=0, description="chunks of a stream that arrive before it is cut")
+    served: bool = Field(
+        default=False, description="whether a reset comes after the work is done instead of before"
+    )
+    after: int = Field(
+        default=1, ge=0, description="number of a stream's chunks that arrive before it is cut"
+    )
     body: Literal["html", "json", "empty", "binary"] = "html"
 
     @model_validator(mode="after")
     def _fits(self) -> Fault:
         if self.kind == "partial" and (self.service, self.operation) not in PARTIAL:
             known = ", ".join(f"{service}:{operation}" for service, operation in PARTIAL)
-            raise ValueError(f"kind partial is for {known}, whose answers tell what failed")
+            raise ValueError(f"kind partial is only for {known}, whose answers report what failed")
         if self.kind in ("latency", "skew") and not self.seconds:
             raise ValueError(f"kind {self.kind} needs seconds")
         return self
@@ -84,8 +88,8 @@ FAULTS = TypeAdapter(list[Fault])
 
 @dataclass
 class Call:
-    """One line of the journal. ``status`` is 0 when the connection was dropped; ``left`` when the caller hung up
-    first."""
+    """One line of the journal. ``status`` is 0 if the connection was dropped; ``left`` is true if the caller
+    hung up first."""
 
     service: str
     operation: str
@@ -122,14 +126,14 @@ class Faults(ServiceState):
         cloud.on_stop(self._released.set)
 
     def install(self, faults: list[Fault]) -> None:
-        """Replace the faults; calls that hang in the old ones are let go, without an answer."""
+        """Replace the faults. Calls that hang because of the old ones are released without an answer."""
         with self._lock:
             self._released.set()
             self._released = threading.Event()
             self._now.faults = [_Installed(fault) for fault in faults]
 
     def record(self) -> None:
-        """Begin an empty journal."""
+        """Start an empty journal."""
         with self._lock:
             self._recording = True
             self._now.journal.clear()
@@ -149,7 +153,8 @@ class Faults(ServiceState):
         protocol: str,
         answer: Callable[[Callable[[Handler], Handler]], Response],
     ) -> Response:
-        """The answer to a call, or what its fault makes of it. ``answer`` takes what is to be done to its handler."""
+        """Return the answer to a call, changed by its fault if it meets one. ``answer`` takes a function that
+        changes its handler."""
         call = self._begin(context)
         fault = self._hit(context)
         if fault:
@@ -219,7 +224,8 @@ class Faults(ServiceState):
         return _cut(response, fault.after, environ) if fault.kind == "cut" else response
 
     def _wait(self, environ: dict[str, Any], fault: Fault, call: Call) -> None:
-        """Wait for the fault's seconds, or without any until the faults are replaced; end when the caller hangs up."""
+        """Wait for the fault's seconds or, if it has none, until the faults are replaced; stop when the
+        caller hangs up."""
         released = self._released
         connection: socket.socket = environ["werkzeug.socket"]
         deadline = time.monotonic() + (fault.seconds or float("inf"))
@@ -235,7 +241,7 @@ def _as_it_is(handler: Handler) -> Handler:
 
 
 def _partially(handler: Handler) -> Handler:
-    """Every second record of a batch is refused, beginning with the first; the others are taken."""
+    """Refuse every second record of a batch, beginning with the first; accept the others."""
 
     def some(params: Params, context: Context) -> Params:
         records = params["Records"]
@@ -265,7 +271,7 @@ def _refusal(fault: Fault, context: Context) -> tuple[int, str, str]:
 
 
 def _cut(response: Response, after: int, environ: dict[str, Any]) -> Response:
-    """The beginning of an answer: half of its bytes, or some chunks of its stream."""
+    """Return the beginning of an answer: half of its bytes, or some chunks of its stream."""
     body = response.body
     if isinstance(body, bytes):
         response.headers["Content-Length"] = str(len(body))
@@ -283,7 +289,7 @@ def _cut(response: Response, after: int, environ: dict[str, Any]) -> Response:
 
 
 def _dropped(environ: dict[str, Any]) -> Dropped:
-    """The connection is reset, as by a host that went away, when this has been raised."""
+    """Reset the connection, as a host that disappears does, once this is raised."""
     environ["werkzeug.socket"].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return Dropped("by a fault")
 

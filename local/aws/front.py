@@ -1,8 +1,9 @@
 """The HTTP front of the local AWS: one WSGI app before moto.
 
-A request is routed by its SigV4 scope and botocore's model to an operation. Ours are handled here; the rest falls
-through to moto in process; what neither knows is answered 501 with the operation's name, never with a made-up success.
-moto.core is internal API of moto, therefore moto is pinned exactly and tests/local/test_front.py covers this file.
+A request is routed to an operation by its SigV4 scope and botocore's model. Our own operations are handled here
+and the rest falls through to moto in the same process. An operation that neither knows is answered 501 with its
+name, never with a made-up success. moto.core is moto's internal API, so moto is pinned exactly and
+tests/local/test_front.py covers this file.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ log = logging.getLogger("local.aws.front")
 
 Change = Callable[[Handler], Handler]
 
-# SigV4 signing name -> botocore services; every other name is the service's own.
+# SigV4 signing names with their botocore services; every other name is the service's own.
 SERVICES_BY_SIGNING_NAME = {
     "servicequotas": ("service-quotas",),
     "sso": ("sso-admin",),
@@ -62,7 +63,7 @@ UNSIGNED_PATHS = re.compile(r"^/[\w-]+_\w+/\.well-known/(jwks\.json|openid-confi
 
 
 class Moto(DomainDispatcherApplication):
-    """moto's server, which says NotImplementedError for a service that it does not have."""
+    """moto's server, which raises NotImplementedError for a service that it does not have."""
 
     def get_backend_for_host(self, host: str | None) -> Any:
         backend = _moto_backend(host) if host else None
@@ -81,8 +82,9 @@ def _moto_backend(host: str) -> str | None:
 
 
 ATOMIC = frozenset({"dynamodb"})
-"""Services that check a condition and write in one step: moto does it in two, between which another thread may
-write."""
+"""Services that check a condition and write in one step: moto takes two, between which another thread may
+write.
+"""
 
 
 class Front:
@@ -130,7 +132,10 @@ class Front:
         protocol = determine_request_protocol(model.service_model, request.content_type)
         caller = self.cloud.credentials.caller(signature.access_key)
         if caller is None:
-            message = "The security token included in the request is invalid: the local AWS did not issue this access key"
+            message = (
+                "The security token included in the request is invalid: the local AWS did not issue this"
+                " access key"
+            )
             code = "UnrecognizedClientException" if "json" in protocol else "InvalidClientTokenId"
             return plain_error(403, code, message, protocol, service)
         context = Context(
@@ -156,7 +161,7 @@ class Front:
             )
 
         def authorized() -> None:
-            # Objects may be large, and what IAM asks about them stands in the address.
+            # Objects may be large, and everything that IAM needs to know about them is in the address.
             in_address = service == "s3" and model.name in ("PutObject", "UploadPart")
             self.cloud.authorize(context, lambda: uri_params if in_address else parsed())
 
@@ -166,7 +171,7 @@ class Front:
         return self.cloud.state(Faults).around(environ, context, protocol, answer)
 
     def _signing_keys(self, environ: Environ) -> Response:
-        """Return what anybody may read of a user pool."""
+        """Return the parts of a user pool that anybody may read."""
         context = Context(
             cloud=self.cloud,
             service="cognito-idp",
@@ -259,7 +264,9 @@ def _head(answer: Response) -> Response:
 
 
 def _buffer_body(environ: Environ) -> None:
-    """Read the body once, so that routing, handlers and moto each see it whole, and keep-alive stays in step."""
+    """Read the body once, so that routing, handlers and moto each see all of it, and keep-alive stays in
+    step.
+    """
     stream = environ["wsgi.input"]
     length = environ.get("CONTENT_LENGTH")
     if environ.pop("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
@@ -276,7 +283,9 @@ def _known_services() -> frozenset[str]:
 
 
 def route(request: Request, signing_name: str) -> tuple[str | None, Any, dict[str, Any]]:
-    """(service, operation model, URI parameters), or (None, None, {}) when no model has such an operation."""
+    """Return (service, operation model, URI parameters), or (None, None, {}) if no model has such an
+    operation.
+    """
     for service in SERVICES_BY_SIGNING_NAME.get(signing_name, (signing_name,)):
         if service not in _known_services():
             continue
@@ -306,8 +315,8 @@ def result_response(model: Any, protocol: str, result: Any) -> Response:
 
 
 def _encode(events: Iterable[Any]) -> Iterator[bytes]:
-    """One chunk per event, as soon as it is there. An error in mid-stream is an exception event, as the model has
-    it."""
+    """Yield one chunk per event, as soon as it exists. An error in mid-stream becomes an exception event, as
+    the model defines it."""
     encoder = EventStreamEncoder()
     try:
         for event in events:
@@ -321,7 +330,7 @@ def _encode(events: Iterable[Any]) -> Iterator[bytes]:
 def error_response(model: Any, protocol: str, error: ServiceError) -> Response:
     serializer = get_serializer_class(model.service_model.service_name, protocol)(model)
     answer = serializer.serialize(error)
-    status = getattr(error, "http_status", answer["status_code"])  # what botocore's model does not know
+    status = getattr(error, "http_status", answer["status_code"])  # unknown to botocore's model
     response = Response(status, answer["body"])
     response.headers.update(answer["headers"])
     return response

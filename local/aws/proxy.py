@@ -19,9 +19,9 @@ POOL = urllib3.PoolManager(maxsize=16, retries=False)
 def signed_context(
     environ: dict[str, Any], cloud: Cloud, service: str, operation: str, params: Params
 ) -> Context | Response:
-    """The context of a data plane call that is signed by a known caller and permitted; otherwise the refusal.
+    """Return the context of a data plane call that a known caller signed and may make, or else the refusal.
 
-    ``params`` are what the permissions that it needs depend on.
+    ``params`` are the parameters on which the needed permissions depend.
     """
     signature = read_signature(environ)
     caller = cloud.credentials.caller(signature.access_key) if signature else None
@@ -47,7 +47,7 @@ def signed_context(
 
 
 def forward(environ: dict[str, Any], url: str, *, timeout: float = 60) -> Response:
-    """The server's answer to the same method, headers and body at `url` (with the request's query)."""
+    """Return the server's answer to the same method, headers and body at `url` (with the request's query)."""
     if environ.get("QUERY_STRING"):
         url += f"?{environ['QUERY_STRING']}"
     headers = {name: value for name, value in _headers(environ).items() if name.lower() not in HOP_BY_HOP}

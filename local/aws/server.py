@@ -1,4 +1,4 @@
-"""The local AWS as a server: start it, and stop it with what its services run."""
+"""The local AWS as a server: start it, and stop it together with the processes of its services."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class LocalAws(Cloud):
         self.directory.mkdir(parents=True, exist_ok=True)
 
         class Handler(MotoRequestHandler):
-            protocol_version = "HTTP/1.1"  # keep-alive, and chunks for event streams
+            protocol_version = "HTTP/1.1"  # for keep-alive, and chunks for event streams
 
             def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
-                self.close_connection = True  # also where nothing was answered
+                self.close_connection = True  # even if nothing was answered
                 super().connection_dropped(error, environ)
 
             def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ARG002 - werkzeug's
@@ -74,8 +74,8 @@ class LocalAws(Cloud):
         self.stop()
 
     def authorize(self, context: Context, request: Callable[[], Params]) -> None:
-        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do
-        everything."""
+        """Raise ``AccessDenied`` for a call that its role's policies do not permit. The developer
+        may do everything."""
         self.calls[context.caller.role_arn or context.caller.arn, context.service, context.operation] += 1
         if self.enforce and context.caller.role_arn is not None:
             self.state(Permissions).check(context, request())
@@ -92,7 +92,7 @@ def _load_services() -> None:
 
 
 def _reset_moto() -> None:
-    """Start from nothing, also when a process starts several clouds one after the other."""
+    """Clear moto's state, for processes that start several clouds one after the other."""
     from moto.moto_api._internal.models import moto_api_backend
 
     moto_api_backend.reset()

@@ -1,4 +1,4 @@
-"""Starts the stand-in: ``python -m local.collector``, configured by AOT_CONFIG_CONTENT as ADOT is."""
+"""Start the stand-in: ``python -m local.collector``, configured by AOT_CONFIG_CONTENT as ADOT is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = logging.getLogger("collector")
 
 
 def serve(config: CollectorConfig) -> tuple[Pipelines, list[ThreadingHTTPServer]]:
-    """Listen as the configuration says; answers the pipelines and the servers, which run in threads."""
+    """Listen as the configuration says, and return the pipelines and the servers, which run in threads."""
     pipelines = Pipelines(config)
     servers = []
     for name, receiver in config.receivers.items():
@@ -85,8 +85,8 @@ def _otlp_handler(pipelines: Pipelines, receiver: str) -> type[BaseHTTPRequestHa
                 return _reply(self, 400)
             except RefusedError:
                 return _reply(self, 503, {"retry-after": RETRY_AFTER})
-            except Exception as error:  # noqa: BLE001 - whatever a request holds, the next one is served
-                # Without the error's text, which may hold what the request holds.
+            except Exception as error:  # noqa: BLE001 - whatever a request contains, the next one is served
+                # Without the error's text, which may contain parts of the request.
                 _log.error("a request was not taken: %s", type(error).__name__)
                 return _reply(self, 500)
             return _reply(self, 200, {"content-type": "application/x-protobuf"})

@@ -21,7 +21,7 @@ from local.collector.telemetry import MetricPoints, Span
 from observability.collector.config import AwsXray, OtlpHttp, PrometheusRemoteWrite, SigV4Auth
 
 XRAY_BATCH = 50
-"""Segment documents of one PutTraceSegments call."""
+"""Maximum number of segment documents in one PutTraceSegments call."""
 
 _log = logging.getLogger("collector")
 
@@ -29,7 +29,8 @@ Export = Callable[[Sequence[Any]], None]
 
 
 def xray_segments(settings: AwsXray) -> Export:
-    """PutTraceSegments. What the service refuses is named in the log, as is a span that has no document."""
+    """Send segments with PutTraceSegments. The log names those that the service refuses, and spans that
+    have no document."""
     client = boto3.client("xray", region_name=settings.region or None, endpoint_url=settings.endpoint)
 
     def export(spans: Sequence[Span]) -> None:
@@ -38,7 +39,7 @@ def xray_segments(settings: AwsXray) -> Export:
             for document in map(xray.encode, xray.documents(span, settings)):
                 if document is None:
                     _log.warning(
-                        "span %s of trace %s has a number that JSON has not: dropped",
+                        "span %s of trace %s has a number that JSON does not have: dropped",
                         span.span_id,
                         span.trace_id,
                     )
@@ -53,7 +54,7 @@ def xray_segments(settings: AwsXray) -> Export:
 
 
 def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Export:
-    """Prometheus remote write."""
+    """Send metrics with Prometheus remote write."""
     conversion = settings.resource_to_telemetry_conversion
     resource_labels = bool(conversion and conversion.enabled)
     options = remote_write.Options(
@@ -83,7 +84,7 @@ def prometheus(settings: PrometheusRemoteWrite, auth: SigV4Auth | None) -> Expor
 
 
 def otlp(settings: OtlpHttp, auth: SigV4Auth | None) -> Export:
-    """OTLP over HTTP: spans as they came, with the attributes and events that the processors left."""
+    """Send spans over OTLP/HTTP as they came, with the attributes and events that the processors left."""
     headers = {**settings.headers, "content-type": "application/x-protobuf"}
     url = _reachable(settings.url("traces"))
 
@@ -98,7 +99,8 @@ def otlp(settings: OtlpHttp, auth: SigV4Auth | None) -> Export:
 
 
 def _reachable(url: str) -> str:
-    """Where an address of AWS is answered here. AWS SDKs read AWS_ENDPOINT_URL themselves; an OTLP exporter does not."""
+    """Replace an address of AWS by the local one. AWS SDKs read AWS_ENDPOINT_URL themselves; an OTLP
+    exporter does not."""
     local = os.environ.get("AWS_ENDPOINT_URL")
     parts = urlsplit(url)
     is_aws = parts.hostname is not None and parts.hostname.endswith((".amazonaws.com", ".app.aws"))
@@ -106,7 +108,7 @@ def _reachable(url: str) -> str:
 
 
 def post(url: str, body: bytes, headers: dict[str, str], auth: SigV4Auth | None, attempts: int = 3) -> None:
-    """POST with SigV4; tries again when the receiver is busy. Raises ``OSError`` when it refuses."""
+    """POST with SigV4, and retry if the receiver is busy. Raises ``OSError`` if it refuses."""
     for attempt in range(attempts):
         request = AWSRequest(method="POST", url=url, data=body, headers=headers)
         if auth:

@@ -48,7 +48,7 @@ class RefusedError(Exception):
 class Queue:
     """The batch processor and the exporters' queue: exports when a batch is full or its timeout has passed.
 
-    Without either (``waits`` is false) nothing stays: who sends is answered after the export.
+    Without either (``waits`` is false) nothing is held back: the sender gets its answer after the export.
     """
 
     def __init__(self, name: str, batch: Batch, exports: Sequence[Export], *, waits: bool = True) -> None:
@@ -74,7 +74,7 @@ class Queue:
         return len(self._items)
 
     def flush(self, *, everything: bool = False) -> None:
-        """Export what is due."""
+        """Export everything that is due."""
         while True:
             with self._lock:
                 due = (
@@ -90,8 +90,8 @@ class Queue:
                     export(batch)
                 except (BotoCoreError, ClientError, OSError) as error:
                     _log.warning("%s: %d items were not exported: %s", self._name, len(batch), error)
-                except Exception as error:  # noqa: BLE001 - what one batch holds must not end the process
-                    # Without the error's text, which may hold what the batch holds.
+                except Exception as error:  # noqa: BLE001 - the contents of one batch must not end the process
+                    # Without the error's text, which may contain parts of the batch.
                     _log.error("%s: %d items were dropped: %s", self._name, len(batch), type(error).__name__)
 
 
@@ -118,7 +118,7 @@ class Pipelines:
             if receiver not in pipeline.receivers:
                 continue
             self._limit(pipeline, len(queue) + len(spans))
-            # Copies: what one pipeline takes off a span stays on it in another.
+            # Copied, because an attribute that one pipeline removes from a span must remain in the others.
             processed = [
                 done for span in spans if (done := self._processed(pipeline, span.copy())) is not None
             ]
@@ -129,11 +129,11 @@ class Pipelines:
             if receiver not in pipeline.receivers:
                 continue
             self._limit(pipeline, len(queue) + len(points))
-            # Copies, as of spans.
+            # Copied, as spans are.
             queue.add([replace(item, resource=self._resource(pipeline, item.resource)) for item in points])
 
     def tick(self, *, everything: bool = False) -> None:
-        """Decide traces that waited long enough, and export batches that are due."""
+        """Decide traces that have waited long enough, and export batches that are due."""
         for _, sampler, queue in self._traces:
             if sampler:
                 queue.add(sampler.due(everything=everything))
@@ -148,7 +148,7 @@ class Pipelines:
 
     def _limit(self, pipeline: Pipeline, items: int) -> None:
         for limiter in self._settings(pipeline, MemoryLimiter):
-            # The stand-in counts items of about two kilobytes where the collector reads its heap.
+            # The stand-in counts items of about two kilobytes, where the collector measures its heap.
             if items * 2048 > limiter.soft_limit_mib * 1024 * 1024:
                 raise RefusedError("over the memory limit")
 
@@ -205,7 +205,7 @@ class Pipelines:
 
 
 def _queues(exporter: Any) -> bool:
-    """Whether the exporter has a queue of its own, and it is on: awsxray has none."""
+    """Whether the exporter has a queue that is on; awsxray has none."""
     if isinstance(exporter, PrometheusRemoteWrite):
         return exporter.remote_write_queue.enabled
     if isinstance(exporter, OtlpHttp):

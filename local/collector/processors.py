@@ -25,7 +25,7 @@ from observability.collector.patterns import compile_pattern
 
 
 def apply_actions(values: Attributes, actions: Iterable[AttributeAction]) -> None:
-    """The attributes and resource processors: change ``values`` in place."""
+    """Apply the attributes and resource processors: change ``values`` in place."""
     for action in actions:
         if action.action in ("delete", "hash"):
             matching = compile_pattern(action.pattern) if action.pattern else None
@@ -44,10 +44,11 @@ def apply_actions(values: Attributes, actions: Iterable[AttributeAction]) -> Non
 
 
 def detect(settings: ResourceDetection) -> Attributes:
-    """Return what the resource detectors find: ``ecs`` and ``lambda`` nothing outside of their service."""
+    """Return the attributes that the resource detectors find: ``ecs`` and ``lambda`` find none outside
+    of their service."""
     found: Attributes = {}
     for detector in settings.detectors:
-        # The first detector that knows an attribute has it.
+        # The first detector that knows an attribute wins.
         found = {**_DETECTED.get(detector, dict)(), **found}
     return found
 
@@ -92,7 +93,7 @@ def merged(resource: Attributes, detected: Mapping[str, object], override: bool)
 
 
 def keeps(settings: Filter, span: Span) -> bool:
-    """The filter processor: whether the span stays. Events that match are taken off."""
+    """Apply the filter processor: return whether the span stays, and remove events that match."""
     span.events = [
         event
         for event in span.events
@@ -104,7 +105,7 @@ def keeps(settings: Filter, span: Span) -> bool:
 def _holds(condition: str, name: str, values: Attributes) -> bool:
     match = OTTL_CONDITION.match(condition)
     if match is None:
-        raise ValueError(f"not a condition that the stand-in knows: {condition!r}")
+        raise ValueError(f"not a condition that the stand-in supports: {condition!r}")
     path = match["path"] or match["left"]
     subject = name if path == "name" else str(values.get(path.split('"')[1], ""))
     if match["pattern"] is not None:
@@ -119,7 +120,8 @@ class _Trace:
 
 
 class TailSampler:
-    """Holds each trace for ``decision_wait`` and then keeps or drops it whole; late spans follow the decision."""
+    """Holds each trace for ``decision_wait`` and then keeps or drops it as a whole; late spans
+    follow the decision."""
 
     def __init__(self, settings: TailSampling, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
@@ -129,7 +131,7 @@ class TailSampler:
         self._decided: dict[str, bool] = {}
 
     def add(self, spans: Iterable[Span]) -> list[Span]:
-        """Takes spans; answers those whose traces were kept already."""
+        """Add spans, and return those whose traces are already kept."""
         late: list[Span] = []
         for span in spans:
             if span.trace_id in self._decided:
@@ -140,7 +142,7 @@ class TailSampler:
         return late
 
     def due(self, *, everything: bool = False) -> list[Span]:
-        """The spans of traces whose wait is over and that a policy keeps."""
+        """Return the spans of traces whose wait is over and that a policy keeps."""
         now = self._clock()
         over = len(self._waiting) - self._settings.num_traces
         ready = [

@@ -23,8 +23,8 @@ def metric_name(
     """Return an OTLP metric's name in Prometheus, or nothing for a name that has none there.
 
     Args:
-        kind: of its data, as OTLP calls it: ``gauge``, ``sum``, ``histogram`` ...
-        suffixes: whether unit and type are added.
+        kind: Kind of its data, as OTLP calls it: ``gauge``, ``sum``, ``histogram`` ...
+        suffixes: Whether to add unit and type.
     """
     if suffixes:
         words = [word for word in re.split(r"[^A-Za-z0-9:]+", name) if word]
@@ -42,7 +42,7 @@ def metric_name(
 
 
 def label_name(name: str) -> str:
-    """Return an attribute's name as a label, or nothing for a name that leaves only underscores."""
+    """Return an attribute's name as a label, or nothing for a name of which only underscores would remain."""
     cleaned = re.sub(r"[^A-Za-z0-9_]", "_", name)
     if cleaned[:1].isdigit():
         cleaned = f"key_{cleaned}"
@@ -52,7 +52,7 @@ def label_name(name: str) -> str:
 
 
 def _with_unit(words: list[str], unit: str) -> list[str]:
-    """Return a name's words with its unit and what it is measured by, those that it has not yet."""
+    """Return a name's words, with its unit and the unit that it is divided by unless they are already there."""
     main, _, per = (part.strip() for part in unit.partition("/"))
     main = "" if set("{}") & set(main) else _clean(UNITS.get(main, main))
     per = "" if not per or set("{}") & set(per) else _clean("per_" + PER_UNITS.get(per, per))

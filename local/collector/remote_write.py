@@ -20,14 +20,14 @@ CUMULATIVE = 2
 NO_RECORDED_VALUE = 1
 IDENTIFYING = ("service.namespace", "service.name", "service.instance.id")
 LOWEST_SCALE, HIGHEST_SCALE = -4, 8
-"""Of native histograms: finer buckets are merged, coarser ones have no place."""
+"""Range of scales of native histograms: finer buckets are merged, and coarser ones cannot be represented."""
 WIDEST_GAP = 2
-"""Empty buckets that are written out; a wider gap begins a new span."""
+"""Maximum number of empty buckets that are written out; a wider gap begins a new span."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the exporter's configuration says of names and labels."""
+    """The exporter's settings for names and labels."""
 
     namespace: str = ""
     suffixes: bool = True
@@ -42,7 +42,7 @@ def series(
 ) -> Iterator[Series]:
     """Return the samples of metrics, and a ``target_info`` for each resource with more than job and instance.
 
-    Delta metrics are dropped, as is a point with an attribute that has no name as a label.
+    Delta metrics are dropped, and so is a point with an attribute whose name cannot become a label.
     """
     options = options or Options()
     newest: dict[str, tuple[Attributes, int]] = {}
@@ -124,10 +124,10 @@ def _native(point: Any, is_stale: bool) -> NativeHistogram:
 
 
 def _buckets(given: Any, scale_down: int) -> Buckets:
-    """Return dense buckets as spans; ``scale_down`` halves their number so many times."""
+    """Return dense buckets as spans; ``scale_down`` says how many times to halve their number."""
     counts: dict[int, int] = {}
     for position, count in enumerate(given.bucket_counts):
-        # OpenTelemetry's bucket 0 lies above 1, Prometheus's below.
+        # OpenTelemetry's bucket 0 is above 1, Prometheus's below.
         index = (position + given.offset >> scale_down) + 1
         counts[index] = counts.get(index, 0) + count
     if not counts:
@@ -163,7 +163,7 @@ def _target_info(resource: Attributes, newest: int, options: Options) -> Iterato
 def _labels(
     values: Attributes, resource: Attributes, options: Options, scope: MetricPoints | None
 ) -> dict[str, str] | None:
-    """Return labels, or ``None`` if an attribute's name leaves nothing of a label's.
+    """Return labels, or ``None`` if an attribute's name cannot become a label.
 
     Attributes whose names become the same label are joined in order of their names.
     """
@@ -192,7 +192,7 @@ def _labels(
 
 
 def _milliseconds(nanoseconds: int) -> int:
-    """Return a time in milliseconds; one past the year 2262 wraps around, as Go's does."""
+    """Return a time in milliseconds; a time past the year 2262 wraps around, as Go's does."""
     signed = nanoseconds - 2**64 if nanoseconds >= 2**63 else nanoseconds
     return -(-signed // 1_000_000) if signed < 0 else signed // 1_000_000
 

@@ -1,4 +1,4 @@
-"""Settings that ADOT takes and the stand-in does not implement: it refuses to start with them."""
+"""Settings that ADOT accepts and the stand-in does not implement: it refuses to start with them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFUSED: dict[type[BaseModel], set[str]] = {
 POLICIES = {"status_code", "string_attribute", "latency", "probabilistic", "always_sample"}
 STRATEGIES = {"", "UnderscoreEscapingWithSuffixes", "UnderscoreEscapingWithoutSuffixes"}
 ONLY_TRACES = {"attributes", "filter"}
-"""Processors that take metrics in ADOT, and only traces here."""
+"""Processors that accept metrics in ADOT, but only traces here."""
 
 
 def check_supported(config: CollectorConfig) -> None:
@@ -69,12 +69,12 @@ def _used(config: CollectorConfig) -> Iterator[tuple[str, Any]]:
 
 
 def _reasons(path: str, given: Any) -> Iterator[tuple[str, str]]:
-    """Return what is not implemented of a component, with its path."""
+    """Return the settings of a component that are not implemented, with their paths."""
     if isinstance(given, Opaque):
         yield path, "this component"
     elif isinstance(given, BaseModel):
         for name in sorted(given.model_fields_set & REFUSED.get(type(given), set())):
-            # A setting that says what is so anyway is nothing to implement.
+            # A setting that equals the default needs no implementation.
             if getattr(given, name) != type(given).model_fields[name].get_default():
                 yield f"{path}.{name}", "this setting"
         yield from _values(path, given)

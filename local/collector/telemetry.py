@@ -1,4 +1,4 @@
-"""Spans and metric points as plain values, decoded from OTLP protobuf; spans also back into it."""
+"""Spans and metric points as plain values, decoded from OTLP protobuf; spans are also encoded again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STATUS = {0: "UNSET", 1: "OK", 2: "ERROR"}
 
 
 class MalformedError(ValueError):
-    """An identifier of a length that OTLP does not have: the collector answers 400."""
+    """An identifier whose length OTLP does not allow: the collector answers 400."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Event:
 
 @dataclass
 class Span:
-    """A span with its resource; times are nanoseconds."""
+    """A span with its resource; times are in nanoseconds."""
 
     trace_id: str
     span_id: str
@@ -54,13 +54,15 @@ class Span:
     resource: Attributes
     scope: InstrumentationScope
     received: SpanMessage
-    """What no processor changes is sent on as it came."""
+    """The span as received; parts that no processor changes are sent on unchanged."""
     status: str = "UNSET"
     message: str = ""
     events: list[Event] = field(default_factory=list)
 
     def copy(self) -> Span:
-        """Its attributes, resource and list of events can be changed without changing this one's."""
+        """Return a copy whose attributes, resource and list of events can change without changing this
+        span's.
+        """
         return replace(
             self,
             attributes=dict(self.attributes),
@@ -71,7 +73,7 @@ class Span:
 
 @dataclass
 class MetricPoints:
-    """A metric of one scope and resource, with its data points as OTLP has them."""
+    """A metric of one scope and resource, with its data points as OTLP defines them."""
 
     metric: Metric
     resource: Attributes
@@ -81,7 +83,9 @@ class MetricPoints:
 
 
 def spans(request: ExportTraceServiceRequest) -> Iterator[Span]:
-    """Decode spans. Raises ``MalformedError`` for an identifier that is neither empty nor of its length."""
+    """Decode spans. Raises ``MalformedError`` for an identifier that is neither empty nor of the right
+    length.
+    """
     for resource_spans in request.resource_spans:
         resource = attributes(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
@@ -108,17 +112,17 @@ def attributes(pairs: Any) -> Attributes:
 
 
 def text(value: Any) -> str:
-    """A string attribute's value, and nothing for one of another type, as the exporters read it."""
+    """Return a string attribute's value, and nothing for another type, as the exporters read it."""
     return value if isinstance(value, str) else ""
 
 
 def integer(value: Any) -> int:
-    """An integer attribute's value, and 0 for one of another type, as the exporters read it."""
+    """Return an integer attribute's value, and 0 for another type, as the exporters read it."""
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def raw(value: Any) -> Any:
-    """A value as JSON has it: bytes become base64."""
+    """Return a value in JSON's types: bytes become base64."""
     match value:
         case bytes():
             return base64.b64encode(value).decode()
@@ -131,7 +135,9 @@ def raw(value: Any) -> Any:
 
 
 def as_string(value: Any) -> str:
-    """A value of any type as the collector prints it where only text fits (pdata's ``Value.AsString``)."""
+    """Return a value of any type as the collector prints it where only text fits (pdata's
+    ``Value.AsString``).
+    """
     match value:
         case None:
             return ""
@@ -150,12 +156,12 @@ def as_string(value: Any) -> str:
                 )
             except ValueError:
                 return ""
-            # Go's encoder keeps HTML out of JSON.
+            # Go's encoder escapes HTML in JSON.
             return shown.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def decimal(value: float) -> str:
-    """A float in Go's format 'f' with the fewest digits that name it: no exponent."""
+    """Return a float in Go's format 'f', with the fewest digits that identify it and no exponent."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("+Inf" if value > 0 else "-Inf")
     mantissa, _, exponent = repr(value).partition("e")
@@ -171,7 +177,9 @@ def decimal(value: float) -> str:
 
 
 def _number(value: float) -> str:
-    """A float as JavaScript and Go's JSON print it: an exponent only below 1e-6 and from 1e21 on."""
+    """Return a float as JavaScript and Go's JSON print it, with an exponent only below 1e-6 and from 1e21
+    on.
+    """
     if not math.isfinite(value):
         return f"json: unsupported value: {decimal(value)}"
     if value == 0 or 1e-6 <= abs(value) < 1e21:
@@ -181,7 +189,8 @@ def _number(value: float) -> str:
 
 
 def request(batch: Iterable[Span]) -> ExportTraceServiceRequest:
-    """Spans as the collector sends them on over OTLP: with the attributes and events that its processors left."""
+    """Return a request with spans as the collector sends them on over OTLP: with the attributes and events that
+    its processors left."""
     return ExportTraceServiceRequest(
         resource_spans=[
             ResourceSpans(
@@ -254,7 +263,7 @@ def _span(span: SpanMessage, resource: Attributes, scope: InstrumentationScope) 
 
 
 def check_identifiers(trace_id: bytes, span_id: bytes) -> None:
-    """Raise ``MalformedError`` for identifiers that the collector's decoder does not take."""
+    """Raise ``MalformedError`` for identifiers that the collector's decoder refuses."""
     for name, given, length in (("trace", trace_id, 16), ("span", span_id, 8)):
         if len(given) not in (0, length):
             raise MalformedError(f"a {name} id has {length} bytes, not {len(given)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cramjam
 
 STALE = 0x7FF0000000000002
-"""The bits of Prometheus's stale marker, a NaN of its own (model/value/value.go)."""
+"""The bits of Prometheus's stale marker, a special NaN (model/value/value.go)."""
 STALE_MARKER: float = struct.unpack("<d", struct.pack("<Q", STALE))[0]
 ZERO_THRESHOLD = 1e-128
 MASK = 2**64 - 1
@@ -17,7 +17,8 @@ MASK = 2**64 - 1
 
 @dataclass(frozen=True)
 class Buckets:
-    """One side of a native histogram: spans of (gap, length), and each count less the one before."""
+    """One side of a native histogram: spans of (gap, length), and each count as the difference from
+    the one before."""
 
     spans: tuple[tuple[int, int], ...] = ()
     deltas: tuple[int, ...] = ()
@@ -43,7 +44,7 @@ class Series:
     value: float
     timestamp: int
     histogram: NativeHistogram | None = None
-    """The sample in place of ``value``, which is the histogram's sum."""
+    """The sample if it is a histogram; ``value`` is then the histogram's sum."""
 
 
 def encode(samples: Iterable[Series]) -> bytes:

@@ -1,7 +1,7 @@
 """The awsxray exporter: an OpenTelemetry span as X-Ray segment documents.
 
-Source of the rules: the translator of contrib 0.156 (exporter/awsxrayexporter)
-and its recorded output. The tables of tests/local/golden hold cases of each rule.
+Source of the rules: the translator of contrib 0.156 (exporter/awsxrayexporter) and its recorded output. The
+tables of tests/local/golden hold cases of each rule.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def documents(span: Span, settings: AwsXray) -> list[Document]:
 
 
 def segment(span: Span, settings: AwsXray) -> Document:
-    """Return the document of one span: a segment for a SERVER span or a root, else a subsegment."""
+    """Return the document of one span: a segment for a SERVER span or a root, otherwise a subsegment."""
     is_segment = span.kind == "SERVER" or not span.parent_id
     values, http = http_block(span)
     if span.status == "ERROR" and not has_exceptions(span):
@@ -87,7 +87,7 @@ def segment(span: Span, settings: AwsXray) -> Document:
     if links := _links(span):
         document["links"] = links
     for key in settings.indexed_attributes:
-        # An attribute that another block took is indexed all the same where the configuration names it.
+        # An attribute that another block used is indexed as well if the configuration names it.
         if key in span.attributes and key != "enduser.id":
             values.setdefault(key, span.attributes[key])
     return document | _annotated(values, span.resource if is_segment else {}, settings)
@@ -100,7 +100,9 @@ def xray_trace_id(trace_id: str) -> str:
 
 
 def encode(document: Document) -> str | None:
-    """Return a document's JSON, or ``None`` for one with a number that JSON does not have: it is not sent."""
+    """Return a document's JSON, or ``None`` for one with a number that JSON does not have, which is not
+    sent.
+    """
     try:
         return json.dumps(document, allow_nan=False)
     except ValueError:
@@ -108,7 +110,7 @@ def encode(document: Document) -> str | None:
 
 
 def segment_name(span: Span) -> str:
-    """Return the first name that says what was called; only a span's own name is cleaned and cut."""
+    """Return the first name that identifies what was called; only a span's own name is cleaned and cut."""
     values = span.attributes
     candidates = [
         *_names_before_service(span),
@@ -169,7 +171,9 @@ def _namespace(span: Span) -> str:
 
 
 def _outcome(span: Span) -> Document:
-    """Return fault, error and throttle: by the HTTP status where it says one, else by the span's status."""
+    """Return fault, error and throttle, from the HTTP status if there is one, otherwise from the span's
+    status.
+    """
     values = span.attributes
     code = integer(values.get("http.status_code", values.get("http.response.status_code")))
     return {
@@ -213,7 +217,7 @@ def _links(span: Span) -> list[Document]:
 
 
 def _annotated(values: Attributes, resource: Attributes, settings: AwsXray) -> Document:
-    """Return annotations, which X-Ray indexes, and metadata, which it only keeps."""
+    """Return annotations, which X-Ray indexes, and metadata, which it only stores."""
     annotations: Attributes = {}
     default: Attributes = {}
     metadata: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The ``aws`` block of a segment, its origin, and which attributes they take from the rest."""
+"""The ``aws`` block of a segment, its origin, and the attributes that they take from the rest."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TAKEN = {
     "aws.table_name": "table_name",
     "aws.table.name": "table_name",
 }
-"""The field that a span attribute fills; those without one have a rule of their own."""
+"""The field that a span attribute fills; attributes without one have a rule of their own."""
 ECS = {
     "container": "container.name",
     "container_id": "container.id",
@@ -60,7 +60,7 @@ def origin(resource: Attributes) -> str:
 def aws_block(
     values: Attributes, resource: Attributes, log_groups: Sequence[str] = ()
 ) -> tuple[Attributes, dict[str, Any] | None]:
-    """Return the attributes that are not AWS's, and the block, if the resource is not of another cloud."""
+    """Return the attributes that are not AWS's, and the block unless the resource belongs to another cloud."""
     rest = {key: value for key, value in values.items() if key not in TAKEN}
     if text(resource.get("cloud.provider")) not in ("", "aws"):
         return rest, None
@@ -82,7 +82,7 @@ def aws_block(
 
 
 def _tables(names: Any) -> dict[str, Any]:
-    """Return DynamoDB's tables: one as a name, more as a list."""
+    """Return DynamoDB's tables: one as a name, several as a list."""
     if isinstance(names, str):
         return {"table_name": names}
     if not isinstance(names, list) or not names:
@@ -108,7 +108,7 @@ def _log_groups(resource: Attributes, configured: Sequence[str]) -> list[dict[st
 
 
 def _names(value: Any) -> list[str]:
-    """Return the names of a list, or of a variable's text with ``&`` between them."""
+    """Return the names in a list, or in a variable's text, separated by ``&``."""
     if isinstance(value, str):
         return [name for name in value.split("&") if name]
     return [text(name) for name in value] if isinstance(value, list) else []
@@ -120,7 +120,9 @@ def _group_of(arn: str) -> str:
 
 
 def _compute(resource: Attributes) -> dict[str, Any]:
-    """Return where the service runs: EC2, ECS, Elastic Beanstalk and EKS, by its resource."""
+    """Return the place where the service runs, according to its resource: EC2, ECS, Elastic Beanstalk or
+    EKS.
+    """
     platform = text(resource.get("cloud.platform"))
     block: dict[str, Any] = {}
     if platform == "aws_ec2" or text(resource.get("host.id")):
@@ -139,7 +141,7 @@ def _compute(resource: Attributes) -> dict[str, Any]:
 
 
 def _fields(resource: Attributes, names: dict[str, str], *, always: bool) -> dict[str, str | None]:
-    """Return fields of a resource; ``always`` writes the empty ones too, as null."""
+    """Return fields of a resource; with ``always`` also the empty ones, as null."""
     found = {field: text(resource.get(key)) or None for field, key in names.items()}
     return found if always else {field: value for field, value in found.items() if value}
 

@@ -1,4 +1,6 @@
-"""The ``cause`` block of a segment: exceptions with their stack traces, by the language that wrote them."""
+"""The ``cause`` block of a segment: exceptions with their stack traces, parsed for the language that wrote
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,12 @@ DURING = "During handling of the above exception, another exception occurred:"
 
 
 def has_exceptions(span: Span) -> bool:
-    """Whether the span's events tell of exceptions: then they are the cause, whatever the span's status."""
+    """Whether the span's events contain exceptions: they are then the cause, whatever the span's status."""
     return any(_is_exception(event, span) for event in span.events)
 
 
 def cause(span: Span) -> dict[str, Any] | None:
-    """Return the block: the exceptions of a span's events whatever its status, else an error's message."""
+    """Return the block: the exceptions of a span's events whatever its status, or else an error's message."""
     if has_exceptions(span):
         language = text(span.resource.get("telemetry.sdk.language"))
         is_remote = span.kind in ("CLIENT", "PRODUCER")
@@ -54,7 +56,7 @@ def _thrown(kind: str, message: str, is_remote: bool) -> Thrown:
 
 
 def _http_failure(event: Event) -> list[Thrown]:
-    """Return a request that failed within a call of an AWS SDK that went on: status, time and message."""
+    """Return a failed request within a call of an AWS SDK that went on: status, time and message."""
     code = event.attributes.get("http.response.status_code")
     message = event.attributes.get("aws.http.error_message")
     if code is None or message is None:
@@ -89,7 +91,7 @@ def _lines(trace: str) -> list[str]:
 
 
 def _number(digits: str) -> int:
-    """Return a line number, or 0 for what is none."""
+    """Return a line number, or 0 for text that is not a number."""
     unsigned = digits[1:] if digits[:1] in ("+", "-") else digits
     return int(digits) if unsigned.isascii() and unsigned.isdigit() and len(unsigned) < 19 else 0
 
@@ -109,7 +111,7 @@ def _read_java(trace: str, thrown: list[Thrown]) -> None:
         if _is_java_frame(line):
             label, _, place = line[4:-1].partition("(")
             path, _, number = place.partition(":")
-            # A class loader's or module's name stands before a slash.
+            # The name of a class loader or module comes before a slash.
             label = label.partition("/")[2] if "/" in label else label
             _frame(thrown[-1], path, _number(number), label)
         elif line.startswith("Caused by: "):

@@ -1,4 +1,4 @@
-"""The ``http`` block of a segment, and which attributes it takes from the rest."""
+"""The ``http`` block of a segment, and the attributes that it takes from the rest."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ ALIASES = {
     "url.full": "http.url",
     "url.scheme": "http.scheme",
 }
-"""Names of the current conventions and the older ones that the exporter reads alike."""
+"""Names of the current conventions with the older ones that the exporter treats alike."""
 MAKES_BLOCK = {
     "http.method", "http.client_ip", "http.user_agent", "http.status_code", "http.url", "http.scheme",
     "http.host", "http.target", "http.server_name", "net.host.port", "url.path", "url.query",
 }  # fmt: skip
-"""A span with one of these has the block."""
+"""Attributes that give a span the block."""
 MAKES_URL = {
     "http.url", "http.host", "http.server_name", "host.name", "net.host.name", "net.peer.name",
     "net.peer.ip", "server.address",
@@ -32,7 +32,7 @@ CLIENT_HOSTS = ("net.peer.name", "net.peer.ip")
 
 
 def http_block(span: Span) -> tuple[Attributes, dict[str, Any] | None]:
-    """Return the attributes that are not HTTP's, and the block if the span has anything of HTTP."""
+    """Return the attributes that are not HTTP's, and the block if the span has any attribute of HTTP."""
     parts: dict[str, str] = {}
     request: dict[str, Any] = {}
     response: dict[str, Any] = {}
@@ -91,7 +91,7 @@ def _url(parts: dict[str, str], hosts: tuple[str, ...], kind: str) -> str:
 
 
 def _received(places: Iterable[Attributes]) -> int:
-    """Return the size of the message that was received, by the first place that has one."""
+    """Return the size of the message that was received, from the first place that has one."""
     return next((size for values in places if (size := _payload(values))), 0)
 
 

@@ -1,4 +1,4 @@
-"""How the stand-ins do on the labelled sentences: recall and false alarms with 95 % Wilson intervals."""
+"""Measure the stand-ins on the labelled sentences: recall and false alarms with 95 % Wilson intervals."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import yaml
 from local.detectors import misconduct, pii, prompt_attack, toxicity
 
 THRESHOLD = 0.6
-"""The guardrail policy's default for content and prompt attacks."""
+"""The guardrail policy's default threshold for content and prompt attacks."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """``hits`` of ``of``, with its Wilson score interval."""
+    """``hits`` out of ``of``, with its Wilson score interval."""
 
     hits: int
     of: int
@@ -36,7 +36,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a stand-in found of what is there, and in how many harmless sentences it found something."""
+    """The recall of a stand-in, and the share of harmless sentences in which it found something."""
 
     name: str
     recall: Rate
@@ -44,7 +44,7 @@ class Figures:
 
 
 def evaluate() -> list[Figures]:
-    """The figures of every stand-in."""
+    """Return the figures of every stand-in."""
     labelled: dict[str, Any] = yaml.safe_load(
         files("local.detectors").joinpath("evaluation.yaml").read_text()
     )
@@ -66,7 +66,7 @@ def evaluate() -> list[Figures]:
 
 
 def _personal_data(sentences: list[dict[str, Any]]) -> Figures:
-    """By types: one hit for each type that stands in a sentence and was found there."""
+    """Count by types: one hit for each type that occurs in a sentence and was found there."""
     found = [
         ({entity["type"] for entity in pii.find(each["text"])}, set(each["types"])) for each in sentences
     ]

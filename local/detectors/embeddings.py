@@ -1,6 +1,6 @@
-"""Sentence embeddings of all-MiniLM-L6-v2, each text once, by a process of their own.
+"""Sentence embeddings of all-MiniLM-L6-v2, computed once per text in a process of their own.
 
-In this process, the interpreter's lock would hold up a short sum behind every other thread's work.
+In this process, the interpreter's lock would delay a short computation behind every other thread's work.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ from local.detectors.minilm import DIMENSION, Array
 from local.processes.companion import Companion
 
 _BATCH = 8
-"""Texts at a time: few enough for the processor's cache, and for a short question not to wait behind a long job."""
+"""Texts per batch: few enough for the processor's cache, and for a short question not to wait behind a long
+job.
+"""
 _KEPT = 4096
-"""Texts whose vectors are kept. Detectors, retrieval and capture ask about the same ones: each is embedded once."""
+"""Number of texts whose vectors are cached. Detectors, retrieval and capture ask about the same texts, and each
+is embedded once."""
 _one_at_a_time = threading.Lock()
-"""Embedding is bound by the processor: two at once only take longer."""
+"""Lock that lets one thread embed at a time: embedding is bound by the processor, and two at once
+only take longer."""
 _known: dict[str, Array] = {}
 
 
 def embed(texts: Sequence[str]) -> Array:
-    """Unit vectors, shape ``[len(texts), 384]``. Text beyond 256 tokens is not read."""
+    """Return unit vectors, shape ``[len(texts), 384]``. Text beyond 256 tokens is not read."""
     if not texts:
         return np.empty((0, DIMENSION), np.float32)
     vectors: dict[str, Array] = {}
@@ -37,7 +41,7 @@ def embed(texts: Sequence[str]) -> Array:
 
 
 def _embedded(texts: list[str]) -> dict[str, Array]:
-    """The vector of each text, from those that are kept where it is among them."""
+    """Return the vector of each text, from the cache where possible."""
     vectors = {text: _known[text] for text in texts if text in _known}
     if missing := [text for text in texts if text not in vectors]:
         new = dict(zip(missing, _worker().embed(missing), strict=True))
@@ -49,7 +53,7 @@ def _embedded(texts: list[str]) -> dict[str, Array]:
 
 
 def forget() -> None:
-    """Keep no vector of before."""
+    """Empty the cache."""
     _known.clear()
 
 

@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2 by numpy: the published weights, without torch.
+"""all-MiniLM-L6-v2 in numpy: the published weights, without torch.
 
 ``python -m local.detectors.minilm`` reads a JSON list of texts per line, and writes their vectors as float32.
 """
@@ -23,7 +23,7 @@ _HEADS = 12
 _LAYERS = 6
 _MAX_TOKENS = 256
 _WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""The distribution names no publisher: what is loaded is what was reviewed, or nothing."""
+"""Hash of the reviewed weights. The distribution names no publisher, so nothing else is loaded."""
 
 
 def main() -> None:
@@ -42,7 +42,8 @@ class MiniLm:
         from threadpoolctl import threadpool_limits
         from tokenizers import Tokenizer
 
-        # Sentences are small matrices: on busy cores, two threads that wait for each other take ten times as long.
+        # Sentences are small matrices: on busy cores, two threads that wait for each other take ten
+        # times as long.
         threadpool_limits(1, user_api="blas")
         raw = (folder / "model.safetensors").read_bytes()
         if (found := hashlib.sha256(raw).hexdigest()) != _WEIGHTS_SHA256:
@@ -98,7 +99,7 @@ class MiniLm:
         return self._norm(hidden + self._linear(inner, f"{name}.output.dense"), f"{name}.output.LayerNorm")
 
     def _linear(self, values: Array, name: str) -> Array:
-        # One product of two matrices: numpy would do a stack of matrices one by one.
+        # One product of two matrices: numpy would multiply a stack of matrices one by one.
         rows = values.reshape(-1, values.shape[-1]) @ self._weights[f"{name}.weight"]
         rows += self._weights[f"{name}.bias"]
         result: Array = rows.reshape(*values.shape[:-1], -1)
@@ -112,7 +113,7 @@ class MiniLm:
 
 
 def _is_linear(name: str) -> bool:
-    """Return whether a weight is a linear layer's matrix, which is kept as it is multiplied."""
+    """Whether a weight is a linear layer's matrix, which is stored in the form in which it is multiplied."""
     return name.startswith("encoder.") and name.endswith(
         ("dense.weight", "query.weight", "key.weight", "value.weight")
     )
@@ -121,7 +122,7 @@ def _is_linear(name: str) -> bool:
 def _gelu(values: Array) -> Array:
     """Return the exact GELU, with the error function by Abramowitz and Stegun 7.1.26, to 1.5e-7.
 
-    It works in place: new arrays of this size cost more than the sums.
+    It works in place: new arrays of this size cost more than the arithmetic.
     """
     x = np.abs(values)
     x *= np.float32(1 / np.sqrt(2))

@@ -6,5 +6,5 @@ from local.detectors import neighbours
 
 
 def score(text: str) -> float:
-    """From 0 to 1."""
+    """Return a score from 0 to 1."""
     return neighbours.scores(text, ("MISCONDUCT",), "not_toxic", 0.09)["MISCONDUCT"]

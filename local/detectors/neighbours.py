@@ -1,4 +1,4 @@
-"""Scores by nearest neighbours: how much nearer a text is to bad examples than to harmless ones."""
+"""Scores by nearest neighbours: how much closer a text is to bad examples than to harmless ones."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _EVERYDAY = "everyday"
 _NEAREST = 3
 _STEEPNESS = 14.0
 _MARGIN = 0.11
-"""By how much a text must be nearer to bad examples before its score passes one half."""
+"""Margin by which a text must be closer to bad examples before its score exceeds one half."""
 _RESEMBLANCE = 0.3
-"""Below this similarity a text resembles nothing: being nearer to a bad example then says nothing."""
+"""Similarity below which a text resembles nothing: being closer to a bad example then means nothing."""
 _SHORT = 8
 _LONG = 400
-"""Characters: shorter pieces say nothing alone, longer texts are judged by their sentences."""
+"""Length in characters above which a text is judged by its sentences; shorter pieces mean nothing alone."""
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -33,7 +33,7 @@ def _exemplars() -> dict[str, Array]:
 
 
 def scores(text: str, labels: tuple[str, ...], harmless: str, margin: float = _MARGIN) -> dict[str, float]:
-    """For each label, 0 to 1: the most of the whole text and of each of its sentences.
+    """Return for each label, from 0 to 1, the highest score of the whole text and of each of its sentences.
 
     Harmless are the examples of the label ``harmless``, and those of everyday requests.
     """
@@ -47,14 +47,14 @@ def scores(text: str, labels: tuple[str, ...], harmless: str, margin: float = _M
 
 
 def _pieces(text: str) -> list[str]:
-    """The sentences, and the whole text while it is short enough to have one meaning."""
+    """Return the sentences, and the whole text while it is short enough to have one meaning."""
     sentences = [piece for piece in _SENTENCE.split(text) if len(piece) > _SHORT]
     whole = [text] if len(text) <= _LONG or not sentences else []
     return list(dict.fromkeys([*whole, *sentences]))
 
 
 def _nearness(vectors: Array, exemplars: Array) -> Array:
-    """Half the best similarity, half the mean of the best few: one lucky word is not enough."""
+    """Return half the best similarity plus half the mean of the best few: one lucky word is not enough."""
     best = np.sort(vectors @ exemplars.T, axis=1)[:, -_NEAREST:]
     mean: Array = (best[:, -1] + best.mean(axis=1)) / 2
     return mean

@@ -1,4 +1,5 @@
-"""Stand-in for DetectToxicContent: nearest neighbours over MiniLM, and a short list of words. No model of toxicity."""
+"""Stand-in for DetectToxicContent: nearest neighbours over MiniLM, and a short list of words. It is no
+model of toxicity."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _LABELS = (
 _CERTAIN = 0.95
 _PATTERNS = {
     "PROFANITY": re.compile(
-        r"\b(?:(?:mother)?fuck(?:ing|er|ers|ed|s)?|(?:bull)?shit(?:ty|head)?|ass?hole|bastards?|bitch(?:es)?|cunts?|wankers?)\b",
+        r"\b(?:(?:mother)?fuck(?:ing|er|ers|ed|s)?|(?:bull)?shit(?:ty|head)?|ass?hole|bastards?|bitch(?:es)?"
+        r"|cunts?|wankers?)\b",
         re.IGNORECASE,
     ),
     "INSULT": re.compile(
@@ -27,7 +29,8 @@ _PATTERNS = {
         re.IGNORECASE,
     ),
     "VIOLENCE_OR_THREAT": re.compile(
-        r"\b(?:i(?:'ll| will|'m going to| am going to)|we(?:'ll| will)|gonna)\b.{0,20}\b(?:kill|shoot|stab|strangle|murder|hurt|beat)\b"
+        r"\b(?:i(?:'ll| will|'m going to| am going to)|we(?:'ll| will)|gonna)\b.{0,20}\b(?:kill|shoot|stab"
+        r"|strangle|murder|hurt|beat)\b"
         r".{0,20}\b(?:you|him|her|them|everyone|every|the|your)\b",
         re.IGNORECASE,
     ),
@@ -35,7 +38,9 @@ _PATTERNS = {
 
 
 def score(text: str) -> dict[str, float]:
-    """Comprehend's labels and ``TOXICITY``, the highest of them. Each from 0 to 1."""
+    """Return the scores of Comprehend's labels, and of ``TOXICITY``, which is the highest. Each is from 0 to
+    1.
+    """
     found = neighbours.scores(text, _LABELS, "not_toxic")
     for label, pattern in _PATTERNS.items():
         if pattern.search(text):

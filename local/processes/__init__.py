@@ -1,1 +1,1 @@
-"""Child processes: how they are started, watched and ended with the one that started them."""
+"""Child processes: how they are started, watched, and ended together with the process that started them."""

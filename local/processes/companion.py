@@ -1,4 +1,4 @@
-"""A process that works for this one, and ends with it however that ends: its input ends then."""
+"""A process that works for this one, and ends with it in any case, because its input then ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Companion:
-    """A module of ours that reads its input until that ends. It outlives a Ctrl-C and a closed terminal."""
+    """One of our modules, run as a process that reads its input until that ends. It survives Ctrl-C and
+    a closed terminal."""
 
     def __init__(self, module: str, *, answers: bool = False) -> None:
         self.process = subprocess.Popen(
@@ -24,13 +25,13 @@ class Companion:
         atexit.register(self._end)
 
     def send(self, line: bytes) -> None:
-        """Write a line. Raises ``BrokenPipeError`` or ``ValueError`` when the process is gone."""
+        """Write a line. Raises ``BrokenPipeError`` or ``ValueError`` if the process is gone."""
         assert self.process.stdin  # noqa: S101 - a pipe
         self.process.stdin.write(line)
         self.process.stdin.flush()
 
     def read(self, size: int) -> bytes:
-        """Return ``size`` bytes of its answer; fewer when the process is gone."""
+        """Return ``size`` bytes of the process's answer, or fewer if it is gone."""
         assert self.process.stdout  # noqa: S101 - a pipe, of one that answers
         return self.process.stdout.read(size)
 

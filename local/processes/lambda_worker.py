@@ -1,5 +1,5 @@
-"""The process of a Lambda function: reads events from stdin, answers on its own pipe. Run by path, imports only the
-code."""
+"""The process of a Lambda function: reads events from stdin and answers on a pipe of its own. It is run by its
+path, and imports only the function's code."""
 
 import importlib
 import json
@@ -19,7 +19,7 @@ class LambdaContext:
 
 
 def main() -> None:
-    sys.path[0] = str(os.getcwd())  # noqa: PTH109 - in place of this file's directory
+    sys.path[0] = str(os.getcwd())  # noqa: PTH109 - replaces this file's directory
     module_name, _, function_name = sys.argv[1].rpartition(".")
     with os.fdopen(int(sys.argv[2]), "w") as answers:
         handler = getattr(importlib.import_module(module_name.replace("/", ".")), function_name)

@@ -1,6 +1,6 @@
-"""Child processes with a log each, in a process group of their own, so that stopping one leaves nothing behind.
+"""Child processes, each with a log and a process group of its own, so that stopping one leaves nothing behind.
 
-They end with this process too, however it ends (`local.processes.warden`).
+They end with this process in any case (`local.processes.warden`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ TAIL_LINES = 25
 
 
 class ProcessError(Exception):
-    """A process died or did not become ready; the message carries the end of its log and the log's path."""
+    """A process died or did not become ready; the message has the end of its log and the log's path."""
 
 
 class Process:
-    """A running command. `environment` is all it gets, with addresses on loopback: nothing is inherited from ours."""
+    """A running command. `environment` is its whole environment, with addresses on loopback: nothing of
+    ours is inherited."""
 
     def __init__(
         self,
@@ -57,12 +58,12 @@ class Process:
     def exit_code(self) -> int | None:
         code = self._process.poll()
         if code is not None:
-            self._signal(signal.SIGKILL)  # what is left of the group
+            self._signal(signal.SIGKILL)  # the rest of the group
             warden().forget(self.pid)
         return code
 
     def wait(self) -> int:
-        """Return the exit code when it has ended, with what is left of its group."""
+        """Wait for the process to end, stop the rest of its group, and return the exit code."""
         self._process.wait()
         return self.exit_code or 0
 
@@ -74,7 +75,7 @@ class Process:
         return ProcessError(f"{self.name} {what}\n{self.tail()}\n    log: {self.log}")
 
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Return when `ready()` is true; ProcessError when the process ends before or the time is over."""
+        """Wait until `ready()` is true; raise ProcessError if the process ends first or the time is over."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.exit_code is not None:
@@ -84,14 +85,14 @@ class Process:
             time.sleep(0.05)
 
     def freeze(self) -> None:
-        """Take the CPU from the group until ``thaw``."""
+        """Pause all processes of the group until ``thaw``."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """SIGTERM to the group, SIGKILL to what is left of it after `stop_seconds`."""
+        """Send SIGTERM to the group, and SIGKILL to the rest of it after `stop_seconds`."""
         self._signal(signal.SIGTERM)
         try:
             self._process.wait(self._stop_seconds)
@@ -103,13 +104,14 @@ class Process:
         warden().forget(self.pid)
 
     def _wait_for_group(self) -> None:
-        """A killed process is not gone at once, and until then its port is in use."""
+        """Wait for the whole group to end: a killed process is not gone at once, and its port is in
+        use until then."""
         deadline = time.monotonic() + self._stop_seconds
         while self._signal(0) and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def _signal(self, number: int) -> bool:
-        """Whether there was anybody to signal."""
+        """Send a signal to the group, and return whether there was a process to receive it."""
         try:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
@@ -118,7 +120,7 @@ class Process:
 
 
 def stop_all(processes: Sequence[Process]) -> None:
-    """Stop all at once, so that the slowest decides how long it takes."""
+    """Stop all processes at once, so that it takes only as long as the slowest."""
     threads = [threading.Thread(target=process.stop) for process in processes]
     for thread in threads:
         thread.start()
@@ -127,16 +129,16 @@ def stop_all(processes: Sequence[Process]) -> None:
 
 
 def on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
-    """`environment` for a process: every address of a container is one of this whole machine, which others may
-    reach."""
+    """Return `environment` for a process: a container's own addresses become loopback addresses here, since
+    others may reach this machine."""
     bound = {
         name: re.sub(r"^0\.0\.0\.0(?=:\d+$|$)", "localhost", value) for name, value in environment.items()
     }
-    # Only what serves is told where: a job gets its variables and no other.
+    # Only servers are told where to listen: a job gets its own variables and no others.
     return {"FMOPS_HOST": "localhost", **bound} if "FMOPS_PORT" in bound else bound
 
 
 def base_environment() -> dict[str, str]:
-    """What every process needs to run at all; nothing of AWS, nothing of the developer's settings."""
+    """Return what every process needs to run at all: nothing of AWS, and none of the developer's settings."""
     names = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TERM")
     return {name: os.environ[name] for name in names if name in os.environ}

@@ -1,4 +1,6 @@
-"""Which Python stands for the one of an image: that of the virtual environment with exactly the image's packages."""
+"""The Python that stands in for an image's: that of the virtual environment with exactly the image's
+packages.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(deployable: str, words: Sequence[str]) -> list[str]:
-    """A container's command with this machine's Python; ours stands in where `make setup` has not made the image's."""
+    """Return a container's command with this machine's Python: ours, if `make setup` has not made
+    the image's environment."""
     program, *arguments = words
     return [_python(deployable) if program in ("python", "python3") else program, *arguments]
 
@@ -22,7 +25,8 @@ def _python(deployable: str) -> str:
 
 
 def collector_command() -> list[str]:
-    """A real collector that reads AOT_CONFIG_CONTENT, if one is on PATH, else the stand-in."""
+    """Return the command of a real collector that reads AOT_CONFIG_CONTENT, if one is on PATH, or else
+    of the stand-in."""
     if real := shutil.which("aws-otel-collector"):
         return [real]
     if real := shutil.which("otelcol-contrib"):

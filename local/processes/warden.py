@@ -1,7 +1,7 @@
-"""Ends the processes of a run when the run itself was killed.
+"""Ends the processes of a run if the run itself was killed.
 
-``python -m local.processes.warden`` reads process groups from its input: ``+123`` and ``-123``, a line each. When
-the input ends, which it does with the run however that ended, it stops the groups that are left.
+``python -m local.processes.warden`` reads process groups from its input: ``+123`` and ``-123``, one per line.
+When the input ends, which it does with the run in any case, it stops the groups that are left.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENCE = 5.0
 
 
 class Warden:
-    """The other end: told what this process starts and ends."""
+    """The warden's client, which tells it what this process starts and ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,18 +32,18 @@ class Warden:
         self._tell(f"+{group}\n")
 
     def forget(self, group: int) -> None:
-        """Leave alone a group that has ended: the system may give its number to others."""
+        """Remove a group that has ended, because the system may reuse its number."""
         self._tell(f"-{group}\n")
 
     def _tell(self, line: str) -> None:
-        # When the warden was killed too, the run goes on without it.
+        # If the warden was killed too, the run goes on without it.
         with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
             self._companion.send(line.encode())
 
 
 @cache
 def warden() -> Warden:
-    """The one of this process."""
+    """Return the warden of this process."""
     return Warden()
 
 

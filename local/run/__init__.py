@@ -1,2 +1,2 @@
-"""The local run: synthesized templates deployed into the local AWS, and what ECS and Lambda would start as
-processes."""
+"""The local run: synthesized templates deployed into the local AWS, and processes in place of ECS tasks
+and Lambda functions."""

@@ -1,4 +1,5 @@
-"""What ECS would start: services and task definitions read back through the AWS APIs, with everything resolved."""
+"""The containers that ECS would start: services and task definitions read back through the AWS APIs,
+with everything resolved."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from local.aws.kernel.credentials import TemporaryCredentials
 
 
 class UnresolvedError(Exception):
-    """An environment or a secret has no real value; the message names its owner and the variable."""
+    """An environment variable or a secret has no real value; the message names its owner and the variable."""
 
 
 @dataclass
@@ -29,12 +30,14 @@ class Container:
     depends_on: list[str]
     stop_seconds: int
     credentials_token: str
-    health_path: str | None = None  # of the load balancer's target group
+    health_path: str | None = None  # health check path of the load balancer's target group
     ports: list[int] = field(default_factory=list)
 
 
 def read_services(cloud: Cloud, volumes: Path) -> Iterator[list[Container]]:
-    """The containers of each ECS service with a desired count above 0, in the order in which they start."""
+    """Return the containers of each ECS service with a desired count above 0, in the order in which they
+    start.
+    """
     ecs = cloud.client("ecs")
     for cluster in ecs.list_clusters()["clusterArns"]:
         services = ecs.list_services(cluster=cluster)["serviceArns"]
@@ -101,7 +104,7 @@ def _environment(
 
 
 def check_resolved(owner: str, name: str, value: Any) -> None:
-    """UnresolvedError when a variable has no value that something real stands behind."""
+    """Raise UnresolvedError if a variable has no value, or one that refers only to a stand-in."""
     if not isinstance(value, str):
         raise UnresolvedError(f"{owner}: variable {name} did not resolve to text: {value!r}")
     if MARK in value:
@@ -112,7 +115,8 @@ def check_resolved(owner: str, name: str, value: Any) -> None:
 
 
 def _secret_value(cloud: Cloud, source: str, role: TemporaryCredentials) -> str:
-    """As ECS reads it: a Secrets Manager ARN, with a JSON key after the seventh colon, or an SSM parameter."""
+    """Return a secret's value as ECS reads it: a Secrets Manager ARN, with a JSON key after the seventh colon,
+    or an SSM parameter."""
     if ":secretsmanager:" not in source:
         name = source.split(":parameter", 1)[-1] if source.startswith("arn:") else source
         parameter = cloud.client("ssm", role=role).get_parameter(Name=name, WithDecryption=True)
@@ -126,8 +130,8 @@ def _secret_value(cloud: Cloud, source: str, role: TemporaryCredentials) -> str:
 
 
 def _map_volumes(container: Container, described: dict[str, Any], directory: Path) -> None:
-    """The one change to an environment: a path below a volume's mount point becomes one below build/, where we may
-    write."""
+    """Make the only change to an environment: move paths below a volume's mount point into build/, where
+    we may write."""
     targets = {}
     for mount in described.get("mountPoints", []):
         target = directory / mount["sourceVolume"]

@@ -1,5 +1,5 @@
-"""Synthesize the CDK app and create its stacks in the local AWS, as `cdk deploy` would: assets first, then stack by
-stack."""
+"""Synthesize the CDK app and create its stacks in the local AWS, as `cdk deploy` would: first the assets, then
+stack by stack."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Deployment:
 
 
 def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app: Path | None = None) -> None:
-    """Run `python app.py` into `assembly`, without CDK's slow validation (CI has it). DeployError with what it
-    printed."""
+    """Run `python app.py` into `assembly`, without CDK's slow validation (which CI runs). DeployError has
+    what it printed."""
     app = app or Path(__file__).parents[2] / "app.py"
     arguments = [part for key, value in (context or {}).items() for part in ("-c", f"{key}={value}")]
     environment = {
@@ -64,7 +64,8 @@ def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app:
 def deploy(
     cloud: Cloud, assembly: Path, *, progress: Callable[[str, float], None] | None = None
 ) -> Deployment:
-    """Create every stack of a cloud assembly, each after those it depends on. DeployError names stack and resource."""
+    """Create every stack of a cloud assembly, each after those it depends on. DeployError names
+    stack and resource."""
     manifest = json.loads((assembly / "manifest.json").read_text())
     artifacts: dict[str, Any] = manifest["artifacts"]
     deployment = Deployment(report=install(cloud))
@@ -92,7 +93,7 @@ def _deploy_order(artifacts: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _bootstrap(cloud: Cloud, artifacts: Mapping[str, Any]) -> None:
-    """What `cdk bootstrap` leaves that templates look at, under the qualifier that they name."""
+    """Create what templates expect from `cdk bootstrap`, under the qualifier that they name."""
     names = {
         artifact.get("properties", {}).get("bootstrapStackVersionSsmParameter")
         for artifact in artifacts.values()
@@ -102,7 +103,7 @@ def _bootstrap(cloud: Cloud, artifacts: Mapping[str, Any]) -> None:
 
 
 def _publish_all(cloud: Cloud, assembly: Path, artifacts: Mapping[str, Any]) -> None:
-    """Upload every file asset; docker image assets need nothing, since processes stand for containers."""
+    """Upload every file asset; Docker image assets need no upload, since processes stand in for containers."""
     uploads: dict[tuple[str, str], dict[str, Any]] = {}
     for artifact in artifacts.values():
         if artifact["type"] != "cdk:asset-manifest":
@@ -150,7 +151,7 @@ def _asset_body(assembly: Path, source: Mapping[str, Any]) -> bytes:
 
 
 def _create_stack(cloud: Cloud, name: str, properties: Mapping[str, Any]) -> dict[str, str]:
-    """The stack's outputs, without CDK's exports between stacks."""
+    """Create a stack and return its outputs, without CDK's exports between stacks."""
     bucket, _, key = (
         _fill(properties["stackTemplateAssetObjectUrl"], cloud).removeprefix("s3://").partition("/")
     )

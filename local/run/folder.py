@@ -1,4 +1,4 @@
-"""The folder of one local run: held by one process at a time, and fit to be written to."""
+"""The folder of one local run, held by one process at a time and checked to be writable."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from pathlib import Path
 
 LOCK = "run.lock"
 FOLDERS = ("cdk.out", "functions", "home", "logs", "mlflow", "prometheus", "volumes")
-"""Folders that runs keep below theirs."""
+"""Folders that runs create below theirs."""
 NEEDED_MIB = 500
-"""Free space for the databases of MLflow and Prometheus, logs and spools of a run."""
+"""Free space in MiB for the databases of MLflow and Prometheus, logs and spools of a run."""
 FULL_MIB = 16
-"""Free space below which writing may fail."""
+"""Free space in MiB below which writing may fail."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class FolderError(Exception):
-    """The folder cannot be used; the message says why and what to do."""
+    """The folder cannot be used; the message gives the reason and the remedy."""
 
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Hold the folder, which is made if it is not there. Raises ``FolderError`` when another run holds it, or it is
-    not fit."""
+    """Hold the folder, which is created if necessary. Raises ``FolderError`` if another run holds it or it
+    is not usable."""
     with _writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        # Not inherited by the processes of the run: it ends with this process, however that ends.
+        # Not inherited by the processes of the run, so that it ends with this process in any case.
         lock = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         try:
@@ -74,7 +74,9 @@ def _taken(directory: Path) -> str:
 def _check(directory: Path) -> None:
     if files := [name for name in FOLDERS if (directory / name).exists() and not (directory / name).is_dir()]:
         paths = ", ".join(str(directory / name) for name in files)
-        raise FolderError(f"{paths}: a file where the run keeps a folder of that name: move it or delete it")
+        raise FolderError(
+            f"{paths}: there is a file where the run needs a folder of that name: move it or delete it"
+        )
     if (free := _free_mib(directory)) < NEEDED_MIB:
         raise FolderError(
             f"the disk of {directory} has {free} MiB left, and a run writes up to {NEEDED_MIB} MiB: free some, "
@@ -91,21 +93,21 @@ def _writing(directory: Path) -> Iterator[None]:
 
 
 def explained(error: BaseException, directory: Path) -> str:
-    """The sentence for a failure that is the disk's or the folder's, whatever the failing program made of it; else
-    empty."""
+    """Return a sentence for a failure that the disk or the folder caused, whatever the failing program
+    reported, or else an empty text."""
     if (isinstance(error, OSError) and error.errno in DISK_FULL) or _free_mib(directory) < FULL_MIB:
         return (
-            f"the disk of {directory} is full, whatever else failed: free at least {NEEDED_MIB} MiB and run this again, "
-            "or give the run a folder on another disk with --directory"
+            f"the disk of {directory} is full, whatever else failed: free at least {NEEDED_MIB} MiB and run"
+            " this again, or give the run a folder on another disk with --directory"
         )
     if isinstance(error, (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)):
         path = error.filename or directory
-        return f"{path}: {error.strerror}: move what is there or make it writable, or give the run another --directory"
+        return f"{path}: {error.strerror}: move it or make it writable, or give the run another --directory"
     return ""
 
 
 def _free_mib(directory: Path) -> int:
-    """Return the free space of the disk, by the nearest folder above that exists."""
+    """Return the disk's free space, by the nearest parent folder that exists."""
     for path in (directory, *directory.absolute().parents):
         with contextlib.suppress(OSError):
             return shutil.disk_usage(path).free >> 20

@@ -1,4 +1,4 @@
-"""MLflow's AI gateway in front of Bedrock's Converse: what MLflow's own prompt page asks. Never deployed."""
+"""MLflow's AI gateway in front of Bedrock's Converse, for MLflow's own prompt page. It is never deployed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ PYTHON = programs.ROOT / ".venvs" / "gateway" / "bin" / "python"
 
 
 def check_installed() -> None:
-    """ProcessError when the gateway's packages, which `make setup` leaves out, are not there."""
+    """Raise ProcessError if the gateway's packages, which `make setup` leaves out, are not installed."""
     if not PYTHON.exists():
         raise ProcessError(
-            "--gateway: its packages are not in .venvs/gateway: `make run GATEWAY=1` installs them, as does `make .venvs/gateway/installed`"
+            "--gateway: its packages are not in .venvs/gateway: `make run GATEWAY=1` installs them, as does"
+            " `make .venvs/gateway/installed`"
         )
 
 
 def models(runner: Runner) -> list[str]:
-    """What the deployed assistant may call: `FMOPS_MODEL_ID` first, then those of its playground."""
+    """Return the models that the deployed assistant may call: `FMOPS_MODEL_ID` first, then those
+    of its playground."""
     for environment in runner.environments():
         if model_id := environment.get("FMOPS_MODEL_ID"):
             others = json.loads(environment.get("FMOPS_PLAYGROUND_MODELS", "[]"))
@@ -38,7 +40,9 @@ def models(runner: Runner) -> list[str]:
 
 
 def endpoints(model_ids: Sequence[str]) -> dict[str, object]:
-    """The gateway's configuration. MLflow's own `bedrock` provider refuses chat; `litellm` speaks Converse."""
+    """Return the gateway's configuration. MLflow's own `bedrock` provider refuses chat; `litellm` speaks
+    Converse.
+    """
     return {
         "endpoints": [
             {
@@ -60,7 +64,8 @@ def endpoints(model_ids: Sequence[str]) -> dict[str, object]:
 
 
 class Gateway:
-    """The gateway's process, which acts with the developer's keys: it is theirs, and no part of the deployment."""
+    """The gateway's process, which acts with the developer's keys: it belongs to the developer, not
+    to the deployment."""
 
     def __init__(self, cloud: Cloud, port: int) -> None:
         self._cloud = cloud
@@ -68,7 +73,8 @@ class Gateway:
         self._process: Process | None = None
 
     def start(self, model_ids: Sequence[str]) -> None:
-        """Start it with an endpoint per model, and do not wait. PortInUseError when the port is taken."""
+        """Start the gateway with an endpoint per model, and do not wait. Raises PortInUseError if the
+        port is taken."""
         check_port(self._port, "the AI gateway", "--port-base")
         directory = self._cloud.directory / "gateway"
         directory.mkdir(parents=True, exist_ok=True)
@@ -81,11 +87,11 @@ class Gateway:
             "AWS_SECRET_ACCESS_KEY": ADMIN_SECRET_KEY,
             "AWS_REGION": self._cloud.region,
             "AWS_BEDROCK_RUNTIME_ENDPOINT": self._cloud.endpoint,  # litellm does not read AWS_ENDPOINT_URL
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches its list of models from GitHub
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise it fetches its list of models from GitHub
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_GATEWAY_CONFIG": str(config),
         }
-        # What `mlflow gateway start` runs with gunicorn, in one process.
+        # The app that `mlflow gateway start` runs with gunicorn, in one process.
         app = ("-m", "uvicorn", "--factory", "mlflow.gateway.app:create_app_from_env")
         self._process = Process(
             "the AI gateway",
@@ -97,7 +103,7 @@ class Gateway:
         )
 
     def wait(self) -> None:
-        """Return when it answers; ProcessError with its log's tail if it does not."""
+        """Wait until the gateway answers; raise ProcessError with its log's tail if it does not."""
         if self._process is not None:
             self._process.wait_until(self._is_up, START_SECONDS)
 

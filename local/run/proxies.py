@@ -1,4 +1,4 @@
-"""Keeps what talks to this machine off the proxies that the environment names."""
+"""Keep connections to this machine off the proxies that the environment names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 def bypass(environment: MutableMapping[str, str]) -> None:
     """Add this machine's names to ``NO_PROXY``, in both spellings.
 
-    A SOCKS proxy is dropped when the package that speaks to one is missing: httpx refuses to make any client then,
-    even for a local address.
+    A SOCKS proxy is dropped if the package that supports it is missing, because httpx then refuses to create
+    any client, even for a local address.
     """
     known = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
     names = [name.strip() for name in known.split(",") if name.strip()]

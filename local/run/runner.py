@@ -1,5 +1,5 @@
-"""Starts what ECS would start, as processes: exactly the container's environment, the task role's credentials, a
-log each."""
+"""Start as processes what ECS would start: with exactly the container's environment and the task role's
+credentials, and a log each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from local.run.web_functions import Api, read_web_functions
 READY_SECONDS = 60
 LISTENS_ON = re.compile(r"^(?:0\.0\.0\.0|localhost|127\.0\.0\.1):(\d+)$")
 HEALTH_VARIABLE = (
-    "HEALTH_CHECK_ENDPOINT"  # of the collector; its image has /healthcheck for it, a process does not
+    # set for the collector, whose image uses it in /healthcheck, which a process does not have
+    "HEALTH_CHECK_ENDPOINT"
 )
 
 
@@ -42,7 +43,8 @@ class Runner:
         environment: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
     ) -> None:
-        """``environment`` is added to what the task definitions give, such as the endpoint of another service."""
+        """``environment`` is added to the variables of the task definitions, such as the endpoint
+        of another service."""
         self._cloud = cloud
         self._api_port = api_port
         self._apis: list[Api] = []
@@ -51,7 +53,7 @@ class Runner:
         self.running: list[Running] = []
 
     def start(self) -> None:
-        """Start every container. UnresolvedError, PortInUseError or ProcessError when one cannot be."""
+        """Start every container. Raises UnresolvedError, PortInUseError or ProcessError if one cannot start."""
         volumes = self._cloud.directory / "volumes"
         shutil.rmtree(volumes, ignore_errors=True)
         for containers in read_services(self._cloud, volumes):
@@ -67,26 +69,26 @@ class Runner:
             self._apis[-1].start()
 
     def wait_ready(self) -> None:
-        """Return when every container that says how to ask is healthy."""
+        """Wait until every container that has a health check is healthy."""
         for running in self.running:
             url = health_url(running.container)
             if url:
                 self._progress(f"wait for {running.container.name}")
                 running.process.wait_until(lambda url=url: _answers(url), READY_SECONDS)  # type: ignore[misc]
         for api in self._apis:
-            self._progress(f"wait for function {api.function.name}")
+            self._progress(f"wait for the function {api.function.name}")
             api.sandbox.wait_ready()
 
     def environments(self) -> list[Mapping[str, str]]:
-        """What the deployment gave each container, then each function behind an API."""
+        """Return the deployment's environment of each container, then of each function behind an API."""
         return [
             *(running.container.environment for running in self.running),
             *(api.function.environment for api in self._apis),
         ]
 
     def base_url(self) -> str:
-        """Where the function's API, or the container behind the load balancer, listens. LookupError if there is
-        neither."""
+        """Return the URL of the function's API, or of the container behind the load balancer. LookupError if
+        there is neither."""
         if self._apis:
             return self._apis[0].url
         for running in self.running:
@@ -95,11 +97,11 @@ class Runner:
         raise LookupError("no ECS service is behind a load balancer, and no function behind an API")
 
     def process(self, name: str) -> Process:
-        """The process of a container."""
+        """Return the process of a container."""
         return self._running(name).process
 
     def restart(self, name: str) -> None:
-        """Start a container's process again, as ECS replaces one that ended; what its volumes hold stays."""
+        """Restart a container's process, as ECS replaces one that ended; the contents of its volumes stay."""
         running = self._running(name)
         if running.process.exit_code is None:
             running.process.stop()
@@ -109,13 +111,13 @@ class Runner:
         return next(each for each in self.running if each.container.name == name)
 
     def check_alive(self) -> None:
-        """ProcessError when a container has ended."""
+        """Raise ProcessError if a container has ended."""
         for running in self.running:
             if running.process.exit_code is not None:
                 raise running.process.failure(f"ended with exit code {running.process.exit_code}")
 
     def stop(self) -> None:
-        """Stop in reverse order, so that what others send to (the collector) is there until they are done."""
+        """Stop in reverse order, so that the collector, to which others send, runs until they are done."""
         for api in self._apis:
             api.stop()
         self._apis.clear()
@@ -129,7 +131,8 @@ class Runner:
             "PYTHONUNBUFFERED": "1",  # as the image has it
             **container.environment,
             "AWS_ENDPOINT_URL": self._cloud.endpoint,
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self._cloud.endpoint}/_local/credentials/{container.credentials_token}",
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI": self._cloud.endpoint
+            + f"/_local/credentials/{container.credentials_token}",
             "SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": self._cloud.endpoint,
             **self._added,
         }
@@ -144,15 +147,15 @@ class Runner:
         )
 
     def _home(self) -> Path:
-        """An empty home: no shared AWS configuration or credentials of the developer."""
+        """Return an empty home directory, without the developer's shared AWS configuration and credentials."""
         home = self._cloud.directory / "home"
         home.mkdir(parents=True, exist_ok=True)
         return home
 
 
 def _command(container: Container) -> list[str]:
-    """The container's command with this machine's programs; the collector's image has only an entry point of its
-    own."""
+    """Return the container's command with this machine's programs; the collector's image has only an entry
+    point of its own."""
     if container.name == "collector":
         return programs.collector_command()
     if container.command:
@@ -161,7 +164,7 @@ def _command(container: Container) -> list[str]:
 
 
 def listening_ports(container: Container) -> list[int]:
-    """Mapped ports, and those that the environment tells the container to listen on."""
+    """Return the mapped ports, and those on which the environment tells the container to listen."""
     told = [int(match[1]) for value in container.environment.values() if (match := LISTENS_ON.match(value))]
     return list(dict.fromkeys([*container.ports, *told]))
 

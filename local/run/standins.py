@@ -11,11 +11,11 @@ PATH = Path(__file__).with_name("standins.yaml")
 
 
 def reasons() -> dict[str, str]:
-    """Type -> why a name is enough for it."""
+    """Return the reason why a name is enough, by type."""
     loaded: dict[str, str] = yaml.safe_load(PATH.read_text())
     return loaded
 
 
 def unreviewed(types: Iterable[str]) -> list[str]:
-    """Types that became stand-ins and are not on the list."""
+    """Return types that became stand-ins and are not on the list."""
     return sorted(set(types) - set(reasons()))

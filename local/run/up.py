@@ -36,16 +36,16 @@ from local.run.standins import unreviewed
 FIREHOSE_SECONDS = 2.0
 PROMPT_PAGE = "{mlflow}: Model training, an experiment, New run, using Prompt Engineering"
 NO_PROMETHEUS = (
-    "none on PATH, so dashboards are not drawn and alert rules not evaluated: apt-get install prometheus,"
+    "not on PATH, so dashboards are not drawn and alert rules not evaluated: apt-get install prometheus,"
     " or the binary of prometheus.io; the latest samples are at /_local/metrics"
 )
 LOG_WIDTH = 140
-"""Columns of the report where the output is a file or a CI log."""
+"""Columns of the report when the output goes to a file or a CI log."""
 EXPECTED_FAILURES = (FolderError, PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
 
 
 class Steps:
-    """Prints each step as it ends, with its time and the time since the start."""
+    """Prints each step when it ends, with its duration and the time since the start."""
 
     def __init__(self, console: Console, directory: Path = DIRECTORY) -> None:
         self.console = console
@@ -70,7 +70,7 @@ class Steps:
 
 
 def up(options: Options, console: Console) -> int:
-    """Run until Ctrl-C, or with `once` until the report. The exit code is 0 only if the tour held."""
+    """Run until Ctrl-C or, with `once`, until the report. The exit code is 0 only if the tour held."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -91,7 +91,7 @@ def up(options: Options, console: Console) -> int:
 
 
 def _held(options: Options, console: Console) -> int:
-    """The run, when its folder is held: whatever ends it, its processes end."""
+    """Run while the folder is held; however the run ends, its processes end with it."""
     cloud = LocalAws(
         port=options.port("aws"),
         region=options.region,
@@ -168,7 +168,7 @@ def _run(options: Options, steps: Steps, cloud: LocalAws, runner: Runner) -> int
 
 
 def _start_gateway(cloud: LocalAws, runner: Runner) -> gateway.Gateway | None:
-    """In the background: nobody opens MLflow's prompt page before the tour ends."""
+    """Start the gateway in the background: nobody opens MLflow's prompt page before the tour ends."""
     if cloud.gateway_port is None:
         return None
     started = gateway.Gateway(cloud, cloud.gateway_port)
@@ -178,7 +178,7 @@ def _start_gateway(cloud: LocalAws, runner: Runner) -> gateway.Gateway | None:
 
 
 def _then(options: Options, steps: Steps) -> bool:
-    """Run the command that the options give, in this process's environment, which points at the local AWS."""
+    """Run the command from the options in this process's environment, which points at the local AWS."""
     if not options.then:
         return True
     with steps.step(options.then):
@@ -189,7 +189,9 @@ def _then(options: Options, steps: Steps) -> bool:
 
 
 def _load_detectors() -> None:
-    """While synth and deployment run: the first request would otherwise wait for the models."""
+    """Load the detectors while synth and deployment run; otherwise the first request would wait for the
+    models.
+    """
     from local.detectors import embeddings, misconduct, pii, prompt_attack, toxicity
 
     text = "Call +1 212 555 0123 or 030 1234567 on 1 March, and write to jane@example.com about account 12345678."
@@ -199,7 +201,7 @@ def _load_detectors() -> None:
 
 
 def use_as_environment(cloud: LocalAws) -> None:
-    """Point the boto3 of this process, which seeds and tours, at the local AWS, and at nothing else."""
+    """Point this process's boto3, which seeds and tours, at the local AWS and at nothing else."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ.update(
@@ -213,9 +215,9 @@ def use_as_environment(cloud: LocalAws) -> None:
 
 
 def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any, **keywords: Any) -> Any:
-    """Call a function of the demo, if the demo is there (a fork may have removed it)."""
+    """Call a function of the demo, if the demo exists (a fork may have removed it)."""
     if not importlib.util.find_spec(module.split(".")[0]) or not importlib.util.find_spec(module):
-        steps.console.print(f"[yellow]-[/] {label}: there is no {module}")
+        steps.console.print(f"[yellow]-[/] {label}: {module} does not exist")
         return None
     called: Callable[..., Any] | None = getattr(importlib.import_module(module), function, None)
     if called is None:
@@ -236,8 +238,9 @@ def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any,
 def _report_stand_ins(deployment: Deployment, console: Console) -> None:
     report = deployment.report
     console.print(
-        f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins "
-        f"[dim](local/run/standins.yaml has the reasons; not applied: {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
+        f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins"
+        " [dim](local/run/standins.yaml has the reasons; not applied:"
+        f" {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
         highlight=False,
     )
     if unknown := unreviewed(report.stand_in_types):
@@ -247,7 +250,8 @@ def _report_stand_ins(deployment: Deployment, console: Console) -> None:
 
 
 def report_permissions(cloud: LocalAws, options: Options, console: Console) -> bool:
-    """What the roles' policies refused, and, when it counts, what they grant that nothing used and nobody reviewed."""
+    """Report the calls that the roles' policies refused and, if asked to, unused permissions that
+    nobody has reviewed."""
     permissions = cloud.state(Permissions)
     denied = [f"{denial} ({count} times)" for denial, count in permissions.denials.items()]
     unused = permissions.unused()
@@ -278,7 +282,8 @@ def _where(cloud: LocalAws, runner: Runner, deployment: Deployment, steps: Steps
     bucket = deployment.outputs.get("Capture", {}).get("LakeBucketName", "?")
     rows = {
         "assistant": runner.base_url(),
-        "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner: {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
+        "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner:"
+        f" {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
         "MLflow": f"{mlflow.url}{'' if mlflow.is_up() else '  (still starting in the background)'}",
         **({"prompt page": PROMPT_PAGE.format(mlflow=mlflow.url)} if cloud.gateway_port else {}),
         "Prometheus": metrics.url if metrics.server else NO_PROMETHEUS,

@@ -1,9 +1,9 @@
-"""Lambda functions that serve HTTP: the image's process beside its collector, the Lambda Web Adapter, and the REST
-API in front.
+"""Lambda functions that serve HTTP: the image's process with its collector, the Lambda Web Adapter, and the
+REST API in front.
 
-As on Lambda, a sandbox is frozen when an answer has ended and thawed by the next request, so that what an
-application has not delivered by then is not delivered. One sandbox serves one function: requests at once take
-turns, where Lambda would start more.
+As on Lambda, a sandbox is frozen when an answer has ended and thawed by the next request, so that anything that
+an application has not delivered by then stays undelivered. One sandbox serves one function: concurrent requests
+take turns, where Lambda would start more sandboxes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from observability.collector.template import compose
 
 READY_SECONDS = 60
 STOP_SECONDS = 2.0
-"""Lambda's, from its word to the end of the sandbox."""
+"""Seconds from Lambda's announcement to the end of the sandbox."""
 FUNCTION = re.compile(
     r"/functions/arn:[\w-]+:lambda:[\w-]+:\d+:function:([\w-]+)/(response-streaming-)?invocations$"
 )
@@ -40,7 +40,7 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "host", "content-
 
 @dataclass(frozen=True)
 class WebFunction:
-    """A function whose environment sets the adapter up, and the stage of the API that leads to it."""
+    """A function whose environment configures the adapter, and the API stage that leads to it."""
 
     name: str
     command: list[str]
@@ -59,7 +59,7 @@ class WebFunction:
 
 
 def read_web_functions(cloud: Cloud) -> Iterator[WebFunction]:
-    """The functions behind the account's REST APIs, everything in their environments resolved."""
+    """Return the functions behind the account's REST APIs, with everything in their environments resolved."""
     from moto.awslambda.models import lambda_backends
 
     backend = lambda_backends[cloud.account][cloud.region]
@@ -68,7 +68,9 @@ def read_web_functions(cloud: Cloud) -> Iterator[WebFunction]:
         for variable, value in config.environment_vars.items():
             check_resolved(f"function {name}", variable, value)
         if config.package_type != "Image" or "AWS_LWA_PORT" not in config.environment_vars:
-            raise LookupError(f"function {name} is behind an API, but no image with the Lambda Web Adapter")
+            raise LookupError(
+                f"function {name} is behind an API, but is not an image with the Lambda Web Adapter"
+            )
         streamed = streams and config.environment_vars.get("AWS_LWA_INVOKE_MODE") == "response_stream"
         environment = {
             **{key: str(value) for key, value in config.environment_vars.items()},
@@ -82,7 +84,7 @@ def read_web_functions(cloud: Cloud) -> Iterator[WebFunction]:
 
 
 def _integrations(cloud: Cloud) -> set[tuple[str, str, bool]]:
-    """Function, stage, and whether answers stream, of each integration."""
+    """Return the function and stage of each integration, and whether answers stream."""
     gateway = cloud.client("apigateway")
     found = set()
     for api in gateway.get_rest_apis()["items"]:
@@ -115,13 +117,14 @@ class Sandbox:
         )
 
     def wait_ready(self) -> None:
-        """The adapter asks until the application answers; then the sandbox waits for its first request."""
+        """Wait until the application answers, as the adapter does, and then freeze the sandbox until
+        its first request."""
         self._processes[-1].wait_until(lambda: self._answers(self._function.ready_path), READY_SECONDS)
         self._freeze()
 
     @contextlib.contextmanager
     def turn(self) -> Iterator[http.client.HTTPConnection]:
-        """A connection to the application, which runs for as long as the context does."""
+        """Open a connection to the application, which runs for as long as the context does."""
         with self._turn:
             if not self._processes:
                 self.start()
@@ -141,7 +144,7 @@ class Sandbox:
                 self._freeze()
 
     def stop(self) -> None:
-        """The application first, so that the collector is there until it is done."""
+        """Stop the application first, so that the collector runs until it is done."""
         for process in reversed(self._processes):
             process.thaw()
             process.stop()
@@ -159,7 +162,9 @@ class Sandbox:
         return False
 
     def _environment(self) -> dict[str, str]:
-        """The function's, with what Lambda adds, and paths of the sandbox where they are here."""
+        """Return the function's environment, with what Lambda adds and with the sandbox's paths as they are
+        here.
+        """
         function, cloud = self._function, self._cloud
         here = f"{self._directory / 'tmp'}/"
         variables = {name: re.sub("^/tmp/", here, value) for name, value in function.environment.items()}
@@ -177,7 +182,7 @@ class Sandbox:
         }
 
     def _collector(self, environment: dict[str, str], options: str) -> Process:
-        """As the image's extension starts it; a stand-in where there is no real one."""
+        """Start the collector as the image's extension does, or a stand-in if there is no real one."""
         configuration = compose(*(each for each in options.split(",") if each), waits=False)  # type: ignore[arg-type]
         return self._process(
             "collector", collector_command(), {**environment, "AOT_CONFIG_CONTENT": configuration}
@@ -228,7 +233,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             if path == self.path or path[:1] not in ("", "/", "?"):
                 return self._refuse(
                     403, "Missing Authentication Token"
-                )  # API Gateway's words for an unknown path
+                )  # API Gateway's message for an unknown path
             headers = {
                 name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP
             } | {"x-amzn-trace-id": self.headers.get("x-amzn-trace-id") or _trace_header()}
@@ -247,7 +252,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             raise AttributeError(name)
 
         def _pass_on(self, answer: http.client.HTTPResponse) -> None:
-            """Piece by piece; a client that goes away does not stop the function."""
+            """Pass the answer on piece by piece; a client that goes away does not stop the function."""
             pieces: Iterator[bytes] = iter(lambda: answer.read1(65536), b"")
             if not function.streams:
                 pieces = iter([answer.read()])
@@ -281,6 +286,6 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
 
 
 def _trace_header() -> str:
-    """As Lambda hands it over: a new trace, in which the function's own segment is the parent."""
+    """Return a header as Lambda passes it: a new trace, whose parent is the function's own segment."""
     root = f"1-{int(time.time()):08x}-{secrets.token_hex(12)}"
     return f"Root={root};Parent={secrets.token_hex(8)};Sampled=1"

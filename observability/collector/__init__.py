@@ -1,1 +1,1 @@
-"""The ADOT collector's configuration: the file that runs, and its strict type."""
+"""The configuration of the ADOT collector: the file that runs, and its strict type."""

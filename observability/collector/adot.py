@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 SIGNALS = ("traces", "metrics", "logs")
 TRACES, METRICS, LOGS, EVERY = ("traces",), ("metrics",), ("logs",), ()
-"""``EVERY`` stands for all of SIGNALS."""
+"""Sets of signals that a component may take; ``EVERY`` stands for all of SIGNALS."""
 
 COMPONENTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "extensions": dict.fromkeys(
@@ -65,4 +65,4 @@ ALIASES = {
     "resource_detection": "resourcedetection",
     "metrics_transform": "metricstransform",
 }
-"""Names that the collector has given components since; it takes the old ones with a warning."""
+"""New names of components that the collector has renamed; it takes the old names with a warning."""

@@ -14,7 +14,7 @@ VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def seconds(duration: str) -> float:
-    """Return a Go duration, such as ``1m30s``, in seconds. Raises ``ValueError`` for text that is none."""
+    """Return the seconds of a Go duration, such as ``1m30s``. Raises ``ValueError`` for any other text."""
     if not DURATION.fullmatch(duration):
         raise ValueError(f"not a duration: {duration!r}; write one as 200ms or 1m30s")
     total = sum(
@@ -30,7 +30,7 @@ def _is_duration(value: str) -> str:
 
 
 def _as_duration(value: Any) -> Any:
-    """A bare number is nanoseconds, as in Go."""
+    """Return a duration as text; a bare number is nanoseconds, as in Go."""
     return f"{value}ns" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
@@ -41,14 +41,14 @@ def _as_text(value: Any) -> Any:
 Duration = Annotated[str, BeforeValidator(_as_duration), AfterValidator(_is_duration)]
 """A Go duration, such as ``200ms`` or ``1m30s``."""
 Text = Annotated[str, BeforeValidator(_as_text)]
-"""A variable's number is text here, as in the collector."""
+"""Text in which a variable may have left a number, which the collector reads as text too."""
 Size = Annotated[int, Field(ge=0, lt=2**32)]
 Settings = dict[str, Any]
-"""A block that only the real collector reads."""
+"""A block of settings that only the real collector reads."""
 
 
 class Component(BaseModel):
-    """A component's settings: an unknown key is an error, and so is a value of another type."""
+    """Settings of a component; unknown keys and values of another type are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 

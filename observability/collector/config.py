@@ -1,10 +1,10 @@
-"""A strict type for the collector components that we use.
+"""Strict types for the collector components that we use.
 
-ADOT's binary has no ``validate`` command, and an unknown key stops the sidecar at its start. These models refuse
-at synth what the collector would refuse at start: an unknown component, key, action or reference. Two rules
-are our own: ``memory_limiter`` comes first in a pipeline, as its documentation asks, and what comes in by
-CONTENT_RECEIVER goes to MLflow only.
-Sources: the components of ADOT v0.49.0 and their source in OpenTelemetry Collector 0.156.
+ADOT's binary has no ``validate`` command, and an unknown key stops the sidecar when it starts. These models
+refuse at synth what the collector would refuse at start: an unknown component, key, action or reference. Two
+rules are our own: ``memory_limiter`` comes first in a pipeline, as its documentation asks, and whatever arrives
+at CONTENT_RECEIVER goes to MLflow only. Sources: the components of ADOT v0.49.0 and their source in
+OpenTelemetry Collector 0.156.
 """
 
 from __future__ import annotations
@@ -115,24 +115,24 @@ KINDS: Mapping[str, Mapping[str, type[BaseModel]]] = {
         "debug": Debug,
     },
 }
-"""Components whose settings are checked; ADOT's others are let through as they are."""
+"""Components whose settings are checked; ADOT's other components are let through unchecked."""
 CONTENT_RECEIVER = "otlp/content"
-"""Spans with prompts and answers come in here and nowhere else."""
+"""The receiver of spans with prompts and answers, which arrive nowhere else."""
 CONTENT_AUTHENTICATOR = "sigv4auth/mlflow"
 NOT_IN_ADOT = {"transform", "redaction", "groupbyattrs", "spanmetrics", "count", "logging"}
 NAME = re.compile(r"[A-Za-z][0-9A-Za-z_]{0,62}(?:/\S+)?")
 LOOPBACK, ALL = "127.0.0.1", "*"
 HOSTS = {"localhost": LOOPBACK, "[::1]": LOOPBACK, "": ALL, "0.0.0.0": ALL, "[::]": ALL}  # noqa: S104
-"""Names of one host, and of all interfaces."""
+"""Spellings of the same host, and of all interfaces."""
 OTTL_CONDITION = re.compile(
     r'^(?:IsMatch\((?P<path>name|attributes\["[^"]+"\]), (?P<pattern>"(?:[^"\\]|\\.)*")\)'
     r'|(?P<left>name|attributes\["[^"]+"\]) == (?P<value>"(?:[^"\\]|\\.)*"))$'
 )
-"""The conditions that the stand-in can tell; the real collector knows more."""
+"""Conditions that the stand-in understands; the real collector knows more."""
 
 
 class CollectorConfig(BaseModel):
-    """A whole configuration, every component typed and every reference resolved."""
+    """A whole configuration, with every component typed and every reference resolved."""
 
     model_config = {"extra": "forbid", "frozen": True}
 
@@ -147,8 +147,8 @@ class CollectorConfig(BaseModel):
 def load(text: str, environment: Mapping[str, str] | None = None) -> CollectorConfig:
     """Parse and check a configuration.
 
-    ``${env:NAME}`` and ``${env:NAME:-default}`` are replaced from ``environment``; without one they stay as they
-    are, which is how the synthesizer checks a template.
+    ``${env:NAME}`` and ``${env:NAME:-default}`` are replaced from ``environment``. Without an environment they
+    stay as they are, which is how the synthesizer checks a template.
 
     Raises ``ValueError`` that names the key's path and the remedy.
     """
@@ -174,7 +174,7 @@ def load(text: str, environment: Mapping[str, str] | None = None) -> CollectorCo
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as Go reads it: a key that stands twice is an error."""
+    """A YAML loader like Go's: a duplicate key is an error."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -183,7 +183,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for position, key in enumerate(keys):
         if key in keys[:position]:
             raise yaml.constructor.ConstructorError(
-                problem=f"the key {key!r} is there twice", problem_mark=node.start_mark
+                problem=f"the key {key!r} appears twice", problem_mark=node.start_mark
             )
     loader.flatten_mapping(node)
     return {
@@ -196,12 +196,12 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def variables(text: str) -> set[str]:
-    """The names of the environment variables that a configuration needs, those with a default aside."""
+    """Return the names of the environment variables that a configuration needs, except those with a default."""
     return {name for name, default in VARIABLE.findall(text) if not default}
 
 
 def kind(name: str) -> str:
-    """``batch`` of ``batch/traces``, by the name that we know it by."""
+    """Return the kind of a component, such as ``batch`` for ``batch/traces``, by its current name."""
     given = name.split("/", 1)[0]
     return ALIASES.get(given, given)
 
@@ -222,7 +222,7 @@ def _component(section: str, name: str, settings: Any) -> BaseModel:
     if kind(name) not in COMPONENTS[section]:
         raise ValueError(f"{path}: unknown type {kind(name)!r}; known here: {', '.join(sorted(kinds))}")
     if not NAME.fullmatch(name):
-        raise ValueError(f"{path}: a component is named by its type, or as type/name")
+        raise ValueError(f"{path}: name a component by its type, or as type/name")
     return _checked(
         path, lambda: kinds.get(kind(name), Opaque).model_validate({} if settings is None else settings)
     )
@@ -232,7 +232,7 @@ def _checked(path: str, build: Callable[[], T]) -> T:
     try:
         return build()
     except ValidationError as error:
-        # A misspelt key also leaves its right spelling missing: name the misspelling.
+        # A misspelt key also makes the right key missing: report the misspelling.
         first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         where = ".".join(filter(None, [path, *(str(part) for part in first["loc"])]))
         raise ValueError(f"{where}: {first['msg']} (given: {first.get('input')!r})") from error
@@ -245,12 +245,13 @@ def _check_references(config: CollectorConfig) -> None:
         auth = getattr(exporter, "auth", None)
         if isinstance(auth, Authenticator) and auth.authenticator not in config.service.extensions:
             raise ValueError(
-                f"exporters.{name}.auth.authenticator: {auth.authenticator} is not among service.extensions; add it there"
+                f"exporters.{name}.auth.authenticator: {auth.authenticator} is not among"
+                " service.extensions; add it there"
             )
     for name, pipeline in config.service.pipelines.items():
         path = f"service.pipelines.{name}"
         if kind(name) not in ("traces", "metrics", "logs") or not NAME.fullmatch(name):
-            raise ValueError(f"{path}: a pipeline is named traces, metrics or logs")
+            raise ValueError(f"{path}: name a pipeline traces, metrics or logs")
         for section in ("receivers", "processors", "exporters"):
             for reference in getattr(pipeline, section):
                 _require(f"{path}.{section}", reference, getattr(config, section))
@@ -264,22 +265,22 @@ def _check_references(config: CollectorConfig) -> None:
 
 
 def _check_signal(path: str, signal: str, section: str, reference: str, config: CollectorConfig) -> None:
-    """Refuse a component in a pipeline whose telemetry it does not take."""
+    """Refuse a component in a pipeline whose kind of telemetry it does not take."""
     taken = COMPONENTS[section][kind(reference)] or SIGNALS
     if signal not in taken:
-        raise ValueError(f"{path}: {reference} is for {' and '.join(taken)}: it takes no {signal}")
+        raise ValueError(f"{path}: {reference} is for {' and '.join(taken)} and takes no {signal}")
     exporter = getattr(config, section)[reference]
     if isinstance(exporter, OtlpHttp) and not exporter.url(signal):
         raise ValueError(f"{path}: {reference} needs endpoint or {signal}_endpoint to send {signal}")
 
 
 def _check_ports(config: CollectorConfig) -> None:
-    """Refuse two components that listen at one address: the second could not bind it."""
+    """Refuse two components that listen at the same address, since the second could not bind it."""
     taken: list[tuple[str, str]] = []
     for path, endpoint in _listening(config):
         for other, others in taken:
             if _collide(endpoint, others):
-                raise ValueError(f"{path}: {endpoint} is bound by {other} already; give it a port of its own")
+                raise ValueError(f"{path}: {endpoint} is already bound by {other}; choose another port")
         taken.append((path, endpoint))
 
 
@@ -300,7 +301,7 @@ def _listening(config: CollectorConfig) -> Iterator[tuple[str, str]]:
 
 
 def _collide(one: str, other: str) -> bool:
-    """Whether two addresses are one, or one is that port on every interface."""
+    """Whether two addresses are the same, or one is the other's port on every interface."""
     if VARIABLE.search(one + other):
         return one == other
     hosts = []
@@ -310,7 +311,7 @@ def _collide(one: str, other: str) -> bool:
             return False
         hosts.append(HOSTS.get(host, host))
     ports = {one.rpartition(":")[2], other.rpartition(":")[2]}
-    # Port 0 is any that is free.
+    # Port 0 is any free port.
     return len(ports) == 1 and ports != {"0"} and (len(set(hosts)) == 1 or ALL in hosts)
 
 
@@ -319,7 +320,8 @@ def _check_content_stays(path: str, pipeline: Pipeline, exporters: Mapping[str, 
         auth = getattr(exporters[name], "auth", None)
         if not isinstance(auth, Authenticator) or auth.authenticator != CONTENT_AUTHENTICATOR:
             raise ValueError(
-                f"{path}.exporters: {name} would get prompts and answers; what comes in by {CONTENT_RECEIVER} goes to MLflow only"
+                f"{path}.exporters: {name} would get prompts and answers; data from {CONTENT_RECEIVER} may"
+                " go to MLflow only"
             )
     if pipeline.receivers != [CONTENT_RECEIVER]:
         raise ValueError(f"{path}.receivers: {CONTENT_RECEIVER} has a pipeline of its own")

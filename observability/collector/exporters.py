@@ -1,4 +1,4 @@
-"""The exporters that we use, as ADOT's components read their settings."""
+"""The exporters that we use, with settings as ADOT's components read them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class PrometheusRemoteWrite(HttpClient):
         if not self.endpoint and not (self.http or {}).get("endpoint"):
             raise ValueError("endpoint: invalid endpoint; give the URL that takes remote write")
         if any(not key or not value for key, value in self.external_labels.items()):
-            raise ValueError("external_labels: a label has a name and a value")
+            raise ValueError("external_labels: a label needs a name and a value")
         return self
 
 
@@ -118,7 +118,7 @@ class OtlpHttp(HttpClient):
         return self
 
     def url(self, signal: str) -> str:
-        """Return where a signal is sent, or nothing."""
+        """Return the address that a signal is sent to, or nothing."""
         own: str = getattr(self, f"{signal}_endpoint", "")
         return own or (f"{self.endpoint.removesuffix('/')}/v1/{signal}" if self.endpoint else "")
 

@@ -1,7 +1,9 @@
 #!/usr/local/bin/python3
-"""A Lambda extension that keeps the ADOT collector beside the application, as ECS keeps the sidecar: /opt/extensions/otel-collector.
+"""The Lambda extension /opt/extensions/otel-collector, which keeps the ADOT collector running beside the
+application, as ECS keeps the sidecar.
 
-Lambda starts it before the application, and elsewhere nobody does. FMOPS_COLLECTOR_OPTIONS says what is on of `observability/collector/template.py`.
+Lambda starts it before the application; nothing else starts it. FMOPS_COLLECTOR_OPTIONS names the options of
+`observability/collector/template.py` that are on.
 """
 
 from __future__ import annotations
@@ -16,19 +18,20 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-sys.path.insert(0, "/app")  # WORKDIR of the image, which is not where Lambda starts extensions
+sys.path.insert(0, "/app")  # the image's WORKDIR, which is not where Lambda starts extensions
 
 from observability.collector.template import compose, named
 
 COLLECTOR = "/opt/aws-otel-collector/awscollector"
 READY_SECONDS = 3.0
-"""Lambda counts the start of extensions as the function's start; telemetry must not hold up an answer for longer."""
+"""Seconds to wait for the collector. Lambda counts the start of extensions as the function's start, and
+telemetry must not delay an answer for longer."""
 STOP_SECONDS = 1.5
-"""Lambda ends the sandbox two seconds after it has told so."""
+"""Seconds that the collector gets to stop. Lambda ends the sandbox two seconds after it announces the end."""
 
 
 def main() -> int:
-    """Register, start the collector, and stay until Lambda says that the sandbox ends."""
+    """Register, start the collector, and run until Lambda announces the end of the sandbox."""
     api = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2020-01-01/extension"
     name = Path(sys.argv[0]).name
     registered = _call(f"{api}/register", {"Lambda-Extension-Name": name}, {"events": ["SHUTDOWN"]})
@@ -41,11 +44,12 @@ def main() -> int:
 
 
 class Keeper:
-    """Starts a collector, and starts it again when it ends by itself."""
+    """Starts a collector, and restarts it when it exits by itself."""
 
     def __init__(self, words: list[str], configuration: str, *, pause: float = 1.0) -> None:
         self._words = words
-        # As ADOT's own image sets them: logs to the output instead of to a file, and a home that is there.
+        # The variables that ADOT's own image sets: logs go to the output instead of a file, and the
+        # home directory exists.
         home = {"RUN_IN_CONTAINER": "True", "HOME": "/tmp"}  # noqa: S108
         self._environment = {**os.environ, **home, "AOT_CONFIG_CONTENT": configuration}
         self._pause = pause
@@ -66,7 +70,7 @@ class Keeper:
         try:
             return subprocess.Popen(self._words, env=self._environment)
         except OSError as error:
-            _log(f"the collector cannot start, telemetry is lost: {error}")
+            _log(f"the collector cannot start, so telemetry is lost: {error}")
             return None
 
     def _watch(self) -> None:
@@ -74,12 +78,14 @@ class Keeper:
             code = self._process.wait()
             if self._stopping.wait(self._pause):
                 return
-            _log(f"the collector ended with {code}: started again")
+            _log(f"the collector exited with {code} and is restarted")
             self._process = self._start()
 
 
 def _wait_ready(endpoint: str) -> None:
-    """For the collector's health check; the application starts without it when it takes too long."""
+    """Wait for the collector's health check to pass; if that takes too long, the application starts without
+    it.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while endpoint and time.monotonic() < deadline:
         try:
@@ -94,7 +100,9 @@ def _log(line: str) -> None:
 
 
 def _call(url: str, headers: dict[str, str], body: object = None) -> dict[str, str]:
-    """The answer's headers; waits for as long as Lambda lets it."""
+    """Send a request to Lambda's API and return the headers of the answer, which may take as long as Lambda
+    likes.
+    """
     data = None if body is None else json.dumps(body).encode()
     with urllib.request.urlopen(urllib.request.Request(url, data, headers)) as answer:  # noqa: S310 - http
         return {key.title(): value for key, value in answer.headers.items()}

@@ -1,4 +1,5 @@
-"""Conditions of the OpenTelemetry Transformation Language (OTTL), as the collector checks them at its start.
+"""Conditions of the OpenTelemetry Transformation Language (OTTL), checked as the collector checks them
+when it starts.
 
 Source: pkg/ottl in OpenTelemetry Collector contrib 0.156: its grammar (LANGUAGE.md), its functions
 (ottlfuncs/README.md) and the paths of its contexts (contexts/ottlspan, ottlspanevent, ottlmetric, ...).
@@ -76,11 +77,11 @@ PATHS = {
     ),
     "resource": AROUND | {"attributes", "dropped_attributes_count", "schema_url"},
 }
-"""The first words of paths, by what the condition is about."""
+"""First words of paths, by the subject of the condition."""
 
 
 def check_condition(condition: str, about: str) -> None:
-    """Raise ``ValueError`` for a condition that the collector would not start with."""
+    """Raise ``ValueError`` for a condition with which the collector would not start."""
     try:
         _Condition(condition, PATHS[about]).check()
     except (ValueError, RecursionError) as error:
@@ -91,7 +92,7 @@ def check_condition(condition: str, about: str) -> None:
 
 
 class _Condition:
-    """A parser by recursive descent; what it reads is only checked, not kept."""
+    """A recursive-descent parser that only checks what it reads."""
 
     def __init__(self, condition: str, paths: set[str]) -> None:
         self._tokens = list(_tokens(condition))
@@ -133,7 +134,7 @@ class _Condition:
             self._take()
         start = self._at
         if self._peek() == "(":
-            # A parenthesis opens a condition, or a sum that is compared.
+            # A parenthesis opens either a condition or a sum that is compared.
             self._take()
             try:
                 self._either()
@@ -150,7 +151,7 @@ class _Condition:
             self._take()
             self._sum()
         elif not is_truth:
-            raise ValueError("a value is compared with another, or a function says whether")
+            raise ValueError("a condition compares two values or calls a function that returns a boolean")
 
     def _is_call(self) -> bool:
         return self._at + 1 < len(self._tokens) and self._tokens[self._at + 1][1] == "("
@@ -194,13 +195,13 @@ class _Condition:
         self._sum()
 
     def _named(self, name: str) -> None:
-        """A function's call, an enumeration's constant, or a path."""
+        """Parse a function call, a constant of an enumeration, or a path."""
         if name[0].isupper() and self._peek() == "(":
             self._call(name)
         elif ENUM.fullmatch(name):
             return
         elif name not in self._paths:
-            raise ValueError(f"{name!r} is no path here; there are {', '.join(sorted(self._paths))}")
+            raise ValueError(f"{name!r} is not a path here; use one of {', '.join(sorted(self._paths))}")
         while self._peek() in (".", "["):
             if self._take() == ".":
                 self._take()
@@ -240,7 +241,7 @@ SIMPLE = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v":
 
 
 def unquoted(text: str) -> str:
-    """Return what a string of OTTL says. Raises ``ValueError`` for an escape that Go does not have."""
+    """Return the value of an OTTL string literal. Raises ``ValueError`` for an escape that Go does not have."""
 
     def character(match: re.Match[str]) -> str:
         if match[1]:
@@ -248,7 +249,7 @@ def unquoted(text: str) -> str:
         digits = match[2] or match[3] or match[4]
         if digits or match[5]:
             return chr(int(digits, 16) if digits else int(match[5], 8))
-        raise ValueError(f"{match[0]} is no escape; a backslash of a pattern is written twice")
+        raise ValueError(f"{match[0]} is no escape; write a pattern's backslash twice")
 
     return ESCAPE.sub(character, text[1:-1])
 

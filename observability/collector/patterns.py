@@ -1,4 +1,4 @@
-"""Regular expressions of RE2, as the collector reads them: without lookaround and backreferences."""
+"""Regular expressions of RE2, which the collector uses: without lookaround and backreferences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import re2
 
 
 class Pattern(Protocol):
-    """A compiled expression."""
+    """A compiled regular expression."""
 
     def search(self, text: str, /) -> Any: ...
 
 
 def compile_pattern(pattern: str) -> Pattern:
-    """Compile an expression with RE2. Raises ``ValueError`` that says what RE2 does not know of it."""
+    """Compile an expression with RE2. Raises ``ValueError`` that names the part RE2 does not support."""
     options = re2.Options()
     options.log_errors = False
     try:

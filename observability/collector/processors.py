@@ -1,4 +1,4 @@
-"""The processors that we use, as ADOT's components read their settings; see sampling.py for the sampler."""
+"""The processors that we use, with settings as ADOT's components read them; see sampling.py for the sampler."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class MemoryLimiter(Component):
 
     @property
     def soft_limit_mib(self) -> int:
-        """Where data is refused: a fifth below the limit unless the spike's limit says otherwise."""
+        """Memory in MiB above which data is refused: a fifth below the limit, unless the spike
+        limit says otherwise."""
         return self.limit_mib - (self.spike_limit_mib or self.limit_mib // 5)
 
 
@@ -83,7 +84,7 @@ class AttributeAction(Component):
         number = len(sources) + (self.value is not None)
         if self.action in ("delete", "hash"):
             if not self.key and not self.pattern:
-                raise ValueError(f"the action {self.action} names a key or a pattern")
+                raise ValueError(f"the action {self.action} needs a key or a pattern")
             self._refuse(value=self.value is not None, from_attribute=bool(self.from_attribute))
         elif not self.key:
             raise ValueError(f"the action {self.action} needs a key")

@@ -1,4 +1,4 @@
-"""The receivers and extensions that we use, as ADOT's components read their settings."""
+"""The receivers and extensions that we use, with settings as ADOT's components read them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class OtlpProtocols(Component):
     @model_validator(mode="before")
     @classmethod
     def _without_settings(cls, given: Any) -> Any:
-        """A protocol that is only named has its defaults."""
+        """Give a protocol that is only named its default settings."""
         return (
             {key: {} if value is None else value for key, value in given.items()}
             if isinstance(given, dict)

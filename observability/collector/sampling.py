@@ -1,4 +1,4 @@
-"""The tail sampling processor: its policies and what it refuses of them."""
+"""The tail sampling processor: its policies and their validation."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class CompositePolicy(Component):
 
 
 class SamplingPolicy(Component):
-    """One tail sampling policy: its settings stand under the key that its type names."""
+    """One tail sampling policy, whose settings are under the key that its type names."""
 
     name: str = ""
     type: PolicyType

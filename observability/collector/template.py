@@ -1,4 +1,4 @@
-"""The collector's configuration for one deployment: `adot.yaml`, and what each option that is on changes in it."""
+"""The collector's configuration for one deployment: `adot.yaml`, with the changes of each option that is on."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import yaml
 
 BASE = Path(__file__).with_name("adot.yaml")
 Option = Literal["transaction-search", "mlflow-traces"]
-"""The name of a file beside this one."""
+"""Name of an option, which is a file beside this one."""
 
 
 QUEUES = {"prometheusremotewrite": "remote_write_queue", "otlphttp": "sending_queue"}
-"""What the exporters that have a queue call it."""
+"""Name of the queue's settings in each exporter that has a queue."""
 
 
 def compose(*options: Option, waits: bool = True) -> str:
-    """The configuration as YAML.
+    """Return the configuration as YAML.
 
-    Without ``waits`` it is one for a process that is frozen when its application has answered, and thrown away without a word, as on
-    Lambda: no batches, no queues, and no tail sampling, so that who sends is answered when AWS has taken it.
+    Without ``waits`` it suits a process that is frozen once its application has answered, and discarded without
+    notice, as on Lambda. It has no batches, no queues and no tail sampling, so that the sender gets its answer
+    once AWS has the data.
 
-    An option's file is laid over the rest: mappings merge, `null` removes, a list takes the place of the other, and
-    `service.extensions` are added to.
+    An option's file is merged into the rest: mappings merge, `null` removes a key, a list replaces the other
+    list, and `service.extensions` are appended.
     """
     document = _read(BASE)
     for option in options:
@@ -37,13 +38,13 @@ def compose(*options: Option, waits: bool = True) -> str:
 
 
 def named(text: str) -> list[Option]:
-    """The options that a variable names, with commas between them. ``KeyError`` for one that there is not."""
+    """Return the options that a variable names, separated by commas. Raises ``KeyError`` for an unknown one."""
     known: dict[str, Option] = {option: option for option in get_args(Option)}
     return [known[name] for name in text.split(",") if name]
 
 
 def _at_once(document: dict[str, Any]) -> dict[str, Any]:
-    """All traces are kept: to choose among them by how they end takes time."""
+    """Send all traces at once, without sampling: choosing among them by how they end takes time."""
     for pipeline in document["service"]["pipelines"].values():
         pipeline["processors"] = [
             each for each in pipeline["processors"] if each.split("/")[0] not in ("batch", "tail_sampling")

@@ -1,4 +1,4 @@
-"""Grafana dashboards and Prometheus rules, as code: what is provisioned, tested and previewed is one JSON.
+"""Grafana dashboards and Prometheus rules as code: the same JSON is provisioned, tested and previewed.
 
 Each module has a ``build()``; a fork changes panels there, and looks at them with ``make dashboards``.
 """
@@ -27,7 +27,7 @@ INDEXED_ONLY = (
 def dashboards(*, transaction_search: bool = False) -> dict[str, dict[str, Any]]:
     """Return every dashboard as Grafana's JSON model, by its uid.
 
-    With ``transaction_search`` the panels of X-Ray say what they miss.
+    With ``transaction_search`` the X-Ray panels say which traces they do not show.
     """
     built = [json.loads(JSONEncoder(sort_keys=True).encode(build().build())) for build in BUILDERS]
     for dashboard in built:
@@ -42,13 +42,13 @@ def dashboards(*, transaction_search: bool = False) -> dict[str, dict[str, Any]]
 
 
 def rules() -> dict[str, str]:
-    """The rule files, by name: Prometheus's format, which is what a rule groups namespace holds."""
+    """Return the rule files by name, in Prometheus's format, which is also that of a rule groups namespace."""
     return {path.stem: path.read_text() for path in sorted(RULES.glob("*.yaml"))}
 
 
 def not_in_a_run() -> dict[str, dict[str, str]]:
-    """Panels that show nothing in a local run: the reason by title, by dashboard."""
-    import yaml  # synthesizing needs dashboards, and not this
+    """Return the panels that are empty in a local run: the reason by title, by dashboard."""
+    import yaml  # only dashboards are needed at synth
 
     found: dict[str, dict[str, str]] = yaml.safe_load(RULES.with_name("not_in_a_run.yaml").read_text())
     return found

@@ -1,6 +1,5 @@
-"""``python -m observability.dashboards``: writes the dashboards' JSON, and a page that shows them with the
-metrics of a run.
-"""
+"""``python -m observability.dashboards``: write the dashboards' JSON, and a page that shows them with
+a run's metrics."""
 
 from __future__ import annotations
 
@@ -20,12 +19,13 @@ from observability.dashboards.prometheus import NoMetricsError, opened
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m observability.dashboards", description=__doc__)
     parser.add_argument(
-        "--prometheus", help="its URL; by default the one of `make run`, or what its last run left behind"
+        "--prometheus",
+        help="Prometheus's URL; by default that of `make run`, or the data that its last run left behind",
     )
     parser.add_argument(
         "--cloudwatch",
         action="store_true",
-        help="draw what the jobs wrote to CloudWatch too, with the AWS credentials and region of the environment",
+        help="also draw the jobs' metrics in CloudWatch, with the AWS credentials and region of the environment",
     )
     parser.add_argument("--output", type=Path, default=Path("build/dashboards"))
     arguments = parser.parse_args()

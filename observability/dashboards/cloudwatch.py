@@ -1,4 +1,5 @@
-"""Asks CloudWatch what a panel's search expression would give: the local AWS, which a run has filled, knows no searches."""
+"""Query CloudWatch for the result of a panel's search expression. The local AWS, which a run fills, does
+not support searches."""
 
 from __future__ import annotations
 
@@ -8,23 +9,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 NAMESPACE = "FMOps/"
-"""Begins the namespaces that our jobs write to; others are of AWS's services."""
+"""Prefix of the namespaces that our jobs write to; other namespaces belong to AWS's services."""
 SEARCH = re.compile(
-    r"""SEARCH\('\{(?P<namespace>[^,}]+)(?:,(?P<dimensions>[^}]*))?\} MetricName="(?P<metric>[^"]+)"', '(?P<statistic>\w+)', (?P<period>\d+)\)"""
+    r"""SEARCH\('\{(?P<namespace>[^,}]+)(?:,(?P<dimensions>[^}]*))?\} MetricName="(?P<metric>[^"]+)"',"""
+    r""" '(?P<statistic>\w+)', (?P<period>\d+)\)"""
 )
 DAYS = 2
-"""That are drawn: the points of a job lie at the end of the day that they are about."""
+"""Days that are drawn, since a job's points lie at the end of the day that they are about."""
 Points = list[tuple[float, float]]
 
 
 class CloudWatch:
-    """Its API, as far as our panels need it; ``client`` is boto3's."""
+    """The part of CloudWatch's API that our panels need; ``client`` is boto3's."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
 
     def search(self, expression: str) -> list[tuple[str, Points]]:
-        """Name and points of every metric that a search expression of ours finds."""
+        """Return the name and points of every metric that one of our search expressions finds."""
         found = SEARCH.fullmatch(expression)
         if found is None:
             raise ValueError(f"{expression}: not a search as dashboards.parts.cloudwatch_lines writes it")
@@ -51,7 +53,7 @@ class CloudWatch:
 
 
 def is_ours(panel: dict[str, Any]) -> bool:
-    """Whether a panel reads what our jobs write to CloudWatch."""
+    """Whether a panel reads metrics that our jobs write to CloudWatch."""
     return panel["type"] != "row" and any(
         (found := SEARCH.fullmatch(str(target.get("expression", ""))))
         and found["namespace"].startswith(NAMESPACE)

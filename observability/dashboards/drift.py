@@ -1,4 +1,5 @@
-"""*Drift*: what people ask, and whether it changes. The analysis job writes a point of each metric for each window."""
+"""The *Drift* dashboard: whether what people ask changes. The analysis job writes a point of each metric
+for each window."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 

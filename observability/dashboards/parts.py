@@ -1,4 +1,4 @@
-"""What the dashboards are made of: data sources, queries, panels, and links to the traces behind a number."""
+"""Building blocks of the dashboards: data sources, queries, panels, and links to the traces behind a number."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from grafana_foundation_sdk.models.dashboard import (
 PROMETHEUS = DataSourceRef("grafana-amazonprometheus-datasource", "fmops-prometheus")
 XRAY = DataSourceRef("grafana-x-ray-datasource", "fmops-x-ray")
 CLOUDWATCH = DataSourceRef("cloudwatch", "fmops-cloudwatch")
-"""By the uids that lambdas/grafana_provisioner gives them."""
+"""Data sources, by the uids that lambdas/grafana_provisioner gives them."""
 
 SERVICE = 'job=~"$service"'
 RATE = "$__rate_interval"
@@ -40,7 +40,7 @@ Query = tuple[str, str]
 
 
 def dashboard(uid: str, title: str, description: str) -> grafana.Dashboard:
-    """An empty dashboard with a choice of the service."""
+    """Return an empty dashboard with a selector for the service."""
     services = (
         grafana.QueryVariable("service")
         .label("Service")
@@ -80,7 +80,8 @@ def lines(
     traces: str = "",
     span: int = 8,
 ) -> timeseries.Panel:
-    """Series over time. ``traces`` is an X-Ray filter expression: a click on the panel leads to those traces."""
+    """Return a panel of series over time. ``traces`` is an X-Ray filter expression: a click on the panel leads
+    to those traces."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -119,7 +120,7 @@ def number(
     bad_above: float | None = None,
     span: int = 4,
 ) -> stat.Panel:
-    """One number over the whole time range; red above ``bad_above``."""
+    """Return a panel with one number over the whole time range, which is red above ``bad_above``."""
     panel = (
         stat.Panel()
         .title(title)
@@ -149,7 +150,8 @@ def cloudwatch_lines(
     span: int = 8,
     period: int = 60,
 ) -> timeseries.Panel:
-    """Metrics in CloudWatch, of every resource of the account: search expressions need no ids. ``period`` in seconds."""
+    """Return a panel of CloudWatch metrics for every resource of the account: search expressions need no ids.
+    ``period`` is in seconds."""
     panel = timeseries.Panel().title(title).datasource(CLOUDWATCH).unit(unit).min(0).span(span).height(8)
     for ref, metric in zip("ABCD", metrics, strict=False):
         search = (
@@ -167,7 +169,7 @@ def cloudwatch_lines(
 
 
 def traces(title: str, expression: str, *, description: str = "", span: int = 24) -> Any:
-    """A list of traces that an X-Ray filter expression finds."""
+    """Return a panel with the list of traces that an X-Ray filter expression finds."""
     from grafana_foundation_sdk.builders import table
 
     return (
@@ -182,7 +184,7 @@ def traces(title: str, expression: str, *, description: str = "", span: int = 24
 
 
 class XrayQuery(Builder[Dataquery], Dataquery):
-    """The X-Ray plugin's query, which the SDK has no builder for."""
+    """The X-Ray plugin's query, for which the SDK has no builder."""
 
     def __init__(self, expression: str) -> None:
         self._expression = expression
@@ -197,7 +199,7 @@ class XrayQuery(Builder[Dataquery], Dataquery):
 def quantiles(
     metric: str, labels: str = SERVICE, *, by: str = "", what: tuple[float, ...] = (0.5, 0.95)
 ) -> list[Query]:
-    """Quantiles of a histogram over all tasks, by label if wanted."""
+    """Return the quantiles of a histogram over all tasks, optionally by label."""
     over = ", ".join(filter(None, ["le", by]))
     legend = f" {{{{{by}}}}}" if by else ""
     return [
@@ -210,7 +212,7 @@ def quantiles(
 
 
 def rate(metric: str, by: str, labels: str = SERVICE, legend: str = "") -> Query:
-    """Increase per second over all tasks, by labels."""
+    """Return the increase per second over all tasks, by labels."""
     shown = legend or " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
     return f"sum by ({by}) (rate({metric}{{{labels}}}[{RATE}]))", shown
 
@@ -237,7 +239,7 @@ def _link(title: str, expression: str) -> grafana.DashboardLink:
             "range": {"from": "${__from}", "to": "${__to}"},
         }
     }
-    # Grafana's own variables must stay readable: everything else is escaped.
+    # Grafana's own variables must stay readable; everything else is escaped.
     encoded = quote(json.dumps(panes), safe="${}")
     return (
         grafana.DashboardLink(title)

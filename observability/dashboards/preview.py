@@ -1,4 +1,5 @@
-"""Draws dashboards from the answers of a Prometheus and of CloudWatch, as one self-contained page. A preview: Grafana draws them better."""
+"""Draw dashboards from the answers of a Prometheus and of CloudWatch, as one self-contained page. This is a
+preview: Grafana draws them better."""
 
 from __future__ import annotations
 
@@ -34,8 +35,10 @@ PAGE = Template("""<!doctype html>
 <style>
  body { font: 14px system-ui, sans-serif; margin: 24px; background: #f3f4f6; color: #1f2933 }
  h1 { font-size: 20px } h2 { font-size: 15px; margin: 18px 0 6px; grid-column: 1 / -1 }
- .note { color: #52606d } .board { display: grid; grid-template-columns: repeat(24, 1fr); gap: 8px; margin-bottom: 32px }
- .panel { background: #fff; border: 1px solid #d9dee5; border-radius: 6px; padding: 8px 10px; min-width: 0; overflow: hidden }
+ .note { color: #52606d }
+ .board { display: grid; grid-template-columns: repeat(24, 1fr); gap: 8px; margin-bottom: 32px }
+ .panel { background: #fff; border: 1px solid #d9dee5; border-radius: 6px; padding: 8px 10px; min-width: 0;
+   overflow: hidden }
  .panel h3 { font-size: 13px; margin: 0 0 4px } .panel p { margin: 2px 0; color: #52606d; font-size: 12px }
  .value { font-size: 26px; font-weight: 600 } .bad { color: #c14a4a } .good { color: #2f8f4e }
  .legend { font-size: 11px; color: #3e4c59 } .legend span { margin-right: 10px; white-space: nowrap }
@@ -53,7 +56,8 @@ $boards
 def page(
     dashboards: Sequence[dict[str, Any]], prometheus: Prometheus, metrics: CloudWatch | None = None
 ) -> str:
-    """All dashboards, one below the other; without ``metrics`` the panels of CloudWatch are not drawn."""
+    """Return a page with all dashboards, one below the other; without ``metrics`` the CloudWatch panels
+    are not drawn."""
     begin, end = (
         datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%d %H:%M:%S")
         for each in (prometheus.begin, prometheus.end)
@@ -67,7 +71,8 @@ def page(
 def series(
     panel: dict[str, Any], prometheus: Prometheus, metrics: CloudWatch | None = None
 ) -> list[tuple[str, Points]]:
-    """Legend and points of every series of a panel, as its queries give them; values that are no numbers left out."""
+    """Return the legend and points of every series of a panel, as its queries give them, without values that
+    are not numbers."""
     if cloudwatch.is_ours(panel):
         searches = [target["expression"] for target in panel["targets"]]
         return [found for each in searches for found in metrics.search(each)] if metrics else []
@@ -87,7 +92,7 @@ def series(
 def without_data(
     dashboards: Sequence[dict[str, Any]], prometheus: Prometheus, metrics: CloudWatch | None = None
 ) -> list[str]:
-    """Dashboard and title of every panel of ours that has nothing to draw."""
+    """Return the dashboard and title of every panel of ours that has nothing to draw."""
     return [
         f"{board['title']}: {panel['title']}"
         for board in dashboards
@@ -97,19 +102,20 @@ def without_data(
 
 
 def is_ours(panel: dict[str, Any]) -> bool:
-    """Whether a panel reads Prometheus, and not a service of AWS."""
+    """Whether a panel reads Prometheus rather than an AWS service."""
     return panel["type"] != "row" and "prometheus" in panel["datasource"]["type"]
 
 
 def is_drawn(panel: dict[str, Any], metrics: CloudWatch | None) -> bool:
-    """Whether the preview knows what a panel reads."""
+    """Whether the preview can draw a panel."""
     return is_ours(panel) or (metrics is not None and cloudwatch.is_ours(panel))
 
 
 def _board(dashboard: dict[str, Any], prometheus: Prometheus, metrics: CloudWatch | None) -> str:
     drawn = "".join(_panel(panel, prometheus, metrics) for panel in dashboard["panels"])
-    heading = f"<h1 id='{dashboard['uid']}'>{escape(dashboard['title'])}</h1><p class='note'>{escape(dashboard['description'])}</p>"
-    return f"{heading}<section class='board'>{drawn}</section>"
+    heading = f"<h1 id='{dashboard['uid']}'>{escape(dashboard['title'])}</h1>"
+    note = f"<p class='note'>{escape(dashboard['description'])}</p>"
+    return f"{heading}{note}<section class='board'>{drawn}</section>"
 
 
 def _panel(panel: dict[str, Any], prometheus: Prometheus, metrics: CloudWatch | None) -> str:
@@ -172,7 +178,7 @@ def _chart(panel: dict[str, Any], found: list[tuple[str, Points]]) -> str:
         parts.append(f"<text x='{x(when):.1f}' y='{HEIGHT - 4}' text-anchor='{anchor}'>{clock}</text>")
     for color, (_, base, points) in zip(_colors(len(layers)), layers, strict=True):
         line = " ".join(f"{x(when):.1f},{y(value):.1f}" for when, value in points)
-        if len(points) == 1:  # a line of one point is not seen
+        if len(points) == 1:  # a line needs two points to be visible
             [(when, value)] = points
             parts.append(f"<circle cx='{x(when) + 4:.1f}' cy='{y(value):.1f}' r='4' fill='{color}'/>")
         if stacked:
@@ -189,7 +195,7 @@ def _chart(panel: dict[str, Any], found: list[tuple[str, Points]]) -> str:
 
 
 def _stacked(found: list[tuple[str, Points]]) -> list[tuple[str, list[float], Points]]:
-    """Each series on top of those before it: its name, where it begins, and where it ends."""
+    """Stack each series on those before it: return its name, its lower edge and its upper edge."""
     below: dict[float, float] = {}
     layers = []
     for name, points in found:
@@ -205,7 +211,7 @@ def _colors(number: int) -> list[str]:
 
 
 def _ceiling(value: float) -> float:
-    """A round number above ``value``."""
+    """Return a round number above ``value``."""
     if value <= 0:
         return 1.0
     magnitude = 10.0 ** math.floor(math.log10(value))

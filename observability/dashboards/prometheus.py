@@ -1,4 +1,4 @@
-"""Asks a Prometheus what a dashboard would ask it: one that runs, or the data that a run left behind."""
+"""Ask a Prometheus what a dashboard would ask it: one that is running, or the data that a run left behind."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from typing import Any
 LEFT_BEHIND = Path("build/local/prometheus/tsdb")
 RUNNING = "http://localhost:9090"
 MARK = "fmops_interactions_total"
-"""Every run writes it: it tells when the run was."""
+"""A metric that every run writes, used to find when the run was."""
 
 
 class NoMetricsError(Exception):
-    """There is nothing to show; the message says what to do."""
+    """There are no metrics to show; the message says what to do."""
 
 
 class Prometheus:
-    """Its HTTP API, and how Grafana's variables read in the time range of a run."""
+    """Prometheus's HTTP API, with Grafana's variables resolved for the time range of a run."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Prometheus:
         service: str = ".*",
         sign: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
-        """``sign`` answers the headers for a URL: Managed Prometheus wants each request signed."""
+        """``sign`` returns the headers for a URL, since Managed Prometheus requires signed requests."""
         self._url = url.rstrip("/")
         self._service = service
         self._sign = sign
@@ -48,7 +48,7 @@ class Prometheus:
         return max(1.0, round((self.end - self.begin) / 240, 1))
 
     def expand(self, expr: str) -> str:
-        """The expression without Grafana's variables."""
+        """Return the expression with Grafana's variables replaced."""
         values = {
             "$service": self._service,
             "$__rate_interval": f"{max(60, int(self.step * 4))}s",
@@ -59,21 +59,21 @@ class Prometheus:
         return expr
 
     def instant(self, expr: str) -> list[dict[str, Any]]:
-        """The series at the end of the run."""
+        """Return the series at the end of the run."""
         return self._get("query", query=self.expand(expr), time=self.end)
 
     def range(self, expr: str) -> list[dict[str, Any]]:
-        """The series over the run."""
+        """Return the series over the run."""
         times = {"start": self.begin, "end": self.end, "step": self.step}
         return self._get("query_range", query=self.expand(expr), **times)
 
     def names(self) -> set[str]:
-        """Names of all metrics."""
+        """Return the names of all metrics."""
         return set(self._request("label/__name__/values", {})["data"])
 
     def _extent(self) -> tuple[float, float]:
         now = time.time()
-        # The second part alone would not see a run that is younger than a minute.
+        # The second part alone would miss a run that is younger than a minute.
         first = (
             f"min(min_over_time(timestamp({MARK})[1h:5s])) or min(min_over_time(timestamp({MARK})[7d:1m]))"
         )
@@ -109,7 +109,8 @@ class Prometheus:
 
 @contextmanager
 def opened(url: str | None, data: Path = LEFT_BEHIND) -> Iterator[Prometheus]:
-    """The Prometheus at ``url``, else a running one, else one over what the last run left behind."""
+    """Return the Prometheus at ``url``, or else a running one, or else one over the data that the last
+    run left behind."""
     if url:
         yield Prometheus(url)
         return

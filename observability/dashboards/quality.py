@@ -1,4 +1,4 @@
-"""*Quality and cost*: what users think of the answers, and what the answers cost."""
+"""The *Quality and cost* dashboard: what users think of the answers, and what the answers cost."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -77,7 +77,8 @@ def _quality(board: Dashboard) -> None:
 
 
 def _review(board: Dashboard) -> None:
-    """What people, and judges, say of the answers: once a day, by the review job. People's rate is weighted back to all answers."""
+    """Add the opinions of people and judges about the answers, which the review job writes once a day. People's
+    rate is weighted back to all answers."""
     board.with_row(row("Review by people and judges"))
     for title, metrics, unit in (
         (

@@ -1,4 +1,5 @@
-"""*Safety*: what guardrails and authorization block, redact and deny, how long it takes, and what does not answer."""
+"""The *Safety* dashboard: what guardrails and authorization block, redact and deny, how long they take, and
+which checks get no answer."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -37,7 +38,8 @@ def _summary(board: Dashboard) -> None:
         return f"{some} / sum(increase(fmops_interactions_total{{{SERVICE}}}[$__range]))"
 
     unanswered = f"sum(increase({UNANSWERED}[$__range])) or vector(0)"
-    denied = f'sum(increase(fmops_authorization_decisions_total{{{SERVICE}, fmops_authorization_decision="DENY"}}[$__range]))'
+    denials = f'{{{SERVICE}, fmops_authorization_decision="DENY"}}'
+    denied = f"sum(increase(fmops_authorization_decisions_total{denials}[$__range]))"
     for panel in (
         number(
             "Interactions blocked",
@@ -130,7 +132,8 @@ def _detectors(board: Dashboard) -> None:
             "Questions without an answer",
             [
                 (
-                    f"sum by (fmops_guardrail_detector, fmops_guardrail_result) (rate({UNANSWERED}[{RATE}])) or vector(0)",
+                    "sum by (fmops_guardrail_detector, fmops_guardrail_result)"
+                    f" (rate({UNANSWERED}[{RATE}])) or vector(0)",
                     "{{fmops_guardrail_detector}} {{fmops_guardrail_result}}",
                 )
             ],

@@ -1,4 +1,4 @@
-"""*Service*: traffic, latency, errors, saturation and tokens."""
+"""The *Service* dashboard: traffic, latency, errors, saturation and tokens."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -17,7 +17,7 @@ from observability.dashboards.parts import (
 
 FAILED = 'fmops_interaction_finish_reason="error", error_type!="context_length_exceeded"'
 STAYED = 'fmops_interaction_finish_reason!~"client_disconnect|budget_exceeded"'
-"""Interactions whose clients waited for the end, and had a budget for it, which the objective counts."""
+"""Interactions that the objective counts: their clients waited for the end and had a budget for it."""
 
 
 def build() -> Dashboard:
@@ -147,7 +147,8 @@ def _saturation(board: Dashboard) -> None:
         lines(
             "Turns under way",
             [(f"sum by (instance) (fmops_turns_under_way{{{SERVICE}}})", "{{instance}}")],
-            description="Autoscaling adds tasks from 60 % of assistant.turns_per_task on; above it turns are refused.",
+            description="Autoscaling adds tasks from 60 % of assistant.turns_per_task on; above it turns"
+            " are refused.",
         ),
         lines("Turns refused", [rate("fmops_turns_refused_total", "fmops_turn_limit")], unit="cps"),
         lines(
@@ -187,7 +188,8 @@ def _saturation(board: Dashboard) -> None:
                 (f"sum({refused}) or vector(0)", "refused by the collector"),
             ],
             unit="cps",
-            description="Telemetry never slows a request: what the collector does not take is dropped, and counted here.",
+            description="Telemetry never slows a request: what the collector does not take is dropped,"
+            " and counted here.",
         ),
         cloudwatch_lines(
             "Tasks: CPU and memory",

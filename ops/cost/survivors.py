@@ -26,8 +26,7 @@ WHY = {
     "AWS::S3::Bucket": "interactions and the data derived from them, and records of who read them",
     "AWS::SageMaker::MlflowApp": "experiments, prompts and evaluations; replacing it loses them",
     "AWS::SageMaker::MlflowTrackingServer": "experiments, prompts and evaluations; replacing it loses them",
-    "AWS::SecretsManager::Secret": "the key of the pseudonyms: with a new key, earlier and later records cannot "
-    "be joined",
+    "AWS::SecretsManager::Secret": "the key of the pseudonyms: a new key separates earlier from later records",
     "AWS::VerifiedPermissions::PolicyStore": "the policies behind the decisions that the audit records name",
 }
 KEPT = {"Retain", "RetainExceptOnCreate", "Snapshot"}

@@ -1,4 +1,4 @@
-"""The shipped cases say what they mean, about people, documents and tools that are there."""
+"""The shipped cases mean what they say, about people, documents and tools that exist."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_every_metric_applies_to_cases() -> None:
 
 
 def test_a_fact_stands_in_a_document_or_comes_from_a_tool() -> None:
-    """A number that no document and no claim has would make a right answer fail."""
+    """Check each number: one that no document and no claim has would make a correct answer fail."""
     import re
 
     known = " ".join(document.text for document in knowledge.load(KNOWLEDGE)) + str(fixture())

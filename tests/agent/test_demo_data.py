@@ -1,4 +1,4 @@
-"""The demo's data, as it comes into the table."""
+"""The demo's data, as it is written to the table."""
 
 from __future__ import annotations
 

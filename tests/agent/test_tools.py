@@ -1,4 +1,4 @@
-"""What the model is told about the tools, and what they hand out."""
+"""Descriptions of the tools for the model, and the results that they return."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from fmops.toolkit.context import RequestContext
 from tests.guardrails.fakes import engine
 
 CLAIMS = {
-    "C-1": {"id": "C-1", "policyholder": "CU-1", "claimant": "s-1", "region": "north", "status": "open", "open_amount": 5, "siu_hold": True}
+    "C-1": {"id": "C-1", "policyholder": "CU-1", "claimant": "s-1", "region": "north", "status": "open",
+        "open_amount": 5, "siu_hold": True}
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Who may do what, by the policy files and the demo's facts."""
+"""Permissions of users, according to the policy files and the demo's facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The optional description: what a model is given, what is taken from it, and that an analysis does without."""
+"""The optional description: the model's input, the parts of its answer that are used, and an analysis
+without it.
+"""
 
 from __future__ import annotations
 

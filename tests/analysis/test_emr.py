@@ -1,4 +1,4 @@
-"""Runs of the Spark engine on EMR Serverless: waited for, and stopped when nobody waits any more."""
+"""Runs of the Spark engine on EMR Serverless: awaited, and stopped once nobody waits any longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fmops.analysis.emr import ENTRY_POINT, LONGEST_WAIT, EmrServerless
 
 
 class Client:
-    """What is used of boto3's; tests/local has the local service."""
+    """The part of boto3's client that is used; tests/local has the local service."""
 
     def __init__(self, *states: str, details: str = "") -> None:
         self.states, self.details = list(states), details

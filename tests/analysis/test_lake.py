@@ -1,4 +1,4 @@
-"""What is read from the lake, and what is said of what could not be."""
+"""Reading from the lake, and reporting what could not be read."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_an_object_is_read_below_a_folder_of_any_name(
 
 
 class Counted:
-    """A lake of objects that are their keys; remembers what was read."""
+    """A lake whose objects are their keys, which remembers what was read."""
 
     def __init__(self) -> None:
         self.reads: list[str] = []

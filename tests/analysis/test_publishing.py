@@ -1,4 +1,4 @@
-"""A window is known only when it is published: what one run of the job could not publish, the next one does, once."""
+"""A window is known only once it is published: what one run could not publish, the next one publishes, once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @dataclass
 class Job:
-    """The job on a lake with one unusual day of late; ``away`` names what does not answer."""
+    """The job on a lake whose latest day is unusual; ``away`` names services that do not answer."""
 
     analysis: Analysis
     settings: job.AnalyseSettings
@@ -61,7 +61,7 @@ class Job:
         return sum(float(each["SampleCount"]) for each in found["Datapoints"])
 
     def runs(self) -> list[str]:
-        """Names of the finished MLflow runs."""
+        """Return the names of the finished MLflow runs."""
         mlflow.set_tracking_uri(self.settings.tracking_uri)
         found = mlflow.search_runs(
             experiment_names=[Experiment.NAME],

@@ -1,4 +1,4 @@
-"""Windows analysed one after the other: what is found, what is refused, and what is not done twice."""
+"""Windows analysed one after the other: findings, refusals, and work that is not repeated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATER = datetime(2027, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, World]:
-    """A lake of 16 usual days with a baseline of them."""
+    """Return a lake of 16 usual days with a baseline fitted to them."""
     root = tmp_path_factory.mktemp("lake")
     lake, world = usual_days(root, DAYS)
     Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(
@@ -78,7 +78,7 @@ def test_a_new_topic_is_found_named_dated_and_handed_to_review(analysis: Analysi
         result, _ = analysis.analyse(day(number))
     assert (result.verdict, result.alert) == ("drift", True)
     (topic,) = result.findings.new_topics
-    # Those of its rows that are within the radius of a usual topic are not counted: 24 of 324 in all.
+    # Its rows within the radius of a usual topic are not counted: 24 of 324 in all.
     assert 0.03 < topic.share < 0.09
     assert topic.since == "2026-09-22"
     assert topic.terms == ["hail damage", "car", "dent"]
@@ -97,7 +97,7 @@ def test_a_new_topic_is_found_named_dated_and_handed_to_review(analysis: Analysi
 
 
 def test_a_slow_rise_that_no_single_day_shows_is_found_and_said(analysis: Analysis, world: World) -> None:
-    analysis.alarm_windows = 10**300  # the daily test is silent: the trend's alone is looked at
+    analysis.alarm_windows = 10**300  # silences the daily test, so that only the trend's is tested
     generator = np.random.default_rng(5)
     results = []
     for number in range(20, 50):

@@ -1,6 +1,5 @@
-"""Both engines find the same in the same lake. Runs Spark in its local mode, with the packages of
-requirements/spark.txt.
-"""
+"""Both engines find the same in the same lake. Spark runs in local mode, with the packages of
+requirements/spark.txt."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ needs_spark = [
 
 
 def run(arguments: Sequence[str]) -> None:
-    """In Spark's local mode, each object in a task of its own."""
+    """Run in Spark's local mode, with each object in a task of its own."""
     command = [str(PYTHON), "-m", "fmops.analysis.spark", *arguments, "--task-mib", "0"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr[-3000:]
@@ -43,7 +42,8 @@ def run(arguments: Sequence[str]) -> None:
 
 @pytest.fixture
 def lake(tmp_path: Path) -> DirectoryLake:
-    """A baseline of four days, and a day of a new topic with everything that can be wrong, in JSON lines and Parquet."""
+    """Return a baseline of four days, and a day with a new topic and every possible fault, in JSON
+    lines and Parquet."""
     lake, world = usual_days(tmp_path / "embedded", BASELINE, rows=400)
     Analysis(lake, corpus=lambda _: world.sample(30, np.random.default_rng(9))).fit(
         START, START + timedelta(days=BASELINE), version="b1"
@@ -108,7 +108,7 @@ class TestBothEngines:
         assert left is not None and right is not None
         for name in ("rows", "topics", "novelty", "similarity", "distinct", "copies", "ids", "id_copies"):
             np.testing.assert_array_equal(getattr(right, name), getattr(left, name), err_msg=name)
-        # Sums of the same numbers in another order: float64 differs in its last bits.
+        # The same numbers are summed in another order, so that float64 differs in its last bits.
         for name in ("vectors", "moments", "waves"):
             np.testing.assert_allclose(
                 getattr(right, name), getattr(left, name), rtol=1e-9, atol=1e-9, err_msg=name
@@ -133,7 +133,7 @@ def test_a_windows_size_decides_which_engine_reads_it(lake: DirectoryLake) -> No
 
 
 def _comparable(result: WindowResult) -> dict[str, object]:
-    """Everything but the engine and its time; floats to nine digits."""
+    """Return everything except the engine and its time, with floats to nine digits."""
     return _rounded(result.model_dump(exclude={"engine", "seconds"}))  # type: ignore[return-value]
 
 

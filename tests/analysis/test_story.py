@@ -1,4 +1,5 @@
-"""Traffic of the demo's domain, shortened: a new topic is found on its first day and named, a swell that is known is not."""
+"""Traffic of the demo's domain, shortened: a new topic is reported and named on its first day, a known
+surge is not."""
 
 from __future__ import annotations
 

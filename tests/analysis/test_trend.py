@@ -1,4 +1,5 @@
-"""The sequential test of shares over windows: fair, rarely wrong in a year of daily looks, and quick enough to see a slow rise."""
+"""The sequential test of shares over windows: fair, rarely wrong in a year of daily looks, and quick enough to
+see a slow rise."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ BASELINE, YEAR = 28, 365
 
 
 def year(generator: np.random.Generator, *, rise: float = 0.0, start: int = 60) -> list[Trend]:
-    """A share of 2 % that varies from day to day, counted in 500 queries; from a day on it grows by ``rise`` a day."""
+    """Return a share of 2 % that varies from day to day, counted in 500 queries; from ``start`` on it grows by
+    ``rise`` a day."""
     days = np.arange(BASELINE + YEAR) - BASELINE
     shares = 0.02 * np.exp(0.2 * generator.standard_normal(len(days))) + rise * np.maximum(days - start, 0)
     counted = generator.binomial(500, np.minimum(shares, 1)) / 500

@@ -19,7 +19,7 @@ START = datetime(2026, 9, 1, tzinfo=UTC)
 
 
 def day(number: int) -> Window:
-    """The ``number``-th day of the lake."""
+    """Return the ``number``-th day of the lake."""
     return Window(START + timedelta(days=number), START + timedelta(days=number + 1))
 
 
@@ -38,7 +38,7 @@ def interaction(window: Window, number: int, vector: Any, text: str = "", **chan
 
 
 def put(lake: DirectoryLake, window: Window, records: Iterable[Interaction], name: str = "a") -> str:
-    """Write an object as the delivery stream does; its key."""
+    """Write an object as the delivery stream does, and return its key."""
     key = f"interactions/dt={window.start:%Y-%m-%d}/hour={window.start:%H}/{name}.gz"
     lake.write(key, gzip.compress(b"".join(record.line() for record in records)))
     return key
@@ -47,7 +47,7 @@ def put(lake: DirectoryLake, window: Window, records: Iterable[Interaction], nam
 def fill(
     lake: DirectoryLake, window: Window, rows: Any, texts: Sequence[str] | None = None, **changes: Any
 ) -> list[tuple[str, int]]:
-    """One object with the rows; the window's objects."""
+    """Write one object with the rows, and return the window's objects."""
     records = [
         interaction(window, number, row, texts[number] if texts else f"question {number}", **changes)
         for number, row in enumerate(rows)
@@ -57,7 +57,7 @@ def fill(
 
 
 def usual_days(root: Path, days: int, rows: int = 300, *, seed: int = 7) -> tuple[DirectoryLake, World]:
-    """A lake of days that differ only by chance and by what is asked more on one day than on another."""
+    """Return a lake of days that differ only by chance and by the mix of questions."""
     lake, world, generator = (
         DirectoryLake(root),
         World(seed, dimension=48, topics=12),

@@ -1,4 +1,4 @@
-"""What reaches the service before it knows who asks, over real connections: little is read, and nobody else waits."""
+"""Requests from unknown callers, over real connections: little of them is read, and nobody else has to wait."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PIECE = b"x" * 65_536
 
 
 class Hasty(BoundedConnection):
-    """Waits for headers for a moment only; counts what it was given."""
+    """A server that waits for headers only briefly, and counts what it was given."""
 
     receive_seconds = 0.5
     received = 0
@@ -48,7 +48,7 @@ class Server:
         return socket.create_connection(("127.0.0.1", self.port), timeout=20)
 
     def send(self, *parts: bytes) -> tuple[int, dict[str, str], bytes]:
-        """The answer to what is sent, until the server closes the connection."""
+        """Send bytes, and return the answer until the server closes the connection."""
         with self.connect() as client:
             for part in parts:
                 client.sendall(part)
@@ -108,7 +108,7 @@ def question(text: str = "Good morning") -> bytes:
 
 
 def told(response: tuple[int, dict[str, str], bytes]) -> tuple[int, str]:
-    """Status and code of an error in OpenAI's shape, after which the connection was closed."""
+    """Return status and code of an error in OpenAI's shape, after which the connection was closed."""
     status, headers, body = response
     assert headers["connection"] == "close"
     assert {name: headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS

@@ -1,4 +1,5 @@
-"""Half a surrogate pair, wherever a client puts it, is mended before anything reads it; and what a model splits is joined."""
+"""Half a surrogate pair is repaired before anything reads it, wherever a client puts it; pairs that a model
+splits are joined."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ from fmops.surrogates import mended
 from tests.assistant.test_service import Model, Service
 
 HALF = "\\ud83d"
-"""As JSON carries it."""
+"""Half a pair, as it is written in JSON."""
 RAW = b"\xed\xa0\xbd"
-"""The same as bytes that are no UTF-8."""
+"""The same half as bytes that are not UTF-8."""
 MENDED = "\ufffd"
 
 

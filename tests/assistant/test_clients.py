@@ -1,4 +1,6 @@
-"""Bodies as OpenAI clients send them are answered; what is not supported is refused by a sentence that names it."""
+"""Bodies as OpenAI clients send them are answered; anything unsupported is refused with a sentence that
+names it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tests.assistant.test_service import BAD, SECRET, Model, Service, events
 
 
 class Listening(Model):
-    """Remembers what it was given."""
+    """A model that remembers its input."""
 
     heard: Any
 
@@ -44,20 +46,24 @@ RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "18 degrees"}
 
 HISTORIES: dict[str, list[dict[str, Any]]] = {
     "nothing but the question": [],
-    "content null beside a tool call": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "tool_calls": [CALL]}, RESULT],
+    "content null beside a tool call": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]}, RESULT],
     "an assistant message without content": [{"role": "user", "content": "Hi"}, {"role": "assistant"}],
     "an empty assistant message": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": ""}],
     "an empty list of parts": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": []}],
     "a user message with null": [{"role": "user", "content": None}],
     "every field of the answer, null": [
         {"role": "user", "content": "Hi", "name": "carla"},
-        {"role": "assistant", "content": "Hello", "refusal": None, "tool_calls": None, "function_call": None, "audio": None,
+        {"role": "assistant", "content": "Hello", "refusal": None, "tool_calls": None, "function_call": None,
+            "audio": None,
          "annotations": [], "name": None, "reasoning_content": "thoughts"},
     ],
     "a refusal": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None, "refusal": "I cannot."}],
-    "a refusal part": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}],
+    "a refusal part": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "refusal",
+        "refusal": "No."}]}],
     "text parts": [
-        {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}, {"type": "text", "text": "you"}]},
+        {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}},
+            {"type": "text", "text": "you"}]},
         {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]},
     ],
     "parts as texts": [{"role": "user", "content": ["Hi", "you"]}],
@@ -67,10 +73,12 @@ HISTORIES: dict[str, list[dict[str, Any]]] = {
         {**RESULT, "content": [{"type": "text", "text": "18 degrees"}], "name": "get_weather"},
     ],
     "a tool result of no call": [{"role": "user", "content": "Hi"}, RESULT],
-    "a call without a result": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Let me see.", "tool_calls": [CALL]}],
+    "a call without a result": [{"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [CALL]}],
     "a custom tool": [
         {"role": "user", "content": "Hi"},
-        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls"}}]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "custom",
+            "custom": {"name": "sh", "input": "ls"}}]},
         {"role": "tool", "tool_call_id": "c", "content": "a b"},
     ],
     "functions of old": [
@@ -91,7 +99,7 @@ def test_histories_of_openai_clients_are_answered(history: list[dict[str, Any]])
     assert response.json()["choices"][0]["message"]["content"] == "It is fine."
     (given,) = heard
     assert given[-1].text == "And now?"
-    # What Converse insists on: the user begins, nothing is blank, and no call of a tool is without its result.
+    # Converse requires that the user begins, that nothing is blank, and that every tool call has a result.
     spoken = [message for message in given if message.type != "system"]
     assert spoken[0].type == "human"
     assert all(message.text.strip() for message in spoken)
@@ -115,7 +123,8 @@ def test_what_a_client_says_of_its_tools_is_checked_as_input(place: str) -> None
             function[place] = word
         return [
             {"role": "user", "content": "Hi"},
-            {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function",
+                "function": function}]},
             {"role": "tool", "tool_call_id": "c", "content": word if place == "result" else "fine"},
             QUESTION,
         ]  # fmt: skip
@@ -144,7 +153,8 @@ IGNORED: list[dict[str, Any]] = [
     {"tools": [], "tool_choice": "auto", "functions": [], "function_call": "none"},
     {"n": 1, "logprobs": False, "top_logprobs": 0, "stop": None, "modalities": ["text"], "audio": None},
     {"n": None, "logprobs": None, "stop": [], "response_format": {"type": "text"}},
-    {"reasoning_effort": "low", "verbosity": "low", "prediction": None, "prompt_cache_key": "x", "safety_identifier": "y"},
+    {"reasoning_effort": "low", "verbosity": "low", "prediction": None, "prompt_cache_key": "x",
+        "safety_identifier": "y"},
     {"extra_field_of_a_client": {"a": [1]}, "chat_id": "x", "features": {}, "options": {}, "keep_alive": "5m"},
     {"max_tokens": None, "max_completion_tokens": None},
 ]  # fmt: skip
@@ -287,7 +297,11 @@ def test_usage_comes_once_and_last_when_a_stream_asks_for_it() -> None:
 def test_openais_own_client_streams_with_usage() -> None:
     it, _ = listening()
     with TestClient(it.app) as http:
-        client = openai.OpenAI(base_url="http://testserver/v1", api_key="good", http_client=http)  # type: ignore[arg-type]
+        client = openai.OpenAI(
+            base_url="http://testserver/v1",
+            api_key="good",
+            http_client=http,  # type: ignore[arg-type]
+        )
         with client.chat.completions.stream(
             model=NAME,
             messages=[{"role": "user", "content": "Hello"}],
@@ -300,10 +314,14 @@ def test_openais_own_client_streams_with_usage() -> None:
 
 
 def test_openais_own_client_sends_its_own_answers_back() -> None:
-    """A conversation as its documentation shows it: the message object itself is appended."""
+    """Append the message object itself, as OpenAI's documentation shows."""
     it, _ = listening()
     with TestClient(it.app) as http:
-        client = openai.OpenAI(base_url="http://testserver/v1", api_key="good", http_client=http)  # type: ignore[arg-type]
+        client = openai.OpenAI(
+            base_url="http://testserver/v1",
+            api_key="good",
+            http_client=http,  # type: ignore[arg-type]
+        )
         messages: list[Any] = [{"role": "user", "content": "Hello"}]
         first = client.chat.completions.create(model=NAME, messages=messages)
         messages += [first.choices[0].message, {"role": "user", "content": "Again"}]
@@ -313,7 +331,7 @@ def test_openais_own_client_sends_its_own_answers_back() -> None:
 
 
 def test_messages_as_langchain_writes_them_are_answered() -> None:
-    """ChatOpenAI sends what this function of LangChain makes."""
+    """Send what this function of LangChain makes, as ChatOpenAI does."""
     from langchain_core.messages import ToolMessage
 
     call: Any = {"id": "call_1", "name": "get_weather", "args": {"city": "Paris"}}

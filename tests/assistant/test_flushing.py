@@ -1,4 +1,6 @@
-"""Where the process is frozen when an answer ends, nothing of it waits any longer by then."""
+"""If the process is frozen when an answer ends, none of the answer's telemetry or records still waits by
+then.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from fmops.telemetry import setup
 
 
 async def _call(app: Any, path: str = "/v1/chat/completions") -> list[str]:
-    """What reached the client, in order with what was flushed."""
+    """Return what reached the client, in order with what was flushed."""
     seen: list[str] = []
 
     async def flush() -> None:
@@ -66,7 +68,8 @@ def test_what_a_client_does_not_wait_for_is_flushed_too() -> None:
         raise AssertionError
 
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(FlushEachRequest(gone, flush)({"type": "http", "path": "/"}, nothing, nothing))  # type: ignore[arg-type]
+        middleware = FlushEachRequest(gone, flush)  # type: ignore[arg-type]
+        asyncio.run(middleware({"type": "http", "path": "/"}, nothing, nothing))  # type: ignore[arg-type]
     assert flushed == [True]
 
 

@@ -1,4 +1,4 @@
-"""What the deployment's environment sets is what the server does."""
+"""The server does what the deployment's environment says."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def app(*_: Any) -> None:
-    """Serves nothing."""
+    """Return an application that serves nothing."""
 
 
 def test_idle_connections_are_kept_as_long_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
-"""The application's event loop beside the server's: health is answered while turns keep it busy, and requests cross over whole."""
+"""The application's event loop beside the server's: health is answered while turns keep it busy, and requests
+cross over complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The playground over HTTP and in a real browser: who may use it, what is tried, and what is saved in MLflow's real store."""
+"""The playground over HTTP and in a real browser: who may use it, what can be tried, and what is saved in
+MLflow's real store."""
 
 from __future__ import annotations
 
@@ -209,8 +210,10 @@ def test_what_is_saved_is_a_version_and_serves_nobody(client: TestClient, regist
     ("path", "body", "status", "word"),
     [
         ("/tries", {"case_id": "none", "variants": [variant()]}, 404, "there is no case 'none'"),
-        ("/tries", {"case_id": CASE, "variants": [variant(model_id="gpt")]}, 404, "add it to assistant.playground_models"),
-        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422, "{{who}}, which cannot be filled"),
+        ("/tries", {"case_id": CASE, "variants": [variant(model_id="gpt")]}, 404,
+            "add it to assistant.playground_models"),
+        ("/tries", {"case_id": CASE, "variants": [variant(template="Hi {{who}}")]}, 422,
+            "{{who}}, which cannot be filled"),
         ("/tries", {"case_id": CASE, "variants": []}, 400, "variants"),
         ("/tries", {"case_id": CASE, "variants": [variant()] * 3}, 400, "variants"),
         ("/versions", {"template": "Hi {{who}}"}, 422, "{{who}}, which cannot be filled"),
@@ -239,7 +242,7 @@ def test_with_mlflow_away_an_engineer_is_told_so(
 
 
 def token(name: str) -> str:
-    """As the page reads it: claims in the middle."""
+    """Return a token as the page reads it: claims in the middle."""
     claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
     return f"x.{claims}.{name}"
 
@@ -288,7 +291,8 @@ def test_a_prompt_is_tried_and_saved_on_the_page(
 
 @pytest.mark.parametrize("page", ["page.html", "playground.html", "review.html"])
 def test_no_page_has_an_address_from_the_root_of_its_host(page: str) -> None:
-    """An API's stage comes first in the path, which such an address would leave out."""
+    """Allow no address from the root: an API's stage comes first in the path, and such an address would
+    leave it out."""
     text = (Path("fmops/assistant") / page).read_text()
     assert re.findall(r"""(?:href|src|action)=["']/|fetch\([`"']/|location(?:\.href)? = [`"']/""", text) == []
 

@@ -48,7 +48,7 @@ ATTACK = "abracadabra"
 
 
 class Words(Detector):
-    """Finds an insult, an attack and a card number by name."""
+    """A detector that finds an insult, an attack and a card number by name."""
 
     categories = frozenset({Category.INSULT, Category.CARD_NUMBER, Category.PROMPT_INJECTION})
 
@@ -67,7 +67,7 @@ class Words(Detector):
 
 
 class Model(BaseChatModel):
-    """Says what its script says, word by word."""
+    """A model that speaks its script, word by word."""
 
     script: Any
     model_name: str = "scripted"
@@ -100,7 +100,7 @@ class Model(BaseChatModel):
 
 
 class Sink:
-    """Keeps what is captured."""
+    """A sink that stores what is captured."""
 
     def __init__(self) -> None:
         self.records: list[Captured] = []
@@ -113,7 +113,7 @@ class Sink:
 
 
 class Rules(Authorizer):
-    """Allows reading and nothing else."""
+    """An authorizer that allows reading and nothing else."""
 
     def __init__(self) -> None:
         super().__init__(None, "ps")
@@ -128,7 +128,7 @@ class Rules(Authorizer):
 
 
 class Verifier:
-    """Knows one token."""
+    """A verifier that knows one token."""
 
     def verify(self, authorization: str | None) -> Principal:
         if authorization != "Bearer good":
@@ -427,7 +427,7 @@ def test_the_schema_file_is_what_the_model_says() -> None:
 
 
 def test_what_a_client_has_the_assistant_say_is_input() -> None:
-    """An assistant's turn that the client made up is checked as what it is; the agent still reads it as an answer."""
+    """Check an assistant's turn that the client made up as input; the agent still reads it as an answer."""
     heard: list[Any] = []
 
     class Listening(Model):

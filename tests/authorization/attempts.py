@@ -1,4 +1,5 @@
-"""What everybody tries with every tool, and what the desk's rules say of it, in plain Python and not in Cedar."""
+"""Everybody's attempts with every tool, and their outcome under the desk's rules, in plain Python
+instead of Cedar."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ CUSTOMERS: dict[str, dict[str, Any]] = RECORDS["customer"]
 GRANTS = {(grant["user"], grant["id"]) for grant in DATA["grants"]}
 
 TRICKS = ('C-1001" || true || "', "C-1001\u200b", "\uff23-1001", "c-1001", "../C-1001", "C-9999", " ")
-"""Ids that are no claim's, some of which look like one's."""
+"""Ids that no claim has; some look like one."""
 AMOUNTS: tuple[Any, ...] = (
     10_000,
     500_000,
@@ -44,7 +45,7 @@ class Attempt:
 
 
 def attempts() -> Iterator[Attempt]:
-    """The same for everybody."""
+    """Return the attempts, which are the same for everybody."""
     for claim in (*CLAIMS, *TRICKS):
         yield Attempt("get_claim", {"claim_id": claim})
         yield Attempt("add_claim_note", {"claim_id": claim, "text": "tried"})
@@ -61,11 +62,11 @@ def attempts() -> Iterator[Attempt]:
 
 
 def fate(user: str, attempt: Attempt) -> Fate:
-    """By the rules as the desk's handbook would say them."""
+    """Return the outcome under the rules as the desk's handbook would put them."""
     person, arguments = PEOPLE[user], attempt.arguments
     if person.get("suspended"):
         return "denied"
-    # Guardrails take characters that show nothing out of arguments, before anything decides about them.
+    # Guardrails remove invisible characters from arguments before anything decides about them.
     claim_id = arguments.get("claim_id", "").replace("\u200b", "")
     match attempt.tool:
         case "get_claim":

@@ -1,4 +1,4 @@
-"""The synthesized stacks in a local AWS, with the demo's users and claims, for everything that is decided there."""
+"""The synthesized stacks in a local AWS, with the demo's users and claims, for all tests of decisions."""
 
 from __future__ import annotations
 

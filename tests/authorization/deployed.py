@@ -59,7 +59,7 @@ class Cards(Detector):
 
 
 class Obedient(BaseChatModel):
-    """Makes every call that stands in the user's message as JSON, offered or not, and repeats what came of it."""
+    """Makes every call that the user's message contains as JSON, offered or not, and repeats the results."""
 
     offered: list[list[str]] = []
 
@@ -99,7 +99,8 @@ class Sink:
 
 @dataclass
 class Assistant:
-    """One process of the assistant; another one is a restart. What a request captures is in ``sink`` when it is answered."""
+    """One process of the assistant; another one is a restart. ``sink`` has what a request captured once
+    it is answered."""
 
     app: FastAPI
     sink: Sink
@@ -129,7 +130,7 @@ class Assistant:
         return answer.status_code, answer.json()
 
     def request(self, method: str, path: str, **more: Any) -> Response:
-        # The application is closed after each request: that waits for what is captured beside it.
+        # Closing the application after each request waits for what is captured beside it.
         with TestClient(self.app) as client:
             return client.request(method, path, **more)
 
@@ -180,7 +181,7 @@ class Deployed:
         return Authorizer(self.cloud.client("verifiedpermissions"), self.store, enforce=enforce)
 
     def reset_claims(self) -> None:
-        """Claims as they stand in the demo's data."""
+        """Restore the claims of the demo's data."""
         data, pool = load(), self.cloud.client("cognito-idp")
         users = {
             user["Username"]: next(item["Value"] for item in user["Attributes"] if item["Name"] == "sub")
@@ -189,7 +190,7 @@ class Deployed:
         seed.put_items(self.claims_table, data, users)
 
     def assistant(self, *, enforce: bool = True, model: BaseChatModel | None = None) -> Assistant:
-        """A fresh process."""
+        """Return a new process of the assistant."""
         resolver, authorizer = Resolver(self.desk, self.pool), self.authorizer(enforce=enforce)
         authorizer.catalog.refresh()
         engine = GuardrailEngine(
@@ -246,5 +247,5 @@ def _bearer(token: str) -> dict[str, str]:
 
 
 def long_ago() -> str:
-    """A time before every lease."""
+    """Return a time before every lease."""
     return str(int(time.time()) - 3600)

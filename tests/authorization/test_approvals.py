@@ -25,7 +25,7 @@ def _claims(deployed: Deployed) -> Iterator[None]:
 
 
 def request(deployed: Deployed, assistant: Assistant, **more: Any) -> str:
-    """Amir asks; the id of what waits."""
+    """Ask as Amir, and return the id of what waits for approval."""
     answer = assistant.ask(deployed.token("amir"), PAYOUT, **more)
     assert [call["status"] for call in answer["tools"]] == ["waiting"]
     (approval,) = answer["approvals"]

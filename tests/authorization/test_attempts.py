@@ -1,4 +1,4 @@
-"""With a model that obeys whatever it is told, nothing runs that the desk's rules forbid: everybody tries everything."""
+"""With a model that obeys whatever it is told, nothing that the desk's rules forbid runs, whoever tries it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.authorization.deployed import Deployed
 pytestmark = pytest.mark.rehearsal
 
 ENDS = {"success": "runs", "waiting": "waits", "denied": "denied", "error": "denied"}
-"""What a call's status means. An error is LangChain's refusal of a tool that is not there."""
+"""Meanings of a call's status. An error is LangChain's refusal of a tool that does not exist."""
 READS = ("get_claim", "get_customer_contact")
 
 
@@ -43,7 +43,7 @@ def test_no_forbidden_call_runs(deployed: Deployed, capsys: pytest.CaptureFixtur
 
 
 def table(counts: Counter[tuple[str, str, str]]) -> str:
-    """Attempts by person and tool: ran / waits / denied."""
+    """Return a table of attempts by person and tool: ran / waits / denied."""
     tools = sorted({tool for _, tool, _ in counts})
     lines = [f"\n  {'ran / waits / denied':20}" + "".join(f"{tool:>24}" for tool in tools)]
     for user in PEOPLE:

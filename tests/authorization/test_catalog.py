@@ -1,4 +1,4 @@
-"""The names of policies are known to whoever needs them, also while they are being listed."""
+"""The names of policies are available to whoever needs them, even while they are being listed."""
 
 from __future__ import annotations
 

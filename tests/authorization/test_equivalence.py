@@ -49,7 +49,8 @@ def test_ten_thousand_random_requests(deployed: Deployed) -> None:
 
 
 def unique(cases: list[Case]) -> list[Case]:
-    """Facts of one resource are one entity of a batch: of the granted claim, which has a fixed id, the first counts."""
+    """Return cases with one entity per resource, as a batch needs; the granted claim has a fixed id, so
+    its first counts."""
     first = next((case for case in cases if case.resource["uid"]["id"] == GRANTED), None)
     return [
         Case(case.person, case.action, first.resource, case.inputs)
@@ -80,7 +81,7 @@ def as_request(case: Case, me: str) -> AuthorizationRequest:
 
 
 def token(deployed: Deployed, person: Person) -> str:
-    """What Cognito would sign for the user if these were their groups and attributes."""
+    """Return the token that Cognito would sign for the user with these groups and attributes."""
     pool = cognitoidp_backends[ACCOUNT]["us-east-1"].user_pools[deployed.pool]
     claims = {"cognito:groups": list(person.groups), **person.attributes}
     client = deployed.outputs["Identity"]["UserPoolClientId"]
@@ -90,7 +91,7 @@ def token(deployed: Deployed, person: Person) -> str:
 
 @contextmanager
 def granted(deployed: Deployed, subject: str) -> Iterator[None]:
-    """The template's policy for the user, as an administrator makes it."""
+    """Link the template's policy for the user, as an administrator does."""
     client = deployed.cloud.client("verifiedpermissions")
     templates = client.list_policy_templates(policyStoreId=deployed.store)["policyTemplates"]
     (template,) = (item for item in templates if item["name"].startswith("name/grant-claim-reader/"))

@@ -34,7 +34,7 @@ class Context:
 
 
 class Limit(Authorizer):
-    """Allows amounts up to 10; counts its calls."""
+    """An authorizer that allows amounts up to 10, and counts its calls."""
 
     def __init__(self) -> None:
         super().__init__(None, "ps")

@@ -19,7 +19,7 @@ CLAIM = "C-1001"
 
 
 class Scripted(BaseChatModel):
-    """Makes the calls of its script, one list an answer, with the ids that stand there."""
+    """A model that makes the calls of its script, one list per answer, with exactly the ids in it."""
 
     script: list[list[tuple[str, dict[str, Any], str]]]
 
@@ -127,7 +127,7 @@ def test_payouts_of_one_answer_over_several_model_calls_count_together(deployed:
     answer = scripted(deployed, *answers).ask(deployed.token("amir"))
     assert [call["status"] for call in answer["tools"]] == ["success", "waiting"]
     assert paid(deployed) == [(300_000, "amir")]
-    # The next answer begins at nothing.
+    # The next answer starts from zero.
     assert scripted(deployed, [pay(300_000)]).ask(deployed.token("amir"))["tools"][0]["status"] == "success"
 
 

@@ -1,4 +1,5 @@
-"""A budgets table in moto, whose updates of an item line up as DynamoDB's do, and which can fail on the way there or back."""
+"""A budgets table in moto, whose updates of an item line up as DynamoDB's do, and which can fail on the way
+there or back."""
 
 from __future__ import annotations
 
@@ -24,12 +25,12 @@ _numbers = itertools.count()
 
 @cache
 def _client() -> Any:
-    """One for all tables: to make it takes longer than most tests."""
+    """Return one client for all tables, since creating one takes longer than most tests."""
     return boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
 
 
 class Clock:
-    """A time that is set."""
+    """A clock that is set by hand."""
 
     def __init__(self, now: float = NOON) -> None:
         self.now = now
@@ -50,7 +51,7 @@ def create(client: Any, name: str) -> None:
 
 
 class Table:
-    """A client of DynamoDB, as far as the budgets use it. Call it within ``moto.mock_aws``."""
+    """The part of a DynamoDB client that budgets use. Call it within ``moto.mock_aws``."""
 
     def __init__(self, *, loses: float = 0.0, seed: int = 0, away: bool = False) -> None:
         self.client, self.name = _client(), f"{NAME}-{next(_numbers)}"
@@ -61,7 +62,7 @@ class Table:
         self._lock = threading.Lock()
 
     def update_item(self, **request: Any) -> Any:
-        """Apply it once, and again when the answer is lost, as botocore's retries do."""
+        """Apply the update once, and again if the answer is lost, as botocore's retries do."""
         request["TableName"] = self.name
         with self._lock:
             self.calls["asked"] += 1
@@ -82,7 +83,7 @@ class Table:
             return self.client.update_item(**request)
 
     def items(self) -> dict[tuple[str, str], dict[str, Any]]:
-        """Every item by its key."""
+        """Return every item by its key."""
         found = self.client.scan(TableName=self.name)["Items"]
         return {(item["account"]["S"], item["period"]["S"]): item for item in found}
 

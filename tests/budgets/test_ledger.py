@@ -284,7 +284,7 @@ async def test_a_counter_that_is_throttled_does_not_stop_the_others(status: int,
 
 
 class Book:
-    """An independent account of the same: a list of what is open and what was spent, added up anew each time."""
+    """An independent ledger: a list of what is open and what was spent, added up anew each time."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -297,7 +297,8 @@ class Book:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_arithmetic_agrees_with_a_simulation(seed: int) -> None:
-    """One after another, of three scopes and random sizes: the same are refused, and the sums are the same."""
+    """Compare reservations one after another, of three scopes and random sizes: refusals and sums must
+    be the same."""
     chance = random.Random(seed)
     table, it = Table(), None
     it = budgets(table)
@@ -344,7 +345,9 @@ async def test_the_arithmetic_agrees_with_a_simulation(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_lost_requests_and_answers_count_nothing_twice(seed: int) -> None:
-    """Calls at once, a third of them lost on the way there or back: the sum is that of what was spent, to the token."""
+    """Run concurrent calls and lose a third of them on the way there or back: the sum is exactly what was
+    spent.
+    """
     table = Table(loses=0.3, seed=seed)
     it = budgets(table, when_unavailable="allow")
     it._asked = lambda ask, *arguments: ask(*arguments)  # type: ignore[method-assign] # without its pause
@@ -368,7 +371,8 @@ async def test_lost_requests_and_answers_count_nothing_twice(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_with_time_and_deaths_the_arithmetic_agrees_with_a_simulation(seed: int) -> None:
-    """Time passes, calls outlive their reservations, and some processes never settle: the same are refused at every step."""
+    """Let time pass, calls outlive their reservations, and processes never settle: refusals are the same
+    at every step."""
     chance = random.Random(seed)
     table, clock = Table(), Clock()
     it = budgets(table, clock)

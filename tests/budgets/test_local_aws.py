@@ -1,4 +1,5 @@
-"""The counters over HTTP on the local AWS, with botocore's own client: what is there at once does not exceed a limit."""
+"""The counters over HTTP on the local AWS, with botocore's own client: concurrent reservations never
+exceed a limit."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ def cloud(tmp_path: Path) -> Iterator[Cloud]:
 async def test_a_hundred_at_once_never_exceed_the_limit_of_any_scope(cloud: Cloud) -> None:
     client = cloud.client("dynamodb")
     create(client, "budgets")
-    # Two processes, as two tasks are.
+    # Two instances, as in two tasks.
     tasks = [Budgets(CounterTable(client, "budgets"), clock=lambda: 1_795_867_200.0) for _ in range(2)]
     settings = BudgetSettings(
         user=Limits(tokens_per_day=1_050),

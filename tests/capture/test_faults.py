@@ -1,4 +1,5 @@
-"""Under load, through an outage, throttling, partial failures and a restart, no interaction is lost on the way to S3."""
+"""No interaction is lost on the way to S3: under load, through an outage, throttling, partial failures
+and a restart."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ PRODUCERS = 4
 
 
 class FaultyStream:
-    """The local AWS's Firehose behind faults: away for its first calls, then throttling, failing in part and taking records
-    without an answer by turns, until it is told to recover."""
+    """The local AWS's Firehose with faults: away for its first calls, then by turns throttling, failing in
+    part, and accepting records without an answer, until it is told to recover."""
 
     def __init__(self, firehose: Any, seed: int) -> None:
         self._firehose = firehose
@@ -33,7 +34,12 @@ class FaultyStream:
         self.faults: Counter[str] = Counter()
         self.delivered = 0
 
-    def put_record_batch(self, *, DeliveryStreamName: str, Records: list[dict[str, bytes]]) -> dict[str, Any]:  # noqa: N803
+    def put_record_batch(
+        self,
+        *,
+        DeliveryStreamName: str,  # noqa: N803
+        Records: list[dict[str, bytes]],  # noqa: N803
+    ) -> dict[str, Any]:
         with self._lock:
             self.calls += 1
             fault = "none" if self.recovered else self._fault()

@@ -35,7 +35,7 @@ def bucket(cloud: Cloud, request: pytest.FixtureRequest) -> str:
 
 
 def every_byte(s3: Any, bucket: str) -> bytes:
-    """All versions of all objects, unpacked, together."""
+    """Return all versions of all objects, unpacked and joined."""
     found = b""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for item in page.get("Versions", []):
@@ -106,7 +106,9 @@ def test_what_arrives_late_is_left_out_reported_and_removed_by_the_next_pass(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Through the real sink: the user's records wait in its spool while the request is served, and are delivered afterwards."""
+    """Use the real sink: the user's records wait in its spool during the request, and are delivered
+    afterwards.
+    """
     s3 = cloud.client("s3")
     role = cloud.client("iam").create_role(RoleName="late", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     firehose = cloud.client("firehose")

@@ -1,4 +1,4 @@
-"""Lines of JSON are cut at a line feed alone, wherever the project reads them."""
+"""JSON lines end only at a line feed, wherever the project reads them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dataset is the same in Athena and in DuckDB, and what cannot be read is named and counted."""
+"""The dataset is the same in Athena and in DuckDB, and anything unreadable is named and counted."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_the_view_of_athena_has_the_columns_that_duckdb_finds(tmp_path: Path) ->
 
 
 def in_hive(duckdb_type: str) -> str:
-    """DuckDB's word for a column type in Hive's words."""
+    """Translate DuckDB's name of a column type to Hive's."""
     if duckdb_type.endswith("[]"):
         return f"array<{in_hive(duckdb_type[:-2])}>"
     if duckdb_type.startswith("STRUCT("):

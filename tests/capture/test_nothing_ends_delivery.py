@@ -1,4 +1,5 @@
-"""No answer of the stream and no fault of the disk ends the delivery of records, and none is delivered by two."""
+"""No answer of the stream and no fault of the disk stops the delivery of records, and no record is
+delivered by two."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from tests.capture.test_sink import Stream, records, sink, wait_for
 
 
 class Odd(Stream):
-    """Answers, or raises, what it was given, call by call, without taking a record; then it is well."""
+    """A stream that returns or raises what it was given, call by call, without accepting a record;
+    then it recovers."""
 
     def __init__(self, *oddities: Any) -> None:
         super().__init__()

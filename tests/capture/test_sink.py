@@ -33,7 +33,12 @@ class Stream:
         self.open = threading.Event()
         self.open.set()
 
-    def put_record_batch(self, *, DeliveryStreamName: str, Records: list[dict[str, bytes]]) -> dict[str, Any]:  # noqa: N803
+    def put_record_batch(
+        self,
+        *,
+        DeliveryStreamName: str,  # noqa: N803
+        Records: list[dict[str, bytes]],  # noqa: N803
+    ) -> dict[str, Any]:
         assert DeliveryStreamName == "stream"
         self.open.wait(10)
         self.calls.append(len(Records))
@@ -298,7 +303,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def wait_until_empty(directory: Path, *, at_first: bool = False) -> None:
-    """Until no segment waits; ``at_first`` until one has waited and is gone."""
+    """Wait until no segment waits; with ``at_first``, until one has waited and is gone."""
     pause = threading.Event()
     seen = not at_first
     for _ in range(1_000):

@@ -1,4 +1,4 @@
-"""What is delivered is under licences that were reviewed, and has a bill of materials."""
+"""Everything delivered is under reviewed licences, and has a bill of materials."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policy files: what is taken, and what is refused with which file, line and remedy."""
+"""Policy files: those that are accepted, and the file, line and remedy in each refusal."""
 
 import shutil
 from pathlib import Path
@@ -28,7 +28,7 @@ when { resource.siuHold == false };
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder `policies` with the real schema."""
+    """Return a folder `policies` with the real schema."""
     directory = tmp_path / "policies"
     directory.mkdir()
     shutil.copy(POLICIES / "schema.json", directory)
@@ -89,7 +89,8 @@ def test_policy_has_name_description_and_statement(folder: Path) -> None:
             '"adjusters"',
             '"adjuster"',
             'policies/sample.cedar:3: there is no group "adjuster". '
-            "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers, prompt-engineers, or add the group to the user pool.",
+            "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers,"
+            " prompt-engineers, or add the group to the user pool.",
         ),
         (
             "// Adjusters see claims.\n",

@@ -1,6 +1,5 @@
-"""The examples of constructs/README.md run in an app that is not ours; tests/docs/test_reference.py is about
-its links.
-"""
+"""The examples of constructs/README.md run in an app that is not ours; tests/docs/test_reference.py
+tests the links."""
 
 import json
 import os
@@ -17,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "constructs/README.md").read_text()
 SECTIONS = re.findall(r"^## (\w+)\n(?:(?!^## ).*\n)*?\[Arguments and attributes\]", TEXT, re.MULTILINE)
-# What an example may bring along that is the runtime's, as the README says.
+# Files of the runtime that an example may use, as the README says.
 PUBLISHED = {
     "fmops/interaction.schema.json": "interaction.schema.json",
     "fmops/capture/dataset.sql": "dataset.sql",
@@ -36,7 +35,7 @@ class AnotherApp:
 
 @pytest.fixture(scope="module")
 def another_app(tmp_path_factory: pytest.TempPathFactory) -> AnotherApp:
-    """In a process of its own: CDK reads relative paths from where its engine was started."""
+    """Run the app in a process of its own, since CDK reads relative paths from where its engine was started."""
     folder = tmp_path_factory.mktemp("another") / "app"
     shutil.copytree(Path(__file__).parent / "another_app", folder)
     for name in ("constructs", "lambdas"):

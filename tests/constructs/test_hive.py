@@ -1,4 +1,4 @@
-"""Columns from JSON schema."""
+"""Columns of Hive from a JSON schema."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""LayeredGuardrails: what is refused, what is granted, and the guardrail in Bedrock."""
+"""LayeredGuardrails: refusals, permissions, and the guardrail in Bedrock."""
 
 import json
 import re
@@ -22,7 +22,8 @@ GUARDRAIL = {"detectors": {**ONLY_SECRETS, "guardrail": {"kind": "bedrock_guardr
 
 
 def synthesize(settings: dict[str, Any] | None = None, **arguments: Any) -> tuple[dict[str, Any], Any]:
-    """The template of a stack with the construct and a role that may use it, and the settings for the application."""
+    """Return the template of a stack with the construct and a role that may use it, and the settings
+    for the application."""
     stack = Stack(App(), "Chat")
     topic = sns.Topic(stack, "Topic") if arguments.pop("topic", False) else None
     guardrails = LayeredGuardrails(
@@ -39,7 +40,7 @@ def of_type(resources: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def granted(resources: dict[str, Any]) -> dict[str, Any]:
-    """Resources by action."""
+    """Return the granted resources by action."""
     return {
         action: statement["Resource"]
         for policy in of_type(resources, "AWS::IAM::Policy")
@@ -85,7 +86,10 @@ def test_the_application_is_told_the_guardrail_that_is_made_for_it() -> None:
     (version,) = (
         name for name, each in resources.items() if each["Type"] == "AWS::Bedrock::GuardrailVersion"
     )
-    values = {json.dumps({"Fn::GetAtt": [guardrail, "GuardrailId"]}): "g-1", json.dumps({"Fn::GetAtt": [version, "Version"]}): "3"}  # fmt: skip
+    values = {
+        json.dumps({"Fn::GetAtt": [guardrail, "GuardrailId"]}): "g-1",
+        json.dumps({"Fn::GetAtt": [version, "Version"]}): "3",
+    }
     text = "".join(part if isinstance(part, str) else values[json.dumps(part)] for part in parts)
     assert json.loads(text)["detectors"] == {
         **ONLY_SECRETS,

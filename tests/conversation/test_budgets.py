@@ -1,4 +1,5 @@
-"""Budgets over HTTP, with the real agent and counters in moto: what is refused, what is told, and what is settled in each end."""
+"""Budgets over HTTP, with the real agent and counters in moto: refusals, messages, and what each kind
+of end settles."""
 
 from __future__ import annotations
 
@@ -86,7 +87,7 @@ class Metered(Service):
             max_output_tokens=LONGEST,
             overhead=lambda: overhead,
         )
-        # Each request is a life of the application, which would end with the budgets' threads.
+        # Each request starts and stops the application, which would stop the budgets' threads too.
         self.budgets.close = self.budgets.drain  # type: ignore[method-assign]
 
     def used(self, account: str = USER, period: str = DAY) -> dict[Unit, int]:
@@ -218,7 +219,7 @@ def test_an_answer_that_a_guardrail_stops_is_paid_all_the_same() -> None:
 
 
 class Failing(Model):
-    """Fails at its first call, or in the middle of it."""
+    """A model that fails at its first call, or in the middle of it."""
 
     error: Any
     begins: bool = False
@@ -254,7 +255,7 @@ def test_a_model_that_refuses_costs_nothing_and_one_that_breaks_off_what_was_res
 
 
 class Endless(Model):
-    """Says sentences for ever."""
+    """A model that says sentences for ever."""
 
     async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
         while True:
@@ -399,7 +400,7 @@ def test_a_measured_model_call_reports_its_usage_whatever_becomes_of_its_answer(
 
 
 def playground(it: Metered, bench: Bench) -> FastAPI:
-    """The playground's routes, for Petra, over a bench that says what it used."""
+    """Return the playground's routes, for Petra, with a bench that reports its usage."""
     made: Any = bench
     app = FastAPI()
     app.state.verifier = Desks()

@@ -33,7 +33,8 @@ WAIT = 20
 
 
 class Endless(Model):
-    """Says sentences until it is closed, as a model of an asynchronous client does; ``first`` waits before it begins."""
+    """Says sentences until it is closed, as a model of an asynchronous client does; waits for ``first``
+    before it begins."""
 
     script: Any = iter(())
     closed: Any = None
@@ -56,7 +57,7 @@ class Endless(Model):
 
 
 class BedrockStream:
-    """What boto3 gives for a streamed answer: events until it is closed."""
+    """boto3's streamed answer: events until it is closed."""
 
     def __init__(self) -> None:
         self.closed, self.reading, self.hold = threading.Event(), threading.Event(), threading.Event()
@@ -76,7 +77,7 @@ class BedrockStream:
 
 
 class Bedrock:
-    """A client of Bedrock, as far as a streamed Converse goes."""
+    """The part of a Bedrock client that a streamed Converse needs."""
 
     def __init__(self) -> None:
         self.stream = BedrockStream()
@@ -92,7 +93,7 @@ def endless(**fields: Any) -> tuple[Service, threading.Event]:
 
 @contextmanager
 def served(app: Any, *, grace: float = 0.2) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Its port, and what stops it as SIGTERM does."""
+    """Serve the application; yield its port, and a function that stops it as SIGTERM does."""
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, log_level="critical", timeout_graceful_shutdown=grace)  # type: ignore[arg-type]
     )
@@ -113,7 +114,7 @@ def served(app: Any, *, grace: float = 0.2) -> Iterator[tuple[int, Callable[[], 
 
 
 def asked(port: int, *, stream: bool, receive_buffer: int = 0) -> socket.socket:
-    """A connection on which a question was sent."""
+    """Open a connection and send a question."""
     connection = socket.socket()
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -132,7 +133,7 @@ def asked(port: int, *, stream: bool, receive_buffer: int = 0) -> socket.socket:
 
 
 def reads(connection: socket.socket, wanted: bytes) -> None:
-    """Read until that has come."""
+    """Read until ``wanted`` has arrived."""
     connection.settimeout(WAIT)
     got = b""
     while wanted not in got:
@@ -142,7 +143,7 @@ def reads(connection: socket.socket, wanted: bytes) -> None:
 
 
 def ended_by_itself(it: Service) -> Interaction:
-    """The record, which comes while the server goes on."""
+    """Return the record, which arrives while the server goes on."""
     for _ in range(WAIT * 100):
         if it.sink.records:
             return it.record
@@ -217,7 +218,7 @@ def test_a_server_that_stops_before_the_first_piece(stream: bool) -> None:
 
 
 def run(it: Service, use: Callable[[Conversation], Coroutine[Any, Any, None]]) -> Interaction:
-    """Use the conversation as a server does: closed in the end, and on a loop."""
+    """Use the conversation as a server does: on a loop, and closed at the end."""
 
     async def go() -> None:
         await use(it.conversation)
@@ -356,7 +357,7 @@ def test_a_slow_reader_holds_no_more_than_a_few_pieces() -> None:
 
 
 def test_the_turn_of_an_answer_is_its_own_whoever_reads_it() -> None:
-    """What a tool disclosed to the caller is known where the record is made, and not to another answer."""
+    """Check that the record knows what a tool disclosed to the caller, and another answer does not."""
     from fmops.guardrails import current_turn
 
     it = Service(iter(()))
@@ -396,7 +397,7 @@ def test_an_answer_that_was_asked_for_before_any_loop_ran() -> None:
 
 
 def test_a_server_that_tells_of_a_lost_client_by_an_error_of_send() -> None:
-    """As servers of ASGI 2.4 do."""
+    """Behave as servers of ASGI 2.4 do."""
     it, closed = endless()
     sent: list[Any] = []
 

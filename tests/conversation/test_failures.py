@@ -1,4 +1,6 @@
-"""What failed is named, by who raised the error and not by its code, with a remedy of its own and the interaction's id."""
+"""An error names what failed, by its raiser and not by its code, with the right remedy and the interaction's
+id.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ def bedrock(**errors: Exception) -> Service:
 
 
 def error_of(it: Service, response: Any, *, stream: bool) -> dict[str, Any]:
-    """The error, which must be whole: OpenAI's fields, the ids, and nothing that was said."""
+    """Return the error, which must be complete: OpenAI's fields, the ids, and nothing that was said."""
     if stream:
         assert response.status_code == 200
         lines = [line[6:] for line in response.text.split("\n\n") if line]
@@ -98,7 +100,8 @@ TOO_LONG = [
     "The model returned the following errors: Input Tokens Exceeded: Number of input tokens exceeds maximum length.",
     "This model's maximum context length is 8192 tokens. Please reduce the length of the prompt",
     "Too many input tokens. Max input tokens: 8192, request input token count: 9000",
-    "The model returned the following errors: input length and `max_tokens` exceed context limit: 199000 + 4096 > 200000",
+    "The model returned the following errors: input length and `max_tokens` exceed context limit: 199000 +"
+    " 4096 > 200000",
 ]
 
 
@@ -125,23 +128,28 @@ MODEL_ERRORS: list[tuple[Exception, int, str, str]] = [
         503, "model_unavailable", "set model_id",
     ),
     (
-        refused("ConverseStream", "ValidationException", "Invocation of model ID x with on-demand throughput isn't supported."),
+        refused("ConverseStream", "ValidationException",
+            "Invocation of model ID x with on-demand throughput isn't supported."),
         503, "model_unavailable", "set model_id",
     ),
     (
         refused(
             "ConverseStream", "ValidationException",
-            f"1 validation error detected: Value '{SECRET}' at 'toolConfig.tools.1.member.toolSpec.name' failed to satisfy constraint",
+            f"1 validation error detected: Value '{SECRET}' at 'toolConfig.tools.1.member.toolSpec.name'"
+            " failed to satisfy constraint",
         ),
         500, "model_request_refused", "toolConfig.tools.1.member.toolSpec.name",
     ),
     (
-        refused("ConverseStream", "ValidationException", "The maximum tokens you requested exceeds the model limit of 10000."),
+        refused("ConverseStream", "ValidationException",
+            "The maximum tokens you requested exceeds the model limit of 10000."),
         500, "model_request_refused", "assistant.max_output_tokens",
     ),
-    *((refused("ConverseStream", "ValidationException", order), 500, "model_request_refused", "start a new conversation") for order in (
+    *((refused("ConverseStream", "ValidationException", order), 500, "model_request_refused",
+        "start a new conversation") for order in (
         "This model doesn't support assistant message prefill. The conversation must end with a user message.",
-        "A conversation must start with a user message. Try again with a conversation that starts with a user message.",
+        "A conversation must start with a user message. Try again with a conversation that starts with a"
+        " user message.",
         "messages: roles must alternate between \"user\" and \"assistant\"",
         "The model returned the following errors: unexpected role order; modelId x does not take consecutive turns",
     )),
@@ -153,7 +161,8 @@ MODEL_ERRORS: list[tuple[Exception, int, str, str]] = [
         refused("ConverseStream", "ValidationException", "This action doesn't support the model that you provided."),
         503, "model_unavailable", "set model_id",
     ),
-    (refused("ConverseStream", "ValidationException"), 500, "model_request_refused", "rejected the assistant's request"),
+    (refused("ConverseStream", "ValidationException"), 500, "model_request_refused",
+        "rejected the assistant's request"),
     (refused("ConverseStream", "AccessDeniedException"), 503, "model_unavailable", "grant it in Bedrock"),
     (refused("ConverseStream", "ThrottlingException"), 429, "rate_limit_exceeded", "try again in a moment"),
     (refused("ConverseStream", "ServiceQuotaExceededException"), 429, "rate_limit_exceeded", "try again in a moment"),
@@ -213,7 +222,7 @@ def test_a_stream_that_is_cut_or_garbage_is_the_models(raised: Exception, code: 
 
 
 def test_a_stream_without_its_end_is_the_models() -> None:
-    """The connection was closed in good order, but before Bedrock's last event."""
+    """Close the connection in good order, but before Bedrock's last event."""
     it = bedrock()
     assert error_of(it, it.ask(), stream=False)["code"] == "model_unavailable"
 
@@ -233,7 +242,8 @@ def of_tool(raised: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch) ->
     ("raised", "status", "words"),
     [
         (lambda: refused("GetItem", "ResourceNotFoundException"), 503, "A DynamoDB table was not found (GetItem)"),
-        (lambda: refused("UpdateItem", "ValidationException", "Size of hashkey has exceeded"), 500, "DynamoDB's limits"),
+        (lambda: refused("UpdateItem", "ValidationException", "Size of hashkey has exceeded"), 500,
+            "DynamoDB's limits"),
         (lambda: refused("GetItem", "ProvisionedThroughputExceededException"), 503, "is busy"),
         (lambda: refused("GetItem", "AccessDeniedException"), 503, "no access to a DynamoDB table"),
         (lambda: refused("InvokeModel", "ThrottlingException"), 503, "The embedding model is busy"),
@@ -291,7 +301,8 @@ def test_one_code_is_told_otherwise_for_each_service(operation: str, words: str,
 
 
 def test_operations_are_those_of_the_services() -> None:
-    """By botocore's models, so that no name is misspelt, and none is of two services that we call."""
+    """Check against botocore's models that no operation is misspelt, and that none belongs to two services
+    that we call."""
     session = botocore.session.get_session()
     of = {
         "model": "bedrock-runtime", "embedding_model": "bedrock-runtime", "guardrail": "bedrock-runtime",
@@ -403,7 +414,7 @@ def test_an_error_before_or_beside_a_turn_is_told_by_its_service(
 
 
 def test_what_botocore_raises_for_a_hung_or_absent_service_is_known() -> None:
-    """By a real client: nobody listens there."""
+    """Use a real client of an address where nobody listens."""
     client = boto3.client(
         "dynamodb",
         region_name="us-east-1",
@@ -433,7 +444,7 @@ def test_what_botocore_raises_for_a_hung_or_absent_service_is_known() -> None:
 def test_a_model_that_is_not_awss_is_told_by_its_status(
     status: int, body: dict[str, str], expected: tuple[int, str]
 ) -> None:
-    """With the errors of OpenAI's own client, which a model of LangChain's raises as they are."""
+    """Use the errors of OpenAI's own client, which a model of LangChain's raises unchanged."""
     made = httpx.Response(status, json={"error": body}, request=httpx.Request("POST", "http://x/"))
     client = openai.OpenAI(api_key="x", base_url="http://x/")
     error = client._make_status_error(f"Error code: {status} - {body}", body=body, response=made)

@@ -1,4 +1,4 @@
-"""Why the model stopped is what the client and the record are told; a limit of the answer reaches the model."""
+"""The client and the record are told why the model stopped; a limit of the answer reaches the model."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_refusal_is_a_filtered_answer() -> None:
 
 
 class Stopping(Model):
-    """Says why it stopped, as the messages of the script do."""
+    """A model that gives a reason for stopping, as the messages of the script do."""
 
     def _stream(
         self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
@@ -147,7 +147,7 @@ def test_only_the_last_call_of_a_turn_counts() -> None:
 
 @pytest.mark.parametrize("reason", ["max_tokens", "content_filtered", "model_context_window_exceeded"])
 def test_a_tool_call_that_was_cut_does_not_run(reason: str) -> None:
-    """Its arguments may be cut too, and still be valid: 40 instead of 400000."""
+    """Refuse the call, because its arguments may be cut too and still be valid: 40 instead of 400000."""
     it = Service(iter(()), model=Stopping(script=iter([stopping(call("look_up", "the cl"), reason)])))
     body = it.ask().json()
     assert body["tools"] == []
@@ -193,7 +193,11 @@ def test_a_limit_that_is_none_is_refused_by_name(name: str, limit: Any) -> None:
 
 def test_openais_own_client_reads_the_finish_reason() -> None:
     with TestClient(bedrock(Bedrock("max_tokens")).app) as http:
-        client = openai.OpenAI(base_url="http://testserver/v1", api_key="good", http_client=http)  # type: ignore[arg-type]
+        client = openai.OpenAI(
+            base_url="http://testserver/v1",
+            api_key="good",
+            http_client=http,  # type: ignore[arg-type]
+        )
         answer = client.chat.completions.create(
             model=NAME, messages=[{"role": "user", "content": "Hello"}], max_tokens=100
         )
@@ -201,7 +205,9 @@ def test_openais_own_client_reads_the_finish_reason() -> None:
 
 
 def test_the_request_is_one_that_bedrocks_own_client_accepts() -> None:
-    """Sent to nobody: botocore checks the parameters against the service's model before it connects."""
+    """Send the request to nobody: botocore checks the parameters against the service's model before it
+    connects.
+    """
     client = Bedrock("end_turn")
     bedrock(client).ask(max_tokens=100)
     real = boto3.client(

@@ -1,4 +1,6 @@
-"""Threads, deadlines and limits: a call that waits takes no thread from another, and too much is refused at once."""
+"""Threads, deadlines and limits: a waiting call takes no thread from another, and excess load is refused at
+once.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,7 @@ MODEL_ID = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 
 
 class Together:
-    """A client of Bedrock that answers when so many ask at once, and fails if they do not."""
+    """A client of Bedrock that answers once enough calls wait at the same time, and fails otherwise."""
 
     def __init__(self, parties: int) -> None:
         self._barrier = threading.Barrier(parties)
@@ -75,7 +77,7 @@ def ask(client: AsyncClient, *, stream: bool = False, text: str = "Hello") -> Co
 
 
 def using(it: Service, use: Callable[[AsyncClient], Coroutine[Any, Any, Any]]) -> Any:
-    """Use the application as long as it serves, its requests at once."""
+    """Serve the application, and run the requests concurrently."""
 
     async def go() -> Any:
         async with (
@@ -126,7 +128,7 @@ def test_as_many_tools_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Hangs(Detector):
-    """Answers when it is released."""
+    """A model that answers once it is released."""
 
     categories = frozenset({Category.INSULT})
 
@@ -136,7 +138,7 @@ class Hangs(Detector):
 
 
 class Remote(Hangs):
-    """Answers at once, over a network."""
+    """A service that answers at once, over a network."""
 
     def detect(self, texts: Sequence[str], context: Context) -> list[list[Finding]]:
         return [[] for _ in texts]
@@ -164,7 +166,7 @@ def test_a_detector_that_hangs_takes_no_thread_from_another() -> None:
 
 
 class Slow(Embeddings):
-    """Embeds when it is released, or never."""
+    """An embedder that answers once it is released, or never."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.released = threading.Event()
@@ -230,7 +232,7 @@ def test_a_stop_while_embeddings_hang_delivers_the_records() -> None:
 
 def test_a_stop_while_a_record_is_redacted_leaves_out_what_was_disclosed() -> None:
     class Disclosing(Words):
-        """Hangs where the record is redacted."""
+        """A detector that hangs while the record is redacted."""
 
         in_process = False
 
@@ -403,7 +405,7 @@ def test_tools_and_models_inherit_the_turns_budget_and_the_capture_does_not(
 
 @pytest.fixture
 def silent() -> Iterator[tuple[int, list[socket.socket]]]:
-    """A port where connections are taken, and nothing is ever said."""
+    """Yield a port that accepts connections and never answers."""
     taken: list[socket.socket] = []
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Which prompt serves: the registry's, and whatever is wrong with the registry, one that can."""
+"""The prompt that serves is the registry's or, if anything is wrong with the registry, one that works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECOND, THIRD = (
 
 
 class Registry:
-    """Answers what it is told to."""
+    """A registry that answers as told."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = list(answers)
@@ -110,7 +110,7 @@ def test_a_source_looks_again_until_it_is_stopped() -> None:
 
 
 class Hearing(Model):
-    """Keeps the system messages that it got."""
+    """A model that stores the system messages that it gets."""
 
     heard: list[str] = []
 

@@ -1,4 +1,4 @@
-"""The demo's files say what they mean: a misread expectation would let every answer pass."""
+"""The demo's files are read as they are meant: a misread expectation would let every answer pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `make smoke` says when there is nothing to send a tour to, and what it does not do to what it is sent to."""
+"""`make smoke` explains why a tour cannot be sent, and leaves untouched what it must not change."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_second_tour_signs_in_who_has_a_second_factor_of_the_first(cloud: Clou
 
 
 class Guide:
-    """Stands where the tour would be: what it was given."""
+    """A substitute for the tour, which stores what it was given."""
 
     visit: Visit
     given: dict[str, Any]
@@ -183,7 +183,7 @@ def test_with_a_token_the_steps_of_everyone_are_sent_and_nobody_is_made(
     assert toured.given == {"chapters": (), "for_anyone": True}
     assert toured.visit.directory.id_token("carla") == "eyJhbGciOi.secret.token"
     said = capsys.readouterr()
-    assert "left out: the steps of the demo's users" in said.out
+    assert "left out: the steps that need the demo's users" in said.out
     assert "eyJ" not in said.out + said.err
     assert cloud.client("cognito-idp").list_users(UserPoolId=pool)["Users"] == before
     monkeypatch.setattr("sys.argv", ["demo", "--token-from", "TOKEN", "--all"])
@@ -215,7 +215,7 @@ def test_a_token_that_the_assistant_does_not_take_is_said_at_once(
         return httpx.Response(httpx.codes.UNAUTHORIZED)
 
     monkeypatch.setattr(httpx, "post", post)
-    with pytest.raises(smoke.TokenError, match="has not expired"):
+    with pytest.raises(smoke.TokenError, match="unexpired ID token"):
         smoke.check_token("http://localhost", "old")
 
 

@@ -1,4 +1,6 @@
-"""Every link between the repository's own pages works, and every page of the docs is found from their index."""
+"""Every link between the repository's own pages works, and every page of the docs can be reached from their
+index.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluations made by hand."""
+"""Evaluations written by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def evaluation(
     cost: float = 0.001,
     complete: bool = True,
 ) -> Evaluation:
-    """All scores are 1, but for the cases that ``falls`` names by metric; ``without`` names those that have none."""
+    """Return an evaluation whose scores are all 1, except for the cases that ``falls`` names by metric;
+    ``without`` names those that have none."""
     sheet, made = Sheet(), cases(count)
     for number, case in enumerate(made):
         for metric in applicable(case):

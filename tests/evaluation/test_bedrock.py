@@ -1,4 +1,5 @@
-"""Bedrock's evaluation job: the request and dataset keep the service's rules, and the twin's scores come from the rows."""
+"""Bedrock's evaluation job: the request and dataset keep the service's rules, and the twin's scores come
+from the rows."""
 
 from __future__ import annotations
 
@@ -45,7 +46,9 @@ def request(made: bedrock.Dataset, **changes: Any) -> dict[str, Any]:
 
 
 def broken_limits(value: Any, shape: Any, path: str = "") -> Iterator[str]:
-    """What of a value does not fit its shape's pattern and bounds, of which botocore checks the bounds only."""
+    """Return the parts of a value that do not fit its shape's pattern and bounds; botocore checks only the
+    bounds.
+    """
     limits = shape.metadata
     if shape.type_name == "structure":
         for name, part in value.items():

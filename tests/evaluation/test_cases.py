@@ -1,4 +1,4 @@
-"""Datasets: a row that cannot be used is named, with what is wrong, and no other row hides it."""
+"""Datasets: an unusable row is named, with its fault, and no other row hides it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ANSWER = Answer(
 
 
 class Bench:
-    """Makes one assistant, which answers all the same, but for the questions it fails on."""
+    """Makes one assistant, which gives the same answer to every question except those on which it fails."""
 
     session = None
 

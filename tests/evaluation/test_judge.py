@@ -1,4 +1,4 @@
-"""Judges: what they are shown, what is paid for once, and what becomes of an answer in another form."""
+"""Judges: their input, answers that are paid for only once, and answers in another form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALL = dict.fromkeys(("question", "answer", "expected_facts", "sources", "calls",
 
 
 class Scripted(BaseChatModel):
-    """Gives the tool arguments of its script, or text for a string; keeps what it was shown."""
+    """A judge that returns the tool arguments of its script, or text for a string, and stores its input."""
 
     script: list[Any]
     shown: list[list[BaseMessage]] = []

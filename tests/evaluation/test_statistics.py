@@ -1,4 +1,4 @@
-"""The comparison's numbers, against what can be counted by hand and against another implementation."""
+"""The comparison's numbers, checked against counts by hand and another implementation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that people write are read in whatever encoding their editor chose, or refused by name."""
+"""Files that people write are read in any encoding that an editor may choose, or refused by name."""
 
 from __future__ import annotations
 

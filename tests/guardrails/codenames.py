@@ -1,4 +1,4 @@
-"""A detector of one's own, as docs/guardrails.md shows it."""
+"""A detector of your own, as docs/guardrails.md shows it."""
 
 import re
 

@@ -21,7 +21,7 @@ from fmops.guardrails.detectors.base import Context, Detector
 
 
 class Patterns(Detector):
-    """Finds what patterns match; remembers what it was asked."""
+    """A detector that finds what patterns match, and remembers its input."""
 
     def __init__(
         self,
@@ -83,17 +83,18 @@ def attacks(**options: Any) -> Patterns:
 
 
 def engine(*detectors: Detector, outcomes: list[Outcome] | None = None, **settings: Any) -> GuardrailEngine:
-    """An engine of these detectors, by default of one of each sort, with the default rules."""
+    """Return an engine of these detectors, by default one of each sort, with the default rules."""
     made = detectors or (pii(), toxicity(), attacks())
     observers = [outcomes.append] if outcomes is not None else []
     return GuardrailEngine(made, observers=observers, settings=GuardrailSettings.model_validate(settings))
 
 
 class Scripted(BaseChatModel):
-    """Says its answers one after another: whole, or in the given pieces. Records what it read, and whether it was cancelled."""
+    """A model that says its answers one after another, complete or in the given pieces, and records its input
+    and whether it was cancelled."""
 
     answers: list[Any] = Field(repr=False)
-    """Each a list of pieces (str, or AIMessageChunk), or an AIMessage."""
+    """Answers: each is a list of pieces (str, or AIMessageChunk), or an AIMessage."""
     delay: float = 0.0
     first_delay: float = 0.0
     read: list[list[BaseMessage]] = Field(default_factory=list, repr=False)

@@ -1,4 +1,4 @@
-"""What the matrices plant, and the search for it in whatever comes out."""
+"""Texts that the matrices plant, and the search for them in everything that comes out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 
 
 def engine(**options: Any) -> GuardrailEngine:
-    """Redacts the card, blocks the phrase, whichever way they go."""
+    """Return an engine that redacts the card and blocks the phrase in every direction."""
     detector = Patterns("secrets", {Category.CARD_NUMBER: _CARD}, in_process=True)
     attacks = Patterns("attacks", {Category.JAILBREAK: f"(?i){PHRASE}"}, spans=False, in_process=True)
     rules = [
@@ -38,7 +38,7 @@ def engine(**options: Any) -> GuardrailEngine:
 
 
 class Recorder(BaseCallbackHandler):
-    """Keeps everything that a callback is told."""
+    """A callback that stores everything it is told."""
 
     raise_error = True
 
@@ -52,7 +52,7 @@ class Recorder(BaseCallbackHandler):
 
 
 class Tracer(BaseTracer):
-    """Keeps of the runs what LangSmith would store."""
+    """A tracer that stores what LangSmith would store of the runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,11 +65,12 @@ class Tracer(BaseTracer):
         super()._end_trace(run)
 
     def _persist_run(self, run: Run) -> None:
-        """Nothing more: each of its steps was kept."""
+        """Do nothing, since each of the run's steps was stored."""
 
 
 def leaked(*things: Any) -> list[str]:
-    """What holds something planted, in whatever form: texts, keys, bytes, attributes, causes, what base64 holds."""
+    """Return the places that contain something planted, in any form: texts, keys, bytes,
+    attributes, causes, base64."""
     texts = list(dict.fromkeys(_texts(things, set(), 0)))
     return [text[:200] for text in texts if _holds(text)] if _holds("\0".join(texts)) else []
 
@@ -95,7 +96,7 @@ def _texts(thing: Any, seen: set[int], depth: int) -> Iterator[str]:
         is_shown = isinstance(thing, Mapping | list | tuple | set | frozenset) or (
             isinstance(thing, BaseModel) and type(thing).__module__.startswith("lang")
         )
-        if not is_shown:  # by what it holds; LangChain's own take long to say it
+        if not is_shown:  # compared by content, since LangChain's own objects take long to print
             yield _said(repr, thing)
             yield _said(str, thing)
         for name, each in _members(thing):
@@ -133,8 +134,20 @@ def _members(thing: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_content(thing: Any) -> bool:
-    """Whether its attributes can hold content: engines, models, runtimes and callback managers are the machinery."""
+    """Whether an object's attributes can hold content: engines, models, runtimes and callback
+    managers are machinery."""
     module = type(thing).__module__
-    machinery = ("fmops.", "langgraph.pregel", "langgraph.runtime", "langgraph._internal", "langchain_core.callbacks",
-                 "langchain_core.runnables", "langgraph.store", "asyncio", "threading", "logging", "tests.guardrails.fakes")  # fmt: skip
+    machinery = (
+        "fmops.",
+        "langgraph.pregel",
+        "langgraph.runtime",
+        "langgraph._internal",
+        "langchain_core.callbacks",
+        "langchain_core.runnables",
+        "langgraph.store",
+        "asyncio",
+        "threading",
+        "logging",
+        "tests.guardrails.fakes",
+    )
     return not module.startswith(machinery)

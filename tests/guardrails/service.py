@@ -17,7 +17,7 @@ Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
 
 
 def harmless(operation: str, request: dict[str, Any]) -> dict[str, Any]:
-    """What the services say of a text in which there is nothing."""
+    """Return the services' answer for a text without findings."""
     match operation:
         case "DetectToxicContent":
             return {"ResultList": [{"Labels": [], "Toxicity": 0.01} for _ in request["TextSegments"]]}
@@ -41,7 +41,8 @@ def harmless(operation: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 class Service:
-    """Answers by ``answer``, after ``seconds``, unless ``mode`` says otherwise. Counts what it was asked."""
+    """A server that answers with ``answer`` after ``seconds``, unless ``mode`` says otherwise, and
+    counts its requests."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -62,7 +63,7 @@ class Service:
 
 @cache
 def _session() -> boto3.Session:
-    """One for all: it keeps the service models that take long to load."""
+    """Return one session for all, since the service models take long to load."""
     return boto3.Session("AKIAIOSFODNN7EXAMPLE", "secret", region_name="us-east-1")
 
 

@@ -1,4 +1,4 @@
-"""Whatever a model answers, on every way out that LangChain has: nothing planted in it leaves."""
+"""Nothing planted in a model's answer leaves, whatever its shape, on any way out that LangChain has."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Form(BaseModel):
 
 @dataclass
 class Answer:
-    """What the model answers, with what LangChain keeps beside it."""
+    """A model's answer, with everything that LangChain stores beside it."""
 
     message: AIMessage = field(default_factory=lambda: AIMessage("Well."))
     info: dict[str, Any] | None = None
@@ -89,11 +89,19 @@ def _pieces(*pieces: Any) -> Answer:
     whole = chunks[0]
     for piece in chunks[1:]:
         whole = whole + piece
-    return Answer(AIMessage(content=whole.content, tool_calls=whole.tool_calls, invalid_tool_calls=whole.invalid_tool_calls), pieces=chunks)  # fmt: skip
+    return Answer(
+        AIMessage(
+            content=whole.content, tool_calls=whole.tool_calls, invalid_tool_calls=whole.invalid_tool_calls
+        ),
+        pieces=chunks,
+    )
 
 
 def _logprobs(plant: str) -> dict[str, Any]:
-    tokens = [{"token": plant[at : at + 4], "logprob": -0.1, "bytes": list(plant[at : at + 4].encode())} for at in range(0, len(plant), 4)]  # fmt: skip
+    tokens = [
+        {"token": plant[at : at + 4], "logprob": -0.1, "bytes": list(plant[at : at + 4].encode())}
+        for at in range(0, len(plant), 4)
+    ]
     return {"logprobs": {"content": [*tokens, {"token": plant}]}}
 
 
@@ -106,7 +114,8 @@ SHAPES: dict[str, Callable[[str], Answer]] = {
     "text block with id": lambda plant: _block(type="text", text="x", id=plant),
     "text block with index": lambda plant: _said([{"type": "text", "text": "x", "index": plant}]),
     "text block with annotations": lambda plant: _block(
-        type="text", text="x", annotations=[{"type": "citation", "title": plant, "cited_text": plant, "url": f"https://x/?{plant}"}]
+        type="text", text="x", annotations=[{"type": "citation", "title": plant, "cited_text": plant,
+            "url": f"https://x/?{plant}"}]
     ),
     "text block with extras": lambda plant: _block(type="text", text="x", extras={"status": {"detail": [plant]}}),
     "text block with log probabilities": lambda plant: _block(type="text", text="x", **_logprobs(plant)),
@@ -114,20 +123,25 @@ SHAPES: dict[str, Callable[[str], Answer]] = {
     "key of a block": lambda plant: _block(type="new", value={plant: None}),
     "reasoning": lambda plant: _block(type="reasoning", reasoning=plant),
     "reasoning with signature": lambda plant: _block(type="thinking", thinking="x", signature=plant),
-    "reasoning of Bedrock": lambda plant: _block(type="reasoning_content", reasoning_content={"text": plant, "signature": plant}),
+    "reasoning of Bedrock": lambda plant: _block(type="reasoning_content",
+        reasoning_content={"text": plant, "signature": plant}),
     "reasoning of Bedrock as text": lambda plant: _block(type="reasoning_content", reasoning_content=plant),
     "redacted reasoning": lambda plant: _block(type="redacted_thinking", data=plant),
     "encrypted reasoning": lambda plant: _block(type="reasoning", encrypted_content=_b64(plant * 20)),
     "non-standard block": lambda plant: _block(type="non_standard", value={"id": plant, "data": {"format": plant}}),
-    "server tool call": lambda plant: _block(type="server_tool_call", id="s1", name="web_search", args={"query": plant}),
-    "server tool result": lambda plant: _block(type="server_tool_result", tool_call_id="s1", status="success", output={"id": plant}),
+    "server tool call": lambda plant: _block(type="server_tool_call", id="s1", name="web_search",
+        args={"query": plant}),
+    "server tool result": lambda plant: _block(type="server_tool_result", tool_call_id="s1", status="success",
+        output={"id": plant}),
     "picture by a text for its data": lambda plant: _block(type="image", base64=plant, mime_type="image/png"),
     "picture by a data URL of text": lambda plant: _block(
         type="image_url", image_url={"url": f"data:image/png;base64,{_b64(plant)}", "detail": plant}
     ),
-    "picture by a broken data URL": lambda plant: _block(type="image_url", image_url={"url": f"data:image/png;base64,{PNG} {plant}"}),
+    "picture by a broken data URL": lambda plant: _block(type="image_url",
+        image_url={"url": f"data:image/png;base64,{PNG} {plant}"}),
     "file of text": lambda plant: _block(type="file", base64=_b64(plant), mime_type="text/plain", filename=plant),
-    "document of Bedrock": lambda plant: _block(document={"format": "txt", "name": plant, "source": {"bytes": plant.encode()}}),
+    "document of Bedrock": lambda plant: _block(document={"format": "txt", "name": plant,
+        "source": {"bytes": plant.encode()}}),
     "tool call": lambda plant: _call(args={"reason": plant}),
     "tool call's key": lambda plant: _call(args={plant: 1}),
     "tool call's number": lambda plant: _call(args={"id": 4111111111111111, "reason": plant}),
@@ -140,7 +154,8 @@ SHAPES: dict[str, Callable[[str], Answer]] = {
     "tool call that says something else to the provider": lambda plant: _said(
         "",
         tool_calls=[{"name": "Form", "args": {"reason": "x"}, "id": "c1"}],
-        additional_kwargs={"tool_calls": [{"id": "c1", "function": {"name": "Form", "arguments": f'{{"reason": "{plant}"}}'}}]},
+        additional_kwargs={"tool_calls": [{"id": "c1", "function": {"name": "Form",
+            "arguments": f'{{"reason": "{plant}"}}'}}]},
     ),
     "tool call with a key twice": lambda plant: _said(
         [{"type": "tool_use", "id": "c1", "name": "Form", "input": f'{{"reason": "{plant}", "reason": "x"}}'}],
@@ -153,19 +168,25 @@ SHAPES: dict[str, Callable[[str], Answer]] = {
         )
     ),
     "invalid tool call": lambda plant: _said(
-        "", invalid_tool_calls=[{"name": "Form", "args": f"{{{plant}", "id": "c1", "error": plant, "type": "invalid_tool_call"}]
+        "", invalid_tool_calls=[{"name": "Form", "args": f"{{{plant}", "id": "c1", "error": plant,
+            "type": "invalid_tool_call"}]
     ),
-    "additional arguments": lambda plant: _said("x", additional_kwargs={"refusal": plant, "audio": {"id": plant, "data": plant}}),
+    "additional arguments": lambda plant: _said("x", additional_kwargs={"refusal": plant, "audio": {"id": plant,
+        "data": plant}}),
     "parsed answer": lambda plant: _said("x", additional_kwargs={"parsed": Form(reason=plant)}),
-    "metadata": lambda plant: _said("x", response_metadata={"stop_sequence": plant, "id": plant, plant: {"role": plant}}),
-    "log probabilities": lambda plant: Answer(AIMessage("x", response_metadata=_logprobs(plant)), info=_logprobs(plant)),
-    "generation's information": lambda plant: Answer(info={"finish_reason": plant, "documents": [Document(plant, id=plant)]}),
+    "metadata": lambda plant: _said("x", response_metadata={"stop_sequence": plant, "id": plant,
+        plant: {"role": plant}}),
+    "log probabilities": lambda plant: Answer(AIMessage("x", response_metadata=_logprobs(plant)),
+        info=_logprobs(plant)),
+    "generation's information": lambda plant: Answer(info={"finish_reason": plant,
+        "documents": [Document(plant, id=plant)]}),
     "model's output": lambda plant: Answer(output={"system_fingerprint": plant, "headers": {plant: plant.encode()}}),
     "message's name": lambda plant: _said("x", name=plant),
     "message's id": lambda plant: _said("x", id=plant),
     "field of a subclass": lambda plant: _extra(AIMessage("x"), citations=[Document("x", metadata={plant: plant})]),
     "usage": lambda plant: _extra(
-        AIMessage("x"), usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_token_details": {"note": plant}}
+        AIMessage("x"), usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3,
+            "input_token_details": {"note": plant}}
     ),
     "error": lambda plant: Answer(error=ValueError(plant)),
     "error's note": lambda plant: Answer(error=_noted(ValueError("x"), plant)),
@@ -176,7 +197,7 @@ SHAPES: dict[str, Callable[[str], Answer]] = {
 
 
 class Shaped(BaseChatModel):
-    """Answers the same every time: first with the shape, then, in an agent, that it is done."""
+    """A model that answers the same every time: first with the shape and then, in an agent, that it is done."""
 
     answer: Any = Field(default=None, repr=False, exclude=True)
 
@@ -271,7 +292,7 @@ async def _checkpoints(config: Config) -> Any:
 
 
 async def _state_only(config: Config) -> Any:
-    """Without the guarded model the middleware answers for the state alone, and not for callbacks and errors."""
+    """Return an agent with the middleware alone, which guards the state, but not callbacks and errors."""
     return None if MODEL.answer.error else await UNGUARDED.ainvoke({"messages": ASK})
 
 
@@ -283,7 +304,9 @@ SAVER = InMemorySaver()
 AGENT: Any = create_agent(GUARDED, [], middleware=MIDDLEWARE)
 KEEPING: Any = create_agent(GUARDED, [], middleware=MIDDLEWARE, checkpointer=SAVER)
 UNGUARDED: Any = create_agent(MODEL, [], middleware=MIDDLEWARE)
-ANSWERING: Any = create_agent(GUARDED, [], middleware=MIDDLEWARE, response_format=ToolStrategy(Form, handle_errors=False))  # fmt: skip
+ANSWERING: Any = create_agent(
+    GUARDED, [], middleware=MIDDLEWARE, response_format=ToolStrategy(Form, handle_errors=False)
+)
 
 SURFACES: dict[str, Surface] = {
     "invoke": lambda model, config: asyncio.to_thread(model.invoke, ASK, config),
@@ -292,7 +315,8 @@ SURFACES: dict[str, Surface] = {
     "astream": lambda model, config: _all(model.astream(ASK, config)),
     "batch": lambda model, config: asyncio.to_thread(model.batch, [ASK, ASK], config, return_exceptions=True),
     "abatch": lambda model, config: model.abatch([ASK, ASK], config, return_exceptions=True),
-    "abatch_as_completed": lambda model, config: _all(model.abatch_as_completed([ASK, ASK], config, return_exceptions=True)),
+    "abatch_as_completed": lambda model, config: _all(model.abatch_as_completed([ASK, ASK], config,
+        return_exceptions=True)),
     "generate": lambda model, config: asyncio.to_thread(model.generate, [ASK, ASK], None, config["callbacks"]),
     "agenerate": lambda model, config: model.agenerate([ASK, ASK], None, config["callbacks"]),
     "agenerate_prompt": lambda model, config: model.agenerate_prompt(
@@ -319,7 +343,7 @@ SURFACES: dict[str, Surface] = {
 
 
 async def _came(surface: str, shape: str, plant: str) -> tuple[Any, list[str]]:
-    """What came, and what leaked, of one cell."""
+    """Return what came out of one cell, and what leaked."""
     MODEL.answer = SHAPES[shape](plant)
     callbacks: list[Any] = [recorder := Recorder(), tracer := Tracer()]
     try:
@@ -331,7 +355,7 @@ async def _came(surface: str, shape: str, plant: str) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize("surface", SURFACES)
 async def test_nothing_planted_in_an_answer_leaves(surface: str) -> None:
-    """One row of the matrix for each surface: a cell for each shape, and both plants in each."""
+    """Check one row of the matrix for each surface: a cell for each shape, with both plants in each."""
     cells = {(shape, plant): (await _came(surface, shape, plant))[1] for shape in SHAPES for plant in PLANTS}
     assert len(cells) >= 2 * 40
     assert not {cell: found for cell, found in cells.items() if found}
@@ -346,7 +370,7 @@ async def test_a_redacted_answer_comes_all_the_same(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_every_shape_carries_what_is_planted(shape: str) -> None:
-    """Without guardrails it does leave: the matrix would see it."""
+    """Check that it does leave without guardrails, so that the matrix would see it."""
     for plant in PLANTS:
         recorder = Recorder()
         model = Shaped(answer=SHAPES[shape](plant))

@@ -1,4 +1,4 @@
-"""Which strings are text, what passes as it is, and what it costs."""
+"""The strings that count as text, the content that passes unchanged, and the cost of both."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ PICTURE = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3).decode(
 UNREAD: list[AnyMessage] = [
     HumanMessage("x", id="h-1", name="jane"),
     HumanMessage([{"type": "image", "base64": PICTURE, "mime_type": "image/png", "id": "b1"}, "x"]),
-    HumanMessage([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}", "detail": "low"}}, "x"]),
+    HumanMessage([{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PICTURE}",
+        "detail": "low"}}, "x"]),
     HumanMessage([{"image": {"format": "png", "source": {"bytes": base64.b64decode(PICTURE)}}}, {"text": "x"}]),
     HumanMessage([{"type": "input_audio", "input_audio": {"data": PICTURE, "format": "wav"}}, "x"]),
     HumanMessage([{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PICTURE}}, "x"]),
@@ -51,7 +52,8 @@ UNREAD: list[AnyMessage] = [
         id="lc_run--019aa1b2-7c3d-7e4f-8a9b-0c1d2e3f4a5b-0",
         response_metadata={
             "model_provider": "bedrock_converse",
-            "model_name": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0",
+            "model_name": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/"
+            "us.anthropic.claude-haiku-4-5-20251001-v1:0",
             "ResponseMetadata": {
                 "RequestId": "6f1c2d3e-aaaa-4bbb-8ccc-123456789abc",
                 "HTTPStatusCode": 200,
@@ -85,7 +87,9 @@ async def test_an_id_has_the_form_of_one_or_another_stands_for_it(position: str,
 
 
 async def test_a_blocked_result_keeps_nothing_but_ids() -> None:
-    message = ToolMessage(PHRASE, tool_call_id=PHRASE, name=PHRASE, id="m1", artifact=PHRASE, additional_kwargs={"x": PHRASE})  # fmt: skip
+    message = ToolMessage(
+        PHRASE, tool_call_id=PHRASE, name=PHRASE, id="m1", artifact=PHRASE, additional_kwargs={"x": PHRASE}
+    )
     vetted = await Vetting(engine()).message(message)
     assert not leaked(vetted)
     assert (vetted.id, vetted.status) == ("m1", "error")
@@ -96,7 +100,7 @@ async def test_a_blocked_result_keeps_nothing_but_ids() -> None:
 )
 @pytest.mark.parametrize("depth", [0, 1, 4])
 async def test_no_name_of_a_field_hides_what_it_holds(field: str, depth: int) -> None:
-    """Neither from the search for personal data nor from that for prompt attacks."""
+    """Check the search for personal data and that for prompt attacks."""
     for plant in (CARD, PHRASE):
         value: Any = {field: plant}
         for _ in range(depth):
@@ -106,7 +110,10 @@ async def test_no_name_of_a_field_hides_what_it_holds(field: str, depth: int) ->
         assert "[CARD_NUMBER]" in repr(vetted) or "Withheld" in repr(vetted)
 
 
-@pytest.mark.parametrize("text", [f"data:{PHRASE}", f"data:text/plain,{PHRASE}", f"data:image/png;base64,{PHRASE}", f"DATA: {PHRASE}"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [f"data:{PHRASE}", f"data:text/plain,{PHRASE}", f"data:image/png;base64,{PHRASE}", f"DATA: {PHRASE}"],
+)
 async def test_text_that_begins_like_a_data_url_is_text(text: str) -> None:
     vetting = Vetting(engine())
     with pytest.raises(GuardrailBlocked):
@@ -153,7 +160,7 @@ async def test_a_file_of_text_is_read_and_written_back() -> None:
 
 
 def test_a_result_of_many_leaves_is_read_once_and_put_back_once() -> None:
-    """Each text is handed on once for each pass, and the redactions are walked along with them."""
+    """Check that each text is passed on once per pass, and that the redactions are walked along with them."""
     rows = [{"id": f"{number} {CARD}", "text": f"row {number}"} for number in range(10_000)]
     reading = read.read_result(rows)
     (part,) = reading.parts
@@ -172,7 +179,7 @@ def test_a_result_of_many_leaves_is_read_once_and_put_back_once() -> None:
     assert visits == 20_000
 
 
-# Who speaks.
+# Speakers.
 
 
 @pytest.mark.parametrize(
@@ -206,7 +213,7 @@ def _answer() -> AIMessage:
 
 
 async def test_structured_output_is_checked_as_an_answer() -> None:
-    """By default addresses are redacted in answers, and not in the arguments of tools."""
+    """Check an answer, in which addresses are redacted by default, unlike in the arguments of tools."""
     guard = default_engine(pii())
     model = GuardedChatModel(model=Scripted(answers=[_answer()]), engine=guard)
     chained: Any = await model.with_structured_output(Verdict).ainvoke("x")
@@ -247,16 +254,19 @@ CALLS = {
     "no ids, two indexes": [_call("a", "{}", index=0), _call("b", "{}", index=1)],
     "empty ids": [_call("a", "{}", id="", index=0), _call("b", "{}", id="", index=0)],
     "ids, one index, in pieces": [
-        _call("a", "", id="1", index=0), _call(None, "{}", index=0), _call("b", "", id="2", index=0), _call(None, "{}", index=0)
+        _call("a", "", id="1", index=0), _call(None, "{}", index=0), _call("b", "", id="2", index=0),
+        _call(None, "{}", index=0)
     ],
     "no ids, one index, in pieces": [
-        _call("a", "", index=0), _call(None, "{", index=0), _call(None, "}", index=0), _call("b", "{", index=0), _call(None, "}", index=0)
+        _call("a", "", index=0), _call(None, "{", index=0), _call(None, "}", index=0), _call("b", "{", index=0),
+        _call(None, "}", index=0)
     ],
     "no ids, no index, in pieces": [_call("a", "{"), _call(None, "}"), _call("b", "{}")],
     "an id that is repeated": [
         _call("a", "{", id="1", index=0), _call("a", "}", id="1", index=0), _call("b", "{}", id="2", index=1)
     ],
-    "a name in pieces": [_call("a", "", id="1", index=0), _call(None, "{}", index=0), _call("b", "{}", id="2", index=1)],
+    "a name in pieces": [_call("a", "", id="1", index=0), _call(None, "{}", index=0),
+        _call("b", "{}", id="2", index=1)],
 }  # fmt: skip
 
 
@@ -316,7 +326,7 @@ async def test_an_error_in_which_there_is_nothing_is_the_same_object() -> None:
 
 
 async def test_an_error_keeps_its_class_and_its_codes() -> None:
-    """A caller that retries by class, or reads the service's code, still can."""
+    """Check that a caller can still retry by class, or read the service's code."""
     response: Any = {
         "Error": {"Code": "ThrottlingException", "Message": f"for {CARD}"},
         "ResponseMetadata": {"HTTPStatusCode": 429},
@@ -338,7 +348,8 @@ async def test_an_error_keeps_its_class_and_its_codes() -> None:
     "name", ["tooluse_0221065499274d70a1f64b", "call 4111 1111 1111 1111", "4111111111111111", f"{PHRASE}!"]
 )
 async def test_a_call_and_its_result_find_each_other_whatever_their_id_is(name: str) -> None:
-    """Ids with long numbers are common: two of a hundred that Bedrock makes have thirteen digits in a row."""
+    """Use ids with long numbers, which are common: two of a hundred that Bedrock makes have thirteen digits
+    in a row."""
     vetting = Vetting(engine())
     call = AIMessage("", tool_calls=[{"name": "search", "args": {"query": "x"}, "id": name}])
     block = {"type": "tool_use", "id": name, "name": "search", "input": {"query": "x"}}
@@ -354,7 +365,7 @@ async def test_a_call_and_its_result_find_each_other_whatever_their_id_is(name: 
 
 @pytest.mark.parametrize("prefix", ["", "lc_run--", "run-", "msg_"])
 def test_every_uuid_is_an_id(prefix: str) -> None:
-    """LangGraph replaces a message in its state by its id, which must not change on the way."""
+    """Check that ids do not change on the way, since LangGraph replaces a message in its state by its id."""
     generator = random.Random(1)
     for _ in range(3_000):
         assert is_token(f"{prefix}{uuid.UUID(int=generator.getrandbits(128), version=4)}")

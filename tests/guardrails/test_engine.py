@@ -1,4 +1,4 @@
-"""The engine: at once, once, in time; what detectors cannot answer; what texts can look like."""
+"""The engine: parallel, once per text, in time; detectors that cannot answer; the shapes of texts."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ async def test_a_system_message_may_instruct() -> None:
     assert (await guard.check(text, "input")).blocked
 
 
-# Texts as they come.
+# Unusual texts.
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t \u2003"])
@@ -233,7 +233,7 @@ async def test_longer_than_allowed_is_blocked_unasked() -> None:
 
 async def test_thousands_of_entities() -> None:
     text = " ".join(f"{number % 900:03d}-45-6789" for number in range(5000))
-    # As long as it takes: a slow machine must not make a timeout, and so a block, of it.
+    # Generous, because a slow machine must not turn this into a timeout, and so into a block.
     patient = {"pii": {"kind": "comprehend_pii", "timeout_ms": 60_000}}
     outcome = await engine(pii(), deadline_ms=60_000, detectors=patient).check(text, "output")
     assert outcome.text == " ".join(["[US_SSN]"] * 5000)

@@ -24,14 +24,17 @@ from fmops.guardrails import content as parts_of
 from tests.guardrails.fakes import Scripted, attacks, engine, pii, toxicity
 
 PLANTED = ("123-45-6789", "222-33-4444", "333-44-5555", "jane@mail.example", "444-55-6666")
-ANSWER = "Your claim is open. The number that we hold is 123-45-6789, and the address is jane@mail.example. All is well."
+ANSWER = (
+    "Your claim is open. The number that we hold is 123-45-6789, and the address is jane@mail.example."
+    " All is well."
+)
 SAFE = ANSWER.replace("123-45-6789", "[US_SSN]").replace("jane@mail.example", "[EMAIL]")
 RULES = [{"categories": ["identifiers", "contact"], "action": "redact"}]
 STREAM = {"first": 20, "largest": 60}
 
 
 class Recorder(BaseCallbackHandler):
-    """Keeps everything that a tracer could see."""
+    """A tracer that stores everything it could see."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []
@@ -60,7 +63,7 @@ class AsyncRecorder(Recorder, AsyncCallbackHandler):
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Let other tasks run until it is true; a test that waits in vain fails."""
+    """Let other tasks run until a condition is true; a test that waits in vain fails."""
     for _ in range(100_000):
         if true():
             return
@@ -149,9 +152,7 @@ async def test_a_model_on_every_surface(surface: Run, speculative: bool, recorde
     assert not leaked(things)
     if recorder is Recorder or surface in (_ainvoke, _astream, _events_v2, _events_v3, _batch):
         assert any("on_chat_model_start" in each for each in seen.seen)
-        await until(
-            lambda: any("on_llm_end" in each for each in seen.seen)
-        )  # v3 tells of it after its output
+        await until(lambda: any("on_llm_end" in each for each in seen.seen))  # v3 reports it after its output
     assert not leaked(seen.seen)
     assert "222-33-4444" not in repr(inner.read[-1])
 
@@ -289,7 +290,7 @@ async def test_a_models_error_comes_after_what_was_released() -> None:
     assert "".join(pieces).startswith("Your claim is open.")
 
 
-# What messages hold beside text.
+# Contents of messages besides text.
 
 
 def _blocks() -> list[AIMessageChunk]:
@@ -548,7 +549,7 @@ async def test_a_blocked_tool_call_does_not_run_and_a_blocked_result_is_not_read
 
 
 class _ToolsOnly(GuardrailMiddleware):
-    """Without the state's check, so that the arguments reach the tool's own."""
+    """The middleware without the state's check, so that the arguments reach the tool's own."""
 
     def wrap_model_call(self, request: Any, handler: Any) -> Any:
         return handler(request)
@@ -693,7 +694,8 @@ async def test_a_forged_or_forgotten_seal_stays_closed() -> None:
 
 
 async def test_traces_with_content_hold_only_what_was_vetted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenLLMetry records content unless it is told not to: even then, nothing unvetted is in any span."""
+    """Check spans with content, which OpenLLMetry records unless it is told not to: nothing unvetted is in
+    any of them."""
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor

@@ -1,4 +1,5 @@
-"""The default settings before the local AWS: real boto3 clients, the services' operations, the stand-ins behind them."""
+"""The default settings with the local AWS: real boto3 clients, the services' operations, and
+stand-ins behind them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a tool gives back, in every way that LangChain and LangGraph know: nothing planted in it is read or kept."""
+"""Nothing planted in a tool's result is read or stored, in any way that LangChain and LangGraph know."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Model(BaseModel):
 
 
 class Opaque:
-    """Shows what it holds in its words alone."""
+    """An object that shows what it holds only in its text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -68,14 +68,14 @@ class Opaque:
 
 
 class Silent:
-    """Holds what none of its words shows."""
+    """An object whose text shows nothing of what it holds."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
 class Spoken(BaseModel):
-    """Shows in its words what none of its fields holds."""
+    """An object whose text shows what none of its fields holds."""
 
     name: str = "x"
 
@@ -134,7 +134,8 @@ SHAPES: dict[str, Callable[[str], Any]] = {
     "text like a data URL": lambda plant: f"data:image/png;base64,{plant}",
     "number": lambda plant: 4111111111111111 if plant == PLANTS[0] else plant,
     "id": lambda plant: {"id": plant},
-    "protocol's words": lambda plant: dict.fromkeys(("type", "data", "detail", "status", "role", "format", "index", "signature"), plant),
+    "protocol's words": lambda plant: dict.fromkeys(("type", "data", "detail", "status", "role", "format",
+        "index", "signature"), plant),
     "deep within": lambda plant: {"a": [{"b": {"id": [[{"status": plant}]]}}]},
     "key": lambda plant: {plant: None},
     "key that is a tuple": lambda plant: {("x", plant): 1},
@@ -145,7 +146,8 @@ SHAPES: dict[str, Callable[[str], Any]] = {
     "frozen set": lambda plant: frozenset({plant}),
     "deque": lambda plant: deque([plant]),
     "ordered dictionary": lambda plant: OrderedDict(a=plant),
-    "mappings that are no dictionary": lambda plant: [MappingProxyType({"a": plant}), ChainMap({"a": plant}), UserDict(a=plant)],
+    "mappings that are no dictionary": lambda plant: [MappingProxyType({"a": plant}), ChainMap({"a": plant}),
+        UserDict(a=plant)],
     "list that is none": lambda plant: UserList([plant]),
     "row": lambda plant: Row(plant),
     "bytes": lambda plant: plant.encode(),
@@ -173,14 +175,16 @@ SHAPES: dict[str, Callable[[str], Any]] = {
     "generator": lambda plant: (each for each in [plant]),
     "error": lambda plant: KeyError(plant),
     "group of errors": lambda plant: ExceptionGroup("x", [ValueError(plant)]),
-    "content blocks": lambda plant: [{"type": "text", "text": "x", "id": plant}, {"type": "json", "json": {"id": plant}}],
+    "content blocks": lambda plant: [{"type": "text", "text": "x", "id": plant},
+        {"type": "json", "json": {"id": plant}}],
     "content blocks with files": lambda plant: [
         {"type": "image", "base64": _b64(plant), "mime_type": "image/png"},
         {"type": "image_url", "image_url": {"url": f"data:text/plain;base64,{_b64(plant)}"}},
         {"type": "file", "file": {"filename": plant, "file_data": plant}},
         {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": plant}, "title": plant},
     ],
-    "search results": lambda plant: [{"type": "search_result", "source": plant, "title": plant, "content": [{"type": "text", "text": plant}]}],
+    "search results": lambda plant: [{"type": "search_result", "source": plant, "title": plant,
+        "content": [{"type": "text", "text": plant}]}],
     "message": lambda plant: [AIMessage("x", name=plant, id=plant, additional_kwargs={"id": plant})],
     "cycle": _cycle,
     "too deep": _deep,
@@ -197,7 +201,7 @@ class State(AgentState[Any]):
 CALL = AIMessage("", tool_calls=[{"name": "give", "args": {}, "id": "c1", "type": "tool_call"}])
 ASK = {"messages": [HumanMessage("Well?")]}
 SHAPE: list[Any] = [None]
-"""What the tools below give back."""
+"""The value that the tools below return."""
 
 
 def _tool(give: Callable[[Any], Any], **options: Any) -> BaseTool:
@@ -210,7 +214,7 @@ async def _give_async() -> Any:
 
 
 def _raise(value: Any) -> Any:
-    """All the places that an error has."""
+    """Raise an error with the value in every place that an error has."""
     error = RuntimeError("x", value)
     error.add_note(str(value))
     error.response = value  # type: ignore[attr-defined]
@@ -234,7 +238,7 @@ def _yield(value: Any) -> Iterator[Any]:
 
 
 def _message(value: Any) -> ToolMessage:
-    """A message with all that LangChain does not look at."""
+    """Return a message with everything that LangChain does not look at."""
     message = ToolMessage([{"type": "json", "json": {"id": str(value)}}], tool_call_id="c1", artifact=value)
     return message.model_copy(
         update={"extra": value, "additional_kwargs": {"x": value}, "response_metadata": {"x": value}}
@@ -286,7 +290,7 @@ def _of_threads(name: str) -> Way:
 
 
 def _of_node(name: str) -> Way:
-    """LangGraph's own node of tools, with the middleware as its wrapper."""
+    """Return LangGraph's own node of tools, with the middleware as its wrapper."""
     middleware = GuardrailMiddleware(ENGINE)
     node = ToolNode(
         [TOOLS[name]],
@@ -311,12 +315,20 @@ MODES: dict[str, Way] = {
     "speculative agent: result": _of_agent("result", SPECULATIVE),
     "tool alone: raised error": _of_tool("raised error"),
 }
-UNSEEN = ("generator", "function", "method of an object", "memory", "too deep", "list that is none", "mappings that are no dictionary")  # fmt: skip
-"""Shapes into which the search does not look: it would see what LangChain makes of them."""
+UNSEEN = (
+    "generator",
+    "function",
+    "method of an object",
+    "memory",
+    "too deep",
+    "list that is none",
+    "mappings that are no dictionary",
+)
+"""Shapes into which the search does not look, although it would see what LangChain makes of them."""
 
 
 async def _came(mode: str, shape: str, plant: str) -> tuple[Any, list[str]]:
-    """What came, and what leaked, of one cell."""
+    """Return what came out of one cell, and what leaked."""
     SHAPE[0] = SHAPES[shape](plant)
     for kept in (SAVER.storage, SAVER.blobs, SAVER.writes):
         kept.clear()
@@ -331,7 +343,7 @@ async def _came(mode: str, shape: str, plant: str) -> tuple[Any, list[str]]:
 
 @pytest.mark.parametrize("mode", MODES)
 async def test_nothing_planted_in_a_result_is_read_or_kept(mode: str) -> None:
-    """One row of the matrix for each mode: a cell for each shape, and both plants in each."""
+    """Check one row of the matrix for each mode: a cell for each shape, with both plants in each."""
     cells = {(shape, plant): (await _came(mode, shape, plant))[1] for shape in SHAPES for plant in PLANTS}
     assert len(cells) >= 2 * 40
     assert not {cell: found for cell, found in cells.items() if found}
@@ -339,7 +351,7 @@ async def test_nothing_planted_in_a_result_is_read_or_kept(mode: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_a_result_comes_all_the_same(shape: str) -> None:
-    """Redacted, or a notice in its place; the call is answered."""
+    """Check that the call is answered, with a redacted result or a notice in its place."""
     for mode in ("node: result", "node: artifact", "node: command's state"):
         for plant in PLANTS:
             came, _ = await _came(mode, shape, plant)
@@ -348,6 +360,6 @@ async def test_a_result_comes_all_the_same(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_every_shape_carries_what_is_planted(shape: str) -> None:
-    """The search would see it, or LangChain's own text of it."""
+    """Check that the search would see it, or LangChain's own text of it."""
     for plant in PLANTS:
         assert leaked(SHAPES[shape](plant)) or shape in UNSEEN

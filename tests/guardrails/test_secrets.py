@@ -1,4 +1,4 @@
-"""The detector that needs no network: what carries its own proof is found, what only looks alike is not."""
+"""The detector that needs no network: it finds what carries its own proof, and not what only looks similar."""
 
 from __future__ import annotations
 
@@ -39,11 +39,14 @@ def found(text: str) -> list[tuple[Any, str]]:
         ("key AKIAIOSFODNN7EXAMPLE.", Category.AWS_ACCESS_KEY, "AKIAIOSFODNN7EXAMPLE"),
         ("ghp_" + "a1B2" * 9 + " works", Category.API_KEY, "ghp_" + "a1B2" * 9),
         ("use sk-proj-abcdefghij0123456789ABCD.", Category.API_KEY, "sk-proj-abcdefghij0123456789ABCD"),
-        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl_-x ok", Category.API_KEY, "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl_-x"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl_-x ok", Category.API_KEY,
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl_-x"),
         ("my password is hunter2!, ok", Category.PASSWORD, "hunter2!"),
         ("api_key: 'Zx81-spectrum'", Category.PASSWORD, "Zx81-spectrum"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- end", Category.PRIVATE_KEY, "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"),
-        ("-----BEGIN PRIVATE KEY-----\nMIIE and then it stops", Category.PRIVATE_KEY, "-----BEGIN PRIVATE KEY-----\nMIIE and then it stops"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- end", Category.PRIVATE_KEY,
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE and then it stops", Category.PRIVATE_KEY,
+            "-----BEGIN PRIVATE KEY-----\nMIIE and then it stops"),
     ],
 )  # fmt: skip
 def test_found(text: str, category: Category, value: str) -> None:
@@ -120,9 +123,11 @@ def test_every_planted_number_is_covered_and_what_surrounds_it_is_untouched(rng:
     assert max(place.end for place in inside) == len(before + planted), ascii(before + planted + after)
 
 
-@pytest.mark.parametrize("text", [*(f"ORD{digits}" for digits in (4111111111111111, "4111111111111111X")), "order INV-4111111111111111-B",
+@pytest.mark.parametrize("text", [*(f"ORD{digits}" for digits in (4111111111111111, "4111111111111111X")),
+    "order INV-4111111111111111-B",
     "0.4111111111111111", "v10.0.19045.3693", "192.168.100.20:8080", "100 20 3000 40", "2026-03-04 12:30:45.123456",
-    "\u8ba2\u53f71234567890123456789012", "a1b2c3d4-5e6f-4111-8111-111111111111", "PART-536-22-8726-A", "12.536.22.8726",
+    "\u8ba2\u53f71234567890123456789012", "a1b2c3d4-5e6f-4111-8111-111111111111", "PART-536-22-8726-A",
+    "12.536.22.8726",
     "my password is incorrect!", "the tokens: 4096", "1,234,567,890,123.45"])  # fmt: skip
 def test_ordinary_numbers_are_left_alone(text: str) -> None:
     assert found(text) == []
@@ -141,9 +146,12 @@ def test_us_numbers_are_those_that_python_stdnum_knows(digits: str) -> None:
 
 
 ADVERSARIAL = [
-    "a", "=", "1", "4 ", "4111 ", " ", '"', "\n", ".", "-", "//", "M", "sk-", "eyJ", "eyJa.", "aws", "api_key=", "key= ", "key ",
-    "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "xoxb-1-", "://a:", "//a/:_authToken=", "AKIAIOSFODNN7EXAMPLE", "DE89 ", "password ",
-    "ibm_cos_", "1&nbsp;", "\\n", "a\u0301\u0323", "\u0301\u0323", "\u200b", "\U000e0041", "\u202e12345", "\u0430", "\ufdfa", "a\u2800",
+    "a", "=", "1", "4 ", "4111 ", " ", '"', "\n", ".", "-", "//", "M", "sk-", "eyJ", "eyJa.", "aws", "api_key=",
+    "key= ", "key ",
+    "-----BEGIN ", "-----BEGIN PRIVATE KEY-----", "xoxb-1-", "://a:", "//a/:_authToken=", "AKIAIOSFODNN7EXAMPLE",
+    "DE89 ", "password ",
+    "ibm_cos_", "1&nbsp;", "\\n", "a\u0301\u0323", "\u0301\u0323", "\u200b", "\U000e0041", "\u202e12345",
+    "\u0430", "\ufdfa", "a\u2800",
 ]  # fmt: skip
 
 

@@ -1,4 +1,6 @@
-"""The AWS detectors on the wire: what they ask, what they make of the answers, and what happens when there is none."""
+"""The AWS detectors on the wire: their requests, their reading of the answers, and their behaviour without
+one.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,7 @@ def build(
     detector = {
         "kind": kind,
         "options": options if options is not None else KINDS[kind],
-        "timeout_ms": 20_000,  # a busy machine is no fault of the service
+        "timeout_ms": 20_000,  # a busy machine is not the service's fault
         **settings.pop("detector", {}),
     }
     detectors = {
@@ -80,7 +82,7 @@ EXPECTED = {
     ("kind", "outage", "policy"), itertools.product(KINDS, OUTAGES, ["closed", "open", "fallback"])
 )
 async def test_outage_matrix(service: Service, kind: str, outage: str, policy: str) -> None:
-    """Each detector in each outage under each policy: the decision, in time, and what the metrics are told."""
+    """Check each detector in each outage under each policy: the decision, in time, and the metrics."""
     service.mode = "ok" if outage == "slow" else outage
     service.seconds = 0.08 if outage == "slow" else 0.0
     patience_ms = PATIENCE_MS if outage == "timeout" else 10_000
@@ -102,7 +104,7 @@ async def test_outage_matrix(service: Service, kind: str, outage: str, policy: s
         assert (outcome.action, outcome.degraded, call.result) == (Action.ALLOW, False, "ok")
         return
     assert outcome.degraded
-    # Where the answer is too garbled for botocore to say so, it is an error like others.
+    # If the answer is too garbled for botocore to recognize this, it is an error like others.
     assert (
         call.result in {EXPECTED[outage], "error"}
         if outage == "wrong body"

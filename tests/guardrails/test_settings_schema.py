@@ -1,4 +1,4 @@
-"""The schema by which the infrastructure checks settings, and that it refuses what the runtime refuses."""
+"""The schema with which the infrastructure checks settings refuses what the runtime refuses."""
 
 import json
 from pathlib import Path

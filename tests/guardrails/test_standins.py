@@ -1,4 +1,4 @@
-"""The local stand-ins: what they promise to those who serve them, and that their figures do not get worse unseen."""
+"""The local stand-ins: their promises to the local services, and figures that must not get worse unnoticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a stream's pieces are, nothing leaves that redaction of the whole text would have taken out."""
+"""Nothing that redaction of the whole text would remove leaves in a stream, whatever its pieces are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNKINGS = 3000
 
 
 def redactions(text: str):  # type: ignore[no-untyped-def]
-    """As the engine makes them."""
+    """Return the redactions as the engine makes them."""
     folded = fold(text)
     (found,) = DETECTOR.detect([folded.text], CONTEXT)
     return tuple(merge((folded.unfold(each) for each in found), folded.removals))
@@ -61,7 +61,8 @@ def compare(seed: int) -> int:
 
 
 def unnamed(text: str) -> str:
-    """Which of two overlapping findings gives its name may depend on the hidden characters in them."""
+    """Return the text without the names of findings: which of two overlapping findings gives its name may
+    depend on hidden characters."""
     return re.sub(r"\[[A-Z_]{4,}\]", "[X]", text)
 
 

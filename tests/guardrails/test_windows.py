@@ -1,4 +1,4 @@
-"""What a stream releases, joined, is what redaction of the whole text gives; and no piece holds what was planted."""
+"""The pieces that a stream releases join to the redacted whole text, and none holds what was planted."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ class Issuer:
     """Publishes its public keys and signs tokens."""
 
     def __init__(self, path: str = "", *, written: str | None = None) -> None:
-        """``path`` follows its address; ``written`` is how the discovery document names it, if otherwise."""
+        """``path`` is appended to its address; ``written`` is the discovery document's name for it, if
+        different.
+        """
         self.asked: list[str] = []
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
         self.rotate("k1")

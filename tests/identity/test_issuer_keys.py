@@ -1,4 +1,6 @@
-"""The issuer's keys are read beside the requests: while it is slow or away, whoever has a known key goes on."""
+"""The issuer's keys are read beside the requests: while it is slow or away, callers with a known key are
+served.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from tests.identity.test_identity import AUDIENCE, ISSUER, Issuer
 
 
 class Slow(Issuer):
-    """An issuer that answers when it is let."""
+    """An issuer that answers once it is allowed to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +84,7 @@ def test_forged_key_ids_make_one_reading(issuer: Slow) -> None:
 
 
 class Clock:
-    """Stands until it is moved."""
+    """A clock that stands still until it is moved."""
 
     now = 1000.0
 

@@ -1,4 +1,5 @@
-"""The provisioner against Grafana's HTTP API as its documentation describes it, and CloudFormation's waiting address."""
+"""The provisioner against Grafana's HTTP API as its documentation describes it, and
+CloudFormation's waiting address."""
 
 import importlib
 import json
@@ -30,7 +31,8 @@ SOURCES = [
 
 
 class Grafana:
-    """Keeps data sources and dashboards by uid; everything else is refused. Answers CloudFormation's PUT too."""
+    """A Grafana that stores data sources and dashboards by uid and refuses everything else; it also
+    answers CloudFormation's PUT."""
 
     def __init__(self) -> None:
         self.sources: dict[str, Any] = {}
@@ -133,7 +135,7 @@ def event(grafana: Grafana, kind: str, **more: Any) -> dict[str, Any]:
 def run(
     provisioning: ModuleType, grafana: Grafana, kind: str, boards: Any = BOARDS, **more: Any
 ) -> dict[str, Any]:
-    """One event as CloudFormation sends it; the service account must be gone afterwards, whatever happened."""
+    """Send one event as CloudFormation does; the service account must be gone afterwards, whatever happened."""
     client = boto3.client(
         "grafana", region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b"
     )

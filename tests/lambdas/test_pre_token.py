@@ -14,7 +14,7 @@ HANDLER = Path(__file__).parents[2] / "lambdas" / "pre_token" / "handler.py"
 
 @pytest.fixture
 def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The function's module, which Lambda loads by its path."""
+    """Return the function's module, which Lambda loads by its path."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     spec = importlib.util.spec_from_file_location("pre_token_handler", HANDLER)
     assert spec is not None
@@ -26,7 +26,7 @@ def handler(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def cognito(handler: ModuleType) -> Iterator[Stubber]:
-    """Cognito's answers."""
+    """Return Cognito's answers."""
     with Stubber(handler.cognito) as stubber:
         yield stubber
 

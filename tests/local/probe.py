@@ -1,4 +1,5 @@
-"""A job that says who it is, or fails, or waits to be stopped: what the local AWS must report as it is."""
+"""A job that reports its identity, or fails, or waits to be stopped, all of which the local AWS must report
+as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The embedding analysis as it is deployed, with what no profile turns on: Spark for large windows, and a model that describes.
+"""The embedding analysis as deployed, with options that no profile turns on: Spark for large windows, and a
+model that describes.
 
 Its own stack, templates and roles, enforced; the state machine starts the job, and the job the Spark run.
 """
@@ -51,7 +52,7 @@ class Deployed:
     bucket: str
 
     def analyse(self, *arguments: str) -> dict[str, Any]:
-        """An execution, when it has ended."""
+        """Return an execution once it has ended."""
         client = self.cloud.client("stepfunctions")
         given = json.dumps({"arguments": list(arguments)})
         execution = client.start_execution(stateMachineArn=self.machine, input=given)["executionArn"]
@@ -68,7 +69,7 @@ class Deployed:
 
 
 def _stack(directory: Path) -> Path:
-    """The stack of `stacks/analysis.py`, beside the least of what it is given by others."""
+    """Return the stack of `stacks/analysis.py`, with the minimum that it needs from other stacks."""
     options = {
         "engine": "spark",
         "description_model_id": MODEL,
@@ -76,7 +77,8 @@ def _stack(directory: Path) -> Path:
         "alarm_windows": 10,
     }
     settings = Settings.model_validate(
-        {"profile": "test", "data_lifetime": "temporary", "region": "us-east-1", "account": "123456789012", "analysis": options}
+        {"profile": "test", "data_lifetime": "temporary", "region": "us-east-1", "account": "123456789012",
+            "analysis": options}
     )  # fmt: skip
     app = App(outdir=str(directory / "cdk.out"), builtin_cloud_formation_validation=False)
     around = Stack(
@@ -94,7 +96,9 @@ def _stack(directory: Path) -> Path:
         settings=settings,
         foundation=SimpleNamespace(lake=lake),  # type: ignore[arg-type]
         tracking=SimpleNamespace(mlflow=nothing),  # type: ignore[arg-type]
-        observability=SimpleNamespace(prometheus=SimpleNamespace(alert_topic=sns.Topic(around, "Alerts"))),  # type: ignore[arg-type]
+        observability=SimpleNamespace(  # type: ignore[arg-type]
+            prometheus=SimpleNamespace(alert_topic=sns.Topic(around, "Alerts"))
+        ),
     )
     CfnOutput(around, "Bucket", value=lake.bucket.bucket_name)
     analysis.add_dependency(around)
@@ -114,7 +118,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 
 def _fill(lake: DirectoryLake, cloud: Cloud, bucket: str) -> None:
-    """A baseline of usual days, and one day on which a tenth asks something new."""
+    """Write a baseline of usual days, and one day on which a tenth of the questions is new."""
     _, world = usual_days(lake.root, BASELINE)
     rows = world.sample(300, np.random.default_rng(3))
     rows[:30] = World(99, dimension=48).sample(30, np.random.default_rng(3))[:1] + 0.1 * rows[:30]

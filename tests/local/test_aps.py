@@ -24,7 +24,7 @@ def field(number: int, body: bytes) -> bytes:
 
 
 def write_request(name: str, *values: float) -> bytes:
-    """A remote write body of one series; timestamps are far in the past but in order."""
+    """Return a remote write body of one series; timestamps are far in the past but in order."""
     labels = field(1, field(1, b"__name__") + field(2, name.encode()))
     samples = b"".join(field(2, b"\x09" + struct.pack("<d", value) + b"\x10\x01") for value in values)
     return field(1, labels + samples)
@@ -82,5 +82,6 @@ def test_bytes_that_are_no_write_request_are_refused(body: bytes) -> None:
 
 
 def test_a_label_without_a_value_is_an_empty_one() -> None:
-    # protobuf leaves out what is empty: a series with one label of a name alone, and a sample of 0.0 without its value
+    # protobuf leaves out what is empty: a series with one label of a name alone, and a sample of 0.0
+    # without its value
     assert decode_write_request(b"\x0a\x07\x0a\x03\x0a\x01a\x12\x00") == {(("a", ""),): 0.0}

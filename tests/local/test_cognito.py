@@ -1,4 +1,6 @@
-"""What our Cognito adds to moto: real TOTP, required MFA, enabled flows, and the pre-token-generation trigger."""
+"""Our additions to moto's Cognito: real TOTP, required MFA, enabled flows, and the pre-token-generation
+trigger.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ class Pool:
 
 
 def wrong(totp: pyotp.TOTP) -> str:
-    """A code that is none of the accepted ones."""
+    """Return a code that is none of the accepted ones."""
     accepted = {totp.at(int(time.time()) + 30 * step) for step in range(-2, 3)}
     return next(
         code for code in ("000000", "111111", "222222", "333333", "444444", "555555") if code not in accepted
@@ -142,7 +144,7 @@ def test_wrong_passwords_and_flows_that_are_not_enabled_are_refused(cloud: Cloud
 
 @pytest.fixture(scope="module")
 def trigger(cloud: Cloud) -> str:
-    """The ARN of a function with the trigger's code."""
+    """Return the ARN of a function with the trigger's code."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as code:
         code.writestr("handler.py", TRIGGER)

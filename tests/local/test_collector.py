@@ -31,7 +31,7 @@ GOLDEN = Path(__file__).with_name("golden")
 
 
 def verified() -> CollectorConfig:
-    """The recorded configuration, without gRPC: the stand-in's own transport is HTTP."""
+    """Return the recorded configuration, without gRPC: the stand-in's own transport is HTTP."""
     text = (GOLDEN / "adot-verified.yaml").read_text()
     variables = ("AWS_REGION", "XRAY_ENDPOINT", "AWS_PROMETHEUS_ENDPOINT", "MLFLOW_OTLP_TRACES")
     names = dict.fromkeys((*variables, "MLFLOW_EXPERIMENT_ID", "XRAY_OTLP_TRACES"), "us-east-1")
@@ -49,7 +49,7 @@ def golden_points() -> list[telemetry.MetricPoints]:
 
 
 class Collected:
-    """An exporter's end: what a pipeline hands over."""
+    """An exporter that stores what a pipeline passes to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.items: list[Any] = []
@@ -57,7 +57,8 @@ class Collected:
 
 
 def comparable(document: dict[str, Any]) -> dict[str, Any]:
-    """A segment without what two collectors cannot share: the exception's random id and the host's name."""
+    """Return a segment without what must differ between two collectors: the exception's random id and
+    the host's name."""
     document = json.loads(json.dumps(document))
     for exception in document.get("cause", {}).get("exceptions", []):
         exception.pop("id")
@@ -248,7 +249,8 @@ def test_what_one_pipeline_takes_off_stays_in_another(monkeypatch: pytest.Monkey
 
 
 def test_no_request_ends_the_collector(caplog: pytest.LogCaptureFixture) -> None:
-    """Broken bodies are answered 400, what cannot be sent is dropped, and the next request is served."""
+    """Check that broken bodies are answered 400, that unsendable data is dropped, and that the next
+    request is served."""
     document = yaml.safe_load(BASE.read_text())
     document["processors"]["tail_sampling"]["decision_wait"] = "0s"
     environment = {
@@ -313,7 +315,7 @@ def test_a_batch_of_size_0_is_sent_whole() -> None:
 
 
 def test_on_lambda_nothing_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a tick, that is without a moment after the answer, everything has been exported."""
+    """Check that everything has been exported without a tick, that is without a moment after the answer."""
     collected = Collected(monkeypatch)
     pipelines = Pipelines(load(compose(waits=False)))
     spans, points = golden_spans(), golden_points()

@@ -270,7 +270,7 @@ def test_every_span_is_a_document_that_x_ray_can_judge(
             try:
                 parse(text)
             except RefusedError as refused:
-                # Ours to refuse is what the exporter passes on unchecked: never its own shape.
+                # Only values that the exporter passes on unchecked may be refused, never its own structure.
                 assert refused.code in ("InvalidId", "InvalidName", "InvalidAnnotation", "SegmentTooLarge")
     assert telemetry.request(spans).SerializeToString() is not None
 

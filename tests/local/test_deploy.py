@@ -37,7 +37,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def assemblies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The cloud assembly of each profile."""
+    """Return the cloud assembly of each profile."""
     directories = {profile: tmp_path_factory.mktemp(profile) / "cdk.out" for profile in PROFILES}
     for profile, directory in directories.items():
         synthesize(directory, context={"profile": profile, "profiles": str(ALL_OPTIONS)})
@@ -127,7 +127,7 @@ def make_stack(
 
 
 def _service(role: dict[str, Any], container: dict[str, Any]) -> dict[str, Any]:
-    """One container as an ECS service."""
+    """Create one container as an ECS service."""
     return {
         "TaskRole": role,
         "ExecutionRole": role,
@@ -190,14 +190,14 @@ def test_a_bad_profile_is_the_settings_error(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_no_process_behind() -> None:
-    """From the command line, interrupted while containers and servers run."""
+    """Interrupt a run from the command line, while containers and servers run."""
     before = _sessions()
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "local", "up", "--port-base", "23500"],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell that runs the tests in the background has what it starts ignore the interrupt.
+        # A shell that runs the tests in the background makes its children ignore the interrupt.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
@@ -231,7 +231,7 @@ def _is_running(pid: int) -> bool:
 
 
 def _sessions() -> set[str]:
-    """Commands of processes that belong to a local run on our test's ports."""
+    """Return the commands of processes that belong to a local run on our test's ports."""
     commands = set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

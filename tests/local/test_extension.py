@@ -1,4 +1,6 @@
-"""The extension that keeps the collector on Lambda, against the Extensions API as Lambda documents it."""
+"""The extension that keeps the collector running on Lambda, against the Extensions API as Lambda documents
+it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ while :; do sleep 0.01; done
 
 
 class Lambda:
-    """Registers an extension, and lets it wait until the sandbox ends."""
+    """A Lambda that registers an extension, and lets it wait until the sandbox ends."""
 
     def __init__(self) -> None:
         self.registered: list[tuple[str, object]] = []

@@ -33,7 +33,7 @@ QUESTION: dict[str, Any] = {
 
 @pytest.fixture
 def install(cloud: Cloud) -> Iterator[Install]:
-    """Installs faults by the control endpoint; they are gone after the test."""
+    """Return a function that installs faults at the control endpoint; they are gone after the test."""
 
     def put(*faults: dict[str, Any]) -> None:
         answer = urllib3.request("PUT", f"{cloud.endpoint}/_local/faults", body=json.dumps(faults))
@@ -46,7 +46,7 @@ def install(cloud: Cloud) -> Iterator[Install]:
 
 @pytest.fixture
 def stream(cloud: Cloud) -> Any:
-    """A client of a delivery stream that is there."""
+    """Return a client, and create its delivery stream."""
     s3, firehose = cloud.client("s3"), cloud.client("firehose")
     s3.create_bucket(Bucket="faults")
     s3.put_object(Bucket="faults", Key="k", Body=b"0123456789")

@@ -1,4 +1,4 @@
-"""The kernel: routing, errors, streaming, who is calling."""
+"""The kernel: routing, errors, streaming, and the identity of callers."""
 
 from __future__ import annotations
 

@@ -192,7 +192,8 @@ def test_a_role_is_limited_to_its_own_items(cloud: Cloud) -> None:
             "dynamodb:Attributes": ["owner", "note", "n"],
         }
     }
-    client = Role(cloud, "own-items", allow("dynamodb:*Item", Condition=condition), allow("dynamodb:Query", Condition=condition)).client("dynamodb")  # fmt: skip
+    items, query = (allow(action, Condition=condition) for action in ("dynamodb:*Item", "dynamodb:Query"))
+    client = Role(cloud, "own-items", items, query).client("dynamodb")
     client.put_item(TableName="items", Item={"owner": {"S": "jane"}, "note": {"S": "x"}})
     client.get_item(TableName="items", Key={"owner": {"S": "jane"}})
     query = {

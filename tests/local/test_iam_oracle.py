@@ -1,6 +1,7 @@
 """The evaluation of policies, beside a second implementation: moto's, which somebody else wrote.
 
-It is asked only what it knows. It does not fold the case of actions, has no `?` and no `NotResource`, takes patterns for regular
+It is asked only what it knows. It does not fold the case of actions, has no `?` and no `NotResource`, takes patterns
+for regular
 expressions, and denies explicitly where a condition does not hold, which IAM does not; of conditions it
 knows `StringEquals` only, so that none are made here: those are tested by example in test_iam.py.
 """

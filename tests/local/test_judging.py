@@ -34,8 +34,10 @@ def judged(criterion: str, **sections: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("criterion", "sections", "verdict"),
     [
-        ("correctness", {"answer": "Cash is covered up to 500.00.", "expected_facts": "- Cash is covered up to 500.00."}, "yes"),
-        ("correctness", {"answer": "Cash is covered up to 400.00.", "expected_facts": "- Cash is covered up to 500.00."}, "no"),
+        ("correctness", {"answer": "Cash is covered up to 500.00.",
+            "expected_facts": "- Cash is covered up to 500.00."}, "yes"),
+        ("correctness", {"answer": "Cash is covered up to 400.00.",
+            "expected_facts": "- Cash is covered up to 500.00."}, "no"),
         ("correctness", {"answer": "Floods are covered.", "expected_facts": "- Floods are not covered."}, "no"),
         ("correctness", {"answer": "x", "expected_facts": ""}, "no"),
         ("groundedness", {"answer": "Cash is covered up to 500.00.", "sources": DOCUMENT}, "yes"),

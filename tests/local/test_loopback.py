@@ -18,7 +18,7 @@ LISTENERS = {"ThreadingHTTPServer", "HTTPServer", "make_server", "create_server"
 
 
 def listening(pid: int) -> list[str]:
-    """The addresses, as hexadecimal digits, that a process listens on."""
+    """Return the addresses, as hexadecimal digits, on which a process listens."""
     links = [file.readlink().name for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()]
     inodes = {name.removeprefix("socket:[").rstrip("]") for name in links if name.startswith("socket:[")}
     lines = [
@@ -43,7 +43,7 @@ def test_the_local_aws_listens_on_loopback(tmp_path: Path) -> None:
 
 @linux
 def test_a_process_that_listens_on_a_containers_address_listens_on_loopback(tmp_path: Path) -> None:
-    """The stand-in of the collector, whose task definition says 0.0.0.0."""
+    """Start the stand-in of the collector, whose task definition says 0.0.0.0."""
     ports = []
     for _ in range(2):
         with socket.create_server(("127.0.0.1", 0)) as probe:

@@ -31,7 +31,8 @@ TOOLS = {
 
 @pytest.fixture(autouse=True)
 def detectors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A text is as toxic, as much an attack, and holds as much personal data as it says."""
+    """Replace the detectors: a text itself says how toxic it is, how much of an attack, and which personal
+    data it holds."""
 
     def level(text: str, word: str) -> float:
         return 0.9 if word in text else 0.0

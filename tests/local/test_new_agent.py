@@ -1,4 +1,4 @@
-"""Another agent in the place of the insurance example: made as a fork makes it, and run with its own tour."""
+"""Another agent in place of the insurance example: made as a fork makes it, and run with its own tour."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVES_ANY_AGENT = ("fmops", "stacks", "demo", "policies", "app.py", "settings",
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what git knows, with the environments of this one."""
+    """Return a copy of what git tracks, with the environments of this checkout."""
     known = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,

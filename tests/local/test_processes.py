@@ -11,7 +11,8 @@ from local.processes.process import Process, ProcessError, base_environment
 
 FAMILY = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"])
+program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+child = subprocess.Popen([sys.executable, "-c", program])
 print(child.pid, flush=True)
 time.sleep(600)
 """

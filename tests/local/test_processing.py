@@ -1,4 +1,5 @@
-"""A job's state machine, deployed from the construct's template: real processes, honest statuses, schedules that fire."""
+"""A job's state machine, deployed from the construct's template: real processes, honest statuses,
+schedules that fire."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class Deployed:
     machine: str
 
     def run(self, **given: Any) -> dict[str, Any]:
-        """An execution, when it has ended."""
+        """Return an execution once it has ended."""
         started = self.cloud.client("stepfunctions").start_execution(
             stateMachineArn=self.machine, input=json.dumps(given)
         )

@@ -1,4 +1,4 @@
-"""A rehearsal fails for a permission that the task role lacks, and for one that it has for nothing."""
+"""A rehearsal fails for a permission that the task role lacks, and for one that it has without need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LACKING, NEEDLESS = "firehose:PutRecordBatch", "dynamodb:DeleteTable"
 
 @pytest.fixture(scope="module")
 def changed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The templates of dev, with one action of the task role replaced by another."""
+    """Return the templates of dev, with one action of the task role replaced by another."""
     assembly: Path = tmp_path_factory.mktemp("rehearsal") / "cdk.out"
     synthesize(assembly, context={"profile": "dev"})
     file = assembly / "Assistant.template.json"
@@ -58,6 +58,6 @@ def test_both_are_named_with_role_action_resource_and_caller(changed: Path, tmp_
 
 
 def test_what_the_role_may_do_is_not_complained_of(tmp_path: Path) -> None:
-    """The same report, of a cloud in which nobody did or may do anything, holds."""
+    """Make the same report for a cloud in which nobody did or may do anything: it holds."""
     with LocalAws(port=0, directory=tmp_path) as cloud:
         assert report_permissions(cloud, Options(rehearse=True), Console(file=io.StringIO()))

@@ -91,7 +91,7 @@ def number(value: float) -> Any:
 
 
 def shown(sample: Series) -> str:
-    """A sample as Prometheus's text has it, with its time in milliseconds where it is not the usual one."""
+    """Return a sample as Prometheus's text, with its time in milliseconds if it is not the usual one."""
     labels = dict(sample.labels)
     name = labels.pop("__name__")
     inner = ",".join(

@@ -1,4 +1,4 @@
-"""Conditional writes: of two that look at the same object, one is refused."""
+"""Conditional writes: of two that saw the same object, one is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A run's folder, ports, processes and first second: what is wrong is a sentence with the remedy, and nothing is left behind."""
+"""A run's folder, ports, processes and first second: a fault gives a sentence with the remedy, and nothing
+is left behind."""
 
 from __future__ import annotations
 
@@ -65,7 +66,7 @@ runpy.run_module("local", run_name="__main__")
 
 @pytest.fixture(autouse=True)
 def signals() -> Iterator[None]:
-    """A run sets its own; ours come back."""
+    """Restore our signal handlers after a run, which sets its own."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
@@ -108,7 +109,7 @@ def test_a_second_run_in_the_same_folder_is_told_who_holds_it_and_wipes_nothing(
 def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("")
     said = told(Options(directory=tmp_path, port_base=45_000))
-    assert f"{tmp_path / name}: a file where the run keeps a folder" in said
+    assert f"{tmp_path / name}: there is a file where the run needs a folder" in said
 
 
 def test_a_file_in_the_place_of_the_runs_folder_is_named(tmp_path: Path) -> None:

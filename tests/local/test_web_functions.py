@@ -1,4 +1,4 @@
-"""A function behind an API answers piece by piece, and stands still when it has answered, as on Lambda."""
+"""A function behind an API answers piece by piece, and is frozen once it has answered, as on Lambda."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_it_runs_as_its_role_with_its_environment_and_a_trace(url: str) -> None:
 
 
 def test_pieces_arrive_before_the_answer_ends(url: str) -> None:
-    """The application sends the second piece only when it is told so by another way: by a file that we write."""
+    """Let the application send the second piece only after a sign by another way: a file that we write."""
     host, _, path = url.removeprefix("http://").partition("/")
     spool = httpx.post(f"{url}/echo").json()["spool"]
     connection = http.client.HTTPConnection(host, timeout=30)
@@ -113,10 +113,10 @@ def test_pieces_arrive_before_the_answer_ends(url: str) -> None:
 
 
 def test_what_it_does_after_its_answer_waits_for_the_next_request(url: str) -> None:
-    """The application counts in a thread, as fast as it can, and says how far it is."""
+    """Let the application count in a thread, as fast as it can, and report the count."""
     before = httpx.get(f"{url}/count").json()["ticks"]
     states = httpx.get(f"{url}/echo").json()
-    # The sandbox is frozen after the client has its answer, and the kernel stops a process when it comes to it.
+    # The sandbox is frozen after the client has its answer, and the kernel takes a moment to stop a process.
     assert _becomes(states["pid"], "T")
     assert httpx.get(f"{url}/count").json()["ticks"] > before
 

@@ -1,4 +1,4 @@
-"""Traces are readable back, and what X-Ray would refuse is refused."""
+"""Traces can be read back, and what X-Ray would refuse is refused."""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def test_with_transaction_search_only_indexed_traces_are_readable(
         answer = xray.batch_get_traces(TraceIds=ids)
         assert len(answer["Traces"]) == (5 if found else 0)
         assert answer["UnprocessedTraceIds"] == ([] if found else ids)
-        # What came before stays where it is.
+        # Earlier spans stay where they are.
         assert find(own, 'service("desk")') == [trace_id(1)]
 
 

@@ -23,7 +23,7 @@ START, END = 1_480_615_200_010_000_000, 1_480_615_200_090_000_000
 
 
 def span(given: dict[str, Any]) -> telemetry.Span:
-    """The span of a row, through the protobuf that the collector receives."""
+    """Return the span of a row, through the protobuf that the collector receives."""
     message = Span(
         trace_id=bytes.fromhex(TRACE),
         span_id=bytes.fromhex(ID),
@@ -89,7 +89,7 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def numbered(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with its exceptions' random ids as numbers."""
+    """Return the document with its exceptions' random ids as numbers."""
     thrown = document.get("cause", {}).get("exceptions", [])
     numbers = {each["id"]: str(number) for number, each in enumerate(thrown)}
     for each in thrown:

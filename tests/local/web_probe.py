@@ -1,4 +1,4 @@
-"""An HTTP server that says what it was asked and as whom, streams on command, and counts meanwhile."""
+"""An HTTP server that reports its requests and its identity, streams on command, and counts meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which metrics exist, and which ones an expression names."""
+"""Metrics that exist, and metrics that an expression names."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ FOREIGN = {
     "otel_sdk_exporter_span_exported_total": "the SDK's own metrics",
     "ALERTS": "Prometheus",
 }
-"""What others emit; that they do is shown after a run, by tests/rehearsal."""
+"""Metrics that others emit, which tests/rehearsal verifies after a run."""
 
 
 class Declared(NoOpMeter):
-    """Notes what is created."""
+    """A meter that notes the instruments that are created."""
 
     def __init__(self) -> None:
         super().__init__("declared")
@@ -48,7 +48,7 @@ class Declared(NoOpMeter):
 
 
 def declared(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Names in Prometheus of the metrics that the runtime declares."""
+    """Return the names in Prometheus of the metrics that the runtime declares."""
     meter = Declared()
     monkeypatch.setattr(metrics, "get_meter", lambda *_: meter)
     Instruments()
@@ -56,7 +56,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def named(expression: str) -> set[str]:
-    """The metrics that an expression names. Raises ``ValueError`` for what is not PromQL."""
+    """Return the metrics that an expression names. Raises ``ValueError`` for invalid PromQL."""
     for variable, value in {"$service": ".*", "$__rate_interval": "1m", "$__range": "1h"}.items():
         expression = expression.replace(variable, value)
     return {selector.name for selector in _selectors(promql_parser.parse(expression))}

@@ -1,4 +1,6 @@
-"""What the collector starts with and what it refuses, by the table; and what only the stand-in refuses."""
+"""Configurations with which the collector starts, and those that it or only the stand-in refuses, by the
+table.
+"""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_type_is_priced_or_free_or_named_and_only_one_of_them() -> None:
 
 
 def test_what_is_billed_is_not_called_free() -> None:
-    """What is billed by use is counted with the requests, or is named."""
+    """Check that resources billed by use are counted with the requests, or named."""
     billed = {kind: why for kind, why in PRICES.free.items() if "billed" in why or "priced" in why}
     assert {kind for kind, why in billed.items() if "below" not in why} == set()
 

@@ -1,4 +1,5 @@
-"""Each fault of an account gives its line and its remedy; what cannot be asked is never ok. Asked of the local AWS."""
+"""Each fault of an account gives its line and its remedy; a check that cannot be made is never ok. The local
+AWS is asked."""
 
 from __future__ import annotations
 
@@ -23,9 +24,8 @@ from ops.doctor.finding import Finding, Target
 
 @pytest.fixture
 def target(cloud: Cloud) -> Callable[..., Target]:
-    """A target of the local AWS, with the settings of a profile of these changes, and answers put in the
-    services' place.
-    """
+    """Return a function that makes a target of the local AWS, with changed settings and with answers
+    that replace services'."""
 
     def make(answers: dict[str, Any] | None = None, *, probe: bool = False, **changes: Any) -> Target:
         context = settings.read_context()
@@ -38,7 +38,7 @@ def target(cloud: Cloud) -> Callable[..., Target]:
 
 
 class Answers:
-    """A service with these answers by operation; an exception is raised."""
+    """A service that answers by operation; an exception is raised."""
 
     def __init__(self, **answers: Any) -> None:
         self._answers = answers
@@ -81,7 +81,7 @@ def test_the_bootstrap_must_be_there_and_new_enough(cloud: Cloud, target: Callab
 
 
 def make_stack(cloud: Cloud, name: str, **resources: dict[str, Any]) -> Iterator[None]:
-    """The environment's own stack, as after its first deployment."""
+    """Create the environment's own stack, as after its first deployment."""
     client = cloud.client("cloudformation")
     client.create_stack(StackName=f"fmops-examined-{name}", TemplateBody=json.dumps({"Resources": resources}))
     yield
@@ -90,7 +90,7 @@ def make_stack(cloud: Cloud, name: str, **resources: dict[str, Any]) -> Iterator
 
 @pytest.fixture
 def deployed(cloud: Cloud) -> Iterator[None]:
-    """A VPC, an address and a NAT gateway that are the environment's own."""
+    """Create a VPC, an address and a NAT gateway that are the environment's own."""
     yield from make_stack(
         cloud,
         "Foundation",
@@ -116,7 +116,7 @@ def deployed(cloud: Cloud) -> Iterator[None]:
 
 @pytest.fixture
 def limits(cloud: Cloud) -> Iterator[dict[tuple[str, str], float]]:
-    """The account's quotas, to be changed."""
+    """Yield the account's quotas, which tests may change."""
     values = cloud.state(Quotas).values
     before = dict(values)
     yield values
@@ -162,7 +162,7 @@ def test_what_a_redeployment_has_already_does_not_count_against_it(
 
 
 def somebody_else(target: Callable[..., Target]) -> settings.Settings:
-    """The same settings of an environment that has no stacks yet."""
+    """Return the same settings for an environment that has no stacks yet."""
     examined: settings.Settings = target(**NAT).settings
     return examined.model_copy(update={"prefix": "other"})
 
@@ -191,7 +191,7 @@ def test_fargate_counts_what_runs_but_not_the_environments_own(
         family="own", cpu="2048", memory="4096", containerDefinitions=[{"name": "a", "image": "a"}]
     )["taskDefinition"]["taskDefinitionArn"]
     running = {"services": [{"runningCount": 1, "taskDefinition": task}]}
-    # Tasks do not run in moto's ECS: that one does is said for it.
+    # Tasks do not run in moto's ECS, so the answer claims that one does.
     own = {
         "describe_services": running,
         "describe_task_definition": ecs.describe_task_definition(taskDefinition=task),
@@ -250,7 +250,7 @@ LACKS = {
 
 @pytest.fixture
 def catalog(cloud: Cloud) -> Iterator[Catalog]:
-    """Bedrock's catalog, whose models are all there again afterwards."""
+    """Yield Bedrock's catalog, and restore all its models afterwards."""
     yield cloud.state(Catalog)
     for lacking in LACKS:
         getattr(cloud.state(Catalog), lacking).clear()
@@ -501,7 +501,7 @@ def test_transaction_search_of_this_environment_is_no_reason_to_stop(
             }
         ]
     }
-    # moto's CloudFormation does not know the type, so that it is said for it.
+    # moto's CloudFormation does not know the type, so the answer is given here.
     pages = Answers(paginate=[summary])
     own = target(
         {"cloudformation": Answers(get_paginator=pages)}, observability={"transaction_search": "enable"}
@@ -521,7 +521,7 @@ def test_what_is_closed_to_new_customers_is_looked_at_when_it_is_on(target: Call
 
 
 def program(folder: Path, name: str, **answers: str) -> None:
-    """A program on the PATH that answers its arguments, and fails for those that it does not know."""
+    """Create a program on PATH that answers known arguments, and fails for others."""
     cases = "".join(
         f'  "{arguments.replace("__", "--").replace("_", " ")}"*) echo "{said}";;\n'
         for arguments, said in answers.items()
@@ -532,7 +532,7 @@ def program(folder: Path, name: str, **answers: str) -> None:
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty PATH."""
+    """Set PATH to an empty folder."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CDK_DOCKER", raising=False)
     monkeypatch.setattr(machine.platform, "machine", lambda: "aarch64")
@@ -630,7 +630,7 @@ def test_the_whole_examination_of_the_local_aws(cloud: Cloud, target: Callable[.
     assert all(each.remedy for each in found if each.level != "ok")
     assert found[0].what == "region us-east-1"
     assert "CDK bootstrap of version 29" in [each.what for each in found]
-    # Nothing that it asks is missing in the local AWS.
+    # Nothing that it asks for is missing in the local AWS.
     assert [each.what for each in found if each.level == "warning"] == ["access to the model was not tried"]
 
 

@@ -1,4 +1,4 @@
-"""What a removed profile leaves behind is what the operator is told."""
+"""The operator is told exactly what a removed profile leaves behind."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ Choose = Callable[[Sequence[Any]], Any]
 
 @dataclass(frozen=True)
 class Person:
-    """Whose token it is, and what the server knows of their session."""
+    """The holder of the token, and what the server knows about their session."""
 
     groups: tuple[str, ...]
     region: str | None = "north"
@@ -68,7 +68,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Case:
-    """May the person do it, and because of which policies?"""
+    """A request, with the expected decision and the policies that determine it."""
 
     person: Person
     action: str
@@ -131,7 +131,7 @@ def files(paths: Sequence[Path]) -> dict[str, str]:
 
 
 def engine(without: Callable[[str], bool] = lambda _: False) -> Engine:
-    """The project's policies, without those whose text the predicate holds for."""
+    """Return the project's policies, without those whose text the predicate accepts."""
     return Engine(
         {name: text for name, text in files(FILES).items() if not without(text)},
         {name: text for name, text in files(TEMPLATE_FILES).items() if not without(text)},
@@ -188,7 +188,7 @@ def _euid(kind: str, name: str) -> dict[str, str]:
 OWN = {"claimantUser": uid("User", ME)}
 OTHER = {"claimantUser": uid("User", "you")}
 
-# The edges of every limit, and what lies beside them.
+# The boundaries of every limit, and the values next to them.
 AMOUNTS = (-1, 0, 1, 499_999, 500_000, 500_001, 4_999_999, 5_000_000, 5_000_001, 2**62)
 OPEN = (0, 1, 500_000, 500_001, 5_000_000, 5_000_001, 2**62)
 AGES = (0, 28_800, 28_801, 2**40)
@@ -207,7 +207,7 @@ def any_person(choose: Choose) -> Person:
 
 
 def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
-    """A request that the schema permits; ``number`` makes its resource's id its own."""
+    """Return a request that the schema permits; ``number`` makes its resource's id unique."""
     action = choose(
         (
             *REVIEW,

@@ -1,4 +1,6 @@
-"""Wrong versions of the policies: each differs from the right one in one place, as a slip of an author would."""
+"""Wrong versions of the policies: each differs from the correct one in one place, as if its author had
+slipped.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ class Mutant:
 
 
 def mutants(name: str, text: str) -> Iterator[Mutant]:
-    """Every mutant of a policy or template."""
+    """Yield every mutant of a policy or template."""
     yield Mutant(name, "policy deleted", "")
     parsed = json.loads(cedarpy.policies_to_json_str(text))
     kind = "templates" if parsed["templates"] else "staticPolicies"
@@ -97,7 +99,7 @@ def _with(policy: Json, index: int, condition: Json) -> Json:
 
 
 def _expressions(body: Json) -> Iterator[tuple[str, Json]]:
-    """The expression with one node changed, at any depth."""
+    """Yield the expression with one node changed, at any depth."""
     ((operator, content),) = body.items()
     yield from _here(operator, content)
     if isinstance(content, dict):

@@ -22,7 +22,7 @@ ARGUED = {
 
 
 def fate(mutant: Mutant) -> str:
-    """How the mutant is found out; `survived` when it is not."""
+    """Return how the mutant is detected, or `survived` if it is not."""
     if mutant.text and not cedarpy.validate_policies(mutant.text, SCHEMA_TEXT).validation_passed:
         return "refused at synth"
     policies, templates = files(FILES), files(TEMPLATE_FILES)

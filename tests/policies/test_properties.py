@@ -1,4 +1,4 @@
-"""What holds for every request, whatever the policies say one by one."""
+"""Properties that hold for every request, whatever the single policies say."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def test_money_never_exceeds_a_supervisors_limit_nor_what_is_open(case: Case) ->
 @many
 @given(cases())
 def test_regions_are_apart(case: Case) -> None:
-    """Beyond one's region one reads only what is one's own, on hold, audited, granted or public, and changes only holds."""
+    """Check that people outside a region read only what is their own, on hold, audited, granted or public, and
+    change only holds."""
     region = case.resource["attrs"].get("region")
     if region is None or region == case.person.region or not WHOLE.decide(case)[0].allowed:
         return

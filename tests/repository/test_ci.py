@@ -1,4 +1,4 @@
-"""CI begins on a bare machine, runs what the docs say, and the Makefile takes words of every kind."""
+"""CI begins on a bare machine and runs what the docs say, and the Makefile accepts words of every kind."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ OPTIONAL = (
     "uv",
 )
 NEEDS_AN_ACCOUNT = {"bootstrap", "deploy", "destroy", "diff", "doctor", "smoke"}
-"""Targets of the README and the workflows that no machine of CI can run; the tests of their modules do."""
+"""Targets of the README and the workflows that no CI machine can run; their modules are tested instead."""
 ENDLESS = {"help", "new-agent"}
-"""Explains, or changes the checkout; `tests/local/test_new_agent.py` runs it in a copy."""
+"""Targets that only explain, or change the checkout; `tests/local/test_new_agent.py` runs the latter in a
+copy.
+"""
 
 
 def test_every_optional_program_is_hidden_and_the_needed_ones_are_there(tmp_path: Path) -> None:

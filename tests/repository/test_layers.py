@@ -1,4 +1,4 @@
-"""Dependencies point one way: the contracts of pyproject.toml, and those of folders that are no packages."""
+"""Dependencies point one way: the contracts of pyproject.toml, and those of folders that are not packages."""
 
 from __future__ import annotations
 

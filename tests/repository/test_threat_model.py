@@ -1,4 +1,4 @@
-"""What the threat model says is proved, is: each test that it names is there."""
+"""Every test that the threat model names as proof exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The workflows call what there is, hold no secrets, and ask for an identity only where they use it."""
+"""The workflows call only what exists, hold no secrets, and ask for an identity only where they use it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ DEPLOY = jobs(ROOT / ".github" / "workflows" / "deploy.yml")
 
 
 def role(name: str) -> str:
-    """The variable with the role that the job signs in with."""
+    """Return the variable with the role with which the job signs in."""
     (step,) = [step for step in DEPLOY[name]["steps"] if "configure-aws-credentials" in step.get("uses", "")]
     (variable,) = re.findall(r"^\$\{\{ vars\.(\w+) \}\}$", step["with"]["role-to-assume"])
     assert f"vars.{variable} != ''" in DEPLOY[name]["if"]

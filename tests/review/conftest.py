@@ -17,7 +17,7 @@ from fmops.review.model import ReviewTask, Stratum
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new store takes seconds to make: each test gets a copy."""
+    """Return an empty store, of which each test gets a copy, since a new one takes seconds to make."""
     path: Path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     MlflowReview(f"sqlite:///{path}").reviewed()
     return path

@@ -1,4 +1,5 @@
-"""The review page's service on MLflow's real store and the project's policies, for people whose token is their name."""
+"""The review page's service on MLflow's real store and the project's policies, for people whose token
+is their name."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ PSEUDONYMS = Pseudonyms("a key of sixteen characters")
 
 
 class Verifier:
-    """Takes a person's name for their token."""
+    """A verifier that takes a person's name for their token."""
 
     def verify(self, authorization: str | None) -> Principal:
         name = (authorization or "").removeprefix("Bearer ").rpartition(".")[2]
@@ -48,7 +49,7 @@ class Verifier:
 
 
 class Rules(Authorizer):
-    """Decides by the project's policies on the Cedar engine."""
+    """An authorizer that decides by the project's policies on the Cedar engine."""
 
     def __init__(self) -> None:
         super().__init__(None, "ps")
@@ -71,7 +72,7 @@ class Rules(Authorizer):
 
 
 class Desk:
-    """Suspends whom PEOPLE says."""
+    """A desk that suspends the people marked in PEOPLE."""
 
     def is_suspended(self, subject: str) -> bool:
         return PEOPLE[subject].suspended
@@ -98,7 +99,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
 
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """The address under which the application answers."""
+    """Serve the application, and yield its address."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

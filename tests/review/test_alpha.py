@@ -1,4 +1,4 @@
-"""Krippendorff's alpha, held to the worked examples of Krippendorff (2011)."""
+"""Krippendorff's alpha, checked against the worked examples of Krippendorff (2011)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fmops.review.alpha import nominal_alpha
 BINARY = ("0100000010", "1110010000")
 NOMINAL = ("aabbdcccedda", "babbbccceddd")
 MISSING = ("123321412...", "1233224125.3", ".3332342251.", "12332441251.")
-"""Sections A, B and C: one line an observer, one column a unit, a dot where a value is missing."""
+"""Sections A, B and C: one line per observer, one column per unit, and a dot for a missing value."""
 
 
 def units(observers: tuple[str, ...]) -> list[list[str]]:

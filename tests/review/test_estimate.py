@@ -1,4 +1,6 @@
-"""The weighted estimate covers the truth as often as it says; the unweighted one of the same sample does not."""
+"""The weighted estimate covers the truth as often as it promises; the unweighted one of the same sample does
+not.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,8 @@ def test_coverage_of_the_interval(world: str, budget: int, capsys: pytest.Captur
 def test_coverage_over_many_days(
     world: str, days: int, weekends: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Simulate windows of 40 labels a day; at weekends, where they differ, a third of the traffic has twice the rate."""
+    """Simulate windows of 40 labels a day; at weekends, where they differ, a third of the traffic has
+    twice the rate."""
     generator, repetitions = np.random.default_rng(20_261_127), 1_500
     calendar = [weekends and day % 7 in WEEKEND for day in range(days)]
     sizes = [{s: POPULATION[s] // 3 if weekend else POPULATION[s] for s in Stratum} for weekend in calendar]

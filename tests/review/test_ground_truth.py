@@ -1,4 +1,5 @@
-"""The request obeys the service's model, the manifest its limits, and a job through the real functions gives our labels."""
+"""The request fits the service's model, the manifest its limits, and a job with the real functions
+gives our labels."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="module")
 def parts(cloud: Cloud) -> GroundTruthSettings:
-    """The functions of lambdas/labeling, as the stack deploys them."""
+    """Return the functions of lambdas/labeling, as the stack deploys them."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as code:
         for path in (ROOT / "lambdas" / "labeling").glob("*.py"):

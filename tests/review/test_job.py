@@ -203,7 +203,7 @@ def test_what_was_deleted_while_it_was_read_is_named(
     paginator = client.get_paginator("list_objects_v2")
 
     class Listing:
-        """A listing, after which two objects go."""
+        """A listing after which two objects disappear."""
 
         def paginate(self, **arguments: Any) -> Any:
             pages = list(paginator.paginate(**arguments))

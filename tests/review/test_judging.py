@@ -1,4 +1,5 @@
-"""Captured answers before two judges: a budget, a day that is never paid for twice, and judges that are away or talk nonsense."""
+"""Judging captured answers with two judges: a budget, a day that is never paid for twice, and judges that are
+away or talk nonsense."""
 
 from __future__ import annotations
 

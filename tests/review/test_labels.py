@@ -1,4 +1,4 @@
-"""What labels come to."""
+"""Results of labels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def test_a_disagreement_waits_for_an_adjudicator_whose_word_is_the_last(make_tas
 
 
 def test_agreement_is_krippendorffs_alpha(make_task: Make) -> None:
-    """His own example for binary data (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability", B): 0.095."""
+    """Compute Krippendorff's own example for binary data (2011, "Computing Krippendorff's
+    Alpha-Reliability", B): 0.095."""
     first = [0, 1, 0, 0, 0, 0, 0, 0, 1, 0]
     second = [1, 1, 1, 0, 0, 1, 0, 0, 0, 0]
     verdicts = ("good", "bad")

@@ -1,4 +1,4 @@
-"""Tasks are traces and labels assessments, on MLflow's real store."""
+"""Tasks are traces and labels are assessments, on MLflow's real store."""
 
 from __future__ import annotations
 

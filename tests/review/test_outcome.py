@@ -1,4 +1,4 @@
-"""What follows from labels: evaluation cases in the evaluation's own format, and weighted rates."""
+"""Results of labels: evaluation cases in the evaluation's own format, and weighted rates."""
 
 from __future__ import annotations
 

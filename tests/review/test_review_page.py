@@ -1,4 +1,4 @@
-"""What reviewers may see and say, over HTTP and in a real browser."""
+"""The review page, over HTTP and in a real browser: what reviewers may see and do."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_with_mlflow_away_a_reviewer_is_told_so() -> None:
 
 
 def token(name: str) -> str:
-    """As the page reads it: claims in the middle."""
+    """Return a token as the page reads it: claims in the middle."""
     claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
     return f"x.{claims}.{name}"
 

@@ -1,4 +1,4 @@
-"""Each interaction belongs to one stratum, has a known chance, and the same day gives the same sample."""
+"""Each interaction belongs to one stratum and has a known chance, and the same day gives the same sample."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_an_interaction_belongs_to_the_first_stratum_that_fits(tmp_path: Path) -
 
 
 class Scored(Detector):
-    """Gives every text this score."""
+    """A detector that gives every text this score."""
 
     name = "toxicity"
     categories = frozenset({Category.INSULT})

@@ -1,4 +1,4 @@
-"""Every setting says what it is, and makes a difference to what is synthesized."""
+"""Every setting has a description, and makes a difference to what is synthesized."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PIPELINE = {
     "smoke": False,
 }
 READ_WHILE_LOADING = {("Settings", "profile")}
-"""Chosen by it, before there are settings."""
+"""The setting by which the others are chosen, before there are any."""
 
 
 def is_section(section: type[Section], name: str) -> bool:
@@ -38,7 +38,7 @@ def is_section(section: type[Section], name: str) -> bool:
 
 
 def documented() -> set[Field]:
-    """Fields with a docstring below them."""
+    """Return the fields with a docstring below them."""
     return {
         (section.name, field.target.id)
         for file in Path(settings.__file__).parent.glob("*.py")
@@ -102,7 +102,7 @@ def test_each_is_read_when_stacks_are_built(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_no_setting_that_names_a_model_or_a_machine_is_forgotten(assembly: Assembly) -> None:
-    """The templates say which models roles may call, and which machines jobs start."""
+    """Check against the templates, which say which models roles may call and which machines jobs start."""
     changes = {"everything": EVERYTHING, "enclosed": ENCLOSED}.get(assembly.profile, {})
     loaded = settings.load(context(assembly.profile, **changes))
     text = json.dumps(assembly.templates)

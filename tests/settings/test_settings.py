@@ -1,4 +1,4 @@
-"""Settings: what is taken, and what is refused with which sentence."""
+"""Settings: those that are accepted, and the sentence with which others are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -52,11 +52,13 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"analysis": {"spark_from_gib": 5}},
-            "fmops.dev.analysis: spark_from_gib decides nothing with engine 'embedded': set engine to 'auto', or leave spark_from_gib out.",
+            "fmops.dev.analysis: spark_from_gib decides nothing with engine 'embedded': set engine to"
+            " 'auto', or leave spark_from_gib out.",
         ),
         (
             {"analysis": {"spark_max_vcpus": 16}},
-            "fmops.dev.analysis: spark_max_vcpus has no use with engine 'embedded': set engine to 'auto' or 'spark', or leave it out.",
+            "fmops.dev.analysis: spark_max_vcpus has no use with engine 'embedded': set engine to 'auto' or"
+            " 'spark', or leave it out.",
         ),
         (
             {"assistant": {"cpu": 256, "memory_mib": 4096}},
@@ -68,11 +70,13 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"tracking": {"kind": "server"}, "observability": {"mlflow_traces": True}},
-            "fmops.dev: observability.mlflow_traces is true, but the collector sends traces to an MLflow App only: set tracking.kind to app, or mlflow_traces to false.",
+            "fmops.dev: observability.mlflow_traces is true, but the collector sends traces to an MLflow"
+            " App only: set tracking.kind to app, or mlflow_traces to false.",
         ),
         (
             {"review": {"judges": ["amazon.nova-pro-v1:0"]}},
-            "fmops.dev.review: judged is 100, but judges has 1 of the two models that can differ: name another, or set judged to 0.",
+            "fmops.dev.review: judged is 100, but judges has 1 of the two models that can differ: name"
+            " another, or set judged to 0.",
         ),
         (
             {"review": {"judges": ["amazon.nova-pro-v1:0"] * 2}},
@@ -84,19 +88,19 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"port": 4318}},
-            "fmops.dev.assistant: port, collector_port, collector_health_port and collector_content_port must differ, "
-            "since the containers share one network.",
+            "fmops.dev.assistant: port, collector_port, collector_health_port and collector_content_port"
+            " must differ, since the containers share one network.",
         ),
         (
             {"assistant": {"ingress_cidrs": ["0.0.0.0/0"]}},
-            "fmops.dev.assistant: ingress_cidrs has 0.0.0.0/0, which is not within a private range, so certificate_arn or "
-            "domain must be set: tokens would cross the internet unencrypted.",
+            "fmops.dev.assistant: ingress_cidrs has 0.0.0.0/0, which is not within a private range, so"
+            " certificate_arn or domain must be set: tokens would cross the internet unencrypted.",
         ),
         *(
             (
                 {"assistant": {"ingress_cidrs": [*allowed, public]}},
-                f"fmops.dev.assistant: ingress_cidrs has {public}, which is not within a private range, so certificate_arn "
-                "or domain must be set: tokens would cross the internet unencrypted.",
+                f"fmops.dev.assistant: ingress_cidrs has {public}, which is not within a private range, so"
+                " certificate_arn or domain must be set: tokens would cross the internet unencrypted.",
             )
             for allowed, public in (
                 ([], "0.0.0.0/1"),
@@ -125,7 +129,8 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"network": {"mode": "none"}},
-            "fmops.dev: network.mode is none, but assistant.compute ecs runs in a VPC: set one of them to new or lambda.",
+            "fmops.dev: network.mode is none, but assistant.compute ecs runs in a VPC: set one of them to"
+            " new or lambda.",
         ),
         (
             {"assistant": {"compute": "lambda", "ingress_cidrs": ["203.0.113.7/32"]}},
@@ -134,8 +139,9 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"compute": "lambda"}},
-            "fmops.dev.assistant: ingress_cidrs is empty, but with compute lambda the API is on the internet: name who may reach it, "
-            "such as 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then still needs a token.",
+            "fmops.dev.assistant: ingress_cidrs is empty, but with compute lambda the API is on the"
+            " internet: name who may reach it, such as 203.0.113.7/32, or 0.0.0.0/0 for everyone, who then"
+            " still needs a token.",
         ),
         (
             {"assistant": {"compute": "lambda", "memory_mib": 256}},
@@ -143,11 +149,13 @@ def test_ports_can_be_given_on_the_command_line() -> None:
         ),
         (
             {"assistant": {"compute": "lambda", "max_tasks": 4}},
-            "fmops.dev.assistant: min_tasks and max_tasks apply to compute ecs, but compute is lambda: set concurrency instead.",
+            "fmops.dev.assistant: min_tasks and max_tasks apply to compute ecs, but compute is lambda: set "
+            "concurrency instead.",
         ),
         (
             {"assistant": {"concurrency": 4}},
-            "fmops.dev.assistant: concurrency applies to compute lambda, but compute is ecs: set min_tasks and max_tasks instead.",
+            "fmops.dev.assistant: concurrency applies to compute lambda, but compute is ecs: set min_tasks and "
+            "max_tasks instead.",
         ),
         (
             {"network": []},

@@ -1,4 +1,4 @@
-"""Templates as snapshots hold them: without hashes, and as a readable difference from the profile `dev`."""
+"""Templates as snapshots store them: without hashes, and as a readable difference from the profile `dev`."""
 
 import base64
 import json
@@ -8,9 +8,9 @@ from typing import Any
 
 from syrupy.extensions.single_file import SingleFileSnapshotExtension, WriteMode
 
-# They change with every edit of what they are hashes of.
+# Hashes change with every edit of their assets.
 ASSET_HASH = re.compile(r"\b[0-9a-f]{64}\b")
-# Athena's views hold their query as base64, in which a difference could not be read.
+# Athena's views store their query as base64, in which a difference would be unreadable.
 VIEW = re.compile(r"(?<=/\* Presto View: )[A-Za-z0-9+/=]+(?= \*/)")
 
 

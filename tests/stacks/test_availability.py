@@ -1,4 +1,5 @@
-"""A profile is refused where a region lacks a resource type, and what the project knows of regions is CloudFormation's."""
+"""A profile is refused in regions that lack a resource type, and the project's data on regions is
+CloudFormation's."""
 
 import json
 import os

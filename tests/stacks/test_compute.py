@@ -9,7 +9,9 @@ from constructs.agent_function import FunctionEnvironmentError
 import app
 from tests.synthesized import Assembly, context
 
-# What differs, and no more: Lambda sets the region itself; the adapter; no time after the answer; the collector in the same sandbox.
+# What differs, and no more: Lambda sets the region itself; the adapter; no time after the answer; the
+# collector
+# in the same sandbox.
 ONLY_ON_ECS = {"FMOPS_KEEP_ALIVE_SECONDS", "AWS_REGION"}
 ONLY_ON_LAMBDA = {
     "AWS_LWA_PORT",
@@ -23,7 +25,8 @@ ONLY_ON_LAMBDA = {
     "AMP_REMOTE_WRITE_ENDPOINT",
 }
 
-# Billed by the hour or the month, whether used or not. A key and a secret are the exceptions: a dollar and forty cents.
+# Billed by the hour or the month, whether used or not. A key and a secret are the exceptions: a dollar
+# and forty cents.
 IDLE_COSTS = (
     "AWS::EC2::",
     "AWS::ECS::",

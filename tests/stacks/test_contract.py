@@ -1,4 +1,5 @@
-"""What the rest of the project relies on: environment, secrets, commands, ports, permissions, outputs."""
+"""Templates provide what the rest of the project relies on: environment, secrets, commands, ports, permissions,
+outputs."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What stands in front of the assistant: names, certificates and the firewall, on ECS and on Lambda alike."""
+"""The front of the assistant: names, certificates and the firewall, on ECS and on Lambda alike."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who of GitHub gets which role, and that the roles may only assume the bootstrap's."""
+"""GitHub's workflows get the right roles, and the roles may only assume the bootstrap's."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def stack(assemblies: dict[str, Assembly]) -> dict[str, Any]:
 
 
 def trusted(stack: dict[str, Any]) -> dict[str, Any]:
-    """Conditions under which each role is given."""
+    """Return the conditions under which each role may be assumed."""
     return {
         name: statement["Condition"]
         for name, resource in stack.items()

@@ -1,4 +1,4 @@
-"""Networks: made, imported or none; and endpoints for exactly the services that are called."""
+"""Networks: created, imported or none; and endpoints for exactly the services that are called."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ NOT_FROM_THE_VPC = {"lambda": {"logs"}, "ecs": set()}
 
 @pytest.fixture(scope="module")
 def on_ecs_without_internet(tmp_path_factory: pytest.TempPathFactory) -> Assembly:
-    """ECS in a new VPC with endpoints."""
+    """Return an assembly with ECS in a new VPC with endpoints."""
     directory: Path = tmp_path_factory.mktemp("endpoints")
     changes = {"network": {"egress": "endpoints"}, "data_lifetime": "temporary"}
     app.build(context("endpoints", **changes), str(directory)).synth()
@@ -64,7 +64,8 @@ def test_an_imported_vpc_is_used_and_not_made(assemblies: dict[str, Assembly]) -
     assert made == {}
     functions = assembly.resources("AWS::Lambda::Function")
     (assistant,) = [each for name, each in functions.items() if name.startswith("Assistant/App")]
-    assert assistant["Properties"]["VpcConfig"]["SubnetIds"] == ENCLOSED["network"]["vpc"]["private_subnets"]  # type: ignore[index]
+    private = ENCLOSED["network"]["vpc"]["private_subnets"]  # type: ignore[index]
+    assert assistant["Properties"]["VpcConfig"]["SubnetIds"] == private
     gateways = [
         each["Properties"]
         for each in assembly.resources("AWS::EC2::VPCEndpoint").values()
@@ -132,14 +133,16 @@ def _imported(egress: str = "nat", **changes: Any) -> dict[str, Any]:
         ({"network": {"vpc": VPC}}, r"set both, or neither \(mode is new, vpc is set\)"),
         (
             {**_imported(public_subnets=[]), "assistant": {"ingress_cidrs": ["10.1.0.0/16"]}},
-            "assistant.ingress_cidrs makes the load balancer face the internet, but network.vpc.public_subnets is empty",
+            "assistant.ingress_cidrs makes the load balancer face the internet, but"
+            " network.vpc.public_subnets is empty",
         ),
         (
             {
                 "network": {"egress": "endpoints"},
                 "identity": {"oidc": {"issuer": "https://login.example.com", "audience": "desk"}},
             },
-            "network.egress is endpoints, but the keys of identity.oidc are read from its issuer over the internet: use nat",
+            "network.egress is endpoints, but the keys of identity.oidc are read from its issuer over the"
+            " internet: use nat",
         ),
         (
             {"network": {"egress": "endpoints"}, "review": {"backend": "ground_truth"}},
@@ -176,7 +179,8 @@ def test_a_network_that_cannot_carry_it_is_refused(changes: dict[str, Any], sent
 
 
 def _actions(assembly: Assembly) -> set[str]:
-    """Of the roles that act from inside the VPC: the application's, and the one that starts its containers."""
+    """Return the actions of the roles that act from inside the VPC: the application's, and the one that
+    starts its containers."""
     found: set[str] = set()
     for name, policy in assembly.resources("AWS::IAM::Policy").items():
         if name.startswith("Assistant/App"):

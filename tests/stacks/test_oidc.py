@@ -1,4 +1,4 @@
-"""With an issuer of one's own there is no user pool, and everything asks that issuer."""
+"""With your own issuer there is no user pool, and everything asks that issuer."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pipeline: what it deploys in which order, what it may do, and which settings it refuses."""
+"""The pipeline: what it deploys and in which order, its permissions, and the settings that it refuses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ CROSS["fmops"]["prod"]["account"] = "444455556666"
 
 
 def synthesize(given: dict[str, Any], outdir: Path) -> dict[str, Any]:
-    """The pipeline's template, checked by cdk-nag; in the stages' place stacks that have an asset and nothing else."""
+    """Return the pipeline's template, checked by cdk-nag; in place of the stages it has stacks with nothing
+    but an asset."""
     profile = settings.load(given)
     following = settings.load_next(given, profile)
     assert profile.delivery.pipeline

@@ -1,4 +1,6 @@
-"""A batch job as the stacks use it: what its roles may do, what rings, and that no run is part of a deployment."""
+"""A batch job as the stacks use it: its roles' permissions, its alarms, and that no run is part of a
+deployment.
+"""
 
 import json
 from pathlib import Path

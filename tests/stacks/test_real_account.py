@@ -1,4 +1,4 @@
-"""What an account would refuse, or keep, though every template deploys into the local AWS."""
+"""Faults that only an account would show, since every template deploys into the local AWS."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def test_grafana_may_read_what_awss_own_policy_for_cloudwatch_lists(assemblies: 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_expires_is_gone_soon_after(assemblies: dict[str, Assembly], profile: str) -> None:
-    """A version expires at the midnight after its days, is noncurrent then, and goes at the midnight after one day more."""
+    """Check the days: a version expires at the midnight after them, is then noncurrent, and goes a day
+    later at midnight."""
     buckets = assemblies[profile].resources("AWS::S3::Bucket").values()
     lake = next(each for each in buckets if "VersioningConfiguration" in each["Properties"])
     rules = lake["Properties"]["LifecycleConfiguration"]["Rules"]
@@ -58,7 +59,7 @@ def test_what_expires_is_gone_soon_after(assemblies: dict[str, Assembly], profil
 
 
 def _noncurrent_days(rules: list[dict[str, Any]], prefix: str) -> int:
-    """Return the shortest of the rules that overlap, which S3 takes."""
+    """Return the days of the shortest of the overlapping rules, which S3 applies."""
     return min(
         rule["NoncurrentVersionExpiration"]["NoncurrentDays"]
         for rule in rules
@@ -109,7 +110,7 @@ NAMES = {
 def test_nothing_that_outlives_its_stack_has_a_fixed_name(
     assemblies: dict[str, Assembly], profile: str
 ) -> None:
-    """After a destroy the next deployment would find the name taken."""
+    """Check names, since after a destroy the next deployment would find a fixed one taken."""
     fixed = {
         name: resource["Properties"][NAMES.get(resource["Type"], "Name")]
         for name, resource in assemblies[profile].resources().items()

@@ -1,4 +1,4 @@
-"""The list of permissions that no local run uses has no line that no template grants any more."""
+"""The list of permissions that no local run uses names only permissions that some template still grants."""
 
 import re
 from fnmatch import fnmatchcase
@@ -23,7 +23,7 @@ def test_every_line_is_of_a_grant_in_some_profile(assemblies: dict[str, Assembly
 
 
 def _grants(assembly: Assembly) -> set[tuple[str, str]]:
-    """Label of the role, as a rehearsal writes it, and action."""
+    """Return the role's label, as a rehearsal writes it, and the action."""
     found = set()
     for name, policy in assembly.resources("AWS::IAM::Policy", "AWS::IAM::Role").items():
         stack, logical_id = name.split("/")

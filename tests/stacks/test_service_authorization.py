@@ -1,4 +1,5 @@
-"""What templates grant, and what the rehearsal asks for, exists in AWS's own list of actions and their resources."""
+"""Everything that templates grant, and that the rehearsal checks, is in AWS's own list of actions
+and their resources."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ REVIEWED = {
 
 
 def problems(statement: Statement) -> list[str]:
-    """Name each action without a resource in its statement, and each resource without an action."""
+    """Return each action without a resource in its statement, and each resource without an action."""
     named = {action: actions(action) for action in statement.actions}
     found = [f"{action} does not exist" for action, meant in named.items() if not meant]
 
@@ -110,7 +111,7 @@ HEADERS = {
 
 
 class Given(dict[str, Any]):
-    """Parameters of a request: those above, and a plain word for every other."""
+    """Parameters of a request: those above, and a plain word for every other one."""
 
     def __missing__(self, name: str) -> Any:
         return VALUES.get(name, "word")

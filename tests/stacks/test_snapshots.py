@@ -1,4 +1,4 @@
-"""Every template of the profiles as it was last reviewed: `dev` whole, the others as their difference from it.
+"""Every template of the profiles as last reviewed: `dev` complete, the others as their difference from it.
 
 `pytest --snapshot-update` accepts a change.
 """

@@ -1,4 +1,4 @@
-"""What holds for the templates of every profile."""
+"""Rules for the templates of every profile."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ STACKS = {
 
 RETAINED = ("prod", "enclosed")
 
-# With data that someone would miss.
+# Resources with data that someone would miss.
 STATEFUL = {
     "AWS::APS::Workspace",
     "AWS::Cognito::UserPool",
@@ -44,7 +44,9 @@ READ_OF_ALL = {
     "logs:DescribeLogGroups",  # by state machines, about their own log group; without a name it is upon all
     "oam:ListAttachedLinks",
 }
-"""Actions that have resources and are granted upon all: reads of whatever there is, as AWS's own policies grant them."""
+"""Actions that have resources but are granted upon all: reads of everything that exists, as in AWS's own
+policies.
+"""
 
 
 def test_has_the_stacks(assembly: Assembly) -> None:
@@ -72,7 +74,7 @@ def test_nag_would_have_failed_on_a_finding(tmp_path: Path) -> None:
 
 
 def test_cdk_has_validated_the_templates(on_ecs: Assembly) -> None:
-    """It reports what it found and we acknowledged; on Lambda that is nothing."""
+    """Read CDK's report of its findings and our acknowledgements; on Lambda there are none."""
     (validation,) = [report for report in on_ecs.report if report["pluginName"] == "CloudFormation Validate"]
     assert {violation["ruleName"] for violation in validation["suppressedViolations"]} == {"E1029"}
 
@@ -174,7 +176,8 @@ NAMED_WITHIN_PARENT = {
     "AWS::VerifiedPermissions::PolicyTemplate",
 }
 PHYSICAL_NAME = re.compile(
-    r"^(Name|Alias|Family|[A-Za-z]*(Function|Role|Bucket|Table|Topic|LogGroup|Cluster|UserPool|Stream|Policy|Secret|LoadBalancer|TargetGroup)Name)$"
+    r"^(Name|Alias|Family|[A-Za-z]*(Function|Role|Bucket|Table|Topic|LogGroup|Cluster|UserPool|Stream|Policy"
+    r"|Secret|LoadBalancer|TargetGroup)Name)$"
 )
 
 
@@ -191,5 +194,7 @@ def _physical_names(assembly: Assembly) -> set[str]:
 
 
 def _literal(value: Any) -> str:
-    """A name that is written in the template; '' when it is, or is made with, the name of another resource."""
+    """Return a name that is written in the template, or '' if it is, or is made from, another resource's
+    name.
+    """
     return value if isinstance(value, str) else ""

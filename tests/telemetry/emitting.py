@@ -1,8 +1,10 @@
-"""A program: one conversation through the whole application, and everything that telemetry and logs would send of it.
+"""A program that holds one conversation through the whole application, and prints all telemetry and logs that
+it would send.
 
-Run as ``python -m tests.telemetry.emitting openllmetry``, since instrumentation and providers are global to a process.
-Prints spans and metrics as JSON; logs go to standard error. With ``content`` as a second argument, traces with content are
-made too; with ``otlp``, spans and metrics go to the collector that ``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
+Run as ``python -m tests.telemetry.emitting openllmetry``, since instrumentation and providers are global to a
+process. Prints spans and metrics as JSON; logs go to standard error. With ``content`` as a second argument,
+traces with content are made too; with ``otlp``, spans and metrics go to the collector that
+``OTEL_EXPORTER_OTLP_ENDPOINT`` names.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ SECRETS = {
     "comment": "COMMENT-c41d",
     "exception": "EXCEPTION-08aa",
 }
-"""The tool's result repeats its argument."""
+"""Texts that must not be sent. The tool's result repeats its argument."""
 CALLER = {
     "agent": "AGENT-6c2e",
     "query": "QUERY-31ab",
@@ -37,7 +39,7 @@ CALLER = {
     "host": "host-4d1f.example",
     "address": "203.0.113.77",
 }
-"""What a request says of who sends it, and of where it goes."""
+"""Headers about the sender of a request and its destination."""
 
 
 USAGE: Any = {"input_tokens": 30, "output_tokens": 4, "total_tokens": 34}
@@ -82,7 +84,8 @@ def main(name: str, mode: str = "") -> None:
 
 
 def converse(content: bool) -> list[Any]:
-    """A conversation with a tool, a denied tool, feedback, a blocked question and two failures; what was captured of it."""
+    """Hold a conversation with a tool, a denied tool, feedback, a blocked question and two failures, and return
+    the captured records."""
     from tests.assistant.test_service import Service
 
     good = Service(conversation(), observers=[observe_guardrails], trace_content=content)
@@ -92,7 +95,7 @@ def converse(content: bool) -> list[Any]:
         {"interaction_id": good.record.interaction_id, "rating": "up", "comment": SECRETS["comment"]},
     )
     good.ask("You grumblefish!")
-    # Its log is the client's, and names the whole address.
+    # This log belongs to the client, and contains the whole address.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     caller = TestClient(good.app, client=(CALLER["address"], 50_000))
     headers = {

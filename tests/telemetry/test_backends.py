@@ -1,4 +1,4 @@
-"""Where telemetry arrives (X-Ray, Prometheus) and in the logs on the way, nothing stands of what people and models said."""
+"""Nothing that people or models said is in X-Ray, in Prometheus or in the logs on the way."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ INSTRUCTIONS = [line for line in PROMPT.read_text().splitlines() if len(line) > 
 
 @dataclass
 class Arrived:
-    """Everything that X-Ray and Prometheus have, and every log line of the assistant and the collector, as text."""
+    """The contents of X-Ray and Prometheus, and every log line of the assistant and the collector, as text."""
 
     xray: str
     prometheus: str
@@ -74,7 +74,8 @@ def arrived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @contextmanager
 def collector(cloud: Cloud, log: Path, *options: Option) -> Iterator[str]:
-    """The stand-in with the deployed configuration, towards the local AWS. When it has stopped, all of it has arrived."""
+    """Run the stand-in with the deployed configuration, sending to the local AWS. Everything has arrived once
+    it has stopped."""
     otlp, health = free_ports(2)
     workspace = cloud.client("amp").create_workspace(alias="w")["workspaceId"]
     process = Process(
@@ -125,7 +126,7 @@ def free_ports(number: int) -> list[int]:
 
 
 def stored(cloud: Cloud) -> str:
-    """Every series with its labels, from the real Prometheus where there is one."""
+    """Return every series with its labels, from the real Prometheus if there is one."""
     metrics = cloud.state(Metrics)
     if not metrics.server:
         return json.dumps([labels for labels, _ in metrics.latest.items()])

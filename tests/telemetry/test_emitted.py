@@ -1,4 +1,4 @@
-"""What leaves the process of a whole conversation: spans of every layer, names of the conventions, and no content."""
+"""The telemetry of a whole conversation: spans of every layer, conventional names, and no content."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ BEYOND = {
     },
     "otel": {},
 }
-"""What an instrumentor adds to the conventions: not ours to rename, and nothing of ours reads it."""
+"""Attributes that an instrumentor adds to the conventions: we cannot rename them, and nothing of ours reads
+them.
+"""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def test_errors_have_their_type_and_no_text(emitted: Emitted) -> None:
     assert {span["attributes"]["error.type"] for span in failed} == {
         "500",
         "RuntimeError",
-    }  # the status where it says all, as the HTTP conventions have it
+    }  # the status if that is enough, as in the HTTP conventions
     assert all("description" not in span["status"] for span in emitted.spans)
 
 

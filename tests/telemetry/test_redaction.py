@@ -1,4 +1,4 @@
-"""No content leaves the process with a span, whatever an instrumentation wrote."""
+"""No content leaves the process in a span, whatever an instrumentation wrote."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What telemetry does to the process it is started in."""
+"""Effects of telemetry on the process in which it is started."""
 
 from __future__ import annotations
 

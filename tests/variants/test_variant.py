@@ -1,4 +1,4 @@
-"""A rehearsed assistant: what it waits for, and which answers say nothing about the variant."""
+"""A rehearsed assistant: what it waits for, and which answers do not count for the variant."""
 
 from __future__ import annotations
 

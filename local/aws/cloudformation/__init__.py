@@ -1,1 +1,3 @@
-"""CloudFormation for types that moto cannot create: by API calls to ourselves, or by reported stand-ins."""
+"""CloudFormation for types that moto cannot create: through API calls to ourselves, or through reported
+stand-ins.
+"""

@@ -1,5 +1,5 @@
-"""CloudFormation properties as the input of an API operation: names matched without case, values coerced to the
-shape."""
+"""Conversion of CloudFormation properties to the input of an API operation: names match regardless of case, and
+values are coerced to the shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ Properties = dict[str, Any]
 
 
 def to_input(shape: Any, value: Any, path: str, dropped: list[str]) -> Any:
-    """`value` in the form of the botocore shape; what the operation has no member for is noted in `dropped`."""
+    """Return `value` in the form of the botocore shape, and add what the operation has no member for to
+    `dropped`.
+    """
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         members = {name.lower(): (name, member) for name, member in shape.members.items()}
@@ -24,7 +26,7 @@ def to_input(shape: Any, value: Any, path: str, dropped: list[str]) -> Any:
         return mapped
     if kind == "list" and isinstance(value, list):
         return [to_input(shape.member, each, path, dropped) for each in value]
-    if kind == "map" and isinstance(value, list):  # tags: CloudFormation's list of Key and Value
+    if kind == "map" and isinstance(value, list):  # tags are CloudFormation's list of Key and Value
         return {each["Key"]: each["Value"] for each in value}
     if kind == "map" and isinstance(value, dict):
         return {key: to_input(shape.value, each, path, dropped) for key, each in value.items()}

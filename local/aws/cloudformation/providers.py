@@ -1,7 +1,7 @@
-"""Which API call creates a resource type that moto's CloudFormation does not create, or creates with losses.
+"""API calls for resource types that moto's CloudFormation does not create, or creates incompletely.
 
-One entry is one type. `ref` and `attributes` are format strings over the answer (`a`), the call's parameters (`p`),
-and `region`, `account`, `endpoint`. Properties that the operation has no parameter for are reported.
+Each entry is one type. `ref` and `attributes` are format strings over the answer (`a`), the call's parameters
+(`p`), and `region`, `account`, `endpoint`. Properties that the operation has no parameter for are reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Properties = dict[str, Any]
 MAX_NAME = 60
-# moto has these, but fails on what our templates say: stand-ins, with the reason in standins.yaml.
+# moto has these types but fails on the properties in our templates; standins.yaml gives the reason
+# for each stand-in.
 UNFIT_IN_MOTO = {"AWS::EC2::FlowLog", "AWS::EC2::VPCEndpoint", "AWS::Route53::RecordSet"}
 
 
@@ -28,7 +29,7 @@ class Provider:
     operation: str
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
-    name: str | None = None  # parameter that takes the generated name when the template gives none
+    name: str | None = None  # parameter that takes the generated name if the template gives none
     prepare: Callable[[Properties], Properties] | None = None
     after: Callable[[Cloud, Properties, Properties], None] | None = (
         None  # (cloud, template properties, answer)
@@ -36,13 +37,13 @@ class Provider:
 
 
 def _log_group(properties: Properties) -> Properties:
-    # Nothing here outlives a run, so nothing is to be retained.
+    # Nothing here outlives a run, so there is nothing to retain.
     return {key: value for key, value in properties.items() if key != "RetentionInDays"}
 
 
 def _user_pool(properties: Properties) -> Properties:
     names = {"UserPoolName": "PoolName", "Schema": "Schema"}
-    # MFA needs a second call, and EnabledMfas is a parameter of that one.
+    # MFA needs a second call, which takes EnabledMfas as a parameter.
     return {
         names.get(key, key): value
         for key, value in properties.items()
@@ -85,7 +86,8 @@ def _index_spans(cloud: Cloud, properties: Properties, _: Properties) -> None:
 
 
 def _secret(properties: Properties) -> Properties:
-    """GenerateSecretString as Secrets Manager does it: a random string, alone or as a key of a JSON template."""
+    """Return the string of GenerateSecretString as Secrets Manager does: random, alone or as a key of
+    a JSON template."""
     kept = {key: value for key, value in properties.items() if key != "GenerateSecretString"}
     rule = properties.get("GenerateSecretString")
     if rule is not None:
@@ -127,7 +129,7 @@ def _work_group(properties: Properties) -> Properties:
 
 
 def _guardrail(properties: Properties) -> Properties:
-    """The API calls the profile's ARN an identifier."""
+    """Use the API's name for the profile's ARN, which is an identifier there."""
     if profile := properties.get("CrossRegionConfig"):
         identifier = {"guardrailProfileIdentifier": profile["GuardrailProfileArn"]}
         return {**properties, "CrossRegionConfig": identifier}
@@ -135,7 +137,7 @@ def _guardrail(properties: Properties) -> Properties:
 
 
 def _certificate(properties: Properties) -> Properties:
-    """Without the records that would validate it: nobody resolves names here."""
+    """Leave out the records that would validate the certificate, since nobody resolves names here."""
     return {key: properties[key] for key in ("DomainName", "ValidationMethod") if key in properties}
 
 
@@ -145,7 +147,7 @@ def _repository(properties: Properties) -> Properties:
 
 
 def _stage(properties: Properties) -> Properties:
-    """Methods' settings need a second call, and nothing here throttles."""
+    """Leave out settings of methods, which need a second call: nothing is throttled here."""
     return {key: value for key, value in properties.items() if key != "MethodSettings"}
 
 
@@ -155,7 +157,7 @@ def _state_machine(properties: Properties) -> Properties:
 
 
 def _scaling_policy(properties: Properties) -> Properties:
-    """ScalingTargetId is the target's Ref: resource|dimension|namespace."""
+    """Split ScalingTargetId, the target's Ref, into resource, dimension and namespace."""
     prepared = dict(properties)
     target = prepared.pop("ScalingTargetId", None)
     if target:
@@ -227,7 +229,7 @@ PROVIDERS: dict[str, Provider] = {
     "AWS::CertificateManager::Certificate": Provider(
         "acm", "RequestCertificate", "{a[CertificateArn]}", prepare=_certificate
     ),
-    # moto's own resource takes the generated name as it is, and ECR's names are lower case.
+    # moto's own resource uses the generated name unchanged, but names in ECR are lower case.
     "AWS::ECR::Repository": Provider(
         *("ecr", "CreateRepository", "{p[repositoryName]}"),
         {"Arn": "{a[repository][repositoryArn]}", "RepositoryUri": "{a[repository][repositoryUri]}"},
@@ -279,8 +281,8 @@ PROVIDERS: dict[str, Provider] = {
         {"Arn": "arn:aws:cloudwatch:{region}:{account}:alarm:{p[AlarmName]}"},
         name="AlarmName",
     ),
-    # moto's own resource is one that its interpreter does not know.
-    "AWS::SSM::Parameter": Provider(  # moto gives it no name
+    # moto's interpreter does not know its own resource.
+    "AWS::SSM::Parameter": Provider(  # moto generates no name
         "ssm", "PutParameter", "{p[Name]}", {"Type": "{p[Type]}", "Value": "{p[Value]}"}, name="Name"
     ),
     "AWS::StepFunctions::StateMachine": Provider(

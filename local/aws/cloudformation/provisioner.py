@@ -1,4 +1,4 @@
-"""Hooks our providers and stand-ins into moto's CloudFormation, and keeps the report of what stood in for what."""
+"""Add our providers and stand-ins to moto's CloudFormation, and record which stand-ins were used."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from local.aws.kernel.cloud import Cloud
 
 @dataclass
 class Report:
-    """What was created how, by stack and logical id."""
+    """Report of how each resource was created, by stack and logical id."""
 
     real: list[tuple[str, str, str]] = field(default_factory=list)
     stand_ins: list[tuple[str, str, str]] = field(default_factory=list)
-    dropped: set[str] = field(default_factory=set)  # properties that no call could take
+    dropped: set[str] = field(default_factory=set)  # properties that no call accepts
 
     @property
     def stand_in_types(self) -> set[str]:
@@ -41,7 +41,9 @@ _moto_create: Callable[..., Any] = parsing.parse_and_create_resource
 
 
 def install(cloud: Cloud) -> Report:
-    """Let the stacks of this cloud be created with our providers; the report fills as they are."""
+    """Create this cloud's stacks with our providers, and return the report, which fills as stacks are
+    created.
+    """
     global _cloud, _report
     with _lock:
         _cloud, _report = cloud, Report()
@@ -68,7 +70,7 @@ class Resource(CloudFormationModel):
 
 
 def resource_class(resource_type: str) -> type[CloudFormationModel]:
-    """moto's class of the type, or one of ours."""
+    """Return moto's class for the type, or one of ours."""
     if (
         resource_type not in PROVIDERS
         and resource_type not in UNFIT_IN_MOTO
@@ -169,21 +171,21 @@ def _provision(
 def create(
     logical_id: str, resource_json: dict[str, Any], resources_map: Any, account_id: str, region_name: str
 ) -> Any:
-    """moto's creation of one resource, with an error that names it and an entry in the report."""
+    """Create one resource as moto does, with an error that names it and an entry in the report."""
     resource_type, stack = resource_json["Type"], resources_map["AWS::StackName"]
     try:
         resource = _moto_create(
             logical_id, resource_json, resources_map, account_id=account_id, region_name=region_name
         )
     except ServiceError:
-        raise  # already names the resource on which this one depends
+        raise  # already names the resource that this one depends on
     except Exception as error:
         raise ServiceError(
             "ValidationError", f"{stack}: {logical_id} ({resource_type}): {type(error).__name__}: {error}"
         ) from error
     if resource is None:
         return None
-    if resource_type == "AWS::ElasticLoadBalancingV2::TargetGroup":  # moto's has no attributes at all
+    if resource_type == "AWS::ElasticLoadBalancingV2::TargetGroup":  # moto's has no attributes
         full_name = resource.arn.rsplit(":", 1)[-1]
         resource.get_cfn_attribute = {
             "TargetGroupArn": resource.arn,
@@ -200,7 +202,7 @@ def create(
 
 
 def _keep_image(resource_json: dict[str, Any], resources_map: Any, function: Any) -> None:
-    """moto's Function drops what a container image runs."""
+    """Keep the container image of a function, which moto's Function drops."""
     properties = parsing.clean_json(resource_json, resources_map)["Properties"]
     if properties.get("PackageType") == "Image":
         function.package_type = "Image"
@@ -208,7 +210,8 @@ def _keep_image(resource_json: dict[str, Any], resources_map: Any, function: Any
 
 
 def _attach_managed_policies(resource_json: dict[str, Any], resources_map: Any, role: Any) -> None:
-    """moto's Role ignores ManagedPolicyArns. Those of AWS are known by name; customer managed ones are attached."""
+    """Attach ManagedPolicyArns, which moto's Role ignores. AWS's policies are known by name; customer managed
+    ones are attached."""
     properties = parsing.clean_json(resource_json, resources_map).get("Properties", {})
     for arn in properties.get("ManagedPolicyArns", []):
         _cloud.aws_managed_policies.setdefault(role.arn, set()).add(arn)

@@ -1,5 +1,5 @@
-"""Stand-ins: resources that are only names. Their Ref and attributes follow the provider schemas that cfn-lint
-bundles."""
+"""Stand-ins: resources that are only names. Their Ref and attributes follow the provider schemas
+that cfn-lint bundles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _schema_index() -> dict[str, str]:
 
 
 def _schemas() -> Path:
-    # By the spec, since importing cfn-lint takes a second.
+    # Found through its spec, since importing cfn-lint takes a second.
     spec = importlib.util.find_spec("cfnlint")
     if spec is None or spec.origin is None:
         raise LookupError("cfn-lint is not installed: its provider schemas describe the stand-ins")
@@ -30,7 +30,7 @@ def _schemas() -> Path:
 
 @functools.cache
 def schema(resource_type: str) -> dict[str, Any]:
-    """The provider schema of a type; empty for custom resources and unknown types."""
+    """Return the provider schema of a type, which is empty for custom resources and unknown types."""
     name = _schema_index().get(resource_type)
     if name is None:
         return {}
@@ -46,7 +46,7 @@ def attribute_names(resource_type: str) -> set[str]:
 
 
 def reference(resource_type: str, properties: dict[str, Any], name: str) -> str:
-    """What Ref gives: the primary identifier, from the template where it is a property there."""
+    """Return the value of Ref: the primary identifier, from the template if it is a property there."""
     parts = []
     for path in schema(resource_type).get("primaryIdentifier", []):
         value = properties.get(path.removeprefix("/properties/"))

@@ -1,6 +1,7 @@
 """The condition operators of IAM's policies.
 
-Source: "IAM JSON policy elements: Condition operators" and "Single-valued vs. multivalued context keys" of the IAM user guide.
+Source: "IAM JSON policy elements: Condition operators" and "Single-valued vs. multivalued context keys" of the IAM
+user guide.
 """
 
 from __future__ import annotations

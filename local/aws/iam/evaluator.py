@@ -1,6 +1,7 @@
 """IAM's evaluation of identity policies: an explicit deny wins, then an allow, else it is denied implicitly.
 
-Source: "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. What this does not know (an operator, an
+Source: "Policy evaluation logic" and "IAM JSON policy elements" of the IAM user guide. What this does not know (an
+operator, an
 element) is an error: ignoring it could permit what IAM denies. What is malformed denies.
 """
 

@@ -1,6 +1,7 @@
 """Which permissions a call needs: the actions and resources that IAM evaluates for an operation.
 
-Written by hand from the service authorization reference, for the operations that roles of the templates call. An operation that is
+Written by hand from the service authorization reference, for the operations that roles of the templates call. An
+operation that is
 not here is answered 501 with its name, so that the table grows by what fails instead of by guesses.
 """
 
@@ -18,7 +19,8 @@ def needs(context: Context, params: Params) -> list[Need]:
     rule = RULES.get((context.service, context.operation))
     if rule is None:
         raise NotImplementedHere(
-            "no rule in local/aws/iam/needs.py says which permission it needs: write one from the service authorization reference"
+            "no rule in local/aws/iam/needs.py says which permission it needs: write one from the service "
+            "authorization reference"
         )
     return rule(params, context)
 
@@ -206,10 +208,18 @@ RULES: dict[tuple[str, str], Rule] = {
     ("logs", "PutLogEvents"): _log_stream("logs:PutLogEvents"),
     ("sagemaker", "CallMlflowAppApi"): _by_arn("sagemaker:CallMlflowAppApi", "Arn"),
     ("sagemaker", "CreateLabelingJob"): _create_job("sagemaker:CreateLabelingJob", "labeling-job", "LabelingJobName"),
-    ("sagemaker", "CreateProcessingJob"): _create_job("sagemaker:CreateProcessingJob", "processing-job", "ProcessingJobName"),
-    ("sagemaker", "DescribeLabelingJob"): _on("sagemaker:DescribeLabelingJob", "sagemaker", "labeling-job/{LabelingJobName}"),
-    ("sagemaker", "DescribeProcessingJob"): _on("sagemaker:DescribeProcessingJob", "sagemaker", "processing-job/{ProcessingJobName}"),
-    ("sagemaker", "StopProcessingJob"): _on("sagemaker:StopProcessingJob", "sagemaker", "processing-job/{ProcessingJobName}"),
+    ("sagemaker", "CreateProcessingJob"): _create_job(
+        "sagemaker:CreateProcessingJob", "processing-job", "ProcessingJobName"
+    ),
+    ("sagemaker", "DescribeLabelingJob"): _on(
+        "sagemaker:DescribeLabelingJob", "sagemaker", "labeling-job/{LabelingJobName}"
+    ),
+    ("sagemaker", "DescribeProcessingJob"): _on(
+        "sagemaker:DescribeProcessingJob", "sagemaker", "processing-job/{ProcessingJobName}"
+    ),
+    ("sagemaker", "StopProcessingJob"): _on(
+        "sagemaker:StopProcessingJob", "sagemaker", "processing-job/{ProcessingJobName}"
+    ),
     ("secretsmanager", "GetSecretValue"): _secret,
     ("ssm", "GetParameter"): _parameter("ssm:GetParameter"),
     ("ssm", "GetParameters"): _parameter("ssm:GetParameters"),

@@ -14,7 +14,13 @@ from local.aws.kernel.api import Context, Params
 
 NAME = re.compile(r"(?<![:\w])#?[A-Za-z_][\w.-]*")
 EQUALS = re.compile(r"(#?[\w.-]+)\s*=\s*(:\w+)")
-EXPRESSIONS = ("ProjectionExpression", "ConditionExpression", "FilterExpression", "KeyConditionExpression", "UpdateExpression")  # fmt: skip
+EXPRESSIONS = (
+    "ProjectionExpression",
+    "ConditionExpression",
+    "FilterExpression",
+    "KeyConditionExpression",
+    "UpdateExpression",
+)
 WORDS = frozenset(
     "and or not between in set remove add delete attribute_exists attribute_not_exists attribute_type begins_with"
     " contains size if_not_exists list_append".split()

@@ -1,6 +1,7 @@
 """Policy texts with variables and wildcards, and what they match.
 
-Source: "IAM policy elements: Variables and tags" and "IAM ARNs" of the IAM user guide. A variable's value, and `${*}`, `${?}` and
+Source: "IAM policy elements: Variables and tags" and "IAM ARNs" of the IAM user guide. A variable's value, and
+`${*}`, `${?}` and
 `${$}`, stand for their own letters: what comes from a request is never a pattern.
 """
 

@@ -155,8 +155,8 @@ class Permissions(ServiceState):
         code = "AccessDenied" if context.service in QUERY_SERVICES else "AccessDeniedException"
         raise AccessDenied(
             code,
-            f"User: {context.caller.arn} is not authorized to perform: {need.action} on resource: {need.resource} {reason}"
-            + (f" the {need.action} action" if reason.startswith("because") else ""),
+            f"User: {context.caller.arn} is not authorized to perform: {need.action} on resource: {need.resource} "
+            f"{reason}" + (f" the {need.action} action" if reason.startswith("because") else ""),
         )
 
     def _keys(self, context: Context, role: str) -> Keys:
@@ -189,7 +189,8 @@ def label(role_arn: str) -> str:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Why roles have an action that no local run uses: some of all roles, others of one, or of those that match a pattern."""
+    """Why roles have an action that no local run uses: some of all roles, others of one, or of those that match a
+    pattern."""
 
     everywhere: Mapping[str, str]
     roles: Mapping[str, Mapping[str, str]]

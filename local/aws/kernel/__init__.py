@@ -1,3 +1,2 @@
-"""The kernel of the emulation: operations, the state and clients of one cloud, credentials, HTTP answers and
-ports.
-"""
+"""The kernel of the emulation: operations, the state and clients of one cloud, credentials, HTTP
+answers and ports."""

@@ -1,4 +1,5 @@
-"""What a service of the local AWS is written with: the operation decorator, the call's context, modelled errors."""
+"""The tools for writing a service of the local AWS: the operation decorator, the call's context,
+and modelled errors."""
 
 from __future__ import annotations
 
@@ -14,22 +15,24 @@ Handler = Callable[[Params, "Context"], Any]
 State = TypeVar("State", bound="ServiceState")
 
 OPERATIONS: dict[tuple[str, str], Handler] = {}
-FALL_THROUGH = object()  # a handler's answer when moto shall do the rest
+FALL_THROUGH = object()  # a handler's answer that leaves the rest to moto
 
 
 class ServiceState:
-    """What a service remembers; a subclass per service, `context.state(Subclass)` gives the one of this cloud."""
+    """The memory of a service, with a subclass for each; `context.state(Subclass)` returns this cloud's
+    instance.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
 
 
 class NotImplementedHere(Exception):  # noqa: N818 - an answer, not a fault
-    """A part of an operation that the local AWS does not have: answered 501 with this message."""
+    """A part of an operation that the local AWS does not implement: answered 501 with this message."""
 
 
 class ServiceError(Exception):
-    """An error as the service models it: `code` is the shape's name, which decides the HTTP status."""
+    """An error as the service models it: `code` is the shape's name, which determines the HTTP status."""
 
     def __init__(self, code: str, message: str, **members: Any) -> None:
         super().__init__(message)
@@ -41,7 +44,8 @@ class ServiceError(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """Who signed a request. `role_arn` is None for the developer (who is administrator) and for unsigned calls."""
+    """The signer of a request. `role_arn` is None for the developer (who is an administrator) and
+    for unsigned calls."""
 
     arn: str
     role_arn: str | None = None
@@ -50,7 +54,7 @@ class Caller:
 
 @dataclass(frozen=True)
 class Context:
-    """One call: what a handler may know beside its parameters."""
+    """One call: everything that a handler may know besides its parameters."""
 
     cloud: Cloud
     service: str
@@ -61,7 +65,7 @@ class Context:
     headers: Mapping[str, str]
 
     def state(self, kind: type[State]) -> State:
-        """The service's memory, one per cloud, made on first use."""
+        """Return the service's memory, of which each cloud has one, created on first use."""
         return self.cloud.state(kind)
 
     def arn(self, service: str, resource: str, *, region: str | None = None) -> str:
@@ -69,7 +73,8 @@ class Context:
 
 
 def operation(service: str, name: str) -> Callable[[Handler], Handler]:
-    """Register a function as an operation of a service, by botocore's names: `@operation("firehose", "PutRecord")`."""
+    """Register a function as an operation of a service, by botocore's names: `@operation("firehose",
+    "PutRecord")`."""
 
     def register(handler: Handler) -> Handler:
         if (service, name) in OPERATIONS:

@@ -31,7 +31,7 @@ State = TypeVar("State", bound=ServiceState)
 
 @dataclass(frozen=True)
 class Route:
-    """A path that is not an AWS operation: data planes, and what the runner itself serves."""
+    """A path that is not an AWS operation: a data plane, or something that the runner itself serves."""
 
     pattern: re.Pattern[str]
     handler: Callable[..., Any]
@@ -41,11 +41,12 @@ class Route:
 class Cloud:
     """One local AWS: fresh state, one port, all services. ``LocalAws`` starts it.
 
-    `directory` holds what processes of services write (MLflow's database, unpacked functions, logs).
-    `run_servers` starts the real MLflow and Prometheus when a stack asks for them; tests mostly do without.
-    `enforce` holds every call of a role to the role's policies; tests of single services do without roles.
-    `gateway_port` is where an AI gateway will listen, for the MLflow server to ask; it starts none.
-    `deliver_within` caps the buffering of Firehose (seconds), for people who do not want to wait for its minutes.
+    `directory` holds what the processes of services write (MLflow's database, unpacked functions, logs).
+    `run_servers` starts the real MLflow and Prometheus if a stack asks for them; most tests do without.
+    `enforce` checks every call of a role against the role's policies; tests of single services have no roles.
+    `gateway_port` is the port on which an AI gateway will listen, for the MLflow server to call; the cloud
+    starts none. `deliver_within` limits Firehose's buffering (seconds), for people who do not want to wait
+    minutes for it.
     """
 
     def __init__(
@@ -88,16 +89,15 @@ class Cloud:
 
     @property
     def endpoint(self) -> str:
-        """With `localhost`, not 127.0.0.1: botocore's container provider and moto's S3 both insist on the
-        name.
-        """
+        """Return the endpoint with `localhost`, not 127.0.0.1: botocore's container provider and moto's S3 both
+        require the name."""
         return f"http://localhost:{self.port}"
 
     def on_stop(self, close: Callable[[], None]) -> None:
         self.closers.append(close)
 
     def state(self, kind: type[State]) -> State:
-        """A service's memory, one per cloud, made on first use."""
+        """Return a service's memory, of which each cloud has one, created on first use."""
         with self._state_lock:
             if kind not in self._states:
                 self._states[kind] = kind(self)
@@ -105,8 +105,8 @@ class Cloud:
             return state
 
     def authorize(self, context: Context, request: Callable[[], Params]) -> None:
-        """Raise ``AccessDenied`` for a call that the policies of its role do not permit. The developer may do
-        everything."""
+        """Raise ``AccessDenied`` for a call that its role's policies do not permit. The developer
+        may do everything."""
         raise NotImplementedError
 
     def check_trust(self, role_arn: str, service_principal: str, source_arn: str | None) -> None:
@@ -114,7 +114,9 @@ class Cloud:
         raise NotImplementedError
 
     def bucket_key(self, bucket: str) -> str | None:
-        """ARN of the customer key that encrypts a bucket's objects by default, if one does."""
+        """Return the ARN of the customer managed key that encrypts a bucket's objects by default, if there
+        is one.
+        """
         if bucket not in self._bucket_keys:
             self._bucket_keys[bucket] = self._read_bucket_key(bucket)
         return self._bucket_keys[bucket]
@@ -137,8 +139,9 @@ class Cloud:
         session: str = "local",
         source_arn: str | None = None,
     ) -> TemporaryCredentials:
-        """Credentials of a role for a service that acts under it, for its resource ``source_arn``. The role
-        must exist in this cloud's IAM.
+        """Return credentials of a role for a service that acts under it, for its resource ``source_arn``.
+
+        The role must exist in this cloud's IAM.
         """
         key = (role_arn, service_principal, session, source_arn)
         if key not in self._assumed:
@@ -150,7 +153,9 @@ class Cloud:
     def client(
         self, service: str, *, role: TemporaryCredentials | None = None, config: Config = ONE_ATTEMPT
     ) -> Any:
-        """A boto3 client of this cloud, as the developer or as a role. Cached; clients are thread-safe."""
+        """Return a boto3 client of this cloud, as the developer or as a role. Clients are cached, and
+        thread-safe.
+        """
         key = (service, role.access_key if role else ADMIN_ACCESS_KEY, config)
         with self._client_lock:
             if key not in self._clients:

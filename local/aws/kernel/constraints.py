@@ -19,7 +19,8 @@ def constrained(
 ) -> Callable[[Handler], Handler]:
     """Register an operation as ``local.aws.kernel.api.operation`` does, for requests within the model's limits only.
 
-    Others are answered with the error. ``ignoring`` names shapes whose limits the operation answers in words of its own.
+    Others are answered with the error. ``ignoring`` names shapes whose limits the operation answers in words of its
+    own.
     """
 
     def register(handler: Handler) -> Handler:

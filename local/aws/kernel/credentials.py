@@ -1,4 +1,4 @@
-"""Temporary credentials of roles: who signed a request is looked up here by the access key."""
+"""Temporary credentials of roles, by which the access key of a request identifies its signer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TemporaryCredentials:
     caller: Caller
 
     def container_provider_answer(self) -> dict[str, str]:
-        """What botocore's ContainerProvider reads from AWS_CONTAINER_CREDENTIALS_FULL_URI."""
+        """Return what botocore's ContainerProvider reads from AWS_CONTAINER_CREDENTIALS_FULL_URI."""
         return {
             "AccessKeyId": self.access_key,
             "SecretAccessKey": self.secret_key,
@@ -33,7 +33,7 @@ class TemporaryCredentials:
         }
 
     def environment(self) -> dict[str, str]:
-        """What Lambda puts into a function's environment."""
+        """Return the credentials as Lambda puts them into a function's environment."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
@@ -69,7 +69,7 @@ class CredentialStore:
         return credentials
 
     def caller(self, access_key: str | None) -> Caller | None:
-        """None for a key that was never issued here."""
+        """Return the caller with an access key, or None if the key was never issued here."""
         if access_key is None:
             return self.anonymous
         if access_key == ADMIN_ACCESS_KEY:

@@ -1,4 +1,4 @@
-"""Requests as the front reads them, and answers as services give them."""
+"""HTTP requests as the front reads them, and answers as services give them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request"
 
 
 class Dropped(ConnectionResetError):  # noqa: N818 - an answer, not a fault of ours
-    """The caller gets no answer, or no more of it: its connection ends."""
+    """The caller gets no answer, or no more of it: the connection ends."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Response:
 
 
 def read_signature(environ: Environ) -> Signature | None:
-    """The SigV4 scope of a signed or presigned request; cognito-idp for its public calls; None if unsigned."""
+    """Return the SigV4 scope of a signed or presigned request, cognito-idp for its public calls, or None for
+    an unsigned request."""
     if match := CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "")):
         return Signature(match[1], match[2], match[3])
     query = parse_qs(environ.get("QUERY_STRING", ""))
@@ -70,7 +71,7 @@ def read_signature(environ: Environ) -> Signature | None:
 
 
 def plain_error(status: int, code: str, message: str, protocol: str, service: str) -> Response:
-    """An error that no service models, in the protocol's form."""
+    """Return an error that no service models, in the protocol's form."""
     if "json" in protocol:
         body = json.dumps({"__type": code, "message": message})
         return Response(status, body, "application/json", **{"x-amzn-ErrorType": code})

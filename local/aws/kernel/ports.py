@@ -1,4 +1,4 @@
-"""Ports of the machine: whether they are free, and who holds those that are not."""
+"""Ports of the machine: whether they are free, and which processes hold the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class PortInUseError(Exception):
-    """A port that the run needs is taken."""
+    """A port that the run needs is in use."""
 
 
 def check_port(port: int, user: str, option: str) -> None:
@@ -17,9 +17,8 @@ def check_port(port: int, user: str, option: str) -> None:
 
 
 def check_ports(needed: Mapping[str, int], option: str) -> None:
-    """Raise PortInUseError that names every port that is taken, by whom, and the remedy. Ports by who needs
-    them.
-    """
+    """Raise PortInUseError that names each port in use, its holder and the remedy. ``needed`` has the ports by
+    who needs them."""
     taken = {user: port for user, port in needed.items() if port and _is_taken(port)}
     if not taken:
         return
@@ -43,7 +42,7 @@ def _is_taken(port: int) -> bool:
 
 
 def _listener(port: int) -> tuple[int, str] | None:
-    """Process and command of who listens, where /proc tells."""
+    """Return the process and command that listen on a port, if /proc tells."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         path = Path(table)

@@ -1,1 +1,1 @@
-"""The services that moto does not have, or has only as canned answers: one module per service."""
+"""Services that moto does not have, or has only as canned answers: one module per service."""

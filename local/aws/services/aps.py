@@ -1,4 +1,6 @@
-"""Managed Prometheus: moto's control plane, and a real Prometheus for remote write and queries when one is on PATH."""
+"""Managed Prometheus: moto's control plane and, if one is on PATH, a real Prometheus for remote write and
+queries.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ START_SECONDS = 30
 
 
 class Metrics(ServiceState):
-    """The Prometheus process, or without one the latest value of each series."""
+    """The Prometheus process or, without one, the latest value of each series."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
@@ -56,7 +58,7 @@ class Metrics(ServiceState):
             return
         if program is None:
             log.warning(
-                "prometheus is not on PATH: remote write is decoded and kept in memory, PromQL is not answered"
+                "prometheus is not on PATH: remote writes are decoded and kept in memory, and PromQL is not answered"
             )
             return
         check_port(self.cloud.prometheus_port, "Prometheus", "--port-base")
@@ -77,7 +79,7 @@ class Metrics(ServiceState):
         self.server = Process("Prometheus", command, environment=base_environment(), log=log_path)
 
     def load_rules(self, name: str, text: str) -> None:
-        """Evaluate the rules of a namespace from now on."""
+        """Start to evaluate the rules of a namespace."""
         import urllib3
 
         if self.server:
@@ -143,13 +145,14 @@ def _install_data_plane(cloud: Cloud) -> None:
                 body = bytes(cramjam.snappy.decompress_raw(environ["wsgi.input"].read()))
                 metrics.latest.update(decode_write_request(body))
             except (ValueError, cramjam.DecompressionError) as error:
-                return Response(400, f"the body is no remote write request in snappy: {error}")
+                return Response(400, f"the body is not a snappy-compressed remote write request: {error}")
             return Response(204, b"")
         return Response(
             501,
             json.dumps(
                 {
-                    "message": "PromQL needs a real Prometheus on PATH: apt-get install prometheus, or the binary of prometheus.io"
+                    "message": "PromQL needs a real Prometheus on PATH: apt-get install prometheus, or the"
+                    " binary of prometheus.io"
                 }
             ),
         )
@@ -164,9 +167,10 @@ def _workspace_exists(cloud: Cloud, workspace_id: str) -> bool:
 
 
 def decode_write_request(body: bytes) -> dict[tuple[tuple[str, str], ...], float]:
-    """The last sample of each series of a remote write request (protobuf: timeseries=1 {labels=1, samples=2}).
+    """Return the last sample of each series of a remote write request (protobuf: timeseries=1 {labels=1,
+    samples=2}).
 
-    Raises ``ValueError`` for bytes that are none.
+    Raises ``ValueError`` for bytes that are no such request.
     """
     latest = {}
     for number, series in _fields(body):
@@ -180,7 +184,7 @@ def decode_write_request(body: bytes) -> dict[tuple[tuple[str, str], ...], float
             elif part == 2:
                 double = inner.get(1, bytes(8))
                 if len(double) != 8:
-                    raise ValueError("a sample's value is no double")
+                    raise ValueError("a sample's value is not a double")
                 (value,) = struct.unpack("<d", double)
         if value is not None:
             latest[tuple(sorted(labels))] = value
@@ -188,7 +192,7 @@ def decode_write_request(body: bytes) -> dict[tuple[tuple[str, str], ...], float
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """(field number, raw bytes) of a protobuf message; varints come as their encoded bytes."""
+    """Yield (field number, raw bytes) of a protobuf message; varints come as their encoded bytes."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)

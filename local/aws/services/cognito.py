@@ -1,5 +1,5 @@
-"""Cognito on moto, with what moto leaves out: TOTP really verified, required MFA, and the pre-token-generation
-trigger."""
+"""Cognito on moto, with what moto leaves out: real verification of TOTP, required MFA, and the
+pre-token-generation trigger."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SoftwareTokens(ServiceState):
         return bool(secret and code and pyotp.TOTP(secret).verify(code, valid_window=TOTP_WINDOW))
 
     def use(self, pool_id: str, username: str, code: str | None) -> None:
-        """Check the code of a sign-in; a code is good for one."""
+        """Check the code of a sign-in; each code is good for one sign-in only."""
         if not self.check(pool_id, username, code):
             raise ServiceError("CodeMismatchException", "Invalid code received for user")
         used = (pool_id, username, str(code))
@@ -58,7 +58,7 @@ def _backend(context: Context) -> Any:
 
 
 def _user_of(params: Params, context: Context) -> tuple[Any, Any]:
-    """(pool, user) of a session or an access token."""
+    """Return (pool, user) of a session or an access token."""
     backend = _backend(context)
     session, token = params.get("Session"), params.get("AccessToken")
     if session:
@@ -168,7 +168,8 @@ def _install_trigger(cloud: Cloud) -> None:
     from moto.cognitoidp.models import CognitoIdpUserPool
 
     original = getattr(CognitoIdpUserPool.create_jwt, "without_trigger", CognitoIdpUserPool.create_jwt)
-    overrides: dict[str, Params] = {}  # one invocation serves the access and the ID token of a sign-in
+    # one invocation serves both the access token and the ID token of a sign-in
+    overrides: dict[str, Params] = {}
 
     def create_jwt(
         pool: Any,
@@ -236,7 +237,7 @@ def _invoke_trigger(
 
 
 def _override(claims: Params, details: Params, token_use: str, version: str) -> None:
-    """Apply what the function answered: V1 changes the ID token, V2 and later each token by its own part."""
+    """Apply the function's answer: V1 changes the ID token, V2 and later each token by its own part."""
     if version == "V1_0":
         generation = details if token_use == "id" else {}
     else:

@@ -1,4 +1,4 @@
-"""Comprehend's detectors with the service's limits, on local detectors: stand-ins for the models, not the models."""
+"""Comprehend's detectors with the service's limits, on local detectors that stand in for the models."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def classify_document(params: Params, _: Context) -> Params:
     if not arn.endswith(f":aws:{PROMPT_SAFETY}"):
         raise ServiceError(
             "ResourceUnavailableException",
-            f"{arn} is not there; the local AWS has the prompt-safety endpoint only",
+            f"{arn} does not exist; the local AWS has only the prompt-safety endpoint",
         )
     _check_size(params.get("Text") or "", MAX_CLASSIFY_BYTES, "Text")
     unsafe = max(prompt_attack.score(params["Text"]).values())

@@ -1,4 +1,5 @@
-"""EMR Serverless: a job run is a process of Spark's local mode, with the role's credentials, and writes to the application's log group."""
+"""EMR Serverless: a job run is a process in Spark's local mode that has the role's credentials and writes to
+the application's log group."""
 
 from __future__ import annotations
 
@@ -22,13 +23,13 @@ from local.processes.process import Process, base_environment
 SERVICE = "emr-serverless"
 PRINCIPAL = "emr-serverless.amazonaws.com"
 IMAGE = "local:///app/"
-"""Where images/spark.Dockerfile puts the repository's folders."""
+"""Folder of the image into which images/spark.Dockerfile puts the repository's folders."""
 LOG_BATCH = 1000
 
 
 @dataclass
 class JobRun:
-    """One run. `state` is what GetJobRun says, and follows from the process alone."""
+    """One run. `state` is what GetJobRun reports, and follows from the process alone."""
 
     request: Params
     id: str
@@ -57,7 +58,7 @@ class JobRun:
 
 
 class JobRuns(ServiceState):
-    """The applications of the account, by id, as they were asked for, and their job runs."""
+    """The account's applications, by id, as requested, and their job runs."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
@@ -120,7 +121,7 @@ class JobRuns(ServiceState):
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.cloud.endpoint}/_local/credentials/{token}",
             "HOME": str(home),
-            "PYTHONPATH": str(programs.ROOT),  # the image has a path file
+            "PYTHONPATH": str(programs.ROOT),  # the image has a path file instead
             "PYSPARK_SUBMIT_ARGS": "--conf spark.ui.enabled=false pyspark-shell",
         }
         script = programs.ROOT / submit["entryPoint"].removeprefix(IMAGE)
@@ -162,7 +163,9 @@ class JobRuns(ServiceState):
         )
 
     def _keep_log(self, run: JobRun) -> str:
-        """In the application's log group, under the job's role; what that may not do fails the run."""
+        """Write the log to the application's log group, under the job's role; missing permissions fail the
+        run.
+        """
         application = self.application(run.request["applicationId"])
         monitoring = application.get("monitoringConfiguration", {}).get("cloudWatchLoggingConfiguration", {})
         group = monitoring.get("enabled") and monitoring.get("logGroupName")

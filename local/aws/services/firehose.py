@@ -1,4 +1,5 @@
-"""Data Firehose to S3: buffers by size and interval, prefixes, gzip, delivered in the background under the delivery role."""
+"""Data Firehose to S3: buffers by size and interval, prefixes, gzip, delivered in the background under the delivery
+role."""
 
 from __future__ import annotations
 

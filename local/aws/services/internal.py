@@ -1,4 +1,4 @@
-"""What the runner itself serves below /_local: container credentials, flush, readiness, who called what."""
+"""The runner's own paths below /_local: container credentials, flush, readiness, and who called what."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 
 
 class Function:
-    """One warm execution environment. Invocations take turns: a second at the same time waits for the first."""
+    """One warm execution environment. Invocations take turns: a concurrent one waits for the first."""
 
     def __init__(self, cloud: Cloud, config: Any) -> None:
         self._cloud = cloud
@@ -36,7 +36,7 @@ class Function:
         self.log = cloud.directory / "logs" / f"function-{config.function_name}.log"
 
     def invoke(self, event: Any) -> tuple[Any, str | None]:
-        """(what the handler returned, or the error object; and then "Unhandled")."""
+        """Return what the handler returned and None, or else the error object and "Unhandled"."""
         with self._lock:
             stdin = self._started()
             stdin.write(json.dumps({"id": str(uuid.uuid4()), "event": event}).encode() + b"\n")
@@ -54,7 +54,7 @@ class Function:
             self._process = None
 
     def _started(self) -> IO[bytes]:
-        """The events' end of the running process, which is started if there is none."""
+        """Return the pipe to the running process for events; start the process if there is none."""
         if self._process is None or self._process.poll() is not None:
             self._process = self._start()
         if self._process.stdin is None:
@@ -105,7 +105,9 @@ class Function:
         }
 
     def _read(self, timeout: float) -> Params:
-        """One line of the answer pipe; a function that ends or takes too long is answered as Lambda does."""
+        """Read one line of the answer pipe; a function that exits or takes too long is answered as Lambda
+        does.
+        """
         line = b""
         while not line.endswith(b"\n"):
             if not select.select([self._answers], [], [], timeout)[0]:

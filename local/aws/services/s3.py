@@ -1,4 +1,4 @@
-"""Conditional writes of S3, which moto does not know: If-None-Match and If-Match of PutObject."""
+"""Conditional writes of S3, which moto does not have: If-None-Match and If-Match of PutObject."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _turn = threading.Lock()
 
 @operation("s3", "PutObject")
 def put_object(params: Params, context: Context) -> Any:
-    """Leave a plain write to moto; look and write in one step when there is a condition."""
+    """Leave a plain write to moto; check and write in one step if there is a condition."""
     conditions = {name: params[name] for name in CONDITIONS if params.get(name)}
     if not conditions:
         return FALL_THROUGH

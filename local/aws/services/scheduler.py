@@ -1,5 +1,5 @@
-"""EventBridge Scheduler: schedules are kept, and fire when asked to (`POST /_local/schedules/<name>`), not by a
-clock."""
+"""EventBridge Scheduler: schedules are stored, and fire on request (`POST /_local/schedules/<name>`) instead of
+by a clock."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ STATES = "arn:aws:states:"
 
 
 def fire(cloud: Cloud, name: str, *, group: str = "default", at: datetime | None = None) -> str:
-    """Do what the schedule would do at the time (UTC, now by default), under its role. The execution's ARN.
+    """Do what the schedule would do at a time (UTC, now by default), under its role, and return
+    the execution's ARN.
 
-    LookupError when there is none of the name or its target is no state machine.
+    Raises LookupError if there is no such schedule or its target is not a state machine.
     """
     scheduler = cloud.client("scheduler")
     try:
@@ -39,7 +40,9 @@ def fire(cloud: Cloud, name: str, *, group: str = "default", at: datetime | None
 
 
 def _input(text: str, schedule: dict[str, Any], at: datetime) -> str:
-    """With the context attributes that a schedule's input may name (EventBridge Scheduler User Guide)."""
+    """Return the input with the context attributes that a schedule may name (EventBridge Scheduler User
+    Guide).
+    """
     values = {
         "schedule-arn": schedule["Arn"],
         "scheduled-time": at.strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -1,5 +1,5 @@
-"""Service Quotas: the quotas that `make doctor` reads, with AWS's default values; what a test sets instead is the
-account's."""
+"""Service Quotas: the quotas that `make doctor` reads, with AWS's default values; values that a test sets
+are the account's."""
 
 from __future__ import annotations
 

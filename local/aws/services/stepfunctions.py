@@ -1,4 +1,6 @@
-"""Step Functions: moto's interpreter executes for real, and each task calls under the state machine's role."""
+"""Step Functions: moto's interpreter really executes, and each task calls AWS under the state machine's
+role.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,13 @@ from local.aws.kernel.cloud import Cloud, install_routes
 
 CLIENT_FACTORY = "boto_client_for"
 INTERPRETER = "moto.stepfunctions.parser"
-# Tasks convert parameters themselves, and a state machine says itself what is retried.
+# Tasks convert parameters themselves, and a state machine defines its own retries.
 CONFIG = Config(parameter_validation=False, retries={"total_max_attempts": 1}, read_timeout=900)
 
 
 def _recased(value: Any, shape: Any, *, to_service: bool) -> Any:
-    """State machines write every member with a capital, as in `JobName`, also of services that call it `jobName`."""
+    """Change the case of member names: state machines capitalize each, as in `JobName`, even for services that
+    call it `jobName`."""
     if shape.type_name == "list" and isinstance(value, list):
         return [_recased(each, shape.member, to_service=to_service) for each in value]
     if shape.type_name != "structure" or not isinstance(value, dict):
@@ -35,7 +38,7 @@ def _recased(value: Any, shape: Any, *, to_service: bool) -> Any:
 
 
 def _recase_sdk_tasks() -> None:
-    """moto's interpreter leaves the names of aws-sdk tasks as they are."""
+    """Make moto's interpreter convert the names of aws-sdk tasks, which it leaves unchanged."""
     from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
         state_task_service_aws_sdk as sdk,
     )
@@ -91,7 +94,8 @@ def _execute(cloud: Cloud) -> None:
 
 @operation("stepfunctions", "StartExecution")
 def start_execution(params: Params, context: Context) -> Params:
-    """moto's, with the name that Step Functions gives to an execution that has none: else all of them are one."""
+    """Start an execution with moto, with the name that Step Functions generates if there is none; otherwise all
+    unnamed ones would be the same."""
     from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
     backend = stepfunctions_parser_backends[context.account][context.region]

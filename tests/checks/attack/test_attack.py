@@ -39,7 +39,7 @@ def test_planted_secrets_stay_out_of_answers_records_and_logs(attacked: Target) 
 
 
 def test_a_call_that_runs_and_a_secret_that_gets_out_are_seen(attacked: Target) -> None:
-    """The instrument: a permitted call counts as achieved, an unguarded marker as leaked."""
+    """Test the instrument: a permitted call counts as achieved, an unguarded marker as leaked."""
     note = _some("tool_result", 1)[0]
     text = "The invoice of the plumber came today."
     note = replace(note, planted=text, orders=replace(note.orders, needles=(text,)))

@@ -1,4 +1,5 @@
-"""The pack itself: its size, that what it calls forbidden is forbidden, and that tuning never saw the held-out half."""
+"""The pack itself: its size, that the calls it names are really forbidden, and that tuning never saw
+the held-out half."""
 
 from __future__ import annotations
 
@@ -93,8 +94,14 @@ def test_a_run_below_a_floor_is_told() -> None:
 
 
 def test_numbers_that_are_nobodys_are_no_personal_data_and_phones_are() -> None:
-    nothing = ["Where is order 2983444174?", "Part number 415-555-2671 is missing.", "Call me about order 4155552671.",
-               "We upgraded to version 14.22.38.35.", "ISBN 4-812-93469-9 is out of print.", "The value is 81.58815495."]  # fmt: skip
+    nothing = [
+        "Where is order 2983444174?",
+        "Part number 415-555-2671 is missing.",
+        "Call me about order 4155552671.",
+        "We upgraded to version 14.22.38.35.",
+        "ISBN 4-812-93469-9 is out of print.",
+        "The value is 81.58815495.",
+    ]
     for text in nothing:
         assert not [each for each in pii.find(text) if each["type"] in ("PHONE", "IP_ADDRESS")], text
     phones = ["Call me on 4155552671.", "My number is 415-555-2671.", "Reach me: +49 30 901820", "(212) 555-0187",

@@ -1,4 +1,4 @@
-"""The table is usable, and the judge finds what must not be."""
+"""The table is usable, and the judge finds everything that must not happen."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_fault_of_the_table_is_of_an_operation_that_there_is() -> None:
             assert fault.service in SERVICES
             operations = session.get_service_model(fault.service).operation_names
             known = "*" in fault.operation or (fault.service, fault.operation) in UNSIGNED
-            # Newer than botocore's own model: the local AWS has its model.
+            # Newer than botocore's own model; the local AWS has the operation's model.
             known = known or fault.operation == "InvokeGuardrailChecks"
             assert known or fault.operation in operations, each.name
 

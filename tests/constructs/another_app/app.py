@@ -1,4 +1,6 @@
-"""Somebody else's CDK app: each example of constructs/README.md in a stack of its own, and what became of it in examples.json."""
+"""Another CDK app: each example of constructs/README.md in a stack of its own, with the outcome in
+examples.json.
+"""
 
 import json
 import re
@@ -16,7 +18,7 @@ EXAMPLE = re.compile(
 
 
 def add(app: App, name: str, code: str) -> dict[str, Any]:
-    """The error, or the paths of the constructs that the example is of, with the ids of their resources."""
+    """Return the error, or the paths of the constructs in the example, with the ids of their resources."""
     stack = Stack(app, name)
     try:
         exec(compile(code, f"README.md, {name}", "exec"), {"stack": stack})

@@ -1,8 +1,9 @@
-"""The agent that this deployment serves, and all that a fork replaces of the runtime: here, an IT service desk.
+"""The agent that this deployment serves, and everything in the runtime that a fork replaces: here, an
+IT service desk.
 
-``records`` is its system of record, ``tools`` what the model may call, ``resources`` what Cedar decides each call
-on, and ``sandbox`` the records that evaluations work on. ``prompts``, ``knowledge`` and ``evaluation`` hold its
-texts.
+``records`` is its system of record, ``tools`` what the model may call, ``resources`` what Cedar decides each
+call on, and ``sandbox`` the records that evaluations work on. ``prompts``, ``knowledge`` and ``evaluation``
+hold its texts.
 """
 
 from pathlib import Path
@@ -10,19 +11,19 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 
 NAME = "service-desk"
-"""Of the model that clients ask for, of the prompt in the registry, and of the experiments."""
+"""Name of the model that clients ask for, of the prompt in the registry, and of the experiments."""
 
 ROLE = "an IT service desk's assistant"
-"""What judges are told whose answers they judge."""
+"""Description for judges of the assistant whose answers they judge."""
 
 TITLE, HINT = "Service desk", "Ask how something works, or about a ticket"
-"""Of the chat page: its heading, and what stands in the empty message."""
+"""Heading of the chat page, and placeholder of its empty message."""
 
 NAMESPACE = "ServiceDesk"
-"""Of the Cedar schema in ``policies``."""
+"""Namespace of the Cedar schema in ``policies``."""
 
 PROMPT = _HERE / "prompts" / "system.md"
-"""The packaged prompt: it serves until the registry has one, and whenever the registry is away."""
+"""The packaged prompt, which serves until the registry has one, and whenever the registry is unavailable."""
 
 KNOWLEDGE = _HERE / "knowledge"
 """Documents in Markdown, each after a header that says who may read it."""

@@ -10,7 +10,7 @@ from fmops.toolkit.record_table import RecordTable
 
 
 class NoSuchSystem(Exception):  # noqa: N818 - a business outcome, not a fault
-    """There is no system of that id."""
+    """No system has this id."""
 
 
 class Records(RecordTable):
@@ -31,7 +31,8 @@ class Records(RecordTable):
         )
 
     def grant(self, system_id: str, person: str, days: int, by: str, reference: str) -> None:
-        """Give somebody access for so many days; the same ``reference`` grants once. Raises ``NoSuchSystem``."""
+        """Give somebody access for a number of days; the same ``reference`` grants only once. Raises
+        ``NoSuchSystem``."""
         grant = {"person": person, "days": days, "by": by}
         try:
             self.update(

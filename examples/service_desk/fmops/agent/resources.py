@@ -1,4 +1,4 @@
-"""What each tool call is on, for Cedar: resources come from the system of record, never from text."""
+"""The resource of each tool call, for Cedar: resources come from the system of record, never from text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APPROVALS = {"grant_access": "request_access_approval"}
 
 
 class Resolver(ToolResolver):
-    """The service desk's."""
+    """Resolver of the service desk's resources."""
 
     namespace = NAMESPACE
 

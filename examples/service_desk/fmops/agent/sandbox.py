@@ -7,7 +7,7 @@ from fmops.toolkit.record_table import RecordsInMemory
 
 
 class SandboxRecords(RecordsInMemory, Records):
-    """One for each case, so that no case sees another's changes."""
+    """Records of a single case, so that no case sees another's changes."""
 
     def comment(self, ticket_id: str, author: str, text: str) -> None:
         self._records["ticket"][ticket_id].setdefault("comments", []).append({"author": author, "text": text})

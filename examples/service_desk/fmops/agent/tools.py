@@ -1,4 +1,6 @@
-"""The tools of the service desk. Each call was authorized before it gets here; none decides who may do what."""
+"""The tools of the service desk. Each call is authorized before it gets here; no tool decides who may do
+what.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from fmops.toolkit.record_table import run_of
 from fmops.toolkit.retrieval import search
 
 Runtime = ToolRuntime[Any, Any]
-"""Its context is a ``RequestContext``; named here, LangChain would put it into the tool's argument schema."""
+"""A runtime whose context is a ``RequestContext``; if it were named here, LangChain would add it to the
+tool's argument schema."""
 
 DATA_SOURCE = "service-guides"
 
@@ -24,7 +27,7 @@ DATA_SOURCE = "service-guides"
 def build_tools(
     records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
 ) -> list[BaseTool]:
-    """The tools over records and a knowledge base."""
+    """Return the tools for records and a knowledge base."""
 
     @tool
     def search_guides(query: str, runtime: Runtime) -> str:

@@ -1,5 +1,5 @@
-"""Bedrock's catalog: every model and inference profile is there, since one stand-in answers for each, but what is
-withdrawn."""
+"""Bedrock's catalog: every model and inference profile exists, since one stand-in answers for all, except
+the withdrawn ones."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ NAMES = {"claude-haiku-4-5": "Claude Haiku 4.5", "claude-sonnet-4-5": "Claude So
 
 
 class Catalog(ServiceState):
-    """The ids, for a test, of what an account may lack: all others are there, active, agreed to and authorized.
+    """Ids of models that an account lacks, for tests: all others exist, are active, agreed to and authorized.
 
-    ``withdrawn``: not in the region. ``without_agreement``, ``legacy``, ``unauthorized``: foundation models, as
-    Bedrock tells of them.
+    ``withdrawn``: not in the region. ``without_agreement``, ``legacy``, ``unauthorized``: foundation models,
+    with the state that Bedrock reports.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -26,7 +26,7 @@ class Catalog(ServiceState):
         self.unauthorized: set[str] = set()
 
     def check_access(self, model_id: str) -> None:
-        """Refuse a call to a model that the account has no right to, by its id or a profile's."""
+        """Refuse a call to a model that the account may not use, by its id or a profile's."""
         names = {model_id, model_id.partition(".")[2]}
         if names & (self.without_agreement | self.legacy | self.unauthorized):
             raise ServiceError(

@@ -1,8 +1,8 @@
-"""Bedrock's evaluation jobs with a judge: read from S3 under the job's role, scored row by row, written as Bedrock
-writes.
+"""Bedrock's evaluation jobs with a judge: read from S3 under the job's role, scored row by row, and written
+in Bedrock's format.
 
-The judge is the built-in one of ``judging``, which is no language model, whichever model the job names; it knows
-the metrics below.
+The judge is always the built-in one of ``judging``, which is no language model, whichever model the job names.
+It knows the metrics below.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KEYS = {"prompt", "referenceResponse", "category", "modelResponses"}
 
 @dataclass
 class Job:
-    """One evaluation job. It ends in a thread of its own."""
+    """One evaluation job, which ends in a thread of its own."""
 
     arn: str
     request: Params
@@ -51,7 +51,7 @@ class EvaluationJobs(ServiceState):
         self.jobs: dict[str, Job] = {}
 
     def run(self, job: Job) -> None:
-        """Score the dataset; the job ends as Failed with the reasons when it breaks a rule."""
+        """Score the dataset; a job that breaks a rule ends as Failed with the reasons."""
         try:
             role = self.cloud.assume(
                 job.request["roleArn"],
@@ -60,7 +60,7 @@ class EvaluationJobs(ServiceState):
                 source_arn=job.arn,
             )
             self._run(job, self.cloud.client("s3", role=role))
-        except Exception as error:  # noqa: BLE001 - a job that dies has failed, and says of what
+        except Exception as error:  # noqa: BLE001 - a job that crashes has failed, and reports the error
             job.failures = (str(error),)
             job.status = "Failed"
         else:
@@ -134,7 +134,7 @@ def get_evaluation_job(params: Params, context: Context) -> Params:
 
 
 def _rows(text: str, source: str) -> list[Params]:
-    """The dataset's rows, if they keep the service's rules."""
+    """Return the dataset's rows, if they follow the service's rules."""
     rows = [json.loads(line) for line in text.split("\n") if line.strip()]
     if not 1 <= len(rows) <= MAX_ROWS:
         raise validation_error(f"A dataset has 1 to {MAX_ROWS} prompts, this one has {len(rows)}")

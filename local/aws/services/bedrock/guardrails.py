@@ -24,14 +24,14 @@ RUNTIME = "bedrock-runtime"
 CONTROL = "bedrock"
 CHARACTERS_PER_UNIT = 1000
 STEPS = 5  # scores come in steps of 0.2
-# Bedrock's content categories from the labels of our toxicity detector; MISCONDUCT has a detector of its own.
+# Bedrock's content categories for the labels of our toxicity detector; MISCONDUCT has a detector of its own.
 CONTENT_LABELS = {
     "VIOLENCE": ("VIOLENCE_OR_THREAT", "GRAPHIC"),
     "HATE": ("HATE_SPEECH",),
     "SEXUAL": ("SEXUAL",),
     "INSULTS": ("INSULT", "HARASSMENT_OR_ABUSE"),
 }
-# Where Bedrock's name of a kind of personal data differs from Comprehend's.
+# Bedrock's names for kinds of personal data that Comprehend calls otherwise.
 PII_NAMES = {
     "SSN": "US_SOCIAL_SECURITY_NUMBER",
     "CREDIT_DEBIT_NUMBER": "CREDIT_DEBIT_CARD_NUMBER",
@@ -41,7 +41,7 @@ PII_NAMES = {
     "BANK_ROUTING": "US_BANK_ROUTING_NUMBER",
     "PASSPORT_NUMBER": "US_PASSPORT_NUMBER",
 }
-# The least score that a filter of each strength acts on, and the confidence that a score is reported as.
+# The lowest score that a filter of each strength acts on, and the confidence that is reported for a score.
 STRENGTH_THRESHOLDS = {"LOW": 0.8, "MEDIUM": 0.5, "HIGH": 0.2}
 CONFIDENCES = ((0.8, "HIGH"), (0.5, "MEDIUM"), (0.2, "LOW"), (0.0, "NONE"))
 
@@ -273,7 +273,7 @@ def _words(config: Params, text: str) -> list[Params]:
 
 
 def _mask(config: Params, text: str) -> tuple[str, list[Params]]:
-    """The text with {TYPE} in place of what is to be anonymized, and what was found."""
+    """Return the text with {TYPE} in place of what is to be anonymized, and what was found."""
     policy = config.get("sensitiveInformationPolicyConfig") or {}
     if policy.get("regexesConfig"):
         raise NotImplementedHere("regexesConfig")

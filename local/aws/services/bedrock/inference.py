@@ -1,4 +1,5 @@
-"""Bedrock's inference: Converse on the built-in responder or on an OpenAI-compatible server, embeddings on MiniLM.
+"""Bedrock's inference: Converse on the built-in responder or on an OpenAI-compatible server, and
+embeddings on MiniLM.
 
 The responder is no language model, and MiniLM is not Titan: both stand in for the models behind the same API.
 """
@@ -25,11 +26,11 @@ SERVICE = "bedrock-runtime"
 MODEL_URL = "FMOPS_LOCAL_MODEL_URL"
 EMBEDDING_DIMENSIONS = (256, 512, 1024)
 MAX_EMBEDDING_CHARACTERS = 50_000
-CHARACTERS_PER_TOKEN = 4  # only for the token counts that the answers carry
+CHARACTERS_PER_TOKEN = 4  # only for the token counts in the answers
 
 
 def stream_events(request: Params) -> Iterator[Params]:
-    """The Converse stream events that answer a Converse request."""
+    """Return the Converse stream events that answer a Converse request."""
     if url := os.environ.get(MODEL_URL):
         from local.aws.services.bedrock import openai_model
 
@@ -52,7 +53,7 @@ def converse(params: Params, context: Context) -> Params:
 
 
 def aggregate(events: Iterable[Params]) -> Params:
-    """The whole answer that a stream of events amounts to."""
+    """Return the whole answer that a stream of events amounts to."""
     role, stop_reason, metadata = "assistant", "end_turn", {}
     blocks: dict[int, Params] = {}
     for event in events:
@@ -95,7 +96,7 @@ def _closed(block: Params) -> Params:
 
 
 def _check_conversation(params: Params, context: Context) -> None:
-    """The rules that the service checks before a model sees anything."""
+    """Check the rules that the service checks before a model sees anything."""
     context.state(Catalog).check_access(params["modelId"])
     model = models.resolve(params["modelId"], context.region)
     if model.embedding:
@@ -103,7 +104,8 @@ def _check_conversation(params: Params, context: Context) -> None:
     messages = params.get("messages") or []
     if not messages or messages[0]["role"] != "user":
         raise validation_error(
-            "A conversation must start with a user message. Try again with a conversation that starts with a user message."
+            "A conversation must start with a user message. Try again with a conversation that starts with a"
+            " user message."
         )
     if params.get("guardrailConfig"):
         raise NotImplementedHere("guardrailConfig; call ApplyGuardrail")
@@ -139,8 +141,8 @@ def invoke_model(params: Params, context: Context) -> Params:
 
 
 def embed(body: Params) -> Params:
-    """A Titan Text Embeddings V2 answer: MiniLM's 384 numbers, with zeros up to the dimension, or cut and rescaled
-    to 256."""
+    """Return a Titan Text Embeddings V2 answer: MiniLM's 384 numbers, filled up with zeros to the dimension, or
+    cut to 256 and rescaled."""
     import numpy as np
 
     from local.detectors import embeddings

@@ -1,7 +1,8 @@
-"""A built-in stand-in for a judge: it is no language model, and every rationale of it says so.
+"""A built-in stand-in for a judge, which is no language model and says so in every rationale.
 
-It computes a verdict from the sections of a judge's request (``<question>``, ``<answer>`` and so on), by the words and
-numbers that they share. What it cannot see: meaning, negation beyond a word, and whatever is said in other words.
+It computes a verdict from the sections of a judge's request (``<question>``, ``<answer>`` and so on), by the
+words and numbers that they share. It cannot see meaning, negation beyond a word, or anything that is said in
+other words.
 """
 
 from __future__ import annotations
@@ -18,42 +19,44 @@ SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 ATTRIBUTION = re.compile(r"^According to [^:]*: ")
 NO_MODEL = "Computed by word overlap; no language model."
 STOP = frozenset(
-    "a an and are as at be been by can do does for from has have how i if in is it its me my no not of on or our should so "
-    "that the their them there they this to up until was we were what when where which who will with within would you your "
+    "a an and are as at be been by can do does for from has have how i if in is it its me my no not of on or"
+    " our should so that the their them there they this to up until was we were what when where which who"
+    " will with within would you your "
     "please tell much many long must may".split()
 )
 NEGATIONS = frozenset({"not", "no", "never", "cannot", "without", "nobody"})
 FACT_WORDS, SUPPORT, ON_TOPIC = 0.7, 0.7, 0.2
-"""Shares of words: of a fact that the answer must hold, of a sentence that the sources must hold, of a question in
-its answer."""
+"""Minimum shares of words: of a fact that the answer must state, of a sentence that the sources must support,
+and of a question in its answer."""
 UNSAFE = 0.5
 
 
 def criterion(request: Mapping[str, Any]) -> str | None:
-    """The criterion that a request forces a verdict on, ``None`` when it asks for none."""
+    """Return the criterion that a request forces a verdict on, or ``None`` if it asks for none."""
     choice = (request.get("toolConfig") or {}).get("toolChoice") or {}
     name = str(choice.get("tool", {}).get("name", ""))
     return name.removeprefix("judge_") if name.startswith("judge_") else None
 
 
 def verdict(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the forced tool call."""
+    """Return the arguments of the forced tool call."""
     sections = _sections(request)
     held, why = CRITERIA[name](sections) if name in CRITERIA else (False, f"it knows no criterion {name}.")
     return {"rationale": f"{why} {NO_MODEL}", "verdict": "yes" if held else "no"}
 
 
 def graded(request: Mapping[str, Any]) -> str | None:
-    """The criterion that a request forces a grade on, ``None`` when it asks for none."""
+    """Return the criterion that a request forces a grade on, or ``None`` if it asks for none."""
     choice = (request.get("toolConfig") or {}).get("toolChoice") or {}
     name = str(choice.get("tool", {}).get("name", ""))
     return name.removeprefix("grade_") if name.startswith("grade_") else None
 
 
 def grade(name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a forced call that asks for 0 to 10.
+    """Return the arguments of a forced call that asks for a grade from 0 to 10.
 
-    Two models must be able to differ: Anthropic's stand-in compares words, every other one pairs of neighbouring words.
+    Two models must be able to differ: Anthropic's stand-in compares words, every other one pairs
+    of neighbouring words.
     """
     share = GRADES[name](_sections(request), 1 if "anthropic." in str(request.get("modelId")) else 2)
     return {"rationale": f"A share of {share:.0%}. {NO_MODEL}", "grade": round(10 * share)}
@@ -124,7 +127,7 @@ def _tool_calls(sections: Mapping[str, str]) -> tuple[bool, str]:
 
 
 def covered(sections: Mapping[str, str]) -> float:
-    """The share of the reference's sentences that the answer states."""
+    """Return the share of the reference's sentences that the answer states."""
     parts = [part for part in SENTENCE.split(sections.get("sources", "")) if _words(part)]
     return sum(_states(sections.get("answer", ""), part) for part in parts) / len(parts) if parts else 0.0
 
@@ -139,13 +142,14 @@ CRITERIA = {
 
 
 def _grounded_share(sections: Mapping[str, str], length: int) -> float:
-    """Of the answer's words, or runs of words, those that the sources have."""
+    """Return the share of the answer's words, or runs of words, that the sources contain."""
     made = _runs(ATTRIBUTION.sub("", sections.get("answer", "").strip()), length)
     return len(made & _runs(sections.get("sources", ""), length)) / len(made) if made else 0.0
 
 
 def _relevant_share(sections: Mapping[str, str], length: int) -> float:
-    """Of the question's words, or runs of them, those that the answer has; half of them are as good as all."""
+    """Return the share of the question's words, or runs of words, that the answer contains; half of them
+    count as all."""
     asked = _runs(sections.get("question", ""), length)
     shared = len(asked & _runs(sections.get("answer", ""), length)) / len(asked) if asked else 0.0
     return min(1.0, 2 * shared)
@@ -167,8 +171,8 @@ def _runs(text: str, length: int) -> set[tuple[str, ...]]:
 
 
 def _states(answer: str, fact: str) -> bool:
-    """Whether a sentence of the answer, or two together, hold the fact's numbers, its negation and most of its
-    words."""
+    """Whether a sentence of the answer, or two together, contain the fact's numbers, its negation and most
+    of its words."""
     if not set(NUMBER.findall(fact)) <= set(NUMBER.findall(answer)):
         return False
     parts = SENTENCE.split(answer)

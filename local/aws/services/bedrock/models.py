@@ -1,4 +1,5 @@
-"""Which Bedrock models the local AWS knows, and how their ids are checked: a typing error must fail here as there."""
+"""The Bedrock models that the local AWS knows, and the check of their ids: a typing error must fail here as it
+does in AWS."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from local.aws.kernel.api import ServiceError, validation_error
 class Model:
     model_id: str
     embedding: bool = False
-    on_demand: bool = True  # False: callable through an inference profile only
+    on_demand: bool = True  # False: callable only through an inference profile
 
 
 MODELS = {
@@ -27,7 +28,7 @@ MODELS = {
         Model("amazon.titan-embed-text-v2:0", embedding=True),
     )
 }
-# Prefix of a cross-region inference profile -> prefixes of the regions it may be called from.
+# Prefixes of cross-region inference profiles, with the prefixes of the regions from which they may be called.
 PROFILE_REGIONS = {
     "us": ("us-", "ca-"),
     "eu": ("eu-",),
@@ -39,7 +40,8 @@ PROFILE_REGIONS = {
 
 
 def resolve(identifier: str, region: str) -> Model:
-    """The model behind a model id, an inference profile id, or the ARN of one; the service's error otherwise."""
+    """Return the model behind a model id, an inference profile id, or the ARN of either; raise the service's
+    error for others."""
     name = identifier
     if identifier.startswith("arn:"):
         kind, _, name = identifier.split(":", 5)[-1].partition("/")

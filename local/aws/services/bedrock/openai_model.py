@@ -1,7 +1,7 @@
 """Converse on any OpenAI-compatible server (Ollama, vLLM, llama.cpp): tools and streaming translated both ways.
 
-`FMOPS_LOCAL_MODEL_URL` is the base URL (`http://localhost:11434/v1`), `FMOPS_LOCAL_MODEL` the model's name there
-(default: the first that the server lists), `FMOPS_LOCAL_MODEL_KEY` its API key if it wants one.
+`FMOPS_LOCAL_MODEL_URL` is the base URL (`http://localhost:11434/v1`), `FMOPS_LOCAL_MODEL` the model's name
+there (by default the first that the server lists), `FMOPS_LOCAL_MODEL_KEY` its API key if it needs one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ TEXT_BLOCK, NO_BLOCK = -1, -2
 
 
 def respond(request: Params, base_url: str) -> Iterator[Params]:
-    """The events of ConverseStream, as the server streams its answer. Errors of the server are the service's."""
+    """Yield the events of ConverseStream as the server streams its answer. Errors of the server
+    become the service's."""
     import openai
 
     client = openai.OpenAI(base_url=base_url, api_key=os.environ.get("FMOPS_LOCAL_MODEL_KEY", "none"))
@@ -49,7 +50,7 @@ def respond(request: Params, base_url: str) -> Iterator[Params]:
 
 
 def to_chat_completion(request: Params) -> Params:
-    """The chat completion request that says what the Converse request says."""
+    """Translate a Converse request to a chat completion request."""
     messages: list[Params] = [
         {"role": "system", "content": block["text"]}
         for block in request.get("system") or []
@@ -128,7 +129,7 @@ def _result(result: Params) -> str:
 
 def _events(chunks: Any, began: float) -> Iterator[Params]:
     yield {"messageStart": {"role": "assistant"}}
-    open_block: Any = NO_BLOCK  # OpenAI's index of the tool call that is open, or one of the two below it
+    open_block: Any = NO_BLOCK  # OpenAI's index of the open tool call, or one of the two markers below it
     open_id: str | None = None
     index, stop_reason, usage = -1, "end_turn", None
     for chunk in chunks:
@@ -168,7 +169,8 @@ def _events(chunks: Any, began: float) -> Iterator[Params]:
 
 
 def _begins(call: Any, open_id: str | None) -> bool:
-    """Whether the piece begins another call, though its index is the open one's: some servers count none."""
+    """Whether the piece begins another call although its index is the open one's: some servers do
+    not number calls."""
     if call is None or not (call.function and call.function.name):
         return False
     return not open_id or call.id not in (None, "", open_id)

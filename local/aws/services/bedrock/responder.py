@@ -1,11 +1,11 @@
-"""A built-in stand-in for a Bedrock model: it is no language model.
+"""A built-in stand-in for a Bedrock model, which is no language model.
 
-It recognises the agent's requests by the patterns of ``demo/stand_in_model.yaml``, calls the tools it is offered,
-and answers with sentences of what the tools returned. It obeys whatever it reads, in tool results too: so what an
-attack achieves is up to the layers around it, not to a model's good manners. Of a system prompt it follows what
-``Manner`` lists, and nothing else: so prompts can be compared, as far as they differ in that. Asked for a verdict
-or a grade, it computes one (``judging``). Token counts are
-estimates: four characters to a token.
+It recognises the agent's requests by the patterns of ``demo/stand_in_model.yaml``, calls the tools it is
+offered, and answers with sentences from the tools' results. It obeys whatever it reads, including orders in
+tool results, so that an attack's success depends on the layers around it and not on a model's good manners. Of
+a system prompt it follows only what ``Manner`` lists, so that prompts can be compared as far as they differ in
+that. Asked for a verdict or a grade, it computes one (``judging``). Token counts are estimates: four characters
+to a token.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ GREETING = re.compile(
     r"^\s*(?:hi|hello|hey|good (?:morning|afternoon|evening)|thanks?|thank you)\b", re.IGNORECASE
 )
 STOP_WORDS = frozenset(
-    "a an and are as at be by can do does for from has have how i in is it me my of on or our should that the their to "
+    "a an and are as at be by can do does for from has have how i in is it me my of on or our should that"
+    " the their to "
     "was we what when where which who will with would you your please tell much many long".split()
 )
 
@@ -47,11 +48,11 @@ NUMBERS = {"one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 
 @dataclass(frozen=True)
 class Manner:
-    """What it takes from a system prompt.
+    """The instructions that it takes from a system prompt.
 
-    ``searches``: the prompt names the search tool (or there is no prompt); else it answers out of nothing, in
-    general words. ``cites``: the prompt says to name the document. ``sentences``: the prompt says "up to N
-    sentences"; else two.
+    ``searches``: the prompt names the search tool (or there is no prompt); otherwise it answers without
+    sources, in general words. ``cites``: the prompt says to name the document. ``sentences``: the prompt says
+    "up to N sentences"; otherwise two.
     """
 
     searches: bool = True
@@ -69,7 +70,7 @@ class Manner:
 
 @dataclass
 class Turn:
-    """What the last messages hold: the user's words, and the tool results since."""
+    """The last messages: the user's words, and the tool results that followed them."""
 
     question: str = ""
     results: list[tuple[str, str, bool]] = field(default_factory=list)
@@ -77,7 +78,7 @@ class Turn:
 
 
 def respond(request: dict[str, Any]) -> Iterator[Event]:
-    """The answer to a Converse request, as the events of ConverseStream."""
+    """Return the answer to a Converse request, as the events of ConverseStream."""
     offered = {
         tool["toolSpec"]["name"]
         for tool in request.get("toolConfig", {}).get("tools", [])
@@ -132,7 +133,7 @@ def _turn(messages: Sequence[dict[str, Any]]) -> Turn:
 def _calls(turn: Turn) -> list[Call]:
     if not turn.results:
         return _intent(turn.question)
-    # An order that stands in a result is followed once, as a model that is taken in would.
+    # An order in a result is followed once, as by a model that is taken in.
     orders = [match["order"] for _, text, _ in turn.results for match in INSTRUCTION.finditer(text)]
     if orders and len(turn.results) == 1:
         return _intent(orders[0])
@@ -173,7 +174,7 @@ def _report(question: str, name: str, text: str, succeeded: bool, manner: Manner
 
 
 def _extract(question: str, documents: list[dict[str, str]], manner: Manner) -> str:
-    """The sentences that share the most words with the question, and the documents they stand in."""
+    """Return the sentences that share the most words with the question, and the documents they come from."""
     wanted = _words(question)
     ranked = sorted(
         (
@@ -198,7 +199,7 @@ def _extract(question: str, documents: list[dict[str, str]], manner: Manner) -> 
 
 
 def _decoded(text: str) -> str | None:
-    """A model that is asked to decode something does so: what comes out is for the output guardrails."""
+    """Decode a text as a model would on request: the result is for the output guardrails to judge."""
     match = re.search(r"decode\b.*?[\"“:]\s*([A-Za-z0-9+/=]{12,})", text, re.IGNORECASE | re.DOTALL)
     if match:
         try:

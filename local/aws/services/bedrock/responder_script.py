@@ -1,4 +1,4 @@
-"""What the stand-in for a language model knows of the agent: when to call which tool, and what to say of the result."""
+"""The stand-in model's knowledge of the agent: when to call which tool, and what to say about the result."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Rule:
     each: str = ""
 
     def calls(self, text: str, decoded: Callable[[str], str | None]) -> list[Call]:
-        """The calls, if every pattern is found."""
+        """Return the calls, if every pattern is found."""
         found = [pattern.search(text) for pattern in self.when]
         if not all(found):
             return []
@@ -67,7 +67,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Script:
-    """The whole file."""
+    """The script's whole file."""
 
     greeting: str
     in_general: str
@@ -76,18 +76,18 @@ class Script:
     reports: Mapping[str, Template]
 
     def calls_for(self, text: str, *, decoded: Callable[[str], str | None]) -> list[Call]:
-        """What the first rule that fits wants to call."""
+        """Return the calls of the first rule that fits."""
         return next((calls for rule in self.rules if (calls := rule.calls(text, decoded))), [])
 
     def report(self, tool: str, result: Any) -> str:
-        """What to say of a result; empty for a tool without a template."""
+        """Return what to say about a result; empty for a tool without a template."""
         template = self.reports.get(tool)
         return template.render(result).strip() if template and isinstance(result, dict) else ""
 
 
 @cache
 def script(path: Path = SCRIPT) -> Script:
-    """Raises ``ScriptError``."""
+    """Return the script in a file. Raises ``ScriptError``."""
     try:
         given = yaml.safe_load(path.read_text())
         return Script(

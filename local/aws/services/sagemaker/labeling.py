@@ -1,7 +1,9 @@
-"""SageMaker Ground Truth's labelling jobs: the manifest through the job's own pre- and post-annotation functions.
+"""SageMaker Ground Truth's labelling jobs: the manifest goes through the job's own pre- and post-annotation
+functions.
 
-There is no workforce here: a job waits, InProgress, until ``LabelingJobs.work`` is given people, as a test does. All
-else is as documented: the functions' events, the consolidation request in S3, and the output manifest.
+There is no workforce here: a job waits, InProgress, until a test gives people to ``LabelingJobs.work``.
+Everything else is as documented: the functions' events, the consolidation request in S3, and the output
+manifest.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from local.aws.services.lambda_ import Functions
 VERSION = "2018-10-16"
 Form = Mapping[str, Any]
 Worker = Callable[[Mapping[str, Any]], Form]
-"""What a person answers to a task's input: the fields of the worker template's form."""
+"""A person's answer to a task's input: the fields of the worker template's form."""
 
 
 @dataclass
@@ -92,7 +94,7 @@ class LabelingJobs(ServiceState):
         return job
 
     def work(self, name: str, workers: Mapping[str, Worker]) -> LabelingJob:
-        """Let people answer every object of a job, consolidate, and write the output manifest."""
+        """Let people answer every object of a job, consolidate the answers, and write the output manifest."""
         job = self.job(name)
         human, attribute = job.request["HumanTaskConfig"], job.request["LabelAttributeName"]
         wanted = human["NumberOfHumanWorkersPerDataObject"]
@@ -166,7 +168,7 @@ class LabelingJobs(ServiceState):
 
 
 def output_manifest(request: Params) -> str:
-    """Where Ground Truth writes a job's output manifest."""
+    """Return the location of a job's output manifest in Ground Truth."""
     return f"{request['OutputConfig']['S3OutputPath']}/{request['LabelingJobName']}/manifests/output/output.manifest"
 
 

@@ -32,7 +32,9 @@ class App:
 
 
 class MlflowApps(ServiceState):
-    """The Apps of the account. One server serves them: a second App is refused, since Apps do not share data."""
+    """The Apps of the account. One server serves them, and a second App is refused, since Apps do not share
+    data.
+    """
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
@@ -55,7 +57,8 @@ class MlflowApps(ServiceState):
         return self.apps[arn]
 
     def start(self, app: App) -> None:
-        """Start the server with lower priority and do not wait: what needs it waits, the first answer does not."""
+        """Start the server with lower priority and do not wait: those who need it wait, but the assistant's
+        first answer does not."""
         check_port(self.cloud.mlflow_port, "MLflow", "--port-base")
         data = self.cloud.directory / "mlflow"
         data.mkdir(parents=True, exist_ok=True)
@@ -89,7 +92,7 @@ class MlflowApps(ServiceState):
         )
 
     def wait(self) -> None:
-        """Return when the server answers; ProcessError with its log's tail if it does not."""
+        """Wait until the server answers; raise ProcessError with its log's tail if it does not."""
         with self._lock:
             if self.server is None:
                 raise ServiceError("ServiceUnavailable", "this local AWS was started without its servers")
@@ -180,7 +183,9 @@ def _install_data_plane(cloud: Cloud) -> None:
         try:
             apps.wait()
         except (ProcessError, ServiceError) as error:
-            return Response(503, f'{{"message": "MLflow is not there: {type(error).__name__}; see its log"}}')
+            return Response(
+                503, f'{{"message": "MLflow does not answer: {type(error).__name__}; see its log"}}'
+            )
         return forward(environ, apps.url + environ["PATH_INFO"])
 
     cloud.routes.append(Route(re.compile("/"), call, header=APP_HEADER))

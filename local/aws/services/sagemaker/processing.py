@@ -1,4 +1,5 @@
-"""SageMaker Processing: the container's command as a process, with the request's environment and the role's credentials."""
+"""SageMaker Processing: the container's command as a process, with the request's environment and
+the role's credentials."""
 
 from __future__ import annotations
 
@@ -27,14 +28,16 @@ from local.processes import programs
 from local.processes.process import Process, base_environment
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
-STOP_SECONDS = 120  # between SIGTERM and SIGKILL, as StopProcessingJob documents it
-LOG_BATCH = 1000  # events of one PutLogEvents, which takes up to 10,000
+STOP_SECONDS = 120  # between SIGTERM and SIGKILL, as documented for StopProcessingJob
+LOG_BATCH = 1000  # events of one PutLogEvents call, which takes up to 10,000
 NOT_HERE = ("ProcessingInputs", "ProcessingOutputConfig")
 
 
 @dataclass
 class Job:
-    """One processing job. `status` is what DescribeProcessingJob says, and follows from the process alone."""
+    """One processing job. `status` is what DescribeProcessingJob reports, and follows from the process
+    alone.
+    """
 
     request: Params
     arn: str
@@ -67,7 +70,7 @@ class Job:
 
 
 class ProcessingJobs(ServiceState):
-    """The jobs of the account."""
+    """The processing jobs of the account."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
@@ -100,7 +103,8 @@ class ProcessingJobs(ServiceState):
         return job
 
     def stop_job(self, job: Job) -> None:
-        """Stopping at once, Stopped when the process is gone; a job that has ended is left as it is."""
+        """Set the job to Stopping at once, and to Stopped once the process is gone; leave a job that has ended
+        as it is."""
         with self._lock:
             if job.status != "InProgress":
                 return
@@ -163,7 +167,8 @@ class ProcessingJobs(ServiceState):
                 job.failure = f"AlgorithmError: , exit code: {code}"
 
     def _keep_log(self, job: Job) -> str:
-        """In CloudWatch Logs, where SageMaker writes it, under the job's role; what that may not do fails the job."""
+        """Write the log to CloudWatch Logs where SageMaker does, under the job's role; missing permissions
+        fail the job."""
         try:
             self._write_log(job)
         except ClientError as error:
@@ -171,7 +176,8 @@ class ProcessingJobs(ServiceState):
         return ""
 
     def _role(self, request: Params) -> TemporaryCredentials:
-        arn = f"arn:aws:sagemaker:{self.cloud.region}:{self.cloud.account}:processing-job/{request['ProcessingJobName']}"
+        place = f"arn:aws:sagemaker:{self.cloud.region}:{self.cloud.account}"
+        arn = f"{place}:processing-job/{request['ProcessingJobName']}"
         return self.cloud.assume(
             request["RoleArn"], "sagemaker.amazonaws.com", session="SageMaker", source_arn=arn
         )
@@ -223,7 +229,7 @@ def stop_processing_job(params: Params, context: Context) -> None:
 
 @operation("sagemaker", "ListProcessingJobs")
 def list_processing_jobs(params: Params, context: Context) -> Params:
-    """Newest first. Filters by name and status; those by time are not here."""
+    """List the newest jobs first. Filters by name and status work; those by time are not implemented."""
     if any(name.endswith(("After", "Before")) for name in params):
         raise NotImplementedHere("filters by time")
     jobs: list[Any] = [

@@ -1,4 +1,5 @@
-"""Verify a user's token as Verified Permissions does for an identity source: signature, issuer, audience, expiry, kind."""
+"""Verify a user's token as Verified Permissions does for an identity source: signature, issuer, audience, expiry,
+kind."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ Segment = dict[str, Any]
 MAX_BYTES = 64 * 1024
 MAX_NAME = 200
 MAX_ANNOTATIONS = 50
-"""Of a trace: what is more is refused in one segment, and not searched over all of a trace's."""
+"""Maximum number of annotations of a trace: above it a single segment is refused, and a trace's further
+annotations are not searched."""
 MAX_KEY = 500
 MAX_VALUE = 1000
 LAST_SECOND = 253_402_300_799
@@ -30,7 +31,7 @@ FLAGS = ("fault", "error", "throttle", "in_progress", "traced")
 
 
 class RefusedError(Exception):
-    """A document that the service does not process: its code, and why."""
+    """A document that the service does not process, with its code and the reason."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -38,7 +39,7 @@ class RefusedError(Exception):
 
 
 def normalize(trace_id: str) -> str:
-    """Return a trace id in the service's own form; it takes the W3C form too."""
+    """Return a trace id in the service's own form; the W3C form is accepted too."""
     return f"1-{trace_id[:8]}-{trace_id[8:]}" if W3C_TRACE_ID.fullmatch(trace_id) else trace_id
 
 
@@ -71,13 +72,13 @@ def parse(document: str) -> list[Segment]:
 
 
 def _drop_nulls(segment: Segment) -> None:
-    """A field of null is one that is left out."""
+    """Remove null fields, which count as left out."""
     for key in [key for key, value in segment.items() if value is None]:
         del segment[key]
 
 
 def _check(segment: Segment) -> None:
-    """Refuse a segment, or one within it, that breaks a rule."""
+    """Refuse a segment that breaks a rule, or that contains one that does."""
     _require(segment, "id", "name", "start_time")
     for key in ("id", "parent_id"):
         if key in segment and not (isinstance(segment[key], str) and ID.fullmatch(segment[key])):

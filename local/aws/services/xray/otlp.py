@@ -1,7 +1,8 @@
 """X-Ray's OTLP endpoint, ``/v1/traces``: spans of OpenTelemetry, once Transaction Search is on.
 
-Its limits are those of the CloudWatch user guide, "OpenTelemetry endpoints": a request over them is refused whole, a span over
-its own limit alone. Spans are kept as the segments that X-Ray makes of them, so that traces are read as before.
+Its limits are those of the CloudWatch user guide, "OpenTelemetry endpoints": a request over them is refused as
+a whole, a span over its own limit alone. Spans are stored as the segments that X-Ray makes of them, so that
+traces read as before.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from local.collector import telemetry, xray
 from observability.collector.config import AwsXray
 
 MAX_BYTES = 5 * 1024 * 1024
-"""Of a request, uncompressed."""
+"""Maximum uncompressed size of a request."""
 MAX_SPANS = 10_000
 MAX_SPAN_BYTES = 200 * 1024
 
@@ -45,7 +46,7 @@ def put(environ: dict[str, Any], cloud: Cloud) -> Response:
             body = gzip.decompress(body)
         spans = list(telemetry.spans(ExportTraceServiceRequest.FromString(body)))
     except (DecodeError, ValueError, EOFError, OSError, zlib.error):
-        return _refused("the body is no ExportTraceServiceRequest")
+        return _refused("the body is not an ExportTraceServiceRequest")
     if len(body) > MAX_BYTES or len(spans) > MAX_SPANS:
         return _refused(f"more than {MAX_BYTES} bytes or {MAX_SPANS} spans in one request")
     taken = [span for span in spans if span.received.ByteSize() <= MAX_SPAN_BYTES]

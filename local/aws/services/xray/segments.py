@@ -1,4 +1,5 @@
-"""X-Ray: trace segments recorded and readable back, with the parts of the filter language that tours and tests use."""
+"""X-Ray: trace segments recorded and readable back, with the parts of the filter language that tours
+and tests use."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ SERVICE_FILTER = re.compile(r'^service\("([^"]*)"\)$')
 ANNOTATION_FILTER = re.compile(r'^annotation(?:\.|\[)([\w.]+)\]?\s*(=|!=)\s*(?:"([^"]*)"|([\w.+-]+))$')
 FLAGS = ("fault", "error", "throttle", "ok")
 INDEXING_RULE = "Default"
-"""The one rule that there is."""
+"""The name of the only indexing rule."""
 
 
 class Traces(ServiceState):
     """Segments by trace id, in order of arrival.
 
-    With Transaction Search, that is the destination ``CloudWatchLogs``, X-Ray's API finds the traces that the
-    indexing rule picks; the others are in CloudWatch Logs alone.
+    With Transaction Search, that is with the destination ``CloudWatchLogs``, X-Ray's API finds only the traces
+    that the indexing rule picks; the others are in CloudWatch Logs alone.
     """
 
     def __init__(self, cloud: Cloud) -> None:
@@ -41,7 +42,7 @@ class Traces(ServiceState):
         self.lock = threading.Lock()
 
     def add(self, segments: Iterable[Segment]) -> None:
-        """Keep segments; a complete one takes the place of the one that said it was in progress."""
+        """Add segments; a complete one replaces the one that was in progress."""
         with self.lock:
             for segment in segments:
                 trace_id = segment["trace_id"]
@@ -54,7 +55,7 @@ class Traces(ServiceState):
                 kept.append(segment)
 
     def snapshot(self) -> dict[str, list[Segment]]:
-        """Return everything that arrived, wherever AWS would keep it."""
+        """Return everything that arrived, wherever AWS would store it."""
         with self.lock:
             return {trace_id: list(segments) for trace_id, segments in self.segments.items()}
 
@@ -100,7 +101,7 @@ def put_telemetry_records(params: Params, context: Context) -> Params:
 
 @operation(SERVICE, "UpdateTraceSegmentDestination")
 def update_trace_segment_destination(params: Params, context: Context) -> Params:
-    """Turns Transaction Search on or off, for the account and region."""
+    """Turn Transaction Search on or off, for the account and region."""
     context.state(Traces).destination = params["Destination"]
     return {"Destination": params["Destination"], "Status": "ACTIVE"}
 
@@ -112,7 +113,7 @@ def get_trace_segment_destination(_: Params, context: Context) -> Params:
 
 @operation(SERVICE, "UpdateIndexingRule")
 def update_indexing_rule(params: Params, context: Context) -> Params:
-    """Sets the share of traces that X-Ray's API finds with Transaction Search."""
+    """Set the share of traces that X-Ray's API finds with Transaction Search."""
     if params["Name"] != INDEXING_RULE:
         raise ServiceError("ResourceNotFoundException", f"there is no indexing rule {params['Name']}")
     percent = params["Rule"]["Probabilistic"]["DesiredSamplingPercentage"]
@@ -204,7 +205,7 @@ def _flatten(segment: Segment) -> list[Segment]:
 
 
 def _indexed(flat: list[Segment]) -> list[tuple[str, Any, str]]:
-    """Return the annotations that the service indexes of a trace, each with its segment's name."""
+    """Return the annotations of a trace that the service indexes, each with its segment's name."""
     found = [
         (key, value, part["name"]) for part in flat for key, value in part.get("annotations", {}).items()
     ]
@@ -237,7 +238,8 @@ def _summary(trace_id: str, segments: list[Segment]) -> Params:
         "StartTime": datetime.fromtimestamp(first["start_time"], UTC),
         "Duration": _duration(segments),
         "ResponseTime": _duration([first]),
-        # Of the root; only a throttle counts wherever it is (API reference, TraceSummary).
+        # Fault and error come from the root; only a throttle counts wherever it is (API reference,
+        # TraceSummary).
         "HasFault": bool(root and root.get("fault")),
         "HasError": bool(root and root.get("error")),
         "HasThrottle": _flag(flat, "throttle"),
