@@ -18,6 +18,7 @@ from rich.console import Console
 from demo import __main__ as smoke
 from demo import evaluation, evidence, guide
 from demo.accounts import Directory
+from demo.outputs import STACKS
 from demo.tour import Tour
 from demo.visit import Visit
 from fmops.agent import NAME
@@ -52,7 +53,7 @@ def test_every_stack_whose_outputs_a_chapter_reads_is_asked() -> None:
     sources = [file.read_text() for file in Path(smoke.__file__).parent.glob("*.py")]
     read = {stack for source in sources for stack in re.findall(r'outputs\["(\w+)"\]', source)}
     assert "Analysis" in read
-    assert read <= set(smoke.STACKS)
+    assert read <= set(STACKS)
 
 
 @pytest.fixture

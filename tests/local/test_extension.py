@@ -78,7 +78,7 @@ def test_it_starts_the_collector_and_stops_it_with_the_sandbox(api: Lambda, tmp_
         "AWS_LAMBDA_RUNTIME_API": f"localhost:{api.server.server_port}",
         "FMOPS_COLLECTOR": str(program),
         "FMOPS_COLLECTOR_OPTIONS": "transaction-search",
-        "PYTHONPATH": str(EXTENSION.parents[1]),
+        "PYTHONPATH": str(EXTENSION.parents[2]),
         "LOG": str(log),
         "PATH": os.environ["PATH"],
     }
