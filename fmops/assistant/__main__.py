@@ -41,14 +41,13 @@ def main() -> int:
         return 2
     from fmops.assistant.assembly import assemble
     from fmops.assistant.chat_routes import CHAT
-    from fmops.conversation.turns import Turns
 
     sys.setswitchinterval(SWITCH_SECONDS)
 
     stop = Stop()
-    turns = Turns(settings.max_turns, settings.max_turns_per_user)
+    assembled, turns = assemble(settings, stop)
     app = OwnLoop(
-        assemble(settings, stop, turns),
+        assembled,
         full=lambda scope: turns.full() if scope["path"] == CHAT and scope["method"] == "POST" else None,
     )
     config = configuration(app, settings)

@@ -59,8 +59,9 @@ MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
 """Time-outs of model calls, which the turn's budget may end earlier: no call outlives it."""
 
 
-def assemble(settings: AssistantSettings, stop: Stop | None = None, turns: Turns | None = None) -> ASGIApp:
-    """Return the whole application, which ends with ``stop``."""
+def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASGIApp, Turns]:
+    """Return the whole application, which ends with ``stop``, and its count of turns."""
+    # First: instruments that are made before there is a provider lose the zeros that they begin with.
     stop_telemetry = start(
         instrumentor=settings.instrumentor,
         content_exporter=content_traces(settings.content_traces_endpoint),
@@ -94,7 +95,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None, turns: Turns
         waiting=APPROVALS,
         checkpointer=runs,
     )
-    turns = turns or Turns(settings.max_turns, settings.max_turns_per_user)
+    turns = Turns(settings.max_turns, settings.max_turns_per_user)
     conversation = Conversation(
         agent=agent,
         guardrails=guardrails,
@@ -133,7 +134,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None, turns: Turns
         if settings.turns_namespace
         else [],
     )
-    return FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app
+    return (FlushEachRequest(app, conversation.flush) if settings.flush_each_request else app), turns
 
 
 def _model(settings: AssistantSettings, session: boto3.Session) -> MeasuredChatBedrock:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from fmops.assistant.__main__ import configuration
+from fmops.assistant.__main__ import configuration, main
 from fmops.assistant.settings import AssistantSettings
 from fmops.conversation.limits import MAX_OUTPUT_TOKENS
+from fmops.telemetry.metrics import instruments
 
 REQUIRED = (
     "FMOPS_MODEL_ID",
@@ -50,3 +51,21 @@ def test_the_answers_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None
     assert AssistantSettings().max_output_tokens == MAX_OUTPUT_TOKENS
     monkeypatch.setenv("FMOPS_MAX_OUTPUT_TOKENS", "100")
     assert AssistantSettings().max_output_tokens == 100
+
+
+def test_no_instrument_is_made_before_there_is_a_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counters begin at zero when they are made: without a provider, the zeros are lost, and panels stay empty."""
+    from fmops.assistant import assembly
+
+    class Started(Exception):  # noqa: N818 - ends the start
+        pass
+
+    def start(**_: object) -> None:
+        assert instruments.cache_info().currsize == 0
+        raise Started
+
+    monkeypatch.setattr(assembly, "start", start)
+    monkeypatch.setattr("sys.setswitchinterval", lambda _: None)
+    instruments.cache_clear()
+    with pytest.raises(Started):
+        main()
