@@ -163,7 +163,7 @@ class DeliveryPipeline(Construct):
         )
 
     def _acknowledge(self) -> None:
-        """What CDK Pipelines grants the roles that it makes, each on the role's own policy."""
+        """Acknowledge the findings about CDK Pipelines' own grants, each on the policy of its role."""
         for construct in self.node.find_all():
             if isinstance(construct, codebuild.Project):
                 self._acknowledge_project(construct)

@@ -105,12 +105,6 @@ def create_app(
         for last in on_stop:
             last()
 
-    # A verifier other than ours may block, so it gets a thread.
-    admit: Admit = (
-        verifier.admit
-        if isinstance(verifier, TokenVerifier)
-        else lambda given: asyncio.to_thread(verifier.verify, given)
-    )
     # The host header is the client's claim, so no redirect is built from it, such as one that adds or drops a
     # trailing slash.
     app = FastAPI(
@@ -118,7 +112,7 @@ def create_app(
     )
     app.add_middleware(
         Admission,
-        admit=admit,
+        admit=_admission(verifier),
         max_body_bytes=max_body_bytes,
         receive_seconds=receive_seconds,
         full=lambda scope: conversation.turns.full() if scope["path"] == CHAT else None,
@@ -146,6 +140,14 @@ def create_app(
         server_request_hook=_address_without_port,
     )
     return app
+
+
+def _admission(verifier: Verifier) -> Admit:
+    """Return the check of a token that the event loop may await."""
+    if isinstance(verifier, TokenVerifier):
+        return verifier.admit
+    # A verifier other than ours may block, so it gets a thread.
+    return lambda given: asyncio.to_thread(verifier.verify, given)
 
 
 def _add_feedback_route(

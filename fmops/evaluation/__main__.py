@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fmops import written
 from fmops.agent import CASES, LABELS, NAME, PROMPT
@@ -99,6 +99,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--dry-run", action="store_true", help="decide and record, but promote nothing")
     evaluate.set_defaults(run=run_gate)
+    _add_measurements(commands)
+    return parser
+
+
+def _add_measurements(commands: Any) -> None:
+    """Add the commands that measure and decide nothing."""
     experiment = commands.add_parser(
         "experiment", help="compare variants over a dataset, with LangChain's steps traced"
     )
@@ -138,7 +144,6 @@ def _parser() -> argparse.ArgumentParser:
         "file", nargs="?", type=Path, help="reviewed cases; by default, the shipped labelled ones"
     )
     agreement.set_defaults(run=run_agreement)
-    return parser
 
 
 def ui(options: argparse.Namespace, deployment: Deployment) -> None:

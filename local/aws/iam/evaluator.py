@@ -71,7 +71,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the policies say of a request, and the statement that decided it; none for an implicit denial."""
+    """Decision of the policies about a request, and the statement that decided it; none for an implicit denial."""
 
     allowed: bool
     statement: Statement | None = None

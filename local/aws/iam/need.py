@@ -1,4 +1,4 @@
-"""What a rule of `local/aws/iam/needs.py` is made of."""
+"""Parts of the rules in `local/aws/iam/needs.py`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ PROFILE_SCOPES = ("us", "eu", "apac", "global", "us-gov", "jp", "au", "ca")
 
 
 def needs(context: Context, params: Params) -> list[Need]:
-    """What the call needs. ``NotImplementedHere`` for an operation that is not in the table."""
+    """Return the permissions that the call needs. Raises ``NotImplementedHere`` for an unknown operation."""
     rule = RULES.get((context.service, context.operation))
     if rule is None:
         raise NotImplementedHere(

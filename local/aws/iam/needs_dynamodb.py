@@ -1,4 +1,4 @@
-"""What calls of DynamoDB need, with the condition keys that limit items and attributes.
+"""Permissions that calls of DynamoDB need, with the condition keys that limit items and attributes.
 
 Source: "Using IAM policy conditions for fine-grained access control" of DynamoDB's developer guide.
 """

@@ -1,4 +1,4 @@
-"""What calls of S3 need: an object's versions, tags, access lists and locks have actions of their own.
+"""Permissions that calls of S3 need: an object's versions, tags, access lists and locks have actions of their own.
 
 Source: "Required permissions for Amazon S3 API operations" of the S3 user guide.
 """

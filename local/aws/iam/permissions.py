@@ -1,4 +1,4 @@
-"""What roles may do, what they did, and what they were granted and never used."""
+"""Permissions of roles: granted, used, and granted but never used."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def reviewed(path: Path = REVIEWED) -> Reviewed:
 
 
 def compare(unused: Iterable[Grant], listed: Reviewed, granted: Collection[tuple[str, str]]) -> list[str]:
-    """What differs between the unused grants and the reviewed ones of this deployment, as sentences with the remedy.
+    """Return the differences between the unused grants and this deployment's reviewed ones, as sentences with the remedy.
 
     A line about what only another profile grants is not this one's to judge.
     """

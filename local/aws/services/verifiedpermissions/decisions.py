@@ -119,7 +119,7 @@ def _groups(source: IdentitySource, claims: dict[str, Params]) -> list[str]:
 
 
 def _resources(store: PolicyStore, source: IdentitySource, params: Params) -> list[Params]:
-    """What the request says of others than the principal. Actions are those of the schema, where there is
+    """Return the entities of the request other than the principal. Actions are those of the schema, where there is
     one.
     """
     entities = _entities(params)

@@ -41,7 +41,7 @@ def _check_room(store: PolicyStore, new: Policy) -> None:
 
 
 def _bytes(policy: Policy) -> int:
-    """What a policy counts: of one that is linked to a template, what fills the template."""
+    """Return the size that counts for a policy: for one linked to a template, that of the values that fill it."""
     if policy.template_id is None:
         return len(policy.statement.encode())
     filled = (policy.scope.get(part) or {} for part in ("principal", "resource"))
@@ -84,7 +84,7 @@ def _template_linked(store: PolicyStore, params: Params) -> Policy:
 
 
 def _scope(parsed: Params) -> Params:
-    """What the API says of a policy beside its text: effect, and the entities that its scope names."""
+    """Return the API's facts about a policy beside its text: effect, and the entities that its scope names."""
     scope: Params = {"effect": parsed["effect"].capitalize()}
     for part in ("principal", "resource"):
         entity = parsed[part].get("entity") or parsed[part].get("in", {}).get("entity")

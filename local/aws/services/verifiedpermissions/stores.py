@@ -30,7 +30,7 @@ from local.aws.services.verifiedpermissions.tokens import IdentitySource
 
 MAX_POLICY_BYTES = 10_000
 DEFAULT_GROUP_TYPE = "AWS::CognitoGroup"
-"""Of a user pool's groups, when an identity source names no type. No schema can declare it: its namespace is
+"""Entity type of a user pool's groups when an identity source names none. No schema can declare it: its namespace is
 reserved.
 """
 
@@ -117,7 +117,7 @@ class PolicyStore:
         self.__dict__.pop(name, None)
 
     def attribute_names(self, entity_type: str) -> set[str] | None:
-        """What the schema declares for an entity type; None without a schema."""
+        """Return the schema's declaration of an entity type; None without a schema."""
         if self.schema_json is None:
             return None
         namespace, _, name = entity_type.rpartition("::")

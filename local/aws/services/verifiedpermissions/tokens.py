@@ -15,7 +15,7 @@ from local.aws.kernel.api import validation_error
 
 @dataclass
 class IdentitySource:
-    """What CreateIdentitySource said, for a Cognito user pool or any OpenID Connect issuer."""
+    """An identity source as CreateIdentitySource described it, for a Cognito user pool or any OpenID Connect issuer."""
 
     identity_source_id: str
     issuer: str
