@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -214,18 +215,35 @@ class Service:
             **limits,
         )
 
-    def ask(self, text: str = "Hello", *, stream: bool = False, token: str = "good", **body: Any) -> Any:
+    def ask(
+        self,
+        text: str = "Hello",
+        *,
+        stream: bool = False,
+        token: str = "good",
+        captured: bool = False,
+        **body: Any,
+    ) -> Any:
+        """Ask one question. ``captured`` waits for its record's embedding, which a stop would not."""
         request = {
             "model": NAME,
             "messages": [{"role": "user", "content": text}],
             "stream": stream,
             **body,
         }
-        return self.post("/v1/chat/completions", request, token=token)
+        return self.post("/v1/chat/completions", request, token=token, captured=captured)
 
-    def post(self, path: str, body: dict[str, Any], *, token: str = "good") -> Any:
+    def post(self, path: str, body: dict[str, Any], *, token: str = "good", captured: bool = False) -> Any:
         with TestClient(self.app, raise_server_exceptions=False) as client:
-            return client.post(path, json=body, headers={"authorization": f"Bearer {token}"})
+            answer = client.post(path, json=body, headers={"authorization": f"Bearer {token}"})
+            if captured:
+                assert client.portal is not None
+                client.portal.call(self.captured)
+            return answer
+
+    async def captured(self) -> None:
+        """Wait until every record is captured."""
+        await asyncio.gather(*self.conversation.captures._under_way)
 
     @property
     def record(self) -> Interaction:
@@ -254,7 +272,7 @@ def test_an_answer_and_its_record() -> None:
             "Good morning to you.", usage_metadata={"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
         )
     )
-    body = it.ask("Good morning").json()
+    body = it.ask("Good morning", captured=True).json()
     assert body["choices"][0]["message"]["content"] == "Good morning to you."
     assert body["choices"][0]["finish_reason"] == "stop"
     assert body["usage"]["total_tokens"] == 7

@@ -209,7 +209,7 @@ def reviewed(path: Path = REVIEWED) -> Reviewed:
 
 
 def compare(unused: Iterable[Grant], listed: Reviewed, granted: Collection[tuple[str, str]]) -> list[str]:
-    """Return the differences between the unused grants and this deployment's reviewed ones, as sentences with the remedy.
+    """Return the differences between the unused grants and the reviewed ones, as sentences with a remedy.
 
     A line about what only another profile grants is not this one's to judge.
     """
