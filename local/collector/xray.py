@@ -226,13 +226,13 @@ def _annotated(values: Attributes, resource: Attributes, settings: AwsXray) -> D
         indexed |= {key for key in values.pop(ANNOTATIONS) if isinstance(key, str)}
     for name, value in resource.items():
         key = f"otel.resource.{name}"
-        if _is_scalar(value) and (settings.index_all_attributes or key in indexed):
+        if is_scalar(value) and (settings.index_all_attributes or key in indexed):
             annotations[annotation_key(key)] = value
         elif value is not None:
             default[key] = raw(value)
     for key, value in values.items():
         if settings.index_all_attributes or key in indexed:
-            if _is_scalar(value):
+            if is_scalar(value):
                 annotations[annotation_key(key)] = value
         elif key.startswith(METADATA_PREFIX) and isinstance(value, str):
             _add_metadata(key, value, default, metadata)
@@ -262,7 +262,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-def _is_scalar(value: Any) -> bool:
+def is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float | bool)
 
 

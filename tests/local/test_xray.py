@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
@@ -327,3 +327,24 @@ def test_the_otlp_endpoint_needs_transaction_search_and_keeps_its_limits(cloud: 
     too_large = ExportTraceServiceRequest(resource_spans=[span(74, 6 * 1024 * 1024)]).SerializeToString()
     assert post_spans(cloud, too_large).status == 400
     assert urllib3.request("POST", f"{cloud.endpoint}/v1/traces", body=body, retries=False).status == 403
+
+
+def test_the_otlp_endpoint_keeps_attributes_that_cannot_be_annotations(cloud: Cloud) -> None:
+    xray = cloud.client("xray")
+    xray.update_trace_segment_destination(Destination="CloudWatchLogs")
+    xray.update_indexing_rule(Name="Default", Rule={"Probabilistic": {"DesiredSamplingPercentage": 100}})
+    spans = span(81)
+    values = ArrayValue(values=[AnyValue(string_value="input block"), AnyValue(string_value="output allow")])
+    spans.scope_spans[0].spans[0].attributes.extend(
+        [
+            KeyValue(key="fmops.guardrail.decisions", value=AnyValue(array_value=values)),
+            KeyValue(key="fmops.guardrail.action", value=AnyValue(string_value="block")),
+        ]
+    )
+    assert (
+        post_spans(cloud, ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString()).status == 200
+    )
+    (trace,) = xray.batch_get_traces(TraceIds=[trace_id(81)])["Traces"]
+    (document,) = (json.loads(each["Document"]) for each in trace["Segments"])
+    assert document["metadata"]["default"]["fmops.guardrail.decisions"] == ["input block", "output allow"]
+    assert document["annotations"]["fmops.guardrail.action"] == "block"

@@ -50,8 +50,7 @@ def put(environ: dict[str, Any], cloud: Cloud) -> Response:
     if len(body) > MAX_BYTES or len(spans) > MAX_SPANS:
         return _refused(f"more than {MAX_BYTES} bytes or {MAX_SPANS} spans in one request")
     taken = [span for span in spans if span.received.ByteSize() <= MAX_SPAN_BYTES]
-    settings = AwsXray(region=context.region, index_all_attributes=True)
-    documents = [xray.documents(span, settings) for span in taken]
+    documents = [xray.documents(span, _indexed(span, context.region)) for span in taken]
     written = [each for each in documents if all(map(xray.encode, each))]
     traces.add(segment for each in written for segment in each)
     rejected = len(spans) - len(written)
@@ -59,6 +58,16 @@ def put(environ: dict[str, Any], cloud: Cloud) -> Response:
         partial_success=ExportTracePartialSuccess(rejected_spans=rejected) if rejected else None
     )
     return Response(200, answer.SerializeToString(), "application/x-protobuf")
+
+
+def _indexed(span: telemetry.Span, region: str) -> AwsXray:
+    """Return settings that make annotations of all attributes that can be one; the service keeps the others, too.
+
+    The exporter would drop lists: its ``index_all_attributes`` leaves no metadata.
+    """
+    keys = [key for key, value in span.attributes.items() if xray.is_scalar(value)]
+    keys += [f"otel.resource.{key}" for key, value in span.resource.items() if xray.is_scalar(value)]
+    return AwsXray(region=region, indexed_attributes=keys)
 
 
 def _refused(why: str) -> Response:
