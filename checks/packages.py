@@ -10,12 +10,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import grimp
 
-PAGE = Path(__file__).parents[1] / "docs" / "design" / "packages.md"
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "design" / "packages.md"
 MARKS = re.compile(r"(?<=<!-- packages -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 Graph = Mapping[str, set[str]]
@@ -67,9 +69,17 @@ def _reached(graph: Graph, start: str) -> set[str]:
     return found
 
 
-def diagram(graph: Graph) -> str:
-    """Return the graph in Mermaid's language, as a fenced block."""
-    arrows = [f"    {name} --> {each}" for name, below in reduced(graph).items() for each in sorted(below)]
+def helpers() -> set[str]:
+    """Return the modules of the lowest floor in pyproject.toml, which know nothing of the project."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (floors,) = (each["layers"] for each in contracts if each["id"] == "floors")
+    return {name.strip() for name in floors[-1].split(":")}
+
+
+def diagram(graph: Graph, left_out: Collection[str] = ()) -> str:
+    """Return the graph in Mermaid's language, as a fenced block, without arrows to ``left_out``."""
+    drawn = {name: below - set(left_out) for name, below in graph.items() if name not in left_out}
+    arrows = [f"    {name} --> {each}" for name, below in reduced(drawn).items() for each in sorted(below)]
     found = circles(graph)
     count = f"{len(graph)} packages and modules, {sum(map(len, graph.values()))} imports between them, "
     lines = ["```mermaid", "flowchart TD", *arrows, "```", "", f"{count}{len(found)} circles."]
@@ -84,7 +94,7 @@ def main() -> int:
     )
     check = parser.parse_args().check
     page = PAGE.read_text()
-    drawn = MARKS.sub(lambda _: diagram(packages()), page)
+    drawn = MARKS.sub(lambda _: diagram(packages(), helpers()), page)
     if check and drawn != page:
         sys.stderr.write(f"{PAGE.name} is out of date: run python -m checks.packages\n")
         return 1
