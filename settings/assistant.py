@@ -120,8 +120,8 @@ class Assistant(Section):
     when to use which)."""
 
     compute: Literal["ecs", "lambda"] = "ecs"
-    """Where the application runs. `lambda`: the same image, paid per request, and free while idle; a cold start
-    takes seconds."""
+    """Compute service of the application. `lambda` runs the same image, paid per request and free while idle; a cold
+    start takes seconds."""
     model_id: ModelId = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
     """A Bedrock model id, or the id of a cross-region inference profile (`us.`, `eu.`, `apac.`, `global.`
     ...).

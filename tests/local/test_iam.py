@@ -27,7 +27,7 @@ REQUEST = {
     "x:star": ("*",),
     "x:many": ("one", "two"),
 }
-"""What every request of the golden table has."""
+"""Condition keys of every request in the golden table."""
 
 BUCKET = "arn:aws:s3:::lake/interactions/2026/x.gz"
 

@@ -1,4 +1,4 @@
-"""Who may act under a role: the trust policy's principals and conditions.
+"""Trust policies: the principals that may act under a role, and the conditions on them.
 
 Source: "IAM JSON policy elements: Principal" and "NotPrincipal", and the services' pages on the confused deputy.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Route:
     header: str | None = None  # WSGI name of a header that the request must have
 
 
-class Cloud:
+class Cloud(ABC):
     """One local AWS: fresh state, one port, all services. ``LocalAws`` starts it.
 
     `directory` holds what the processes of services write (MLflow's database, unpacked functions, logs).
@@ -104,14 +105,14 @@ class Cloud:
             state: State = self._states[kind]
             return state
 
+    @abstractmethod
     def authorize(self, context: Context, request: Callable[[], Params]) -> None:
         """Raise ``AccessDenied`` for a call that its role's policies do not permit. The developer
         may do everything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check_trust(self, role_arn: str, service_principal: str, source_arn: str | None) -> None:
         """Raise ``AccessDenied`` when a role does not trust the service that assumes it for its resource."""
-        raise NotImplementedError
 
     def bucket_key(self, bucket: str) -> str | None:
         """Return the ARN of the customer managed key that encrypts a bucket's objects by default, if there

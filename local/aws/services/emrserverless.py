@@ -155,11 +155,10 @@ class JobRuns(ServiceState):
                 run.state, run.details = "FAILED", f"Job execution failed, exit code {code}"
 
     def _role(self, request: Params, session: str) -> TemporaryCredentials:
+        place = f"arn:aws:{SERVICE}:{self.cloud.region}:{self.cloud.account}"
+        application = f"{place}:/applications/{request['applicationId']}"
         return self.cloud.assume(
-            request["executionRoleArn"],
-            PRINCIPAL,
-            session=session,
-            source_arn=f"arn:aws:{SERVICE}:{self.cloud.region}:{self.cloud.account}:/applications/{request['applicationId']}",
+            request["executionRoleArn"], PRINCIPAL, session=session, source_arn=application
         )
 
     def _keep_log(self, run: JobRun) -> str:
