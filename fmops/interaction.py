@@ -56,6 +56,9 @@ class RetrievedDocument(Record):
 
     document_id: str
     score: float
+    title: str = Field(
+        default="", exclude=True, description="for the caller; captured records have the id only"
+    )
 
 
 class Embedding(Record):

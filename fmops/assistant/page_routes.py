@@ -17,7 +17,11 @@ from fmops.agent import HINT, TITLE
 FOLDER = Path(__file__).with_name("pages")
 ROUTES = ("chat", "approvals", "review", "playground", "why", "document", "signed-in")
 """Paths below the home page that answer with the shell, which shows the page of its address."""
-MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".txt": "text/plain"}
+MEDIA_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".txt": "text/plain",
+}
 NO_STORE = {"cache-control": "no-store"}
 FOR_A_YEAR = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -87,10 +91,17 @@ class Pages:
         """The shell with everything in its place but what differs between answers."""
         names = sorted(path.stem for path in FOLDER.glob("*.html") if path.stem != "shell")
         templates = [
-            f'<template id="page-{name}">\n{(FOLDER / f"{name}.html").read_text("utf-8")}</template>' for name in names
+            f'<template id="page-{name}">\n{(FOLDER / f"{name}.html").read_text("utf-8")}</template>'
+            for name in names
         ]
-        sheets = sorted((name for name in self._assets if name.endswith(".css")), key=lambda name: (name != "base.css", name))
-        styles = [f'<link rel="stylesheet" nonce="{{{{nonce}}}}" href="assets/{self.version}/{name}">' for name in sheets]
+        sheets = sorted(
+            (name for name in self._assets if name.endswith(".css")),
+            key=lambda name: (name != "base.css", name),
+        )
+        styles = [
+            f'<link rel="stylesheet" nonce="{{{{nonce}}}}" href="assets/{self.version}/{name}">'
+            for name in sheets
+        ]
         page = (FOLDER / "shell.html").read_text("utf-8")
         for placeholder, words in (
             ("{{templates}}", "\n".join(templates)),

@@ -92,7 +92,7 @@ async function welcome(failure) {
     part("sign-in").hidden = !available;
     part("other-way").hidden = available;
     if (!available) say(reason);
-  } catch (unknown) { say(unknown.message); }
+  } catch (unknown) { part("other-way").hidden = false; say(unknown.message); }
 }
 
 async function enter() {
