@@ -1,5 +1,5 @@
-"""The pages in a real browser, for tests: signed in with a token, watched for what their policy refuses, and checked for
-accessibility."""
+"""The pages in a real browser, for tests: signed in with a token, watched for what their policy refuses, and
+checked for accessibility."""
 
 from __future__ import annotations
 

@@ -67,7 +67,9 @@ def test_no_page_holds_what_its_policy_refuses(file: Path) -> None:
 def test_no_page_has_an_address_from_the_root_of_its_host_or_of_another(file: Path) -> None:
     """Allow no address from the root, which would leave out an API's stage, and nothing loaded from elsewhere."""
     text = file.read_text("utf-8")
-    rooted = r"""(?:href|src|action)[=:]\s*["'`]/|(?:fetch|json|api|import)\([`"']/|from ["']/|\.assign\(["'`]/"""
+    rooted = (
+        r"""(?:href|src|action)[=:]\s*["'`]/|(?:fetch|json|api|import)\([`"']/|from ["']/|\.assign\(["'`]/"""
+    )
     assert re.findall(rooted, text) == []
     assert re.findall(r"""(?:src=|url\(|import\(|from )\s*["']?https?:""", text) == []
 

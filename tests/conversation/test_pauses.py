@@ -54,7 +54,9 @@ def test_callers_who_obey_never_make_more_attempts_than_that() -> None:
                 due[caller] = clock.now + pause(turns)
                 attempts[second] += 1
     # Of the first minute, only the very first second is as the callers chose.
-    assert max(count for second, count in attempts.items() if second > LONGEST_PAUSE) <= ATTEMPTS_PER_SECOND + 2
+    assert (
+        max(count for second, count in attempts.items() if second > LONGEST_PAUSE) <= ATTEMPTS_PER_SECOND + 2
+    )
 
 
 def test_nobody_waits_longer_than_the_longest_pause() -> None:

@@ -1,7 +1,7 @@
 // What the guardrails and the policies decided, in sentences for people. Engineers see the decisions themselves.
 
 const FOUND = {
-  prompt_attack: "an attempt to change the assistant’s instructions", prompt_leakage: "an attempt to read the assistant’s instructions",
+  prompt_attack: "an attempt to change the assistant's instructions", prompt_leakage: "an attempt to read the assistant's instructions",
   secrets: "a password, a key or another secret", toxicity: "hurtful language", profanity: "rude language", hate: "hateful language",
   insults: "insults", sexual: "sexual content", violence: "violence", misconduct: "wrongdoing", groundedness: "something that the documents do not say",
   relevance: "something beside the question", denied_topic: "a subject that is not for this assistant", denied_word: "a word that is not allowed",
@@ -36,7 +36,7 @@ export function notices(event) {
     if (status === "denied") add(`You are not permitted this: ${step}. Nothing was changed.`, true);
     else if (status === "error") add(`This step failed: ${step}. Try again, or ask for something else.`, true);
   }
-  if (event.approvals.length) add("This needs somebody else’s approval. You will read the outcome here; you can go on in the meantime.");
+  if (event.approvals.length) add("This needs somebody else's approval. You will read the outcome here; you can go on in the meantime.");
   if (event.budget_exceeded) add("The answer ended early, because the budget is used up.", true);
   else if (event.choices[0].finish_reason === "length") add("The answer was cut, because it reached its longest length. Ask for the rest.");
   return said;
