@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
 
 from fmops.agent import NAME
 from fmops.agent.resources import Resolver
+from fmops.assistant.me_routes import add_me_routes
+from fmops.assistant.page_routes import Pages, add_page_routes
 from fmops.assistant.playground import Playground, cases
 from fmops.assistant.playground_routes import add_playground_routes
-from fmops.assistant.service import _add_error_handlers, chat_page
+from fmops.assistant.service import _add_error_handlers
 from fmops.conversation.turns import Turns
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
@@ -97,24 +98,19 @@ def app(bench: Bench, registry: PromptRegistry, turns: Turns) -> FastAPI:
     app = FastAPI()
     app.state.verifier = Verifier()
     _add_error_handlers(app)
-    add_playground_routes(
-        app,
-        Playground(
-            lambda: made,
-            lambda: registry,
-            authorizer=Rules(),
-            resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-            guardrails=GuardrailSettings(),
-            models=MODELS,
-            packaged=Prompt(NAME, "packaged", "Packaged prompt."),
-            turns=turns,
-        ),
+    playground = Playground(
+        lambda: made,
+        lambda: registry,
+        authorizer=Rules(),
+        resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
+        guardrails=GuardrailSettings(),
+        models=MODELS,
+        packaged=Prompt(NAME, "packaged", "Packaged prompt."),
+        turns=turns,
     )
-
-    @app.get("/", include_in_schema=False)
-    def chat() -> HTMLResponse:
-        return HTMLResponse(chat_page())
-
+    add_playground_routes(app, playground)
+    add_me_routes(app, review=None, playground=playground)
+    add_page_routes(app, Pages())
     return app
 
 
@@ -128,6 +124,11 @@ def ask(client: TestClient, name: str, path: str = "", body: Any = None) -> Any:
     headers = {"authorization": f"Bearer {name}"}
     url = f"/v1/playground{path}"
     return client.get(url, headers=headers) if body is None else client.post(url, json=body, headers=headers)
+
+
+def pages_of(client: TestClient, name: str) -> list[str]:
+    answer = client.get("/v1/me", headers={"authorization": f"Bearer {name}"}).json()
+    return list(answer["pages"])
 
 
 def variant(**changes: Any) -> dict[str, Any]:
@@ -153,16 +154,16 @@ def test_others_are_refused_by_the_missing_action_s_name(
         )
         assert "the action edit_prompts" in error["message"]
         assert "the group prompt-engineers" in error["message"]
-    assert ask(client, name, "/permission").json() == {"action": "edit_prompts", "permitted": False}
+    assert pages_of(client, name) == ["chat"]
     assert (len(registry.versions(NAME)), bench.variants) == (2, [])
 
 
 def test_without_a_token_nothing_is_told(client: TestClient) -> None:
-    assert ask(client, "nobody", "/permission").status_code == 401
+    assert ask(client, "nobody").status_code == 401
 
 
 def test_an_engineer_sees_versions_models_and_cases(client: TestClient) -> None:
-    assert ask(client, "petra", "/permission").json()["permitted"] is True
+    assert pages_of(client, "petra") == ["chat", "playground"]
     found = ask(client, "petra").json()
     assert [(each["version"], each["serves"]) for each in found["prompts"]] == [
         ("2", False),

@@ -14,10 +14,10 @@ export async function show(page, { signal }) {
   function variant(name) {
     const label = (what) => `${what} of variant ${name}`;
     const made = {
-      version: el("select", { "aria-label": label("Prompt version") }),
-      model: el("select", { "aria-label": label("Model") }, models.map((each) => el("option", {}, each))),
+      version: el("select", { class: "version", "aria-label": label("Prompt version") }),
+      model: el("select", { class: "model", "aria-label": label("Model") }, models.map((each) => el("option", {}, each))),
       template: el("textarea", { rows: 12, "aria-label": label("Prompt"), spellcheck: "false", maxlength: 20000 }),
-      why: el("input", { type: "text", placeholder: "What this version changes", "aria-label": label("What is changed by this version"), maxlength: 500 }),
+      why: el("input", { class: "why", type: "text", placeholder: "What this version changes", "aria-label": label("What is changed by this version"), maxlength: 500 }),
       save: el("button", { type: "button", class: "button save" }, "Save as a new version"),
       saved: el("p", { class: "muted saved", role: "status" }),
       show(version) {
