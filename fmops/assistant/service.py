@@ -30,12 +30,14 @@ from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
+from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.assistant.stopping import Stop
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
 from fmops.conversation.wire import MODEL, FeedbackRequest
 from fmops.guardrails import Direction, GuardrailEngine
+from fmops.identity.sign_in import SignIn
 from fmops.identity.tokens import Pseudonyms, TokenVerifier, Verifier
 from fmops.interaction import Feedback
 from fmops.telemetry import attributes as names
@@ -73,6 +75,7 @@ def create_app(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
+    sign_in: SignIn | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -130,6 +133,8 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
+    if sign_in is not None:
+        add_sign_in_route(app, sign_in)
 
     _add_health_and_page(app)
 
