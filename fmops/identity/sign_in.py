@@ -143,7 +143,7 @@ class SignIn:
     def _read(self) -> None:
         endpoints, reason, failed = None, "", True
         try:
-            endpoints = self._checked(_document(self._url))
+            endpoints = self._checked(read_document(self._url))
             failed = False
         except _UnfitError as error:
             reason, failed = str(error), False
@@ -222,7 +222,8 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def _document(url: str) -> dict[str, Any]:
+def read_document(url: str) -> dict[str, Any]:
+    """Return the discovery document at an address. Raises ``OSError``, ``ValueError`` and ``HTTPException``."""
     with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:  # noqa: S310 - the issuer's, from settings
         if url.startswith("https:") and not answer.url.startswith("https:"):
             raise ValueError("a redirect to plain http")
