@@ -50,6 +50,7 @@ THREADS = 96
 """Number of threads for calls of services other than the model, its checks and the captures."""
 LAST_SECONDS = 3.0
 """Seconds of a stop that are reserved for the last spans and metrics."""
+NO_ISSUER = "Sign-in at the pages is not set up here: send an ID token with each request."
 HEALTH = "/healthz"
 READY = "/readyz"
 
@@ -133,8 +134,7 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
-    if sign_in is not None:
-        add_sign_in_route(app, sign_in)
+    add_sign_in_route(app, sign_in or SignIn("", "", refusal=NO_ISSUER))
 
     _add_health_and_page(app)
 

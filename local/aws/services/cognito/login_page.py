@@ -20,10 +20,9 @@ h1 { font-size: 1.5rem; margin: 0 0 .5rem; }
 .note { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .9rem; background: var(--soft); }
 form { display: grid; gap: .6rem; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); }
 button { font: inherit; color: inherit; text-align: left; padding: .7rem .9rem; background: Canvas; cursor: pointer;
-  border: 1px solid var(--line); border-radius: .6rem; overflow-wrap: anywhere; }
+  border: 1px solid var(--line); border-radius: .6rem; overflow-wrap: anywhere; display: grid; align-content: start; }
 button:hover { background: var(--soft); }
 button:focus-visible { outline: 3px solid Highlight; outline-offset: 2px; }
-button > span { display: block; }
 .name { font-weight: 600; }
 .groups { font-size: .875rem; color: var(--muted); }
 """
