@@ -72,6 +72,7 @@ help: ## Explain every target
 	  YES=1 'make deploy, make destroy: do not ask' \
 	  URL=ADDRESS 'make smoke: the address of the assistant, by default the one in the outputs of its stack' \
 	  TOKEN=TOKEN "make smoke: send the steps that hold for everyone, as this token's caller" \
+	  USER=NAME "make token: a user of the demo's" \
 	  ALL=1 'make smoke: also the steps that change the deployment' \
 	  SOAK=600 'make load: seconds of a soak at 70 % of what one task can take' \
 	  'ONLY="firehose-*"' 'make faults: only these scenarios' \
@@ -201,6 +202,12 @@ smoke: setup ## Send the tour to PROFILE's assistant, as the demo's users (which
 	  $(BIN)/python -m demo --environment $(ENVIRONMENT_WORD) \
 	  $(if $(or $(URL),$(LOCAL)),--url $(if $(URL),$(call quoted,URL),http://localhost:8080)) \
 	  $(if $(filter command line,$(origin TOKEN)),--token-from TOKEN) $(if $(ALL),--all)
+
+.PHONY: token
+token: setup ## Print an ID token of the demo's USER= for scripts, from PROFILE or, with LOCAL=1, from the local run
+	@$(if $(filter command line,$(origin USER)),,$(error USER is required: make token USER=name))
+	@$(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1) \
+	  $(BIN)/python -m demo.token --environment $(ENVIRONMENT_WORD) --user $(call quoted,USER)
 
 ##@ Work on it
 

@@ -36,6 +36,7 @@ from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import EmbeddedMetric, Turns
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.guardrails.metrics import observe_guardrails
+from fmops.identity.sign_in import SignIn
 from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.prompts import PromptSource, from_mlflow, packaged
 from fmops.review.mlflow_review import MlflowReview
@@ -117,7 +118,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         turns=turns,
         turn_seconds=settings.turn_seconds,
     )
-    verifier = _verifier(settings, session)
+    verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -126,8 +127,14 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
+        sign_in=sign_in,
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
-        warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
+        warm_up=[
+            lambda: _greet(guardrails, base),
+            authorizer.catalog.refresh,
+            verifier.keys.refresh,
+            sign_in.refresh,
+        ],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
@@ -169,9 +176,20 @@ def _verifier(settings: AssistantSettings, session: boto3.Session) -> TokenVerif
     return TokenVerifier(
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
-        jwks_url=_user_pool_keys(session, settings.user_pool_id),
+        jwks_url=_published(session, settings.user_pool_id, "jwks.json"),
         group_claim=settings.oidc_group_claim,
         key_max_age=settings.key_max_age_seconds,
+    )
+
+
+def _sign_in(settings: AssistantSettings, session: boto3.Session) -> SignIn:
+    """Return the sign-in of people at the pages."""
+    return SignIn(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        document_url=_published(session, settings.user_pool_id, "openid-configuration"),
+        logout="cognito" if settings.user_pool_id else "oidc",
+        refusal=settings.no_sign_in,
     )
 
 
@@ -282,13 +300,14 @@ def _prompt_registry(tracking_uri: str) -> Registry:
     return PromptRegistry(tracking_uri)
 
 
-def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:
-    """Return the address at which Cognito publishes a pool's keys; empty without a pool.
+def _published(session: boto3.Session, user_pool_id: str, document: str) -> str:
+    """Return the address at which Cognito publishes a document of a pool, such as its keys; empty without a
+    pool.
 
     It is on Cognito's API endpoint, which a VPC endpoint may serve.
     """
     cognito = session.client("cognito-idp", config=FAST)
-    return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/jwks.json" if user_pool_id else ""
+    return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/{document}" if user_pool_id else ""
 
 
 def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:

@@ -85,6 +85,9 @@ class AssistantSettings(BaseSettings):
     oidc_audience: str = Field(min_length=1)
     oidc_group_claim: str = Field(default="groups", min_length=1)
     user_pool_id: str = Field(default="", description="Cognito user pool, if the issuer is one")
+    no_sign_in: str = Field(
+        default="", description="reason why people cannot sign in at the pages; they can when empty"
+    )
     principal_prefix: str = Field(
         min_length=1, description="prefix that the policy store gives to the ids of users and groups"
     )

@@ -31,6 +31,7 @@ from local.run.deploy import DeployError, Deployment, deploy, synthesize
 from local.run.folder import FolderError, explained, held
 from local.run.options import DIRECTORY, Options
 from local.run.runner import Runner
+from local.run.sign_in import allow_sign_in_at
 from local.run.standins import unreviewed
 
 FIREHOSE_SECONDS = 2.0
@@ -136,6 +137,7 @@ def _run(options: Options, steps: Steps, cloud: LocalAws, runner: Runner) -> int
     use_as_environment(cloud)
     with steps.step("start the containers"):
         runner.start()
+    allow_sign_in_at(cloud, deployment.outputs.get("Identity", {}), runner.base_url())
     prompt_page = _start_gateway(cloud, runner)
     directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
     with steps.step("wait until the assistant is ready"):

@@ -13,7 +13,17 @@ import pytest
 from checks.agent.add_tool import AddToolError, add
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("checks", "constructs", "demo", "fmops", "local", "observability", "policies", "settings", "stacks")
+FOLDERS = (
+    "checks",
+    "constructs",
+    "demo",
+    "fmops",
+    "local",
+    "observability",
+    "policies",
+    "settings",
+    "stacks",
+)
 
 
 @pytest.fixture

@@ -206,6 +206,8 @@ def test_outputs(assembly: Assembly) -> None:
         expected["TransactionSearch"] = set()
         expected["GitHub"] = {"DeployRoleArn", "LookupRoleArn"}
     on_lambda = assembly.profile in ("serverless", "enclosed")
+    if assembly.profile != "enclosed":
+        expected["Identity"] = OUTPUTS["Identity"] | {"SignInUrl"}
     expected["Assistant"] = OUTPUTS["Assistant"] | (
         {"FunctionName"} if on_lambda else {"ClusterName", "ServiceName"}
     )
