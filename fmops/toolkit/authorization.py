@@ -104,6 +104,10 @@ class ToolResolver(ABC):
         """Return the request for an action in the playground."""
         return self._request("edit_prompts", Entity(self.uid("PromptRegistry", "prompts")), context)
 
+    def operations(self, context: RequestContext) -> AuthorizationRequest:
+        """Return the request for what operators do from the home page."""
+        return self._request("operate", Entity(self.uid("Operations", "operations")), context)
+
     def principals(self, context: RequestContext) -> set[str]:
         """Return the ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}
