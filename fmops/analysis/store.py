@@ -17,6 +17,10 @@ from fmops.analysis.result import WindowResult
 from fmops.analysis.state import State, StateError
 
 HTML = "text/html; charset=utf-8"
+SUMMARY = frozenset(
+    {"window", "start", "end", "partial", "baseline", "verdict", "alert", "sentence", "reason", "rows"}
+)
+"""Fields of a result that `latest.json` has beside `latest.html`, for readers that show only the outcome."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,16 @@ class Store:
         key = self._key("content", "results", version, f"{result.window}.json")
         self.lake.write(key, result.model_dump_json(indent=1).encode(), content_type="application/json")
 
-    def save_report(self, window_id: str, html: str) -> str:
-        """Save a window's report and return its key."""
-        key = self._key("content", "reports", f"{window_id}.html")
+    def save_report(self, result: WindowResult, html: str, plot: str) -> str:
+        """Save a window's report and return its key; the last one saved is also there as `latest.html`, with
+        its plot and its outcome beside it."""
+        key = self._key("content", "reports", f"{result.window}.html")
+        outcome = result.model_dump_json(include=set(SUMMARY))
+        latest = {"html": (html, HTML), "svg": (plot, "image/svg+xml"), "json": (outcome, "application/json")}
         self.lake.write(key, html.encode(), content_type=HTML)
-        self.lake.write(self._key("content", "reports", "latest.html"), html.encode(), content_type=HTML)
+        for kind, (text, content_type) in latest.items():
+            name = self._key("content", "reports", f"latest.{kind}")
+            self.lake.write(name, text.encode(), content_type=content_type)
         return key
 
     def save_for_review(self, result: WindowResult) -> str:

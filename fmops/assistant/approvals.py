@@ -70,6 +70,12 @@ class Approvals:
         ]
         return [entry for entry in entries if entry.mine or entry.may_decide] + others
 
+    def concern(self, principal: Principal) -> bool:
+        """Return whether a policy could permit this person to make, request or decide a call that may wait."""
+        self._authorizer.catalog.refresh()
+        holder = self._resolver.principals(RequestContext(principal, Interaction()))
+        return self._authorizer.catalog.may_allow({*APPROVALS, *APPROVALS.values()}, holder)
+
     def waiting_for(self, principal: Principal) -> int:
         """Return how many calls wait for this person's decision, of the ``BATCH_LIMIT`` oldest ones.
 

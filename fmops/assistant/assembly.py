@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -16,8 +16,10 @@ from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
+from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
-from fmops.assistant.playground import Playground, Registry
+from fmops.assistant.home import Home
+from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
@@ -45,6 +47,9 @@ from fmops.threads import Threads
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
 from fmops.variants.variant import Workbench
+
+if TYPE_CHECKING:
+    from fmops.evaluation.registry import PromptRegistry
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
@@ -116,15 +121,25 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         turn_seconds=settings.turn_seconds,
     )
     verifier = _verifier(settings, session)
+    approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
+    review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
-        review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
+        review=review,
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
-        approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
+        approvals=approvals,
+        home=Home(
+            approvals=approvals,
+            review=review,
+            registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
+            elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
+            authorizer=Authorizer(permissions, settings.policy_store_id),
+            resolver=resolver,
+        ),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
@@ -272,7 +287,7 @@ def _secret(session: boto3.Session, arn: str) -> str:
     return str(answer["SecretString"])
 
 
-def _prompt_registry(tracking_uri: str) -> Registry:
+def _prompt_registry(tracking_uri: str) -> PromptRegistry:
     # Imported here because it takes seconds, which only those who edit prompts should wait for.
     from fmops.evaluation.registry import PromptRegistry
 

@@ -24,6 +24,8 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
+from fmops.assistant.home import Home
+from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.http_errors import add_error_handlers, failed
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
@@ -73,6 +75,7 @@ def create_app(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
+    home: Home | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -130,6 +133,8 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
+    if home is not None:
+        add_home_routes(app, home)
 
     _add_health_and_page(app)
 
