@@ -33,6 +33,7 @@ from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.stopping import Stop
+from fmops.assistant.welcome import add_welcome_route
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
@@ -127,6 +128,7 @@ def create_app(
 
     add_chat_routes(app, conversation)
     _add_feedback_route(app, guardrails, sink, pseudonyms)
+    add_welcome_route(app)
     if approvals is not None:
         add_approval_routes(app, approvals)
     if review is not None:

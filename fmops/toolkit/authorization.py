@@ -24,7 +24,7 @@ Facts = Mapping[str, Value]
 
 @dataclass(frozen=True)
 class InWords:
-    """A call in people's words: a title such as "Pay out 5,500.00 EUR on claim C-1001", and facts by name."""
+    """A call in people's words: a title such as "Grant tom access for 14 days", and facts by name."""
 
     title: str
     facts: Mapping[str, str]

@@ -33,6 +33,7 @@ PEOPLE = {
     "sofia": Person(("staff", "supervisors", "reviewers")),
     "petra": Person(("staff", "prompt-engineers")),
     "olga": Person(("staff", "operators")),
+    "amir": Person(("staff", "handlers", "adjusters")),
     "carla": Person(("customers",)),
     "sam": Person(("staff", "reviewers"), suspended=True),
 }

@@ -9,11 +9,11 @@ const CARDS = {
   chat: {
     title: "Chat", page: "chat", go: "Ask something",
     what: "Ask the assistant. Guardrails check every message, and the policies decide what it may look up or do for you.",
-    state: (_, welcome) => welcome && [el("p", {}, "Try: ", el("q", {}, welcome.questions[0]))],
+    state: (_, welcome) => welcome?.questions.length && [el("p", {}, "Try: ", el("q", {}, welcome.questions[0]))],
   },
   approvals: {
     title: "Approvals", page: "approvals", go: "Open the inbox",
-    what: "Calls that someone may not make alone, such as a large payout, wait here for a person who may.",
+    what: "Calls that someone may not make alone, such as those above a limit, wait here for a person who may.",
     attempt: "Request something above your limit in the chat, and let a colleague decide it.",
     state: ({ waiting }) => [el("p", {}, chip(waiting ? "warn" : "good", many(waiting, "call")), " waiting for your decision.")],
   },
