@@ -25,7 +25,8 @@ class Visit:
 
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` holds,
     by the chapter's module, what a chapter does before its turn while another one waits. ``sign_in_links`` puts
-    tokens into the printed addresses: for the local run only, since printed text ends up in logs.
+    tokens into the printed addresses: for the local run only, since printed text ends up in logs. ``history``
+    writes days of earlier traffic into the lake, which only a deployment without real traffic should get.
     """
 
     base_url: str
@@ -35,6 +36,7 @@ class Visit:
     settle: Callable[[], None] = lambda: None
     ahead: dict[str, Future[Any]] = field(default_factory=dict)
     sign_in_links: bool = False
+    history: bool = False
 
     def link(self, path: str, user: str) -> str:
         """Return the address of a page, which signs the user in where links may."""

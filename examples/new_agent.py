@@ -22,6 +22,7 @@ REPLACED = (
     "demo/data.yaml",
     "demo/tour.yaml",
     "demo/script.yaml",
+    "demo/history.yaml",
     "demo/stand_in_model.yaml",
     "demo/prompts",
 )

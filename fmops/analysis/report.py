@@ -38,8 +38,8 @@ TRENDS = {"novelty": "queries far from every topic", "coverage": "queries far fr
 PLOT_STYLE = """<style>
 svg { color-scheme: light dark; --soft: light-dark(#5b6675, #9aa6b5); --line: light-dark(#d9dee5, #323b47);
   --blue: light-dark(#2563a8, #6aa6e8); --red: light-dark(#c4342d, #ef7a74); font-family: system-ui, sans-serif; }
-.axis { font-size: 15px; fill: var(--soft); } .grid { stroke: var(--line); }
-.usual { stroke: var(--soft); stroke-dasharray: 5 4; } .line { fill: none; stroke: var(--blue); stroke-width: 2.5; }
+.axis { font-size: 22px; fill: var(--soft); } .grid { stroke: var(--line); }
+.usual { stroke: var(--soft); stroke-dasharray: 5 4; } .line { fill: none; stroke: var(--blue); stroke-width: 4; }
 .dot { fill: var(--blue); } .alert { fill: var(--red); }
 </style>"""
 

@@ -22,6 +22,8 @@ SUMMARY = frozenset(
 )
 """Fields of a result that `latest.json` has beside `latest.html`, for readers that show only the outcome."""
 
+UNCOMPARED = ("not enough data", "no baseline")
+
 
 @dataclass(frozen=True)
 class Store:
@@ -87,16 +89,25 @@ class Store:
         self.lake.write(key, result.model_dump_json(indent=1).encode(), content_type="application/json")
 
     def save_report(self, result: WindowResult, html: str, plot: str) -> str:
-        """Save a window's report and return its key; the last one saved is also there as `latest.html`, with
-        its plot and its outcome beside it."""
+        """Save a window's report and return its key.
+
+        The last one saved is also there as `latest.html`, with its plot and its outcome beside it; but a window
+        that is not over and has too little to compare does not replace a comparison.
+        """
         key = self._key("content", "reports", f"{result.window}.html")
         outcome = result.model_dump_json(include=set(SUMMARY))
         latest = {"html": (html, HTML), "svg": (plot, "image/svg+xml"), "json": (outcome, "application/json")}
         self.lake.write(key, html.encode(), content_type=HTML)
+        if result.partial and result.verdict in UNCOMPARED and self._compared_last():
+            return key
         for kind, (text, content_type) in latest.items():
             name = self._key("content", "reports", f"latest.{kind}")
             self.lake.write(name, text.encode(), content_type=content_type)
         return key
+
+    def _compared_last(self) -> bool:
+        outcome = self.lake.read(self._key("content", "reports", "latest.json"))
+        return outcome is not None and json.loads(outcome)["verdict"] not in UNCOMPARED
 
     def save_for_review(self, result: WindowResult) -> str:
         """Save the interactions that people should look at, as JSON lines of `interaction_id`, `kind` and

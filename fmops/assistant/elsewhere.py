@@ -10,7 +10,7 @@ import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel, ConfigDict
 
@@ -19,6 +19,7 @@ REPORT = "analysis/content/reports/latest"
 LINK_SECONDS = 300
 """Seconds within which an address that was made for somebody must be opened."""
 SESSION_SECONDS = 12 * 3600
+HTTP_SECONDS = 3
 MISSING = ("NoSuchKey", "AccessDenied")
 """Error codes of S3 for a key that is not there; the second is for roles that may not list the bucket."""
 CONSOLES: Mapping[str, str] = {
@@ -57,7 +58,7 @@ class Elsewhere:
         signed = config.merge(Config(signature_version="s3v4"))
         self._s3 = session.client("s3", config=signed)
         self._sagemaker = session.client("sagemaker", config=config)
-        self._http = URLLib3Session(timeout=(config.connect_timeout, config.read_timeout))
+        self._http = URLLib3Session(timeout=HTTP_SECONDS)
 
     def drift(self) -> dict[str, Any]:
         """Return the outcome of the last analysis; ``verdict`` is None while there is none."""
@@ -117,8 +118,10 @@ class Elsewhere:
         return bytes(answer["Body"].read())
 
     def _signed_get(self, url: str, service: str) -> dict[str, Any]:
-        request = AWSRequest("GET", url)
-        SigV4Auth(self._session.get_credentials(), service, self._session.region_name).add_auth(request)
+        credentials, request = self._session.get_credentials(), AWSRequest("GET", url)
+        if credentials is None:
+            raise NoCredentialsError
+        SigV4Auth(credentials, service, self._session.region_name).add_auth(request)
         answer = self._http.send(request.prepare())
         if answer.status_code != 200:
             raise NoAnswerError(answer.status_code)

@@ -85,8 +85,9 @@ class Home:
             self._resolver.prompts(context),
             self._resolver.operations(context),
         ]
-        decided = [each.allowed for each in self._authorizer.decide(principal.token, requests)]
-        return Permitted(*decided, approvals=self._approvals.concern(principal))
+        decisions = self._authorizer.decide(principal.token, requests)
+        review, edit_prompts, operate = (each.allowed for each in decisions)
+        return Permitted(review, edit_prompts, operate, self._approvals.concern(principal))
 
     def mlflow_address(self, principal: Principal) -> str:
         """Return an address of MLflow for somebody who operates. Raises ``HomeNotPermittedError``."""

@@ -41,7 +41,7 @@ const CARDS = {
   dashboards: {
     title: "Dashboards and alerts", go: "Open Grafana",
     what: "Service, safety and quality over time, and what is alarming now.",
-    attempt: "Without Grafana in this deployment, `make dashboards` draws them from the same metrics.",
+    attempt: ({ link }) => (link ? "Send a message that the guardrails block, and find it under Safety." : "This deployment has no Grafana, which observability.grafana turns on."),
     state: alerts,
   },
   report: {
@@ -106,7 +106,7 @@ function drawn(card, welcome, plots) {
   return el("section", { class: "card", "aria-labelledby": `card-${card.name}`, "data-card": card.name },
     el("h2", { id: `card-${card.name}` }, title),
     el("p", {}, what),
-    attempt && el("p", { class: "muted" }, attempt),
+    attempt && el("p", { class: "muted" }, typeof attempt === "string" ? attempt : attempt(card)),
     said && el("div", { class: "state" }, said),
     page && el("p", { class: "go" }, el("a", { class: "button", href: page }, go)),
     made && el("p", { class: "go" }, opener(made, go)),
