@@ -20,7 +20,7 @@ def chapter(visit: Visit) -> list[str]:
     """Look at the page, follow its addresses, and return the expectations that did not hold."""
     headers = {"authorization": f"Bearer {visit.directory.id_token(script().operator)}"}
     with httpx.Client(base_url=f"{visit.base_url}/v1", headers=headers, timeout=60) as client:
-        cards = _read(client)
+        cards = read(client)
         problems = [
             f"home page: {name} could not be read: {card['state']['unread']}"
             for name, card in cards.items()
@@ -38,7 +38,8 @@ def chapter(visit: Visit) -> list[str]:
     return problems
 
 
-def _read(client: httpx.Client) -> dict[str, dict[str, Any]]:
+def read(client: httpx.Client) -> dict[str, dict[str, Any]]:
+    """Return the page's cards by name, once every part has answered or patience ends."""
     deadline = time.monotonic() + PATIENCE
     while True:
         answer = client.get("/home").raise_for_status().json()

@@ -256,7 +256,7 @@ class Assistant(FmopsStack):
             "FMOPS_RECORDS_TABLE": self.records.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
             **self._budget_environment(),
-            "FMOPS_HOME": json.dumps(self._home()),
+            "FMOPS_HOME": json.dumps(self._home(), separators=(",", ":")),
             "FMOPS_PSEUDONYM_KEY_SECRET": self.pseudonym_key.secret_arn,
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
