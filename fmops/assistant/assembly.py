@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -17,8 +17,10 @@ from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.document_routes import add_document_routes
+from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
-from fmops.assistant.playground import Playground, Registry
+from fmops.assistant.home import Home
+from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
@@ -47,6 +49,9 @@ from fmops.threads import Threads
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
 from fmops.variants.variant import Workbench
+
+if TYPE_CHECKING:
+    from fmops.evaluation.registry import PromptRegistry
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
@@ -110,7 +115,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         service=settings.service_name,
         environment=settings.environment,
         prompts=prompts,
-        waiting=ApprovalQueue(table, runs),
+        waiting=ApprovalQueue(table, runs, resolver.in_words),
         raw_sink=raw_sink,
         trace_content=bool(settings.content_traces_endpoint),
         max_output_tokens=settings.max_output_tokens,
@@ -119,16 +124,26 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         turn_seconds=settings.turn_seconds,
     )
     verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
+    approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
+    review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
-        review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
+        review=review,
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
         sign_in=sign_in,
-        approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
+        approvals=approvals,
+        home=Home(
+            approvals=approvals,
+            review=review,
+            registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
+            elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
+            authorizer=Authorizer(permissions, settings.policy_store_id),
+            resolver=resolver,
+        ),
         warm_up=[
             lambda: _greet(guardrails, base),
             authorizer.catalog.refresh,
@@ -293,7 +308,7 @@ def _secret(session: boto3.Session, arn: str) -> str:
     return str(answer["SecretString"])
 
 
-def _prompt_registry(tracking_uri: str) -> Registry:
+def _prompt_registry(tracking_uri: str) -> PromptRegistry:
     # Imported here because it takes seconds, which only those who edit prompts should wait for.
     from fmops.evaluation.registry import PromptRegistry
 

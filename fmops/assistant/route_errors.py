@@ -67,6 +67,13 @@ class PlaygroundNotPermittedError(RouteError):
     status, kind, code, param = 403, "permission_error", "playground_not_permitted", "edit_prompts"
 
 
+class HomeNotPermittedError(RouteError):
+    """The policies do not let this person open what a card of the home page leads to."""
+
+    status, kind, code = 403, "permission_error", "home_not_permitted"
+    message = "You may not open this: ask an administrator for the group reviewers or operators."
+
+
 class UnknownChoiceError(RouteError):
     """A case or a model cannot be chosen; the message names the choices."""
 

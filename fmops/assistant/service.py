@@ -19,6 +19,8 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
+from fmops.assistant.home import Home
+from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.http_errors import add_error_handlers, failed
 from fmops.assistant.me_routes import add_me_routes
 from fmops.assistant.page_routes import Pages, add_page_routes
@@ -29,6 +31,7 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.assistant.stopping import Stop
+from fmops.assistant.welcome import add_welcome_route
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
@@ -65,6 +68,7 @@ def create_app(
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
     sign_in: SignIn | None = None,
+    home: Home | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -117,12 +121,15 @@ def create_app(
 
     add_chat_routes(app, conversation)
     _add_feedback_route(app, guardrails, sink, pseudonyms)
+    add_welcome_route(app)
     if approvals is not None:
         add_approval_routes(app, approvals)
     if review is not None:
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
+    if home is not None:
+        add_home_routes(app, home)
     add_me_routes(app, review=review, playground=playground)
     for add in routes:
         add(app)

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.assistant.admission import MAX_BODY_BYTES
+from fmops.assistant.elsewhere import Places
 from fmops.budgets import BudgetSettings
 from fmops.conversation.limits import MAX_OUTPUT_TOKENS
 from fmops.conversation.turns import TURN_SECONDS, TURNS, TURNS_PER_USER
@@ -104,6 +105,7 @@ class AssistantSettings(BaseSettings):
         default="", description="table of what has been spent; budgets are off when empty"
     )
     budgets: BudgetSettings = BudgetSettings()
+    home: Places = Field(default=Places(), description="names of what the home page shows")
     authorization_mode: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     spool_directory: Path
     flush_each_request: bool = Field(

@@ -18,13 +18,13 @@ from demo.who_can import UnknownError, who_can
             "read_document",
             "payout-authority",
             {},
-            {"amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils", "petra"},
+            {"amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils", "petra", "olga"},
         ),
         (
             "search_policy_docs",
             "policy-documents",
             {},
-            {"carla", "ben", "amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils", "petra"},
+            {"carla", "ben", "amir", "noor", "sofia", "ines", "otto", "rita", "ravi", "nils", "petra", "olga"},
         ),
     ],
 )

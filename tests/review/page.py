@@ -27,13 +27,15 @@ from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.review.backend import ReviewQueue
 from fmops.toolkit.knowledge import load
 from tests.assistant.test_service import Words
-from tests.policies.desk import Case, Person, document, engine, prompt_registry, review_queue
+from tests.policies.desk import Case, Person, document, engine, operations, prompt_registry, review_queue
 
 PEOPLE = {
     "rita": Person(("staff", "reviewers")),
     "ravi": Person(("staff", "reviewers"), region="south"),
     "sofia": Person(("staff", "supervisors", "reviewers")),
     "petra": Person(("staff", "prompt-engineers")),
+    "olga": Person(("staff", "operators")),
+    "amir": Person(("staff", "handlers", "adjusters")),
     "carla": Person(("customers",)),
     "sam": Person(("staff", "reviewers"), suspended=True),
 }
@@ -67,6 +69,8 @@ class Rules(Authorizer):
                 resource = document(request.resource.uid.id, **attributes)
             case "PromptRegistry":
                 resource = prompt_registry()
+            case "Operations":
+                resource = operations()
             case _:
                 resource = review_queue()
         (answer,) = self._engine.decide(Case(person, request.action.id, resource))
