@@ -96,12 +96,14 @@ class Walk:
             self._ask(adjuster, PAYOUT, "Waiting for approval")
             self._eyes.look(adjuster, "chat-waiting")
             self._open(supervisor, "Approvals")
-            waiting = supervisor.locator("[data-approval]").filter(has_text="5,200.00").first
+            waiting = supervisor.locator("#to-decide article").filter(has_text="5,200.00").first
             waiting.wait_for()
             self._eyes.look(supervisor, "approvals")
-            waiting.get_by_role("button", name="Approve").click()
+            waiting.get_by_role("button", name=re.compile("^Approve")).click()
+            self._eyes.look(supervisor, "approvals-confirm")
             supervisor.get_by_role("dialog").get_by_role("button", name="Approve").click()
-            supervisor.get_by_text(re.compile("approved", re.IGNORECASE)).first.wait_for(timeout=PATIENCE)
+            supervisor.get_by_text("You approved").wait_for(timeout=PATIENCE)
+            self._eyes.look(supervisor, "approvals-decided")
             adjuster.get_by_text(re.compile("approved by sofia")).wait_for(timeout=PATIENCE)
 
     def _pages_of_each(self) -> None:

@@ -130,7 +130,7 @@ def create_app(
         add_playground_routes(app, playground)
     if home is not None:
         add_home_routes(app, home)
-    add_me_routes(app, review=review, playground=playground)
+    add_me_routes(app, approvals=approvals, review=review, playground=playground)
     for add in routes:
         add(app)
     _add_health_routes(app)

@@ -97,7 +97,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
         pseudonyms=PSEUDONYMS,
     )
     add_review_routes(app, desk)
-    add_me_routes(app, review=desk, playground=None)
+    add_me_routes(app, review=desk)
     add_page_routes(app, Pages())
     return app
 
