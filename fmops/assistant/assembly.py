@@ -22,6 +22,7 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
+from fmops.assistant.why import Why
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
@@ -44,6 +45,7 @@ from fmops.telemetry.setup import start
 from fmops.threads import Threads
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
+from fmops.traces import TraceReader
 from fmops.variants.variant import Workbench
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
@@ -124,6 +126,13 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
+        why=Why(
+            TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
+            authorizer=Authorizer(permissions, settings.policy_store_id),
+            resolver=resolver,
+            pseudonyms=pseudonyms,
+            region=settings.region,
+        ),
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,

@@ -31,6 +31,8 @@ from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.stopping import Stop
+from fmops.assistant.why import Why
+from fmops.assistant.why_routes import add_why_routes
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
@@ -73,6 +75,7 @@ def create_app(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
+    why: Why | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -130,6 +133,8 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
+    if why is not None:
+        add_why_routes(app, why)
 
     _add_health_and_page(app)
 

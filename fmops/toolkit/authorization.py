@@ -77,6 +77,10 @@ class ToolResolver(ABC):
         """Return the request for an action in the playground."""
         return self._request("edit_prompts", Entity(self.uid("PromptRegistry", "prompts")), context)
 
+    def traces(self, context: RequestContext) -> AuthorizationRequest:
+        """Return the request to read the traces of other people's requests."""
+        return self._request("read_traces", Entity(self.uid("TraceStore", "traces")), context)
+
     def principals(self, context: RequestContext) -> set[str]:
         """Return the ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}

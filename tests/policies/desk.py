@@ -34,6 +34,7 @@ GROUPS = (
 PAY, REQUEST = "approve_payout", "request_payout_approval"
 REVIEW = ("review_interactions", "adjudicate_reviews")
 EDIT = "edit_prompts"
+TRACES = "read_traces"
 CLAIM_TOOLS = ("get_claim", "add_claim_note", "escalate_to_siu")
 
 Choice = TypeVar("Choice")
@@ -177,6 +178,10 @@ def prompt_registry() -> dict[str, Any]:
     return {"uid": _euid("PromptRegistry", "prompts"), "attrs": {}, "parents": []}
 
 
+def trace_store() -> dict[str, Any]:
+    return {"uid": _euid("TraceStore", "traces"), "attrs": {}, "parents": []}
+
+
 def uid(kind: str, name: str) -> dict[str, Any]:
     return {"__entity": _euid(kind, name)}
 
@@ -212,6 +217,7 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
         (
             *REVIEW,
             EDIT,
+            TRACES,
             "search_policy_docs",
             "read_document",
             "get_customer_contact",
@@ -225,6 +231,8 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
         return Case(person, action, review_queue())
     if action == EDIT:
         return Case(person, action, prompt_registry())
+    if action == TRACES:
+        return Case(person, action, trace_store())
     if action == "search_policy_docs":
         return Case(person, action, knowledge_base())
     if action == "read_document":

@@ -25,12 +25,13 @@ from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.review.backend import ReviewQueue
 from fmops.toolkit.knowledge import load
 from tests.assistant.test_service import Words
-from tests.policies.desk import Case, Person, document, engine, prompt_registry, review_queue
+from tests.policies.desk import Case, Person, document, engine, prompt_registry, review_queue, trace_store
 
 PEOPLE = {
     "rita": Person(("staff", "reviewers")),
     "ravi": Person(("staff", "reviewers"), region="south"),
     "sofia": Person(("staff", "supervisors", "reviewers")),
+    "otto": Person(("staff", "auditors"), region="south"),
     "petra": Person(("staff", "prompt-engineers")),
     "carla": Person(("customers",)),
     "sam": Person(("staff", "reviewers"), suspended=True),
@@ -65,6 +66,8 @@ class Rules(Authorizer):
                 resource = document(request.resource.uid.id, **attributes)
             case "PromptRegistry":
                 resource = prompt_registry()
+            case "TraceStore":
+                resource = trace_store()
             case _:
                 resource = review_queue()
         (answer,) = self._engine.decide(Case(person, request.action.id, resource))

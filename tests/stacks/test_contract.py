@@ -99,11 +99,13 @@ def test_spans_go_to_transaction_search_where_it_is_on(assemblies: dict[str, Ass
         for name, assembly in assemblies.items()
         if name in ("dev", "prod", "everything")
     }
-    segments = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    segments = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:BatchGetTraces"}
+    spans = {"xray:PutSpans", "xray:PutSpansForIndexing"}
+    retrieval = {"xray:StartTraceRetrieval", "xray:ListRetrievedTraces", "xray:CancelTraceRetrieval"}
     assert actions == {
         "dev": segments,
         "prod": segments,
-        "everything": {"xray:PutSpans", "xray:PutSpansForIndexing"},
+        "everything": spans | retrieval,
     }
     (policy,) = assemblies["everything"].resources("AWS::Logs::ResourcePolicy").values()
     document = json.loads(policy["Properties"]["PolicyDocument"])
