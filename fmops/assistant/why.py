@@ -4,7 +4,7 @@ policies permit to read traces."""
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from fmops.assistant.route_errors import (
     TraceExpiredError,
@@ -58,7 +58,7 @@ class Why:
         """
         if not TRACE_ID.fullmatch(trace_id):
             raise TraceNotFoundError
-        window = Window.around(_in_utc(at)) if at else Window.last(timedelta(days=days))
+        window = Window.around(at) if at else Window.last(timedelta(days=days))
         if window.expired:
             raise TraceExpiredError
         may_read = self.permits(principal)
@@ -80,7 +80,3 @@ class Why:
             return mine
         # A request's own span arrives last, so its owner cannot be told from others before.
         raise TraceNotFoundError if trace.requests else TraceNotArrivedError
-
-
-def _in_utc(at: datetime) -> datetime:
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)

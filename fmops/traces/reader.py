@@ -46,8 +46,12 @@ class Window:
 
     @classmethod
     def around(cls, at: datetime, margin: timedelta = timedelta(hours=1)) -> Window:
-        """Return the window around the time of a request."""
-        return cls(at - margin, min(at + margin, datetime.now(UTC)))
+        """Return the window around the time of a request; a time without a zone is in UTC."""
+        now = datetime.now(UTC)
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        # Held to the times that can matter first: others may be too far away to be added to.
+        at = max(min(at, now), now - 2 * RETENTION).astimezone(UTC)
+        return cls(at - margin, min(at + margin, now))
 
     @classmethod
     def last(cls, span: timedelta) -> Window:

@@ -131,7 +131,7 @@ class Trace:
         children: dict[str, list[Span]] = {}
         for span in self.spans:
             children.setdefault(span.parent_id, []).append(span)
-        mine = {span.span_id: span for span in self.spans if span.user == user}
+        mine = {span.span_id: span for span in self.spans if user and span.user == user}
         waiting = list(mine.values())
         while waiting:
             for child in children.get(waiting.pop().span_id, ()):

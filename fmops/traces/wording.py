@@ -19,7 +19,7 @@ FINISHES = {
     "length": "The answer was cut at the maximum length",
     "content_filter": "A guardrail stopped the answer",
     "budget_exceeded": "A budget was spent, so the answer was refused or cut",
-    "client_disconnect": "The person left before the answer ended",
+    "client_disconnect": "The answer was cut short because the person left",
     "error": "The answer failed",
 }
 STATUSES = {

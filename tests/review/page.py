@@ -34,6 +34,7 @@ PEOPLE = {
     "otto": Person(("staff", "auditors"), region="south"),
     "petra": Person(("staff", "prompt-engineers")),
     "carla": Person(("customers",)),
+    "ben": Person(("customers",), region="south"),
     "sam": Person(("staff", "reviewers"), suspended=True),
 }
 PSEUDONYMS = Pseudonyms("a key of sixteen characters")
