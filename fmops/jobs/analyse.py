@@ -39,6 +39,9 @@ class AnalyseSettings(BaseSettings):
     environment: str = Field(min_length=1, description="value of the metrics' dimension")
     lake_bucket: str = Field(min_length=1)
     interactions_prefix: str = "interactions"
+    assistant_url: str = Field(
+        default="", description="address of the assistant, to whose traces the report links; no links when empty"
+    )
     tracking_uri: str = Field(
         validation_alias="MLFLOW_TRACKING_URI",
         default="",
@@ -111,7 +114,8 @@ def run(
     result, unpublished = analysis.analyse(window, again=again)
     if not unpublished:
         return result
-    html = render(result, analysis.store.results(result.baseline or "none"))
+    results = analysis.store.results(result.baseline or "none")
+    html = render(result, results, assistant=settings.assistant_url)
     log.info("window %s: %s. %d rows, %.1f s", window.id, result.verdict, result.rows, result.seconds)
     places: dict[Place, Callable[[], None]] = {
         "report": lambda: _to_report(analysis, settings, result, html),
