@@ -43,7 +43,8 @@ class Batch:
     """Rows of one embedding model: vectors ``[n, d]``, and each row's id, session, text, captured similarity and
     trace.
 
-    ``traces`` are queries of the assistant's page Why, empty where no trace was captured. ``similarities``, shape ``[n]``, are those to the most similar document, NaN where none was captured.
+    ``similarities``, shape ``[n]``, are those to the most similar document, NaN where none was captured. ``traces``
+    are queries of the assistant's page Why, empty where no trace was captured.
     """
 
     vectors: Array

@@ -40,7 +40,8 @@ class AnalyseSettings(BaseSettings):
     lake_bucket: str = Field(min_length=1)
     interactions_prefix: str = "interactions"
     assistant_url: str = Field(
-        default="", description="address of the assistant, to whose traces the report links; no links when empty"
+        default="",
+        description="address of the assistant, to whose traces the report links; no links when empty",
     )
     tracking_uri: str = Field(
         validation_alias="MLFLOW_TRACKING_URI",

@@ -119,10 +119,11 @@ function decided(made) {
   const about = isCheck
     ? [TEXTS[made.direction] ?? made.direction]
     : [el("code", {}, made.action), made.resource_type && ` on ${made.resource_type}`];
-  const by = isCheck ? made.detector && el("code", {}, made.detector) : made.policies.map((policy) => el("code", { class: "policy" }, policy));
+  const by = (isCheck ? [made.detector] : made.policies).filter(Boolean).map((name) => el("code", { class: "by" }, name));
+  const because = made.reason && made.decision !== "ALLOW" ? made.reason.replaceAll("_", " ") : "–";
   return el("tr", {},
     el("th", { scope: "row" }, about), el("td", {}, el("span", { class: `chip ${look}` }, word)),
-    el("td", {}, by || "–"), el("td", {}, made.reason ? made.reason.replaceAll("_", " ") : "–"),
+    el("td", {}, by.length ? by : "–"), el("td", {}, because),
     el("td", { class: "number" }, String(made.count)), el("td", { class: "number" }, duration(made.duration_ms)));
 }
 
@@ -150,10 +151,10 @@ function step(span, depth, whole, open) {
   const row = el("tr", { class: `kind-${span.kind}${span.error ? " failed" : ""}` },
     el("th", { scope: "row" }, el("div", { class: "cell" },
       el("details", { "data-span": span.span_id, open: open.has(span.span_id) },
-        el("summary", {}, el("span", { class: "kind" }, KINDS[span.kind] ?? span.kind), " ", el("span", { class: "name" }, span.name),
-          span.error && el("span", { class: "chip bad" }, "failed")),
-        el("p", {}, coded(span.summary)),
+        el("summary", {}, el("span", { class: "kind" }, KINDS[span.kind] ?? span.kind), " ", coded(span.summary),
+          span.error && [" ", el("span", { class: "chip bad" }, "failed")]),
         el("dl", {},
+          el("dt", {}, "span"), el("dd", {}, span.name),
           el("dt", {}, "began after"), el("dd", {}, duration(span.start_ms)),
           details.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, [value].flat().join(", ") || "–")]))),
       el("div", { class: "track", "aria-hidden": "true" }, el("div", { class: "stretch" })))),
