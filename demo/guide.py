@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from demo import analysis, audit, evaluation, layers, metrics, review, tracking
+from demo import analysis, audit, evaluation, layers, metrics, review, tracking, why
 from demo.evidence import Evidence
 from demo.script import script
 from demo.tour import Tour
@@ -64,12 +64,14 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
     )
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
+    unexplained = why.explain(visit, tour.steps, for_anyone=for_anyone)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
     with ThreadPoolExecutor(1) as meanwhile:
         if evaluation.chapter in chapters:
             visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
         problems = [
             *evidence.problems,
+            *unexplained,
             *(problem for chapter in chapters for problem in _timed(chapter, visit)),
         ]
     for problem in problems:

@@ -36,6 +36,7 @@ REASONS = {
     "invalid_arguments": "its arguments cannot be authorized",
 }
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+CAPTURE = "capture"
 TIMES = {1: "once", 2: "twice"}
 
 
@@ -43,7 +44,8 @@ def of_span(kind: str, span: Span) -> str:
     """Return the sentence about a span."""
     said = _SENTENCES.get(kind, _other)(span)
     failed = span.shown.get(names.ERROR_TYPE)
-    return f"{said} It failed: `{failed}`." if failed and kind not in ("guardrail", "request") else said
+    told = kind in ("guardrail", "request") or span.name == CAPTURE
+    return f"{said} It failed: `{failed}`." if failed and not told else said
 
 
 def of_check(direction: str, action: str, detector: str, reason: str, count: int) -> str:
@@ -153,8 +155,10 @@ def _aws(span: Span) -> str:
 
 
 def _other(span: Span) -> str:
-    if span.name == "capture":
-        return f"The interaction was recorded in {seconds(span)}, without delaying the answer."
+    if span.name == CAPTURE:
+        failed = span.shown.get(names.ERROR_TYPE)
+        lacking = f", without an embedding (`{failed}`)" if failed else ""
+        return f"The interaction was recorded in {seconds(span)} while nobody waited for it{lacking}."
     if span.attributes.get(names.GEN_AI_OPERATION) == "invoke_agent":
         return f"The agent worked for {seconds(span)}."
     return f"{span.name} took {seconds(span)}."

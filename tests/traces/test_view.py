@@ -85,7 +85,7 @@ def test_each_span_has_a_kind_and_a_sentence() -> None:
             "The search of the knowledge base found four documents; three may be shown to this person.",
         ),
         "model.chat": ("model", "The model `amazon.nova-lite-v1:0` read 1,200 tokens and wrote 80."),
-        "capture": ("other", "The interaction was recorded in 500 ms, without delaying the answer."),
+        "capture": ("other", "The interaction was recorded in 500 ms while nobody waited for it."),
     }
 
 
@@ -186,6 +186,25 @@ def test_a_trace_is_complete_once_the_request_and_all_parents_are_there() -> Non
 def test_decisions_in_words(decision: str, sentence: str) -> None:
     shown = told(*request("0" * 32, "me", **{"fmops.authorization.decisions": [decision]}))
     assert sentence in shown.story
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "sentence"),
+    [
+        ("capture", {"error.type": "Timeout"},
+         "The interaction was recorded in 500 ms while nobody waited for it, without an embedding (`Timeout`)."),
+        ("execute_tool pay", {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "pay",
+                              "error.type": "KeyError"},
+         "The tool `pay` ran for 500 ms. It failed: `KeyError`."),
+        ("guardrail pii", {"fmops.guardrail.detector": "pii", "fmops.guardrail.direction": "output",
+                           "fmops.guardrail.result": "timeout", "error.type": "TimeoutError"},
+         "The check of the answer by `pii` gave no answer (timeout)."),
+        ("invoke_agent desk", {"gen_ai.operation.name": "invoke_agent"}, "The agent worked for 500 ms."),
+    ],
+)  # fmt: skip
+def test_steps_in_words(name: str, attributes: dict[str, Any], sentence: str) -> None:
+    (span,) = told(segment("0" * 32, "b" * 16, name, parent="a" * 16, metadata=attributes)).spans
+    assert span.summary == sentence
 
 
 def test_many_equal_decisions_are_one() -> None:
