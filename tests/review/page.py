@@ -35,6 +35,7 @@ PEOPLE = {
     "petra": Person(("staff", "prompt-engineers")),
     "carla": Person(("customers",)),
     "ben": Person(("customers",), region="south"),
+    "amir": Person(("staff", "handlers", "adjusters"), department="claims"),
     "sam": Person(("staff", "reviewers"), suspended=True),
 }
 PSEUDONYMS = Pseudonyms("a key of sixteen characters")
