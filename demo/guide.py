@@ -60,7 +60,11 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
     console.print(tour.table())
     console.print(layers.guardrails(evidence.records.values()))
     console.print(
-        audit.events(evidence.records.values(), {step.interaction_id: step.user for step in tour.steps})
+        audit.events(
+            evidence.records.values(),
+            {step.interaction_id: step.user for step in tour.steps},
+            base_url=visit.base_url,
+        )
     )
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Literal
 
 import botocore.session
@@ -125,10 +126,15 @@ def view(trace: Trace, *, console_url: str = "") -> TraceView:
 
 def console(trace_id: str, region: str) -> str:
     """Return the address of a trace in the CloudWatch console; empty for a partition whose console is not known."""
-    host = CONSOLES.get(botocore.session.get_session().get_partition_for_region(region), "")
+    host = CONSOLES.get(_partition(region), "")
     if not host:
         return ""
     return f"https://{host.format(region=region)}/cloudwatch/home?region={region}#xray:traces/{xray_id(trace_id)}"
+
+
+@cache
+def _partition(region: str) -> str:
+    return str(botocore.session.get_session().get_partition_for_region(region))
 
 
 def kind_of(span: Span) -> Kind:

@@ -65,7 +65,8 @@ async function wait(part, path, signal) {
       if (late) throw late;
       return say(part, "Parts of this trace have not arrived. What is here is shown.");
     }
-    const what = late ? "The trace has not arrived yet, since steps are sent in batches." : "More steps are still arriving.";
+    const waits = late?.code === "traces_unavailable" ? "The traces cannot be read at the moment." : "The trace has not arrived yet, since steps are sent in batches.";
+    const what = late ? waits : "More steps are still arriving.";
     say(part, `${what} Trying again for another ${left} s …`);
     await pause(Math.max(PAUSE_SECONDS, Number(late?.retryAfter ?? 0)) * 1000, signal);
   }
