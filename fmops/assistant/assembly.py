@@ -25,6 +25,7 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
+from fmops.assistant.why import Why
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
@@ -48,6 +49,7 @@ from fmops.telemetry.setup import start
 from fmops.threads import Threads
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
+from fmops.traces import TraceReader
 from fmops.variants.variant import Workbench
 
 if TYPE_CHECKING:
@@ -143,6 +145,13 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
             elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
             authorizer=Authorizer(permissions, settings.policy_store_id),
             resolver=resolver,
+        ),
+        why=Why(
+            TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
+            authorizer=Authorizer(permissions, settings.policy_store_id),
+            resolver=resolver,
+            pseudonyms=pseudonyms,
+            region=settings.region,
         ),
         warm_up=[
             lambda: _greet(guardrails, base),

@@ -120,6 +120,10 @@ class AssistantSettings(BaseSettings):
     )
     guardrails: GuardrailSettings = GuardrailSettings()
     instrumentor: Instrumentor = "openllmetry"
+    transaction_search: bool = Field(
+        default=False,
+        description="whether traces are read from Transaction Search's log group, where all spans then are",
+    )
     content_traces_endpoint: str = Field(
         default="",
         description="OTLP address for traces with prompts and answers; no such traces are made when empty",
