@@ -71,7 +71,7 @@ class Walk:
             self._eyes.look(page, "document")
             page.go_back()
             page.locator(".turn.assistant").nth(1).get_by_role("link", name="Why?").click()
-            page.locator("[data-spans]").wait_for(timeout=PATIENCE)
+            page.locator("#steps tr").first.wait_for(timeout=PATIENCE)
             self._eyes.look(page, "why")
 
     def _expired(self) -> None:
@@ -111,11 +111,12 @@ class Walk:
         with self._person("ravi") as page:
             self._eyes.look(page, "home-reviewer")
             self._open(page, "Review")
-            page.locator("#question:visible, #done:not(:text('Loading'))").first.wait_for()
+            page.locator("#task").wait_for(timeout=PATIENCE)
             self._eyes.look(page, "review")
             if page.locator("#trace").is_visible():
                 page.locator("#trace").click()
-                page.locator("[data-spans], .notice").first.wait_for(timeout=PATIENCE)
+                page.locator("#steps tr").first.wait_for(timeout=PATIENCE)
+                self._eyes.look(page, "why-reviewer")
         with self._person("petra") as page:
             self._open(page, "Playground")
             page.locator("#cases").wait_for()
