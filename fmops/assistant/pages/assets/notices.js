@@ -7,7 +7,7 @@ const FOUND = {
   prompt_leakage: "an attempt to read the assistant's instructions", unsafe_prompt: "an unsafe request",
   password: "a password", aws_access_key: "an access key", aws_secret_key: "a secret key", api_key: "an access key", private_key: "a private key",
   denied_topic: "a subject that is not for this assistant", denied_word: "a word that is not allowed",
-  ungrounded: "something that the documents do not say", irrelevant: "something beside the question",
+  custom_pattern: "something that is not allowed here", blocked: "something that is not allowed here",
 };
 const UNANSWERED = { detector_unavailable: "A safety check did not answer in time", language_not_known: "The safety checks do not know this language", text_too_long: "The text was too long for the safety checks" };
 
