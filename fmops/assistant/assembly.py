@@ -16,6 +16,7 @@ from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
+from fmops.assistant.document_routes import add_document_routes
 from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.playground import Playground, Registry
 from fmops.assistant.review_desk import ReviewDesk
@@ -76,13 +77,14 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
     resolver = Resolver(records, settings.principal_prefix)
-    base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
+    documents, readable = knowledge.load(KNOWLEDGE), resolver.readable(authorizer)
+    base = knowledge.KnowledgeBase(documents, embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     sink, raw_sink = _sinks(settings, session)
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
     prompts = _prompts(settings)
-    tools = build_tools(records, base, resolver.readable(authorizer), guardrails)
+    tools = build_tools(records, base, readable, guardrails)
     turn_budgets = _turn_budgets(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
         model=_model(settings, session),
@@ -137,6 +139,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
         threads=2 * settings.max_turns,
+        routes=[lambda app: add_document_routes(app, documents, readable)],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
         if settings.turns_namespace
         else [],
