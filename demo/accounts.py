@@ -121,6 +121,11 @@ class Directory:
                     f"{account.username} has a second factor from an earlier seed: delete the user first"
                 )
             answer = self._respond(account, answer["Session"])
+        if "AuthenticationResult" not in answer:
+            raise LookupError(
+                f"Cognito asks {account.username} for {answer.get('ChallengeName')} first, which only a person can"
+                " do: sign in at the pages once, or set identity.mfa to optional."
+            )
         result: dict[str, Any] = answer["AuthenticationResult"]
         return result
 

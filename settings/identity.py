@@ -16,6 +16,8 @@ RESERVED = ("aws", "amazon", "cognito")
 """Words that Cognito refuses in a domain prefix."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Hosts for which Cognito allows plain http, and browsers the cryptography that a sign-in needs."""
+CALLBACK = "signed-in"
+"""Path below an origin to which a sign-in returns; the pages know it too."""
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -82,8 +84,14 @@ def _check_origin(origin: str) -> None:
             f"{fault} over plain http a sign-in works on localhost only: use https, with assistant.domain or "
             "assistant.certificate_arn, or http://localhost:8080 with a port forwarding (docs/sign-in.md)"
         )
-    if set(origin) & set("?#@*\\ "):
-        raise ValueError(f"{fault} it must be an address without user, query, fragment and wildcards")
+    path = parts.path.removeprefix("/").removesuffix("/")
+    steps = path.split("/") if path else []
+    if set(origin) & set("?#@*\\ ") or set(steps) & {"", ".", ".."} or port == 0:
+        raise ValueError(
+            f"{fault} it must be a plain address, without user, query, fragment, wildcards or empty steps"
+        )
+    if steps[-1:] == [CALLBACK]:
+        raise ValueError(f"{fault} it is the pages' address without /{CALLBACK} that is needed")
     shown = f"[{host}]" if ":" in host else host
     port_shown = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
     canonical = f"{parts.scheme}://{shown}{port_shown}{parts.path}"

@@ -10,13 +10,11 @@ from constructs.unique_name import unique_name
 from constructs.user_directory import ManagedLogin, UserDirectory
 
 from settings import Settings
-from settings.identity import RESERVED
+from settings.identity import CALLBACK, RESERVED
 from stacks.base import FmopsStack
 
 ROOT = Path(__file__).parents[1]
 POLICIES = ROOT / "policies"
-CALLBACK = "signed-in"
-"""Path below an origin to which a sign-in returns; the pages know it too."""
 
 
 class Identity(FmopsStack):

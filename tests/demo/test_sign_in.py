@@ -183,3 +183,19 @@ def test_without_sign_in_by_password_make_token_touches_nobody(
     assert "identity.oidc" in capsys.readouterr().err
     users = pool.cognito.list_users(UserPoolId=pool.id)["Users"]
     assert [user["Username"] for user in users] == ["ada"]
+
+
+def test_a_challenge_that_only_a_person_can_answer_is_named(
+    shell: Deployed, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = person(WITHOUT_FACTOR, USERS[WITHOUT_FACTOR]).attributes
+    schema = [{"Name": name, "AttributeDataType": "String", "Mutable": True} for name in names]
+    pool = SignInPool(
+        shell.cloud, mfa="ON", pool={"Schema": schema}, ExplicitAuthFlows=["ALLOW_ADMIN_USER_PASSWORD_AUTH"]
+    )
+    for group in USERS[WITHOUT_FACTOR]["groups"]:
+        pool.cognito.create_group(UserPoolId=pool.id, GroupName=group)
+    identity = {"UserPoolId": pool.id, "UserPoolClientId": pool.client_id}
+    monkeypatch.setattr(token.Deployment, "outputs", lambda *_: identity)
+    assert token.main(["--user", WITHOUT_FACTOR]) == 2
+    assert "MFA_SETUP first" in capsys.readouterr().err

@@ -13,8 +13,11 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fmops.assistant.admission import Admission, SecurityHeaders
+from fmops.assistant.page_routes import Pages
+from fmops.assistant.service import NO_ISSUER
 from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.identity.sign_in import COOLDOWN, LIFESPAN, SignIn
+from tests.assistant.test_service import service
 
 COGNITO = "https://desk.auth.eu-west-1.amazoncognito.com"
 
@@ -280,3 +283,14 @@ def test_the_route_is_public_and_not_cached(published: Published) -> None:
     assert answer.json() == sign_in.described()
     assert answer.headers["cache-control"] == "no-store"
     assert app.state.sign_in is sign_in
+
+
+def test_the_pages_may_call_the_issuer_and_nobody_else(published: Published) -> None:
+    policy = Pages(signed_in(published).connect_origins).shell("home").headers["content-security-policy"]
+    assert f"connect-src 'self' {COGNITO};" in policy
+
+
+def test_an_assistant_without_an_issuer_says_so() -> None:
+    client = TestClient(service().app)
+    assert client.get("/sign-in.json").json() == {"available": False, "reason": NO_ISSUER}
+    assert "connect-src 'self';" in client.get("/").headers["content-security-policy"]
