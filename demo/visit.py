@@ -24,8 +24,8 @@ class Visit:
     """A seeded deployment.
 
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` holds,
-    by the chapter's module, what a chapter does before its turn while another one waits. ``sign_in_links`` puts
-    tokens into the printed addresses: for the local run only, since printed text ends up in logs.
+    by the chapter's module, what a chapter does before its turn while another one waits. ``chooses_users`` says
+    that the sign-in page lists the users, as the local AWS's does, so that the demo's browser can sign in there.
     """
 
     base_url: str
@@ -34,12 +34,7 @@ class Visit:
     console: Console
     settle: Callable[[], None] = lambda: None
     ahead: dict[str, Future[Any]] = field(default_factory=dict)
-    sign_in_links: bool = False
-
-    def link(self, path: str, user: str) -> str:
-        """Return the address of a page, which signs the user in where links may."""
-        token = f"#token={self.directory.id_token(user)}" if self.sign_in_links else ""
-        return f"{self.base_url}{path}{token}"
+    chooses_users: bool = False
 
 
 Chapter = Callable[[Visit], list[str]]

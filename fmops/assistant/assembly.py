@@ -16,6 +16,7 @@ from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
+from fmops.assistant.document_routes import add_document_routes
 from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.playground import Playground, Registry
 from fmops.assistant.review_desk import ReviewDesk
@@ -23,6 +24,7 @@ from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
 from fmops.assistant.why import Why
+from fmops.assistant.why_routes import add_why_routes
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
@@ -77,13 +79,14 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
     resolver = Resolver(records, settings.principal_prefix)
-    base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
+    documents, readable = knowledge.load(KNOWLEDGE), resolver.readable(authorizer)
+    base = knowledge.KnowledgeBase(documents, embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     sink, raw_sink = _sinks(settings, session)
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
     prompts = _prompts(settings)
-    tools = build_tools(records, base, resolver.readable(authorizer), guardrails)
+    tools = build_tools(records, base, readable, guardrails)
     turn_budgets = _turn_budgets(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
         model=_model(settings, session),
@@ -117,6 +120,13 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         turns=turns,
         turn_seconds=settings.turn_seconds,
     )
+    why = Why(
+        TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        pseudonyms=pseudonyms,
+        region=settings.region,
+    )
     verifier = _verifier(settings, session)
     app = create_app(
         conversation=conversation,
@@ -126,19 +136,16 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
-        why=Why(
-            TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
-            authorizer=Authorizer(permissions, settings.policy_store_id),
-            resolver=resolver,
-            pseudonyms=pseudonyms,
-            region=settings.region,
-        ),
         approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
         threads=2 * settings.max_turns,
+        routes=[
+            lambda app: add_document_routes(app, documents, readable),
+            lambda app: add_why_routes(app, why),
+        ],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
         if settings.turns_namespace
         else [],
