@@ -197,4 +197,7 @@ def _value(name: str, given: Any) -> Value | None:
     pattern = ENTRY if name in LISTS else WORD
     if isinstance(given, list):
         return [each for each in given if isinstance(each, str) and pattern.fullmatch(each)]
-    return given if isinstance(given, str) and name not in LISTS and pattern.fullmatch(given) else None
+    if not isinstance(given, str) or name in LISTS or not pattern.fullmatch(given):
+        return None
+    # The rest of an ARN, such as an inference profile's, names the account.
+    return given.rpartition("/")[2] if given.startswith("arn:") else given

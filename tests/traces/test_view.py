@@ -123,6 +123,15 @@ def test_only_known_attributes_are_shown() -> None:
     assert "fmops.guardrail.checks" not in span.details
 
 
+def test_of_an_arn_only_the_name_is_shown() -> None:
+    arn = "arn:aws:bedrock:eu-central-1:111122223333:application-inference-profile/desk"
+    documents = request("0" * 32, "me")
+    documents[5]["metadata"]["default"]["gen_ai.request.model"] = arn
+    shown = told(*documents)
+    assert "111122223333" not in shown.model_dump_json()
+    assert any("The model `desk` was called once" in sentence for sentence in shown.story)
+
+
 def test_annotations_whose_dots_were_replaced_are_known() -> None:
     annotations = {"fmops_interaction_id": "int-1", "user_hash": "me", "gen_ai_usage_input_tokens": 5}
     trace = trace_of("t", [segment("0" * 32, "a" * 16, "assistant", annotations=annotations)])
