@@ -98,7 +98,7 @@ def test_nothing_that_was_said_is_ever_shown() -> None:
         segment("0" * 32, "c" * 16, "hostile", parent=root["id"], annotations=dict.fromkeys(names, SECRET)),
         segment("0" * 32, "d" * 16, "hostile", parent=root["id"], metadata={each: [SECRET] for each in names}),
         segment(
-            "0" * 32, "e" * 16, "hostile", parent=root["id"], fault=True, user=SECRET,
+            "0" * 32, "e" * 16, SECRET, parent=root["id"], fault=True, user=SECRET,
             http={"request": {"url": SECRET, "user_agent": SECRET}, "response": {"status": SECRET}},
             cause={"exceptions": [{"message": SECRET, "type": SECRET}]}, sql={"sanitized_query": SECRET},
             aws={"operation": SECRET, "request_id": SECRET},
