@@ -26,6 +26,7 @@ from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
 from fmops.assistant.why import Why
+from fmops.assistant.why_routes import add_why_routes
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
@@ -128,6 +129,13 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
     verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
     approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
     review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
+    why = Why(
+        TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        pseudonyms=pseudonyms,
+        region=settings.region,
+    )
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -146,13 +154,6 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
             authorizer=Authorizer(permissions, settings.policy_store_id),
             resolver=resolver,
         ),
-        why=Why(
-            TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
-            authorizer=Authorizer(permissions, settings.policy_store_id),
-            resolver=resolver,
-            pseudonyms=pseudonyms,
-            region=settings.region,
-        ),
         warm_up=[
             lambda: _greet(guardrails, base),
             authorizer.catalog.refresh,
@@ -163,7 +164,10 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
         threads=2 * settings.max_turns,
-        routes=[lambda app: add_document_routes(app, documents, readable)],
+        routes=[
+            lambda app: add_document_routes(app, documents, readable),
+            lambda app: add_why_routes(app, why),
+        ],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
         if settings.turns_namespace
         else [],

@@ -32,8 +32,6 @@ from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.assistant.stopping import Stop
 from fmops.assistant.welcome import add_welcome_route
-from fmops.assistant.why import Why
-from fmops.assistant.why_routes import add_why_routes
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
@@ -71,7 +69,6 @@ def create_app(
     playground: Playground | None = None,
     sign_in: SignIn | None = None,
     home: Home | None = None,
-    why: Why | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -131,8 +128,6 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
-    if why is not None:
-        add_why_routes(app, why)
     if home is not None:
         add_home_routes(app, home)
     add_me_routes(app, approvals=approvals, review=review, playground=playground)

@@ -56,7 +56,9 @@ LISTS = (names.GUARDRAIL_CHECKS, names.AUTHORIZATION_DECISIONS, names.TOOL_CALLS
 WORD = re.compile(r"[\w.:/@|+{}\-]{1,200}")
 """A value that may be shown: one word, which no sentence is, even under the name of a known attribute."""
 ENTRY = re.compile(r"[\w.:/@|+,\-]{1,1000}( [\w.:/@|+,\-]{1,1000}){0,9}")
-LONGEST_NAME = 100
+NAME = re.compile(r"[\w.:/@+{}\-]{1,100}( [\w.:/@+{}\-]{1,100}){0,3}")
+"""A span's name: a few words, of which the first is what is done. Another name may be a text, and is not shown."""
+UNNAMED = "unnamed"
 MOST_SPANS = 2_000
 """Maximum number of spans that are read of one trace."""
 
@@ -163,7 +165,7 @@ def _span(part: Mapping[str, Any]) -> Span:
     return Span(
         span_id=str(part["id"]),
         parent_id=str(part["parent_id"]),
-        name=str(part["name"])[:LONGEST_NAME],
+        name=_name(str(part["name"])),
         start=start,
         end=max(start, float(part.get("end_time") or start)),
         error=any(part.get(flag) is True for flag in ("fault", "error", "throttle")),
@@ -171,6 +173,10 @@ def _span(part: Mapping[str, Any]) -> Span:
         namespace=str(part.get("namespace", "")),
         is_open=part.get("in_progress") is True,
     )
+
+
+def _name(given: str) -> str:
+    return given if NAME.fullmatch(given) else UNNAMED
 
 
 def _attributes(part: Mapping[str, Any]) -> dict[str, Value]:
@@ -197,4 +203,7 @@ def _value(name: str, given: Any) -> Value | None:
     pattern = ENTRY if name in LISTS else WORD
     if isinstance(given, list):
         return [each for each in given if isinstance(each, str) and pattern.fullmatch(each)]
-    return given if isinstance(given, str) and name not in LISTS and pattern.fullmatch(given) else None
+    if not isinstance(given, str) or name in LISTS or not pattern.fullmatch(given):
+        return None
+    # The rest of an ARN, such as an inference profile's, names the account.
+    return given.rpartition("/")[2] if given.startswith("arn:") else given

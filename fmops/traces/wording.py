@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fmops.telemetry import attributes as names
@@ -37,6 +38,7 @@ REASONS = {
 }
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 CAPTURE = "capture"
+HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 TIMES = {1: "once", 2: "twice"}
 
 
@@ -53,7 +55,7 @@ def of_check(direction: str, action: str, detector: str, reason: str, count: int
     text = TEXTS.get(direction, "a text")
     if action == "allow":
         return f"{number(count).capitalize()} {'check' if count == 1 else 'checks'} of {text} passed."
-    because = f" ({reason.replace('_', ' ')})" if reason else ""
+    because = f" ({reason.replace('_', ' ').lower()})" if reason else ""
     by = f"The detector `{detector}`" if detector else "The guardrails"
     done = {"block": "blocked", "redact": "redacted", "flag": "flagged"}.get(action, action)
     return f"{by} {done} {text}{because}{_times(count)}."
@@ -63,12 +65,12 @@ def of_permission(
     action: str, resource: str, decision: str, reason: str, policies: Sequence[str], count: int
 ) -> str:
     """Return the sentence about a decision on a call."""
-    what = f"`{action}`" + (f" on {_article(resource)} {resource}" if resource else "")
+    what = f"`{action}`" + (f" on {_noun(resource)}" if resource else "")
     by = f" by the {'policy' if len(policies) == 1 else 'policies'} {_listed(policies)}" if policies else ""
     if decision == "ALLOW":
         return f"Cedar permitted {what}{_times(count)}{by}."
     if reason == "needs_approval":
-        return f"Cedar let {what} wait for a person to approve it{_times(count)}{by}."
+        return f"Cedar did not permit {what}{_times(count)}, but{by} it may wait for a person to approve it."
     because = f": {REASONS[reason]}" if reason in REASONS else ""
     return f"Cedar denied {what}{_times(count)}{by}{because}."
 
@@ -190,5 +192,7 @@ def _listed(each: Sequence[str]) -> str:
     )
 
 
-def _article(noun: str) -> str:
-    return "an" if noun[:1].upper() in "AEIOU" else "a"
+def _noun(kind: str) -> str:
+    """Return the type of a resource as a noun with its article, such as ``a knowledge base``."""
+    words = HUMP.sub(" ", kind).lower()
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"

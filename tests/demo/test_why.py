@@ -78,7 +78,7 @@ def test_an_answer_is_explained_to_its_owner_and_to_readers_alone(its: Cloud) ->
     step = step_of(new_id())
     put(its, *request(step.trace_id, PSEUDONYMS.user("carla")))
     assert explained(its, step) == []
-    step.ask, step.tools = "Cedar permitted `get_claim` on a Claim by", [{"name": "pay", "status": "denied"}]
+    step.ask, step.tools = "Cedar permitted `get_claim` on a claim by", [{"name": "pay", "status": "denied"}]
     assert explained(its, step) == [
         "the trace shows no decision on pay",
         "the explanation contains what was said",

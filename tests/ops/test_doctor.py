@@ -634,6 +634,7 @@ def test_the_whole_examination_of_the_local_aws(cloud: Cloud, target: Callable[.
     cloud.client("ssm").put_parameter(
         Name="/cdk-bootstrap/hnb659fds/version", Value="29", Type="String", Overwrite=True
     )
+    cloud.client("xray").update_trace_segment_destination(Destination="XRay")
     found = list(examine(target(images="codebuild")))
     assert all(each.remedy for each in found if each.level != "ok")
     assert found[0].what == "region us-east-1"

@@ -43,12 +43,12 @@ def told(*documents: dict[str, Any]) -> Any:
 def test_the_story_says_what_happened_in_order() -> None:
     assert told(*request("0" * 32, "me")).story == [
         "Two checks of the question passed.",
-        "Cedar permitted `get_claim` on a Claim by the policy `customer-own-claim`.",
-        "Cedar denied `approve_payout` on a Claim: no policy permits it.",
+        "Cedar permitted `get_claim` on a claim by the policy `customer-own-claim`.",
+        "Cedar denied `approve_payout` on a claim: no policy permits it.",
         "The search of the knowledge base found four documents; three may be shown to this person.",
         "The tool `get_claim` was called once and succeeded.",
         "The tool `approve_payout` was called once but was not allowed to run.",
-        "The detector `pii` redacted the answer (EMAIL).",
+        "The detector `pii` redacted the answer (email).",
         "The model `amazon.nova-lite-v1:0` was called once: it read 1,200 tokens and wrote 80, for about US$0.0016.",
         "The answer ended normally after 1.5 s.",
     ]
@@ -98,7 +98,7 @@ def test_nothing_that_was_said_is_ever_shown() -> None:
         segment("0" * 32, "c" * 16, "hostile", parent=root["id"], annotations=dict.fromkeys(names, SECRET)),
         segment("0" * 32, "d" * 16, "hostile", parent=root["id"], metadata={each: [SECRET] for each in names}),
         segment(
-            "0" * 32, "e" * 16, "hostile", parent=root["id"], fault=True, user=SECRET,
+            "0" * 32, "e" * 16, SECRET, parent=root["id"], fault=True, user=SECRET,
             http={"request": {"url": SECRET, "user_agent": SECRET}, "response": {"status": SECRET}},
             cause={"exceptions": [{"message": SECRET, "type": SECRET}]}, sql={"sanitized_query": SECRET},
             aws={"operation": SECRET, "request_id": SECRET},
@@ -121,6 +121,15 @@ def test_only_known_attributes_are_shown() -> None:
     assert set(span.details) <= set(SHOWN)
     assert "user.hash" not in span.details
     assert "fmops.guardrail.checks" not in span.details
+
+
+def test_of_an_arn_only_the_name_is_shown() -> None:
+    arn = "arn:aws:bedrock:eu-central-1:111122223333:application-inference-profile/desk"
+    documents = request("0" * 32, "me")
+    documents[5]["metadata"]["default"]["gen_ai.request.model"] = arn
+    shown = told(*documents)
+    assert "111122223333" not in shown.model_dump_json()
+    assert any("The model `desk` was called once" in sentence for sentence in shown.story)
 
 
 def test_annotations_whose_dots_were_replaced_are_known() -> None:
@@ -168,18 +177,18 @@ def test_a_trace_is_complete_once_the_request_and_all_parents_are_there() -> Non
     ("decision", "sentence"),
     [
         (
-            "pay Claim DENY needs_approval may-ask 3",
-            "Cedar let `pay` on a Claim wait for a person to approve it by the policy `may-ask`.",
+            "pay Claim DENY needs_approval ask 3",
+            "Cedar did not permit `pay` on a claim, but by the policy `ask` it may wait for a person to approve it.",
         ),
         (
             "pay Claim DENY forbidden no-hold,no-mfa 3",
-            "Cedar denied `pay` on a Claim by the policies `no-hold` and `no-mfa`.",
+            "Cedar denied `pay` on a claim by the policies `no-hold` and `no-mfa`.",
         ),
-        ("pay Claim DENY unavailable - 3", "Cedar denied `pay` on a Claim: Verified Permissions did not answer."),
+        ("pay Claim DENY unavailable - 3", "Cedar denied `pay` on a claim: Verified Permissions did not answer."),
         ("pay - ALLOW permitted - 3", "Cedar permitted `pay`."),
         (
             "_OTHER Unresolved DENY invalid_arguments - 0",
-            "Cedar denied `_OTHER` on an Unresolved: its arguments cannot be authorized.",
+            "Cedar denied `_OTHER` on an unresolved: its arguments cannot be authorized.",
         ),
     ],
 )  # fmt: skip
@@ -214,7 +223,7 @@ def test_many_equal_decisions_are_one() -> None:
     assert (one.count, shown.totals.decisions) == (30, 30)
     assert (
         one.sentence
-        == "Cedar permitted `read_document` on a Document 30 times by the policy `documents-public`."
+        == "Cedar permitted `read_document` on a document 30 times by the policy `documents-public`."
     )
 
 

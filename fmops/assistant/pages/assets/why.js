@@ -99,8 +99,10 @@ function fill(part, trace) {
   part("no-decisions").hidden = trace.decisions.length > 0;
   part("decisions").hidden = trace.decisions.length === 0;
   part("decided").replaceChildren(...trace.decisions.map(decided));
+  const focused = document.activeElement?.closest("details")?.dataset.span;
   const open = new Set([...part("steps").querySelectorAll("details[open]")].map((each) => each.dataset.span));
   part("steps").replaceChildren(...ordered(trace.spans).map(([span, depth]) => step(span, depth, trace.duration_ms, open)));
+  if (focused) part("steps").querySelector(`[data-span="${CSS.escape(focused)}"] > summary`)?.focus();
 }
 
 const totals = (sums) => [
