@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,3 +67,10 @@ def opened(browser: Browser) -> Iterator[Any]:
             yield started
         finally:
             started.close()
+
+
+def sign_in(page: Any, name: str) -> None:
+    """Sign a user in on the page that is open, by the local AWS's sign-in page, which lists the users."""
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name=re.compile(rf"^{re.escape(name)}\b")).click()
+    page.locator("#who", has_text=name).wait_for()

@@ -196,7 +196,7 @@ class _Chapter:
     def _tell_tried(self) -> None:
         engineer = self._script.prompt_engineer
         self._console.print(
-            f"  the playground, as {engineer}: {self._visit.link('/playground', engineer)}", soft_wrap=True
+            f"  the playground, as {engineer}: {self._visit.base_url}/playground", soft_wrap=True
         )
         for name, said in zip(("as packaged", "complete"), self._tried, strict=True):
             self._console.print(f"      {name}: {escape(said['text'])}", highlight=False)

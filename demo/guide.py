@@ -36,7 +36,7 @@ and for a while the prompt that serves."""
 
 def run(**parts: Any) -> bool:
     """Call ``guide`` with the fields of a ``Visit``, for the local run, which knows the demo by name only."""
-    return guide(Visit(**parts, sign_in_links=True, history=True))
+    return guide(Visit(**parts, chooses_users=True, history=True))
 
 
 def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone: bool = False) -> bool:
@@ -89,8 +89,7 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
         ]
     for problem in problems:
         console.print(f"[red]{escape(problem)}[/]")
-    if visit.sign_in_links:
-        _invite(visit)
+    _invite(visit)
     return tour.held and not problems
 
 
@@ -104,9 +103,8 @@ def _timed(chapter: Chapter, visit: Visit) -> list[str]:
 
 
 def _invite(visit: Visit) -> None:
-    visit.console.print("Chat in the browser:")
-    for user in script().invited:
-        visit.console.print(f"  as {user}: {visit.link('/', user)}", soft_wrap=True)
+    users = ", ".join(script().invited)
+    visit.console.print(f"Open {visit.base_url}/ and sign in, such as as {users}", soft_wrap=True)
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:

@@ -58,8 +58,8 @@ def _review(visit: Visit) -> list[str]:
             job.result()
             tasks = lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
             console.print(_table_of(tasks))
-            work({name: pages(tokens[name].result()) for name in script().review.reviewers})
-            work({script().review.adjudicator: pages(tokens[script().review.adjudicator].result())})
+            for people in (script().review.reviewers, [script().review.adjudicator]):
+                work({name: pages(name, tokens[name].result()) for name in people})
             progress = _progress(visit, tokens[script().review.adjudicator].result())
     run_job(visit, "--collect")
     cases = lines(bucket, "evaluation/reviewed.jsonl")
@@ -104,35 +104,40 @@ def work(pages: Mapping[str, Page]) -> None:
 
 @contextmanager
 def _pages(visit: Visit, console: Any) -> Iterator[Any]:
-    found = browser.find()
+    found = browser.find() if visit.chooses_users else None
     if found is None:
-        console.print(
-            "[yellow]-[/] There is no browser here, so the labels go through the page's HTTP API."
-            f" To see the page used, {browser.REMEDY}."
-        )
-        yield lambda token: HttpPage(visit.base_url, token)
+        # In AWS nobody's password is typed by a program, so the browser is for the local run only.
+        if visit.chooses_users:
+            console.print(
+                "[yellow]-[/] There is no browser here, so the labels go through the page's HTTP API."
+                f" To see the page used, {browser.REMEDY}."
+            )
+        yield lambda _, token: HttpPage(visit.base_url, token)
         return
     with browser.opened(found) as opened:
-        yield lambda token: BrowserPage(opened, visit.base_url, token)
+        yield lambda name, _: BrowserPage(opened, visit.base_url, name)
 
 
 class BrowserPage:
-    """The page in a real browser, driven with its keyboard shortcuts."""
+    """The page in a real browser, where a person signs in and works with its keyboard shortcuts."""
 
-    def __init__(self, opened: Any, base_url: str, token: str) -> None:
-        self._page = opened.new_page()
-        self._page.goto(f"{base_url}/review#token={token}")
+    def __init__(self, opened: Any, base_url: str, name: str) -> None:
+        self._context = opened.new_context()
+        self._page = self._context.new_page()
+        self._page.goto(f"{base_url}/review")
+        browser.sign_in(self._page, name)
         self._shown = ""
 
     def next(self) -> tuple[str, str] | None:
         self._page.wait_for_function(
-            """shown => !document.querySelector("#done").hidden
+            """shown => !/^Loading/.test(document.querySelector("#done").textContent)
+                && !document.querySelector("#done").hidden
                 || (document.querySelector("#task").dataset.id ?? shown) !== shown""",
             arg=self._shown,
         )
         if self._page.is_visible("#done"):
             message = self._page.inner_text("#done")
-            self._page.close()
+            self._context.close()
             if "Nothing is left" not in message:
                 raise RuntimeError(f"the review page says: {message}")
             return None
@@ -288,7 +293,7 @@ def _say(
     corrected = sum(bool(each.get("corrected_answer")) for each in cases)
     console.print(f"{len(cases)} reviewed evaluation cases, {corrected} with a corrected answer")
     reviewer = script().review.reviewers[0]
-    console.print(f"The review page, as {reviewer}: {visit.link('/review', reviewer)}", soft_wrap=True)
+    console.print(f"The review page, as {reviewer}: {visit.base_url}/review", soft_wrap=True)
 
 
 def _problems(

@@ -24,9 +24,9 @@ class Visit:
     """A seeded deployment.
 
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` holds,
-    by the chapter's module, what a chapter does before its turn while another one waits. ``sign_in_links`` puts
-    tokens into the printed addresses: for the local run only, since printed text ends up in logs. ``history``
-    writes days of earlier traffic into the lake, which only a deployment without real traffic should get.
+    by the chapter's module, what a chapter does before its turn while another one waits. ``chooses_users`` says
+    that the sign-in page lists the users, as the local AWS's does, so that the demo's browser can sign in there.
+    ``history`` writes days of earlier traffic into the lake, which only a deployment without real traffic gets.
     """
 
     base_url: str
@@ -35,13 +35,8 @@ class Visit:
     console: Console
     settle: Callable[[], None] = lambda: None
     ahead: dict[str, Future[Any]] = field(default_factory=dict)
-    sign_in_links: bool = False
+    chooses_users: bool = False
     history: bool = False
-
-    def link(self, path: str, user: str) -> str:
-        """Return the address of a page, which signs the user in where links may."""
-        token = f"#token={self.directory.id_token(user)}" if self.sign_in_links else ""
-        return f"{self.base_url}{path}{token}"
 
 
 Chapter = Callable[[Visit], list[str]]

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticSerializationError
 
 SCHEMA_VERSION = 1
@@ -56,6 +57,8 @@ class RetrievedDocument(Record):
 
     document_id: str
     score: float
+    # For the caller only: captured records have the id.
+    title: SkipJsonSchema[str] = Field(default="", exclude=True)
 
 
 class Embedding(Record):

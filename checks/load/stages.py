@@ -163,6 +163,8 @@ def measure(running: Deployed, users: Sequence[int], seconds: float, soak: float
     report.stages.append(_stage(running, "overload", SLOW, OVERLOAD * held.users, seconds, console))
     report.recovery_seconds = _recovery(running, report.of("slow")[0], console)
     if soak:
+        # Turns of the overload whose users are gone may still be under way.
+        _stage(running, "settling", SLOW, 1, RECOVERY_SECONDS, console)
         report.soak = _stage(running, "soak", SLOW, max(1, round(SOAK_SHARE * held.in_flight)), soak, console)
     return report
 

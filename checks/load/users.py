@@ -27,7 +27,7 @@ from checks.load.answers import TEXT
 REFUSED = (429, 503)
 PERCENTILES = (0.5, 0.95, 0.99)
 REFUSAL_PAUSE = 1.0
-"""Maximum pause in seconds of a user who was refused; ``Retry-After`` may ask for less."""
+"""Pause in seconds of a user who was refused without ``Retry-After``, which OpenAI's clients obey up to a minute."""
 SAMPLE_SECONDS = 0.2
 
 
@@ -63,7 +63,7 @@ class Asker(HttpUser):
                 answer.request_meta["name"] = f"refused {answer.status_code}"
                 wait = answer.headers.get("retry-after")
                 answer.failure(f"{answer.status_code}" + ("" if wait else " without Retry-After"))
-                gevent.sleep(min(float(wait or REFUSAL_PAUSE), REFUSAL_PAUSE))
+                gevent.sleep(float(wait or REFUSAL_PAUSE))
                 return
             if answer.status_code != 200:
                 answer.failure(f"status {answer.status_code}")

@@ -16,9 +16,11 @@ from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
+from fmops.assistant.document_routes import add_document_routes
 from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.home import Home
+from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
@@ -80,13 +82,14 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
     resolver = Resolver(records, settings.principal_prefix)
-    base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
+    documents, readable = knowledge.load(KNOWLEDGE), resolver.readable(authorizer)
+    base = knowledge.KnowledgeBase(documents, embeddings)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     sink, raw_sink = _sinks(settings, session)
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
     table = ApprovalTable(session.client("dynamodb", config=FAST), settings.approvals_table)
     prompts = _prompts(settings)
-    tools = build_tools(records, base, resolver.readable(authorizer), guardrails)
+    tools = build_tools(records, base, readable, guardrails)
     turn_budgets = _turn_budgets(settings, session, pseudonyms, prompts, tool_tokens(tools))
     agent = build_agent(
         model=_model(settings, session),
@@ -123,6 +126,9 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
     verifier = _verifier(settings, session)
     approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
     review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
+    home = _home(
+        settings, session, approvals, review, Authorizer(permissions, settings.policy_store_id), resolver
+    )
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -132,19 +138,15 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         review=review,
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
         approvals=approvals,
-        home=Home(
-            approvals=approvals,
-            review=review,
-            registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
-            elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
-            authorizer=Authorizer(permissions, settings.policy_store_id),
-            resolver=resolver,
-        ),
         warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
         threads=2 * settings.max_turns,
+        routes=[
+            lambda app: add_document_routes(app, documents, readable),
+            lambda app: add_home_routes(app, home),
+        ],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
         if settings.turns_namespace
         else [],
@@ -256,6 +258,25 @@ def _playground(
         packaged=packaged(NAME, PROMPT),
         turn_budgets=turn_budgets,
         turns=turns,
+    )
+
+
+def _home(
+    settings: AssistantSettings,
+    session: boto3.Session,
+    approvals: Approvals,
+    review: ReviewDesk | None,
+    authorizer: Authorizer,
+    resolver: Resolver,
+) -> Home:
+    """Return the home page."""
+    return Home(
+        approvals=approvals,
+        review=review,
+        registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
+        elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
+        authorizer=authorizer,
+        resolver=resolver,
     )
 
 

@@ -1,21 +1,18 @@
-"""The HTTP routes of the playground, and its page."""
+"""The HTTP routes of the playground."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.assistant.caller import Caller
-from fmops.assistant.playground import ACTION, DRAFT, Playground, Try
+from fmops.assistant.playground import DRAFT, Playground, Try
 from fmops.assistant.route_errors import RegistryUnavailableError
 
-PAGE = Path(__file__).with_name("playground.html")
 LONGEST_PROMPT = 20_000
 
 
@@ -60,14 +57,6 @@ def add_playground_routes(app: FastAPI, playground: Playground) -> None:
     """Add the routes to choose, try and save."""
 
     app.state.playground = playground
-
-    @app.get("/playground", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(PAGE)
-
-    @app.get("/v1/playground/permission")
-    def permission(principal: Caller) -> dict[str, Any]:
-        return {"action": ACTION, "permitted": playground.permits(principal)}
 
     @app.get("/v1/playground")
     def choices(_: Admitted) -> dict[str, Any]:

@@ -1,20 +1,16 @@
-"""The HTTP routes of human review, and its page."""
+"""The HTTP routes of human review."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
-from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.review_desk import ReviewDesk, Reviewer
 from fmops.evaluation.cases import Criterion
 from fmops.review.model import LONGEST_ANSWER, Verdict, check
-
-PAGE = Path(__file__).with_name("review.html")
 
 
 class LabelRequest(BaseModel):
@@ -48,10 +44,6 @@ def add_review_routes(app: FastAPI, desk: ReviewDesk) -> None:
     """
 
     app.state.review_desk = desk
-
-    @app.get("/review", include_in_schema=False)
-    def page() -> FileResponse:
-        return FileResponse(PAGE)
 
     @app.get("/v1/review/tasks")
     def listed(admitted: Admitted) -> dict[str, Any]:

@@ -40,6 +40,13 @@ class ApprovalDecidedError(RouteError):
     message = "This has been decided, or is being decided at this moment."
 
 
+class DocumentNotFoundError(RouteError):
+    """No such document exists for this person."""
+
+    status, code = 404, "document_not_found"
+    message = "There is no such document, or you may not read it."
+
+
 class ReviewNotPermittedError(RouteError):
     """The policies do not let this person review."""
 

@@ -1,32 +1,27 @@
-"""The HTTP service: OpenAI-compatible chat, feedback, health, and the chat page."""
+"""The HTTP service: OpenAI-compatible chat, feedback, health, and the pages."""
 
 from __future__ import annotations
 
 import asyncio
-import html
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 from opentelemetry import trace
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fmops.agent import HINT, TITLE
 from fmops.assistant.admission import MAX_BODY_BYTES, RECEIVE_SECONDS, Admission, Admit, SecurityHeaders
 from fmops.assistant.approval_routes import add_approval_routes
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
-from fmops.assistant.home import Home
-from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.http_errors import add_error_handlers, failed
+from fmops.assistant.me_routes import add_me_routes
+from fmops.assistant.page_routes import Pages, add_page_routes
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.rates import Rate
@@ -37,7 +32,7 @@ from fmops.assistant.welcome import add_welcome_route
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
-from fmops.conversation.wire import MODEL, FeedbackRequest
+from fmops.conversation.wire import FeedbackRequest
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.identity.tokens import Pseudonyms, TokenVerifier, Verifier
 from fmops.interaction import Feedback
@@ -57,15 +52,6 @@ READY = "/readyz"
 _log = logging.getLogger(__name__)
 
 
-@cache
-def chat_page() -> str:
-    """Return the chat page, with the agent's names."""
-    page = Path(__file__).with_name("page.html").read_text()
-    for placeholder, words in (("{{title}}", TITLE), ("{{hint}}", HINT), ("{{model}}", MODEL)):
-        page = page.replace(placeholder, html.escape(words))
-    return page
-
-
 def create_app(
     *,
     conversation: Conversation,
@@ -76,7 +62,6 @@ def create_app(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
-    home: Home | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -84,11 +69,13 @@ def create_app(
     stop: Stop | None = None,
     threads: int = THREADS,
     beside: Sequence[Callable[[], Awaitable[None]]] = (),
+    pages: Pages | None = None,
+    routes: Sequence[Callable[[FastAPI], None]] = (),
 ) -> FastAPI:
     """Return the application made of its parts.
 
     It is not ready before ``warm_up`` is done, so that no one's first request pays for it. ``beside`` runs as
-    long as the application serves.
+    long as the application serves. ``routes`` are functions that add further routes.
     """
 
     stopping = stop or Stop()
@@ -135,10 +122,11 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
-    if home is not None:
-        add_home_routes(app, home)
-
-    _add_health_and_page(app)
+    add_me_routes(app, approvals=approvals, review=review, playground=playground)
+    for add in routes:
+        add(app)
+    _add_health_routes(app)
+    add_page_routes(app, pages or Pages())
 
     FastAPIInstrumentor.instrument_app(
         app,
@@ -179,8 +167,8 @@ def _add_feedback_route(
         return {"feedback_id": record.feedback_id}
 
 
-def _add_health_and_page(app: FastAPI) -> None:
-    """Add the routes that report whether the service is alive and ready, and the chat page."""
+def _add_health_routes(app: FastAPI) -> None:
+    """Add the routes that report whether the service is alive and ready."""
 
     @app.get(HEALTH)
     async def health() -> dict[str, str]:
@@ -189,10 +177,6 @@ def _add_health_and_page(app: FastAPI) -> None:
     @app.get(READY)
     async def ready() -> dict[str, str]:
         return {"status": "ok"}
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> HTMLResponse:
-        return HTMLResponse(chat_page())
 
 
 def _add_error_handlers(app: FastAPI) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
+import math
 import sys
 import time
 from collections import Counter
@@ -25,6 +25,10 @@ METRIC = "TurnsUnderWay"
 SERVICE = "Service"
 """Dimension of the metric: it belongs to a service, whose tasks each report their own number."""
 MINUTE = 60.0
+ATTEMPTS_PER_SECOND = 25
+"""Attempts per second that refused callers are spread over."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 20.0
+"""Seconds after which a refused caller may try again, at least and at most."""
 _FULL = "The assistant is at its limit of conversations at once: try again in {} seconds."
 _ENOUGH = "You have {} answers in progress, the maximum at once: wait for one to finish, then try again."
 
@@ -32,7 +36,8 @@ _ENOUGH = "You have {} answers in progress, the maximum at once: wait for one to
 class Turns:
     """Count turns, and refuse those above the limits at once. Call it only in the event loop's thread.
 
-    Refused callers are told when to try again, each at a different moment.
+    Each refused caller is told a later moment to try again than the one before, so that no number of callers makes
+    more than ``ATTEMPTS_PER_SECOND``.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class Turns:
         self.under_way = 0
         self._counted_at = self._looked_at = clock()
         self._turn_seconds = 0.0
+        self._next_attempt = 0.0
         instruments().watch_turns(self)
 
     def enter(self, person: str, *, refuse: bool = True) -> Callable[[], None]:
@@ -84,9 +90,16 @@ class Turns:
         if self.under_way < self._most:
             return None
         instruments().turns_refused.add(1, {names.TURN_LIMIT: "task"})
-        seconds = random.randint(1, 4)  # noqa: S311 - spreads the next attempts
+        seconds = self._pause()
         message = _FULL.format(seconds)
         return Failure(503, "overloaded", message, retry_after=seconds, error_type="overloaded")
+
+    def _pause(self) -> int:
+        """Return the seconds after which the next refused caller may try again."""
+        now = self._clock()
+        after = self._next_attempt + 1 / ATTEMPTS_PER_SECOND
+        self._next_attempt = min(max(now + SHORTEST_PAUSE, after), now + LONGEST_PAUSE)
+        return math.ceil(self._next_attempt - now)
 
     def _enough(self, person: str) -> Failure | None:
         if self._by_person[person] < self._per_user:

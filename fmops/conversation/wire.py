@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
+from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.agent import NAME
 from fmops.conversation.chat_request import ChatMessage, ChatRequest
 from fmops.interaction import Interaction
+from fmops.telemetry.prices import prices
 
 __all__ = ["MODEL", "ApprovalRequest", "ChatMessage", "ChatRequest", "FeedbackRequest"]
 
@@ -103,10 +105,45 @@ def details(interaction: Interaction) -> dict[str, Any]:
             if decision.reason == "needs_approval" and decision.approval_id
         ],
         "tools": [call.model_dump(include={"name", "status"}) for call in interaction.tool_calls],
+        "decisions": [
+            {
+                "action": decision.action,
+                "decision": decision.decision,
+                "reason": decision.reason,
+                "policies": decision.determining_policies,
+            }
+            for decision in interaction.authorization
+        ],
+        "sources": _sources(interaction),
+        "cost_usd": _cost(interaction),
         "budget_exceeded": interaction.finish_reason == "budget_exceeded",
         "prompt": f"{interaction.prompt_name} {interaction.prompt_version}",
         "trace_id": interaction.trace_id,
     }
+
+
+def _sources(interaction: Interaction) -> list[dict[str, str]]:
+    """Return the documents that the model was given, each once, best first."""
+    best = sorted(interaction.retrieved, key=lambda each: -each.score)
+    titles = {each.document_id: each.title for each in reversed(best)}
+    return [
+        {"document_id": name, "title": titles[name]}
+        for name in dict.fromkeys(each.document_id for each in best)
+    ]
+
+
+def _cost(interaction: Interaction) -> float | None:
+    """Return the list price of the answer's tokens in USD, or None for a model without a known price."""
+    price = prices().price(interaction.model_id)
+    if price is None:
+        return None
+    usage = interaction.usage
+    tokens = UsageMetadata(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+    )
+    return sum(price.of(tokens).values())
 
 
 def error(

@@ -44,6 +44,7 @@ def search(
         ]
         span.set_attributes({names.RETRIEVAL_FOUND: len(found), names.RETRIEVAL_READABLE: len(hits)})
     context.interaction.retrieved += [
-        RetrievedDocument(document_id=document.id, score=round(score, 4)) for document, score in hits
+        RetrievedDocument(document_id=document.id, score=round(score, 4), title=document.title)
+        for document, score in hits
     ]
     return [{"id": item.id, "title": item.title, "text": item.text} for item, _ in hits]

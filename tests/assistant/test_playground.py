@@ -3,8 +3,6 @@ MLflow's real store."""
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -13,20 +11,22 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse
 from fastapi.testclient import TestClient
 from mlflow.exceptions import MlflowException
 
 from fmops.agent import NAME
 from fmops.agent.resources import Resolver
+from fmops.assistant.me_routes import add_me_routes
+from fmops.assistant.page_routes import Pages, add_page_routes
 from fmops.assistant.playground import Playground, cases
 from fmops.assistant.playground_routes import add_playground_routes
-from fmops.assistant.service import _add_error_handlers, chat_page
+from fmops.assistant.service import _add_error_handlers
 from fmops.conversation.turns import Turns
 from fmops.evaluation.registry import PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt
 from fmops.variants.variant import Answer, Call, Variant
+from tests.pages import enter
 from tests.review.page import Desk, Rules, Verifier, served
 
 MODELS = ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "amazon.nova-lite-v1:0")
@@ -98,24 +98,19 @@ def app(bench: Bench, registry: PromptRegistry, turns: Turns) -> FastAPI:
     app = FastAPI()
     app.state.verifier = Verifier()
     _add_error_handlers(app)
-    add_playground_routes(
-        app,
-        Playground(
-            lambda: made,
-            lambda: registry,
-            authorizer=Rules(),
-            resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-            guardrails=GuardrailSettings(),
-            models=MODELS,
-            packaged=Prompt(NAME, "packaged", "Packaged prompt."),
-            turns=turns,
-        ),
+    playground = Playground(
+        lambda: made,
+        lambda: registry,
+        authorizer=Rules(),
+        resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
+        guardrails=GuardrailSettings(),
+        models=MODELS,
+        packaged=Prompt(NAME, "packaged", "Packaged prompt."),
+        turns=turns,
     )
-
-    @app.get("/", include_in_schema=False)
-    def chat() -> HTMLResponse:
-        return HTMLResponse(chat_page())
-
+    add_playground_routes(app, playground)
+    add_me_routes(app, review=None, playground=playground)
+    add_page_routes(app, Pages())
     return app
 
 
@@ -129,6 +124,11 @@ def ask(client: TestClient, name: str, path: str = "", body: Any = None) -> Any:
     headers = {"authorization": f"Bearer {name}"}
     url = f"/v1/playground{path}"
     return client.get(url, headers=headers) if body is None else client.post(url, json=body, headers=headers)
+
+
+def pages_of(client: TestClient, name: str) -> list[str]:
+    answer = client.get("/v1/me", headers={"authorization": f"Bearer {name}"}).json()
+    return list(answer["pages"])
 
 
 def variant(**changes: Any) -> dict[str, Any]:
@@ -154,16 +154,16 @@ def test_others_are_refused_by_the_missing_action_s_name(
         )
         assert "the action edit_prompts" in error["message"]
         assert "the group prompt-engineers" in error["message"]
-    assert ask(client, name, "/permission").json() == {"action": "edit_prompts", "permitted": False}
+    assert pages_of(client, name) == ["chat"]
     assert (len(registry.versions(NAME)), bench.variants) == (2, [])
 
 
 def test_without_a_token_nothing_is_told(client: TestClient) -> None:
-    assert ask(client, "nobody", "/permission").status_code == 401
+    assert ask(client, "nobody").status_code == 401
 
 
 def test_an_engineer_sees_versions_models_and_cases(client: TestClient) -> None:
-    assert ask(client, "petra", "/permission").json()["permitted"] is True
+    assert pages_of(client, "petra") == ["chat", "playground"]
     found = ask(client, "petra").json()
     assert [(each["version"], each["serves"]) for each in found["prompts"]] == [
         ("2", False),
@@ -241,12 +241,6 @@ def test_with_mlflow_away_an_engineer_is_told_so(
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "registry_unavailable")
 
 
-def token(name: str) -> str:
-    """Return a token as the page reads it: claims in the middle."""
-    claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
-    return f"x.{claims}.{name}"
-
-
 @pytest.mark.browser
 def test_a_prompt_is_tried_and_saved_on_the_page(
     browser: Any, app: FastAPI, registry: PromptRegistry
@@ -255,18 +249,13 @@ def test_a_prompt_is_tried_and_saved_on_the_page(
 
     with served(app) as address:
         page = browser.new_page()
-        page.goto(f"{address}/#token={token('carla')}")
-        expect(page.locator("#who")).to_contain_text("carla")
-        page.wait_for_load_state("networkidle")
-        expect(page.locator("#playground")).to_be_hidden()
-        page.goto(f"{address}/playground#token={token('carla')}")
-        page.reload()
-        expect(page.locator("#done")).to_contain_text("the action edit_prompts")
-        expect(page.locator("#cases")).to_be_hidden()
+        enter(page, f"{address}/playground", "carla")
+        expect(page.get_by_role("alert")).to_contain_text("the action edit_prompts")
+        expect(page.get_by_role("navigation").get_by_role("link", name="Playground")).to_have_count(0)
 
         page = browser.new_page()
-        page.goto(f"{address}/#token={token('petra')}")
-        page.locator("#playground").click()
+        enter(page, f"{address}/document?id=none", "petra")
+        page.get_by_role("navigation").get_by_role("link", name="Playground").click()
         first, second = page.locator(".variant").nth(0), page.locator(".variant").nth(1)
         expect(first.locator("textarea")).to_have_value("Polite prompt.")
         expect(second.locator("textarea")).to_have_value("Rude prompt.")
@@ -289,14 +278,6 @@ def test_a_prompt_is_tried_and_saved_on_the_page(
     assert registry.version(NAME, "3").template == "Kind prompt."
 
 
-@pytest.mark.parametrize("page", ["page.html", "playground.html", "review.html"])
-def test_no_page_has_an_address_from_the_root_of_its_host(page: str) -> None:
-    """Allow no address from the root: an API's stage comes first in the path, and such an address would
-    leave it out."""
-    text = (Path("fmops/assistant") / page).read_text()
-    assert re.findall(r"""(?:href|src|action)=["']/|fetch\([`"']/|location(?:\.href)? = [`"']/""", text) == []
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("stage", ["/live", "/live/"])
 def test_the_playground_works_below_the_stage_of_an_api(
@@ -314,36 +295,10 @@ def test_the_playground_works_below_the_stage_of_an_api(
 
     with served(api) as address:
         page = browser.new_page()
-        page.goto(f"{address}{stage}#token={token('petra')}")
-        page.locator("#playground").click()
+        enter(page, f"{address}{stage}", "petra")
+        page.get_by_role("navigation").get_by_role("link", name="Playground").click()
         expect(page).to_have_url(f"{address}/live/playground")
         expect(page.locator(".variant").nth(0).locator("textarea")).to_have_value("Polite prompt.")
-        page.get_by_role("link", name="Chat").click()
+        page.get_by_role("link", name="Home").click()
         expect(page).to_have_url(f"{address}/live/")
         expect(page.locator("#who")).to_contain_text("petra")
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("path", ["/", "/playground"])
-def test_a_link_replaces_nobody_who_is_signed_in_unless_they_say_so(
-    browser: Any, app: FastAPI, path: str
-) -> None:
-    from playwright.sync_api import expect
-
-    with served(app) as address:
-        page = browser.new_page()
-        asked: list[str] = []
-
-        def decide(dialog: Any) -> None:
-            asked.append(dialog.message)
-            dialog.accept() if len(asked) > 1 else dialog.dismiss()
-
-        page.on("dialog", decide)
-        page.goto(f"{address}{path}#token={token('petra')}")
-        for name in ("petra", "petra", "carla"):
-            expect(page.locator("#who")).to_contain_text(name)
-            assert "#" not in page.url
-            page.goto("about:blank")
-            page.goto(f"{address}{path}#token={token('carla')}")
-    assert len(asked) == 2
-    assert all("petra" in each and "carla" in each for each in asked)

@@ -4,7 +4,6 @@ of end settles."""
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -38,6 +37,7 @@ from tests.assistant.test_playground import CASE, MODELS, Bench
 from tests.assistant.test_service import BAD, Model, Service, Verifier, call, events
 from tests.budgets.table import NAME as TABLE
 from tests.budgets.table import Clock, Table
+from tests.pages import enter
 from tests.review.page import Desk, Rules, served
 from tests.review.page import Verifier as Desks
 
@@ -455,12 +455,6 @@ def test_what_an_approval_lets_run_is_paid_by_the_approver() -> None:
     assert [each.key for each in context.spending._paying] == [f"user#{Pseudonyms(KEY).user('subject-2')}"]
 
 
-def token(name: str) -> str:
-    """Return a token as the page reads it: claims in the middle."""
-    claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
-    return f"x.{claims}.{name}"
-
-
 @pytest.mark.browser
 def test_the_page_says_what_is_left_and_that_a_budget_is_spent(
     browser: Any, monkeypatch: pytest.MonkeyPatch
@@ -477,7 +471,7 @@ def test_the_page_says_what_is_left_and_that_a_budget_is_spent(
     )
     with served(it.app) as address:
         page = browser.new_page()
-        page.goto(f"{address}/#token={token('carla')}")
+        enter(page, f"{address}/chat", "carla")
         for answer, left in (
             ("It is fine.", "81 % of your budget for today is left · 1 of 2 requests are left this minute"),
             ("Your budget for today is used up", "% of your budget for today is left · 0 of 2 requests"),
@@ -485,11 +479,11 @@ def test_the_page_says_what_is_left_and_that_a_budget_is_spent(
         ):
             page.locator("#question").fill("Is it fine?")
             page.keyboard.press("Enter")
-            expect(page.locator(".assistant").last.locator("p")).to_contain_text(answer)
+            expect(page.locator(".assistant").last).to_contain_text(answer)
             expect(page.locator("#budget")).to_contain_text(left)
-        expect(page.locator(".assistant").nth(1)).to_have_class("turn assistant blocked")
-        expect(page.locator(".assistant").nth(1)).to_contain_text("ended: the budget is used up")
-        expect(page.locator(".assistant").nth(2)).to_have_class("turn assistant blocked")
+        expect(page.locator(".assistant").nth(1)).to_contain_text("because the budget is used up")
+        expect(page.locator(".assistant").nth(2).locator(".notice.bad")).to_be_visible()
+        expect(page.locator("#question")).to_have_value("Is it fine?")
 
 
 async def test_a_turn_beyond_the_limit_of_turns_reserves_nothing() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -149,24 +148,16 @@ def test_a_smoke_changes_nothing_that_serves_and_links_nobody_in(
     assert "left out, since they change the deployment: analysis, review, evaluation, metrics (ALL=1)" in (
         capsys.readouterr().out
     )
-    assert toured.visit.link("/review", "rita").endswith("/review")
-    assert "#token=ey" in replace(toured.visit, sign_in_links=True).link("/review", "rita")
     monkeypatch.setattr("sys.argv", ["demo", "--all"])
     assert smoke.main() == 0
     assert toured.given == {"chapters": guide.CHAPTERS}
-    assert not toured.visit.sign_in_links
+    assert not toured.visit.chooses_users
 
 
-def test_nothing_prints_a_token_but_by_the_link_that_only_the_local_run_signs() -> None:
-    written = {
-        file.name: re.findall(r"(\w+\(.*)#token=", file.read_text())
-        for file in Path(smoke.__file__).parent.glob("*.py")
-    }
-    # The browser that works on the review page; and the link itself.
-    assert {name: found for name, found in written.items() if found} == {
-        "review.py": ['goto(f"{base_url}/review']
-    }
-    assert Path(guide.__file__).read_text().count("sign_in_links=True") == 1
+def test_no_address_holds_a_token() -> None:
+    for folder in ("demo", "local", "fmops"):
+        for file in (Path(smoke.__file__).parents[1] / folder).rglob("*.py"):
+            assert "#token=" not in file.read_text(), file
 
 
 def test_with_a_token_the_steps_of_everyone_are_sent_and_nobody_is_made(

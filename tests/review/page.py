@@ -15,6 +15,8 @@ from fastapi import FastAPI
 
 from fmops.agent import KNOWLEDGE
 from fmops.agent.resources import Resolver
+from fmops.assistant.me_routes import add_me_routes
+from fmops.assistant.page_routes import Pages, add_page_routes
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.service import _add_error_handlers
@@ -86,18 +88,17 @@ def make_app(queue: ReviewQueue) -> FastAPI:
     app = FastAPI()
     app.state.verifier = Verifier()
     _add_error_handlers(app)
-    rules = Rules()
-    add_review_routes(
-        app,
-        ReviewDesk(
-            queue,
-            authorizer=rules,
-            resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-            documents=load(KNOWLEDGE),
-            guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
-            pseudonyms=PSEUDONYMS,
-        ),
+    desk = ReviewDesk(
+        queue,
+        authorizer=Rules(),
+        resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
+        documents=load(KNOWLEDGE),
+        guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
+        pseudonyms=PSEUDONYMS,
     )
+    add_review_routes(app, desk)
+    add_me_routes(app, review=desk, playground=None)
+    add_page_routes(app, Pages())
     return app
 
 

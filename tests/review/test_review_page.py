@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from fmops.review.labels import State
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import ReviewTask
 from tests.assistant.test_service import BAD, SECRET
+from tests.pages import enter
 from tests.review.page import PSEUDONYMS, make_app, served
 
 Make = Callable[..., ReviewTask]
@@ -176,12 +176,6 @@ def test_with_mlflow_away_a_reviewer_is_told_so() -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "review_unavailable")
 
 
-def token(name: str) -> str:
-    """Return a token as the page reads it: claims in the middle."""
-    claims = base64.urlsafe_b64encode(json.dumps({"cognito:username": name}).encode()).decode().rstrip("=")
-    return f"x.{claims}.{name}"
-
-
 @pytest.mark.browser
 def test_two_people_review_with_the_keyboard(browser: Any, review: MlflowReview, make_task: Make) -> None:
     from playwright.sync_api import expect
@@ -191,7 +185,7 @@ def test_two_people_review_with_the_keyboard(browser: Any, review: MlflowReview,
     with served(make_app(review)) as address:
         for name in ("rita", "ravi"):
             page = browser.new_page()
-            page.goto(f"{address}/review#token={token(name)}")
+            enter(page, f"{address}/review", name)
             shown = ""
             for done in range(3):
                 expect(page.locator("#counts")).to_contain_text(f"{done} of 3 done")

@@ -1,0 +1,47 @@
+"""The route that tells a person who they are here and which pages they may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from fmops.assistant.approvals import Approvals
+from fmops.assistant.caller import Caller
+from fmops.assistant.playground import Playground
+from fmops.assistant.review_desk import ReviewDesk
+from fmops.assistant.route_errors import ReviewNotPermittedError
+from fmops.identity.tokens import Principal
+
+
+def add_me_routes(
+    app: FastAPI,
+    *,
+    approvals: Approvals | None = None,
+    review: ReviewDesk | None,
+    playground: Playground | None,
+) -> None:
+    """Add the route to see one's own name, groups and pages, and how many calls wait for one's decision."""
+
+    @app.get("/v1/me")
+    def me(principal: Caller) -> dict[str, Any]:
+        pages = {
+            "chat": True,
+            "approvals": approvals is not None and approvals.concern(principal),
+            "review": review is not None and _reviews(review, principal),
+            "playground": playground is not None and playground.permits(principal),
+        }
+        return {
+            "name": principal.username,
+            "groups": sorted(principal.groups),
+            "pages": [name for name, permitted in pages.items() if permitted],
+            "waiting": approvals.waiting_for(principal) if approvals is not None else 0,
+        }
+
+
+def _reviews(desk: ReviewDesk, principal: Principal) -> bool:
+    try:
+        desk.admit(principal)
+    except ReviewNotPermittedError:
+        return False
+    return True
