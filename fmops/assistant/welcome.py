@@ -9,7 +9,7 @@ import yaml
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
-from fmops.agent import QUESTIONS, TITLE
+from fmops.agent import NAME, QUESTIONS, TITLE
 from fmops.assistant.caller import Caller
 from fmops.identity.tokens import Principal
 
@@ -56,4 +56,5 @@ def add_welcome_route(app: FastAPI) -> None:
 
     @app.get("/v1/welcome")
     async def greet(principal: Caller) -> dict[str, Any]:
-        return {"title": TITLE, "greeting": words.greeting, "questions": words.questions(principal)}
+        questions = words.questions(principal)
+        return {"title": TITLE, "model": NAME, "greeting": words.greeting, "questions": questions}
