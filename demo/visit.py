@@ -26,7 +26,7 @@ class Visit:
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` holds,
     by the chapter's module, what a chapter does before its turn while another one waits. ``chooses_users`` says
     that the sign-in page lists the users, as the local AWS's does, so that the demo's browser can sign in there.
-    ``history`` writes days of earlier traffic into the lake, which only a deployment without real traffic should get.
+    ``history`` writes days of earlier traffic into the lake, which only a deployment without real traffic gets.
     """
 
     base_url: str

@@ -33,6 +33,7 @@ EXAMPLES_TESTS = (
     "tests/agent",
     "tests/authorization",
     "tests/policies",
+    "tests/assistant/test_desk_pages.py",
     "tests/assistant/test_home.py",
     "tests/assistant/test_playground.py",
     "tests/constructs/test_cedar.py",

@@ -20,6 +20,7 @@ from fmops.assistant.document_routes import add_document_routes
 from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.home import Home
+from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
@@ -136,6 +137,9 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         region=settings.region,
     )
+    home = _home(
+        settings, session, approvals, review, Authorizer(permissions, settings.policy_store_id), resolver
+    )
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -146,14 +150,6 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
         sign_in=sign_in,
         approvals=approvals,
-        home=Home(
-            approvals=approvals,
-            review=review,
-            registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
-            elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
-            authorizer=Authorizer(permissions, settings.policy_store_id),
-            resolver=resolver,
-        ),
         warm_up=[
             lambda: _greet(guardrails, base),
             authorizer.catalog.refresh,
@@ -167,6 +163,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         routes=[
             lambda app: add_document_routes(app, documents, readable),
             lambda app: add_why_routes(app, why),
+            lambda app: add_home_routes(app, home),
         ],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
         if settings.turns_namespace
@@ -290,6 +287,25 @@ def _playground(
         packaged=packaged(NAME, PROMPT),
         turn_budgets=turn_budgets,
         turns=turns,
+    )
+
+
+def _home(
+    settings: AssistantSettings,
+    session: boto3.Session,
+    approvals: Approvals,
+    review: ReviewDesk | None,
+    authorizer: Authorizer,
+    resolver: Resolver,
+) -> Home:
+    """Return the home page."""
+    return Home(
+        approvals=approvals,
+        review=review,
+        registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
+        elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
+        authorizer=authorizer,
+        resolver=resolver,
     )
 
 

@@ -19,8 +19,6 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
-from fmops.assistant.home import Home
-from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.http_errors import add_error_handlers, failed
 from fmops.assistant.me_routes import add_me_routes
 from fmops.assistant.page_routes import Pages, add_page_routes
@@ -68,7 +66,6 @@ def create_app(
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
     sign_in: SignIn | None = None,
-    home: Home | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -128,8 +125,6 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
-    if home is not None:
-        add_home_routes(app, home)
     add_me_routes(app, approvals=approvals, review=review, playground=playground)
     for add in routes:
         add(app)

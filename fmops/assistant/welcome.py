@@ -56,5 +56,5 @@ def add_welcome_route(app: FastAPI) -> None:
 
     @app.get("/v1/welcome")
     async def greet(principal: Caller) -> dict[str, Any]:
-        said = {"title": TITLE, "greeting": words.greeting, "model": NAME}
-        return {**said, "questions": words.questions(principal)}
+        questions = words.questions(principal)
+        return {"title": TITLE, "model": NAME, "greeting": words.greeting, "questions": questions}

@@ -66,7 +66,7 @@ def there(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> There:
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=LAKE)
     for kind, body in (("json", json.dumps(OUTCOME)), ("svg", "<svg/>"), ("html", "<p>report</p>")):
-        s3.put_object(Bucket=LAKE, Key=f"{REPORT}.{kind}", Body=body)
+        s3.put_object(Bucket=LAKE, Key=f"{REPORT}.{kind}", Body=body, ContentType=f"text/{kind}")
     return There(cloud.session(), places, tracking_uri=APP, config=QUIET)
 
 

@@ -101,7 +101,7 @@ export async function show(page, { signal }) {
 function card(call, ask) {
   const [state, tone] = STATES[call.status] ?? [call.status, ""];
   const open = call.status === "waiting";
-  return el("article", { class: "card", "data-id": call.id },
+  return el("article", { class: "card", "data-approval": call.id },
     el("div", { class: "head" }, el("h3", {}, call.title || call.tool), el("span", { class: `chip ${tone}` }, state)),
     el("dl", {},
       ...facts({
