@@ -260,6 +260,10 @@ bench: setup .venvs/bench/installed ## Measure everything against its peers or i
 attack: setup ## Attack the assistant with the whole pack, and print what each layer stops; writes build/attack.json
 	@$(BIN)/python -W ignore -m checks.attack $(if $(EACH),--each $(call quoted,EACH))
 
+.PHONY: people
+people: setup $(CHROMIUM) ## Use the pages of the local run that is serving as people do, with axe; PICTURES=folder keeps pictures
+	@$(BIN)/python -m checks.people $(if $(PICTURES),--pictures $(call quoted,PICTURES))
+
 .PHONY: load
 load: setup .venvs/load/installed ## Load one task with 1 to 400 users; writes build/load.json and build/load.png
 	@$(BIN)/python -m checks.load $(if $(SOAK),--soak $(call quoted,SOAK))
