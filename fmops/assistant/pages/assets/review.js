@@ -45,7 +45,7 @@ export async function show(page, { signal }) {
     ];
     $("layers").replaceChildren(...(layers.length ? layers : ["nothing found, no tools"]).map((words) => el("li", { class: "chip" }, words)));
     $("why").hidden = !task.trace_id;
-    $("trace").href = `why?trace=${task.trace_id}`;
+    $("trace").href = `why?trace=${task.trace_id}&at=${encodeURIComponent(task.started_at)}`;
     $("others").hidden = !task.adjudicates;
     $("labels").replaceChildren(...(task.labels ?? []).map((each) => {
       const said = [each.verdict, each.category, each.comment, each.corrected_answer && `should be: ${each.corrected_answer}`];

@@ -156,11 +156,13 @@ async function exchange(form, nonce) {
   sessionStorage.setItem(SEEN, "yes");
 }
 
-function keep({ id_token, refresh_token }) {
+// The lifetime counts from now by this device's clock, which may be wrong; a token from elsewhere has only its end.
+function keep({ id_token, refresh_token, expires_in }) {
   const said = claims(id_token);
   const name = String(said["cognito:username"] ?? said.preferred_username ?? said.email ?? said.sub);
   const groups = said["cognito:groups"] ?? said.groups ?? [];
-  tokens = { id: id_token, refresh: refresh_token ?? null, expires: said.exp * 1000, person: { id: said.sub, name, groups: [groups].flat() } };
+  const expires = expires_in ? Date.now() + expires_in * 1000 : said.exp * 1000;
+  tokens = { id: id_token, refresh: refresh_token ?? null, expires, person: { id: said.sub, name, groups: [groups].flat() } };
 }
 
 function forget() {
