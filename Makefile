@@ -211,6 +211,26 @@ token: setup ## Print an ID token of the demo's USER= for scripts, from PROFILE 
 
 ##@ Work on it
 
+.PHONY: try
+try: setup ## Ask the agent ASK="..." in the sandbox, AS= one of its people; PROMPT=file tries another prompt
+	@$(if $(value ASK),,$(error ASK is required: make try ASK="What is covered?" AS=clara))
+	@$(BIN)/python -m checks.agent.ask $(call quoted,ASK) --profile $(call quoted,PROFILE) \
+	  $(if $(AS),--caller $(call quoted,AS)) $(if $(PROMPT),--prompt $(call quoted,PROMPT))
+
+.PHONY: check
+check: setup node_modules ## Look for what is missing or wrong in the agent, its policies and its settings, in seconds
+	@$(WITH_NODE) $(BIN)/python -m checks.agent.check
+
+.PHONY: add-tool
+add-tool: setup node_modules ## Add a working tool NAME=check_coverage on RESOURCE=Claim for GROUP=handlers, then make it yours
+	@$(if $(and $(NAME),$(RESOURCE),$(GROUP)),,$(error NAME, RESOURCE and GROUP are required: \
+	  make add-tool NAME=check_coverage RESOURCE=Claim GROUP=handlers))
+	@$(BIN)/python -m checks.agent.add_tool $(call quoted,NAME) --resource $(call quoted,RESOURCE) \
+	  --group $(call quoted,GROUP)
+	@$(WITH_NODE) node policies/convert-schema.mjs policies
+	@$(BIN)/ruff format --quiet fmops/agent
+	@printf '%s\n' 'Try it: make check, then make try ASK="Please $(subst _, ,$(NAME)) for ..." AS=...'
+
 .PHONY: new-agent
 new-agent: setup ## Replace the insurance example with your own agent, NAME=it-help, which runs at once
 	@$(if $(NAME),,$(error NAME is required: make new-agent NAME=it-help))

@@ -49,6 +49,12 @@ class MlflowApp(MlflowTracking):
         """
         role.add_to_policy(iam.PolicyStatement(actions=["sagemaker:CallMlflowAppApi"], resources=[self.arn]))
 
+    def grant_open(self, role: iam.Role) -> None:
+        """Allow a role to make addresses that open MLflow's pages in a browser, for one visit each."""
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["sagemaker:CreatePresignedMlflowAppUrl"], resources=[self.arn])
+        )
+
     def _build_app(
         self, name: str, artifact_uri: str, maintenance_window: str, lifetime: DataLifetime
     ) -> sagemaker.CfnMlflowApp:

@@ -84,3 +84,8 @@ class MlflowServer(MlflowTracking):
         among the actions."""
         actions = [f"sagemaker-mlflow:{action}" for action in self.ACTIONS]
         role.add_to_policy(iam.PolicyStatement(actions=actions, resources=[self.arn]))
+
+    def grant_open(self, role: iam.Role) -> None:
+        """Allow a role to make addresses that open MLflow's pages in a browser, for one visit each."""
+        action = "sagemaker:CreatePresignedMlflowTrackingServerUrl"
+        role.add_to_policy(iam.PolicyStatement(actions=[action], resources=[self.arn]))

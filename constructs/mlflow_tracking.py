@@ -37,6 +37,10 @@ class MlflowTracking(Construct):
         """Allow a role to call MLflow's API."""
         raise NotImplementedError
 
+    def grant_open(self, role: iam.Role) -> None:
+        """Allow a role to make addresses that open MLflow's pages in a browser, for one visit each."""
+        raise NotImplementedError
+
     def grant_read_artifacts(self, role: iam.Role) -> None:
         """Allow a role to read artifacts, such as the spans of traces, which MLflow's client fetches from
         the bucket itself."""

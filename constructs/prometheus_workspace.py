@@ -70,6 +70,10 @@ class PrometheusWorkspace(Construct):
         """URL to which metrics are written."""
         return f"{self.endpoint}api/v1/remote_write"
 
+    def grant_read_alerts(self, role: iam.IRole) -> None:
+        """Allow a role to list the alerts that are pending or firing."""
+        role.add_to_principal_policy(iam.PolicyStatement(actions=["aps:ListAlerts"], resources=[self.arn]))
+
     def _build_alert_topic(self, alert_email: str | None) -> sns.Topic:
         topic = sns.Topic(self, "AlertTopic", enforce_ssl=True)
         if alert_email is not None:

@@ -42,12 +42,20 @@ def main() -> int:
         action="store_true",
         help="also analyse, review and evaluate, which changes the deployment: another prompt serves for a while",
     )
+    parser.add_argument(
+        "--history",
+        action="store_true",
+        help="also write weeks of made-up traffic into the data lake, for the analysis to compare with: never where"
+        " real traffic is captured",
+    )
     arguments = parser.parse_args()
     token = os.environ.get(arguments.token_from or "", "").strip()
     if arguments.token_from and not token:
         parser.error(f"the environment variable {arguments.token_from} holds no token")
     if token and arguments.all:
         parser.error("--all needs the demo's users, and --token-from creates none: leave one of them out")
+    if arguments.history and not arguments.all:
+        parser.error("--history is for the analysis, which --all includes: add --all")
     try:
         outputs = stack_outputs(arguments.environment)
         url = (arguments.url or outputs["Assistant"]["AssistantUrl"]).rstrip("/")
@@ -70,7 +78,7 @@ def _seeded(url: str, outputs: Mapping[str, Mapping[str, str]], arguments: argpa
     """Send the whole tour, as the demo's users."""
     check_passwords(outputs["Identity"], arguments.environment, "give a user's token as TOKEN=")
     console = _console()
-    visit = Visit(url, outputs, seed.main(outputs), console)
+    visit = Visit(url, outputs, seed.main(outputs), console, history=arguments.history)
     held = guide(visit, chapters=CHAPTERS if arguments.all else ())
     if not arguments.all:
         left_out = ", ".join(chapter.__module__.removeprefix("demo.") for chapter in CHAPTERS)

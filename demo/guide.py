@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from demo import analysis, audit, evaluation, layers, metrics, review, tracking
+from demo import (
+    analysis,
+    audit,
+    evaluation,
+    history,
+    home,
+    layers,
+    left,
+    metrics,
+    review,
+    seed,
+    tracking,
+    why,
+)
+from demo.accounts import load
 from demo.evidence import Evidence
 from demo.script import script
 from demo.tour import Tour
@@ -20,14 +35,21 @@ from fmops.deployment import Deployment
 PATIENCE = 180
 """Maximum seconds until captured records arrive: Firehose buffers for up to a minute by default."""
 
-CHAPTERS: tuple[Chapter, ...] = (analysis.chapter, review.review, evaluation.chapter, metrics.look)
+CHAPTERS: tuple[Chapter, ...] = (
+    analysis.chapter,
+    review.review,
+    evaluation.chapter,
+    metrics.look,
+    left.chapter,
+    home.chapter,
+)
 """Chapters, each after those whose results it needs. They change a deployment: its analysis, its review tasks,
 and for a while the prompt that serves."""
 
 
 def run(**parts: Any) -> bool:
     """Call ``guide`` with the fields of a ``Visit``, for the local run, which knows the demo by name only."""
-    return guide(Visit(**parts, chooses_users=True))
+    return guide(Visit(**parts, chooses_users=True, history=True))
 
 
 def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone: bool = False) -> bool:
@@ -48,7 +70,13 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
         in assistant["FMOPS_GUARDRAILS"],  # the demo's rules allow more than the library's
     )
     began = datetime.now(UTC)
-    tour.run()
+    table = visit.outputs["Assistant"]["RecordsTableName"]
+    copies = nullcontext() if for_anyone else seed.copied(table, load()["tour"])
+    with copies, ThreadPoolExecutor(1) as meanwhile:
+        earlier = meanwhile.submit(history.main, visit.outputs) if visit.history else None
+        tour.run()
+    if earlier:
+        console.print(f"{earlier.result()} records of the days before are in the lake")
     evidence = Evidence(visit.outputs, since=began)
     console.print("[bold]Reading the captured records and the traces[/]")
     with ThreadPoolExecutor(1) as meanwhile:
@@ -60,16 +88,22 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
     console.print(tour.table())
     console.print(layers.guardrails(evidence.records.values()))
     console.print(
-        audit.events(evidence.records.values(), {step.interaction_id: step.user for step in tour.steps})
+        audit.events(
+            evidence.records.values(),
+            {step.interaction_id: step.user for step in tour.steps},
+            base_url=visit.base_url,
+        )
     )
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
+    unexplained = why.explain(visit, tour.steps, for_anyone=for_anyone)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
     with ThreadPoolExecutor(1) as meanwhile:
         if evaluation.chapter in chapters:
             visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
         problems = [
             *evidence.problems,
+            *unexplained,
             *(problem for chapter in chapters for problem in _timed(chapter, visit)),
         ]
     for problem in problems:

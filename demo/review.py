@@ -49,20 +49,20 @@ def _review(visit: Visit) -> list[str]:
     bucket = visit.outputs["Capture"]["LakeBucketName"]
     day = datetime.now(UTC).date().isoformat()
     with ThreadPoolExecutor() as meanwhile:
-        job = meanwhile.submit(_run_job, visit, "--day", day)
+        job = meanwhile.submit(run_job, visit, "--day", day)
         tokens = {
             name: meanwhile.submit(visit.directory.id_token, name)
             for name in (*script().review.reviewers, script().review.adjudicator)
         }
         with _pages(visit, console) as pages:
             job.result()
-            tasks = _lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
+            tasks = lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
             console.print(_table_of(tasks))
             for people in (script().review.reviewers, [script().review.adjudicator]):
                 work({name: pages(name, tokens[name].result()) for name in people})
             progress = _progress(visit, tokens[script().review.adjudicator].result())
-    _run_job(visit, "--collect")
-    cases = _lines(bucket, "evaluation/reviewed.jsonl")
+    run_job(visit, "--collect")
+    cases = lines(bucket, "evaluation/reviewed.jsonl")
     metrics = _metrics()
     _say(visit, progress, cases, metrics)
     return list(_problems(tasks, progress, cases, metrics))
@@ -130,9 +130,11 @@ class BrowserPage:
 
     def next(self) -> tuple[str, str] | None:
         self._page.wait_for_function(
-            """shown => !/^Loading/.test(document.querySelector("#done").textContent)
-                && !document.querySelector("#done").hidden
-                || (document.querySelector("#task").dataset.id ?? shown) !== shown""",
+            """shown => {
+                const [done, task] = ["#done", "#task"].map((id) => document.querySelector(id));
+                if (!done || done.textContent.startsWith("Loading")) return false;
+                return !done.hidden || (task.dataset.id ?? shown) !== shown;
+            }""",
             arg=self._shown,
         )
         if self._page.is_visible("#done"):
@@ -215,7 +217,7 @@ def _captured(bucket: str, interaction_id: str) -> int:
     return sum(interaction_id.encode() in line for line in lines)
 
 
-def _run_job(visit: Visit, *arguments: str) -> None:
+def run_job(visit: Visit, *arguments: str) -> None:
     """Run the job as its schedule would start it. Raises ``JobError``."""
     execution = boto3.client("stepfunctions").start_execution(
         stateMachineArn=visit.outputs["Review"]["StateMachineArn"],
@@ -224,7 +226,7 @@ def _run_job(visit: Visit, *arguments: str) -> None:
     follow(execution["executionArn"])
 
 
-def _lines(bucket: str, key: str) -> list[dict[str, Any]]:
+def lines(bucket: str, key: str) -> list[dict[str, Any]]:
     s3 = boto3.client("s3")
     try:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()

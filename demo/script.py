@@ -33,11 +33,20 @@ class EvaluationScript(_Part):
     cases: tuple[str, ...] = Field(min_length=1)
 
 
+class LeftScript(_Part):
+    """A request that waits for approval after the demo, for people to decide."""
+
+    user: str
+    ask: str
+
+
 class Script(_Part):
     """The script's whole file. ``pydantic.ValidationError`` names a field that is missing or unknown."""
 
     visitor: str
     invited: tuple[str, ...]
+    operator: str
+    left: LeftScript
     review: ReviewScript
     evaluation: EvaluationScript
 

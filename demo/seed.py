@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
@@ -71,6 +71,26 @@ def put_items(table: str, data: Mapping[str, Any], subjects: Mapping[str, str]) 
         client.put_item(
             TableName=table, Item={name: serializer.serialize(value) for name, value in item.items()}
         )
+
+
+@contextmanager
+def copied(table: str, copies: Mapping[str, Mapping[str, str]]) -> Iterator[None]:
+    """Copy records for as long as the context lasts. ``copies`` has, for each kind, the originals by the ids of
+    their copies."""
+    client = boto3.client("dynamodb")
+
+    def key(kind: str, record_id: str) -> dict[str, Any]:
+        return {"kind": {"S": kind}, "id": {"S": record_id}}
+
+    made = [(kind, own, original) for kind, ids in copies.items() for own, original in ids.items()]
+    try:
+        for kind, own, original in made:
+            item = client.get_item(TableName=table, Key=key(kind, original), ConsistentRead=True)["Item"]
+            client.put_item(TableName=table, Item=item | key(kind, own))
+        yield
+    finally:
+        for kind, own, _ in made:
+            client.delete_item(TableName=table, Key=key(kind, own))
 
 
 def items(data: Mapping[str, Any], subjects: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ class Visit:
     ``settle`` makes buffered records arrive at once, where the deployment has a way to do so. ``ahead`` holds,
     by the chapter's module, what a chapter does before its turn while another one waits. ``chooses_users`` says
     that the sign-in page lists the users, as the local AWS's does, so that the demo's browser can sign in there.
+    ``history`` writes days of earlier traffic into the lake, which only a deployment without real traffic gets.
     """
 
     base_url: str
@@ -35,6 +36,7 @@ class Visit:
     settle: Callable[[], None] = lambda: None
     ahead: dict[str, Future[Any]] = field(default_factory=dict)
     chooses_users: bool = False
+    history: bool = False
 
 
 Chapter = Callable[[Visit], list[str]]

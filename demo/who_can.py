@@ -125,7 +125,12 @@ def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
 def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: Resolver) -> Entity:
     """Return the demo's resource with that name, if it is of one of the kinds."""
     documents = {each.id: resolver.document(each) for each in knowledge.load(KNOWLEDGE)}
-    single = {"review": "ReviewQueue", "prompts": "PromptRegistry", DATA_SOURCE: "KnowledgeBase"}
+    single = {
+        "review": "ReviewQueue",
+        "prompts": "PromptRegistry",
+        "traces": "TraceStore",
+        DATA_SOURCE: "KnowledgeBase",
+    }
     known = {
         **{
             key: "".join(map(str.capitalize, kind.split("_")))

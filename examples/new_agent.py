@@ -22,6 +22,7 @@ REPLACED = (
     "demo/data.yaml",
     "demo/tour.yaml",
     "demo/script.yaml",
+    "demo/history.yaml",
     "demo/stand_in_model.yaml",
     "demo/prompts",
 )
@@ -32,6 +33,8 @@ EXAMPLES_TESTS = (
     "tests/agent",
     "tests/authorization",
     "tests/policies",
+    "tests/assistant/test_desk_pages.py",
+    "tests/assistant/test_home.py",
     "tests/assistant/test_playground.py",
     "tests/constructs/test_cedar.py",
     "tests/local/test_verifiedpermissions.py",

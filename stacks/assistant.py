@@ -256,10 +256,16 @@ class Assistant(FmopsStack):
             "FMOPS_RECORDS_TABLE": self.records.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
             **self._budget_environment(),
+            "FMOPS_HOME": json.dumps(self._home(), separators=(",", ":")),
             "FMOPS_PSEUDONYM_KEY_SECRET": self.pseudonym_key.secret_arn,
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
+            **(
+                {"FMOPS_TRANSACTION_SEARCH": "true"}
+                if self._settings.observability.transaction_search != "off"
+                else {}
+            ),
             "FMOPS_PLAYGROUND_MODELS": json.dumps(options.playground_models),
             "FMOPS_PROMPT_REFRESH_SECONDS": str(options.prompt_refresh_seconds),
             "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
@@ -279,6 +285,17 @@ class Assistant(FmopsStack):
                 else {}
             ),
         }
+
+    def _home(self) -> dict[str, str]:
+        """Return the names of what the home page shows."""
+        table = self._capture.table
+        places = {
+            "lake": self._foundation.lake.bucket.bucket_name,
+            "prometheus": self._observability.prometheus.endpoint,
+            "grafana": self._observability.grafana_endpoint,
+            "table": f"{table.database_name}.{table.table_name}",
+        }
+        return {name: place for name, place in places.items() if place}
 
     def _budget_environment(self) -> dict[str, str]:
         if self.budgets is None:
@@ -344,10 +361,25 @@ class Assistant(FmopsStack):
             self._capture.raw_stream.grant_put(role)
         self._tracking.mlflow.grant_use(role)
         self._tracking.mlflow.grant_read_artifacts(role)
+        self._tracking.mlflow.grant_open(role)
+        self._observability.prometheus.grant_read_alerts(role)
+        self._grant_last_report(role)
         self.records.grant_use(role)
         self.approvals.grant_use(role)
         if self.budgets is not None:
             self.budgets.grant_use(role)
+        # Reading traces has no resources in IAM either (service authorization reference of X-Ray).
+        role.add_to_policy(iam.PolicyStatement(actions=list(self._sidecar.read_actions), resources=["*"]))
+
+    def _grant_last_report(self, role: iam.Role) -> None:
+        """Allow a role to read the analysis's last report with its plot and its outcome, and no other."""
+        bucket = self._foundation.lake.bucket
+        keys = [f"{Foundation.ANALYSIS_CONTENT}/reports/latest.{kind}" for kind in ("html", "json", "svg")]
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:GetObject"], resources=[bucket.arn_for_objects(key) for key in keys]
+            )
+        )
 
     def _build_front_door(self, app: AgentService) -> None:
         options, network = self._settings.assistant, self._foundation.network

@@ -37,7 +37,7 @@ class Capture(FmopsStack):
             log_retention=self.log_retention,
         )
         self.raw_stream = self._build_raw_stream(settings, foundation)
-        table = InteractionTable(
+        self.table = InteractionTable(
             self,
             "Lake",
             name=settings.environment_name,
@@ -46,11 +46,11 @@ class Capture(FmopsStack):
             prefix=Foundation.INTERACTIONS,
             results_prefix=Foundation.QUERY_RESULTS,
         )
-        InteractionView(self, "Dataset", table=table, query=ROOT / "fmops" / "capture" / "dataset.sql")
+        InteractionView(self, "Dataset", table=self.table, query=ROOT / "fmops" / "capture" / "dataset.sql")
         CfnOutput(self, "LakeBucketName", value=foundation.lake.bucket.bucket_name)
         CfnOutput(self, "DeliveryStreamName", value=self.stream.name)
-        CfnOutput(self, "GlueDatabaseName", value=table.database_name)
-        CfnOutput(self, "GlueTableName", value=table.table_name)
+        CfnOutput(self, "GlueDatabaseName", value=self.table.database_name)
+        CfnOutput(self, "GlueTableName", value=self.table.table_name)
 
     def _build_raw_stream(self, settings: Settings, foundation: Foundation) -> InteractionStream | None:
         if not settings.capture.raw_text:

@@ -206,7 +206,7 @@ def _assistant(cloud: Cloud, spans: InMemorySpanExporter | None) -> Target:
         service="assistant",
         environment="attack",
         prompts=prompts,
-        waiting=ApprovalQueue(ApprovalTable(cloud.client("dynamodb"), WAITING), runs),
+        waiting=ApprovalQueue(ApprovalTable(cloud.client("dynamodb"), WAITING), runs, resolver.in_words),
     )
     verifier = TokenVerifier(
         jwks_url=f"{cloud.endpoint}/{pool}/.well-known/jwks.json",

@@ -21,7 +21,7 @@ import numpy as np
 
 from fmops.agent import KNOWLEDGE
 from fmops.analysis.lake import DirectoryLake, Window, windows
-from fmops.analysis.report import render
+from fmops.analysis.report import plot, render
 from fmops.analysis.result import WindowResult
 from fmops.analysis.run import Analysis
 from fmops.interaction import Embedding, Interaction
@@ -156,7 +156,7 @@ def analyse(lake: DirectoryLake, *, weeks: int = WEEKS) -> list[WindowResult]:
     for window in windows(split, end, hours=24):
         result, _ = analysis.analyse(window)
         results.append(result)
-        analysis.store.save_report(window.id, render(result, results))
+        analysis.store.save_report(result, render(result, results), plot(result, results))
     return results
 
 

@@ -30,6 +30,9 @@ unavailable.
 KNOWLEDGE = _HERE / "knowledge"
 """Folder of Markdown documents; the header of each says who may read it."""
 
+QUESTIONS = _HERE / "questions.yaml"
+"""Greeting and questions that the chat suggests to people by their groups."""
+
 SANDBOX = _HERE / "evaluation" / "sandbox.yaml"
 """People and records that exist only for evaluations, experiments and the playground."""
 

@@ -8,9 +8,9 @@ from typing import Any
 from fmops.agent import NAMESPACE
 from fmops.agent.records import Records
 from fmops.agent.tools import DATA_SOURCE
-from fmops.authorization import Entity
+from fmops.authorization import AuthorizationRequest, Entity
 from fmops.authorization.entities import Value
-from fmops.toolkit.authorization import Facts, ToolResolver, integer, text
+from fmops.toolkit.authorization import Facts, InWords, ToolResolver, integer, text
 from fmops.toolkit.context import RequestContext
 
 APPROVALS = {"approve_payout": "request_payout_approval"}
@@ -60,6 +60,20 @@ class Resolver(ToolResolver):
             case _:
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 
+    def in_words(
+        self, tool: str, arguments: Mapping[str, Any], request: AuthorizationRequest | None
+    ) -> InWords:
+        if tool != "approve_payout":
+            return super().in_words(tool, arguments, request)
+        claim_id = text(arguments, "claim_id")
+        currency = (self._records.claim(claim_id) or {}).get("currency", "")
+        amount = _money(integer(arguments, "amount_minor", "400000 for 4,000.00"), currency)
+        facts = {"Claim": claim_id, "Amount": amount, **self.facts(request)}
+        if request is not None:
+            facts["Open amount"] = _money(int(str(request.resource.attributes["openAmount"])), currency)
+            facts["On hold with investigators"] = facts.pop("Siu hold")
+        return InWords(f"Pay out {amount} on claim {claim_id}", facts)
+
     def _claim(self, claim_id: str) -> Facts:
         # A missing claim has no region, no open amount and no owner, so only those who may read all claims
         # get past.
@@ -74,3 +88,8 @@ class Resolver(ToolResolver):
         if claimant := claim.get("claimant"):
             attributes["claimantUser"] = self.user(claimant)
         return attributes
+
+
+def _money(minor: int, currency: str) -> str:
+    """Return an amount in minor units as people write it, such as ``5,500.00 EUR``."""
+    return f"{minor // 100:,}.{minor % 100:02} {currency}".strip()

@@ -35,9 +35,35 @@ PARTS = {
 
 TRENDS = {"novelty": "queries far from every topic", "coverage": "queries far from every document"}
 
+PLOT_STYLE = """<style>
+svg { color-scheme: light dark; --soft: light-dark(#5b6675, #9aa6b5); --line: light-dark(#d9dee5, #323b47);
+  --blue: light-dark(#2563a8, #6aa6e8); --red: light-dark(#c4342d, #ef7a74); font-family: system-ui, sans-serif; }
+.axis { font-size: 22px; fill: var(--soft); } .grid { stroke: var(--line); }
+.usual { stroke: var(--soft); stroke-dasharray: 5 4; } .line { fill: none; stroke: var(--blue); stroke-width: 4; }
+.dot { fill: var(--blue); } .alert { fill: var(--red); }
+</style>"""
 
-def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
-    """Return a window's page, which also shows the windows up to it; ``history`` is oldest first."""
+
+def plot(result: WindowResult, history: Sequence[WindowResult]) -> str:
+    """Return the windows' share of queries far from every topic as an SVG image that needs no page around it;
+    empty without any."""
+    past = [item for item in history if item.window <= result.window and item.rows]
+    drawn = charts.trend(
+        past,
+        [item.findings.novel_share for item in past],
+        result.findings.usual_novel_share,
+        "Share of queries far from every topic",
+    )
+    return drawn.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1).replace(
+        ">", f">{PLOT_STYLE}", 1
+    )
+
+
+def render(result: WindowResult, history: Sequence[WindowResult], *, assistant: str = "") -> str:
+    """Return a window's page, which also shows the windows up to it; ``history`` is oldest first.
+
+    ``assistant`` is the address whose page Why shows the traces of examples; without one, the page says where to look.
+    """
     past = [item for item in history if item.window <= result.window and item.rows]
     found = result.findings
     compared = result.p_value is not None
@@ -49,6 +75,7 @@ def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
     environment.filters |= {"percent": wording.percent, "named": wording.named, "day": wording.day}
     return environment.get_template("report.html.j2").render(
         result=result,
+        why=f"{assistant.rstrip('/')}/why?" if assistant.startswith(("https://", "http://")) else "",
         found=found,
         compared=compared,
         changed=changed,

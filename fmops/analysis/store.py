@@ -17,6 +17,12 @@ from fmops.analysis.result import WindowResult
 from fmops.analysis.state import State, StateError
 
 HTML = "text/html; charset=utf-8"
+SUMMARY = frozenset(
+    {"window", "start", "end", "partial", "baseline", "verdict", "alert", "sentence", "reason", "rows"}
+)
+"""Fields of a result that `latest.json` has beside `latest.html`, for readers that show only the outcome."""
+
+UNCOMPARED = ("not enough data", "no baseline")
 
 
 @dataclass(frozen=True)
@@ -82,12 +88,26 @@ class Store:
         key = self._key("content", "results", version, f"{result.window}.json")
         self.lake.write(key, result.model_dump_json(indent=1).encode(), content_type="application/json")
 
-    def save_report(self, window_id: str, html: str) -> str:
-        """Save a window's report and return its key."""
-        key = self._key("content", "reports", f"{window_id}.html")
+    def save_report(self, result: WindowResult, html: str, plot: str) -> str:
+        """Save a window's report and return its key.
+
+        The last one saved is also there as `latest.html`, with its plot and its outcome beside it; but a window
+        that is not over and has too little to compare does not replace a comparison.
+        """
+        key = self._key("content", "reports", f"{result.window}.html")
+        outcome = result.model_dump_json(include=set(SUMMARY))
+        latest = {"html": (html, HTML), "svg": (plot, "image/svg+xml"), "json": (outcome, "application/json")}
         self.lake.write(key, html.encode(), content_type=HTML)
-        self.lake.write(self._key("content", "reports", "latest.html"), html.encode(), content_type=HTML)
+        if result.partial and result.verdict in UNCOMPARED and self._compared_last():
+            return key
+        for kind, (text, content_type) in latest.items():
+            name = self._key("content", "reports", f"latest.{kind}")
+            self.lake.write(name, text.encode(), content_type=content_type)
         return key
+
+    def _compared_last(self) -> bool:
+        outcome = self.lake.read(self._key("content", "reports", "latest.json"))
+        return outcome is not None and json.loads(outcome)["verdict"] not in UNCOMPARED
 
     def save_for_review(self, result: WindowResult) -> str:
         """Save the interactions that people should look at, as JSON lines of `interaction_id`, `kind` and

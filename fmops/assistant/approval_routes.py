@@ -12,12 +12,16 @@ from fmops.conversation.wire import ApprovalRequest
 
 
 def add_approval_routes(app: FastAPI, approvals: Approvals) -> None:
-    """Add the routes that list, show and decide waiting calls. Calls that a person may not see are reported as
-    not found."""
+    """Add the routes that list, count, show and decide waiting calls. Calls that a person may not see are
+    reported as not found."""
 
     @app.get("/v1/approvals")
     def listed(principal: Caller) -> dict[str, Any]:
-        return {"object": "list", "data": [call.shown() for call in approvals.listed(principal)]}
+        return {"object": "list", "data": [approvals.described(each) for each in approvals.inbox(principal)]}
+
+    @app.get("/v1/approvals/count")
+    def count(principal: Caller) -> dict[str, int]:
+        return {"waiting": approvals.waiting_for(principal)}
 
     @app.get("/v1/approvals/{approval_id}")
     def seen(approval_id: str, principal: Caller) -> dict[str, Any]:

@@ -5,20 +5,37 @@ facts.
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from fmops.agent.resources import APPROVALS
 from fmops.assistant.route_errors import (
     ApprovalDecidedError,
     ApprovalNotFoundError,
     ApprovalNotPermittedError,
 )
 from fmops.authorization import ApprovedCall, Authorizer, Decision
+from fmops.authorization.authorizer import BATCH_LIMIT
 from fmops.conversation.approval_queue import ApprovalTable, WaitingCall
 from fmops.conversation.conversation import Conversation
 from fmops.identity.tokens import Principal
-from fmops.interaction import Interaction
+from fmops.interaction import Interaction, timestamp
 from fmops.toolkit.authorization import ToolResolver
 from fmops.toolkit.context import RequestContext
+
+OWN = "You requested it yourself, so someone else must decide."
+UNKNOWN = "Whether you may decide it could not be checked: try again."
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One call in a person's inbox. ``why_not`` says why they may not decide one that waits."""
+
+    call: WaitingCall
+    mine: bool
+    may_decide: bool = False
+    why_not: str = ""
 
 
 class Approvals:
@@ -36,19 +53,49 @@ class Approvals:
         self._authorizer = authorizer
         self._resolver = resolver
 
-    def listed(self, principal: Principal) -> list[WaitingCall]:
-        """Return the waiting calls that this person requested or may decide."""
-        calls = self._table.undecided()
-        requests = [
-            self._resolver(call.tool, call.arguments, _approving(call, principal, Interaction()))
-            for call in calls
+    def inbox(self, principal: Principal) -> list[Entry]:
+        """Return the waiting calls that this person requested or may decide, oldest first, and then those of the
+        last days that they requested or decided, newest first."""
+        self._authorizer.catalog.refresh()
+        calls = self._table.all()
+        waiting = [call for call in calls if call.status == "waiting"]
+        entries = [
+            _entry(call, decision, mine=call.requested_by == principal.subject)
+            for call, decision in zip(waiting, self._decisions(waiting, principal), strict=True)
         ]
-        decisions = self._authorizer.decide(principal.token, requests)
-        return [
-            call
-            for call, decision in zip(calls, decisions, strict=True)
-            if decision.allowed or call.requested_by == principal.subject
+        others = [
+            Entry(call, mine=call.requested_by == principal.subject)
+            for call in reversed(calls)
+            if call.status != "waiting" and principal.subject in (call.requested_by, call.decided_by)
         ]
+        return [entry for entry in entries if entry.mine or entry.may_decide] + others
+
+    def concern(self, principal: Principal) -> bool:
+        """Return whether a policy could permit this person to make, request or decide a call that may wait."""
+        self._authorizer.catalog.refresh()
+        holder = self._resolver.principals(RequestContext(principal, Interaction()))
+        return self._authorizer.catalog.may_allow({*APPROVALS, *APPROVALS.values()}, holder)
+
+    def waiting_for(self, principal: Principal) -> int:
+        """Return how many calls wait for this person's decision, of the ``BATCH_LIMIT`` oldest ones.
+
+        For people whom no policy could permit to decide any, it asks no service.
+        """
+        self._authorizer.catalog.refresh()
+        holder = self._resolver.principals(RequestContext(principal, Interaction()))
+        if not self._authorizer.catalog.may_allow(APPROVALS, holder):
+            return 0
+        oldest = self._table.undecided()[:BATCH_LIMIT]
+        return sum(decision.allowed for decision in self._decisions(oldest, principal))
+
+    def described(self, entry: Entry) -> dict[str, Any]:
+        """Return what the inbox shows of a call."""
+        policies = [
+            {"name": name, "description": self._authorizer.catalog.description(name)}
+            for name in entry.call.policies
+        ]
+        decidable = {"mine": entry.mine, "may_decide": entry.may_decide, "why_not": entry.why_not}
+        return {**entry.call.shown(), "policies": policies, **decidable}
 
     def see(self, approval_id: str, principal: Principal) -> WaitingCall:
         """Return one call and its outcome.
@@ -87,6 +134,7 @@ class Approvals:
             "status": "approved" if approve else "rejected",
             "decided_by": principal.subject,
             "decided_by_name": principal.username,
+            "decided_at": timestamp(),
             "answer": answer,
         }
         decided = call.model_copy(update=outcome)
@@ -98,6 +146,13 @@ class Approvals:
         if call is None:
             raise ApprovalNotFoundError
         return call
+
+    def _decisions(self, calls: Sequence[WaitingCall], principal: Principal) -> list[Decision]:
+        requests = [
+            self._resolver(call.tool, call.arguments, _approving(call, principal, Interaction()))
+            for call in calls
+        ]
+        return self._authorizer.decide(principal.token, requests)
 
     def _judged(
         self, call: WaitingCall, principal: Principal, interaction: Interaction
@@ -117,3 +172,8 @@ def _approving(call: WaitingCall, principal: Principal, interaction: Interaction
         arguments=call.arguments,
     )
     return RequestContext(principal, interaction, approval=approval)
+
+
+def _entry(call: WaitingCall, decision: Decision, *, mine: bool) -> Entry:
+    why_not = "" if decision.allowed else UNKNOWN if decision.reason == "unavailable" else OWN
+    return Entry(call, mine, decision.allowed, why_not)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -17,12 +17,17 @@ from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.document_routes import add_document_routes
+from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
-from fmops.assistant.playground import Playground, Registry
+from fmops.assistant.home import Home
+from fmops.assistant.home_routes import add_home_routes
+from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
+from fmops.assistant.why import Why
+from fmops.assistant.why_routes import add_why_routes
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
@@ -46,7 +51,11 @@ from fmops.telemetry.setup import start
 from fmops.threads import Threads
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
+from fmops.traces import TraceReader
 from fmops.variants.variant import Workbench
+
+if TYPE_CHECKING:
+    from fmops.evaluation.registry import PromptRegistry
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
@@ -110,7 +119,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         service=settings.service_name,
         environment=settings.environment,
         prompts=prompts,
-        waiting=ApprovalQueue(table, runs),
+        waiting=ApprovalQueue(table, runs, resolver.in_words),
         raw_sink=raw_sink,
         trace_content=bool(settings.content_traces_endpoint),
         max_output_tokens=settings.max_output_tokens,
@@ -119,16 +128,28 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         turn_seconds=settings.turn_seconds,
     )
     verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
+    approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
+    review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
+    why = Why(
+        TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        pseudonyms=pseudonyms,
+        region=settings.region,
+    )
+    home = _home(
+        settings, session, approvals, review, Authorizer(permissions, settings.policy_store_id), resolver
+    )
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
         sink=sink,
         verifier=verifier,
         pseudonyms=pseudonyms,
-        review=_review_desk(settings, permissions, resolver, guardrails, pseudonyms),
+        review=review,
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
         sign_in=sign_in,
-        approvals=Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver),
+        approvals=approvals,
         warm_up=[
             lambda: _greet(guardrails, base),
             authorizer.catalog.refresh,
@@ -139,7 +160,11 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
         threads=2 * settings.max_turns,
-        routes=[lambda app: add_document_routes(app, documents, readable)],
+        routes=[
+            lambda app: add_document_routes(app, documents, readable),
+            lambda app: add_why_routes(app, why),
+            lambda app: add_home_routes(app, home),
+        ],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
         if settings.turns_namespace
         else [],
@@ -265,6 +290,25 @@ def _playground(
     )
 
 
+def _home(
+    settings: AssistantSettings,
+    session: boto3.Session,
+    approvals: Approvals,
+    review: ReviewDesk | None,
+    authorizer: Authorizer,
+    resolver: Resolver,
+) -> Home:
+    """Return the home page."""
+    return Home(
+        approvals=approvals,
+        review=review,
+        registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
+        elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
+        authorizer=authorizer,
+        resolver=resolver,
+    )
+
+
 def _turn_budgets(
     settings: AssistantSettings,
     session: boto3.Session,
@@ -293,7 +337,7 @@ def _secret(session: boto3.Session, arn: str) -> str:
     return str(answer["SecretString"])
 
 
-def _prompt_registry(tracking_uri: str) -> Registry:
+def _prompt_registry(tracking_uri: str) -> PromptRegistry:
     # Imported here because it takes seconds, which only those who edit prompts should wait for.
     from fmops.evaluation.registry import PromptRegistry
 

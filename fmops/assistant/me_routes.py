@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
 from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
@@ -13,13 +14,20 @@ from fmops.assistant.route_errors import ReviewNotPermittedError
 from fmops.identity.tokens import Principal
 
 
-def add_me_routes(app: FastAPI, *, review: ReviewDesk | None, playground: Playground | None) -> None:
-    """Add the route to see one's own name, groups and pages."""
+def add_me_routes(
+    app: FastAPI,
+    *,
+    approvals: Approvals | None = None,
+    review: ReviewDesk | None = None,
+    playground: Playground | None = None,
+) -> None:
+    """Add the route to see one's own name, groups and pages, and the number of calls that wait for one's decision."""
 
     @app.get("/v1/me")
     def me(principal: Caller) -> dict[str, Any]:
         pages = {
             "chat": True,
+            "approvals": approvals is not None and approvals.concern(principal),
             "review": review is not None and _reviews(review, principal),
             "playground": playground is not None and playground.permits(principal),
         }
@@ -27,6 +35,7 @@ def add_me_routes(app: FastAPI, *, review: ReviewDesk | None, playground: Playgr
             "name": principal.username,
             "groups": sorted(principal.groups),
             "pages": [name for name, permitted in pages.items() if permitted],
+            "waiting": approvals.waiting_for(principal) if approvals else 0,
         }
 
 

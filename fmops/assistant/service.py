@@ -29,6 +29,7 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
 from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.assistant.stopping import Stop
+from fmops.assistant.welcome import add_welcome_route
 from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
@@ -72,7 +73,6 @@ def create_app(
     stop: Stop | None = None,
     threads: int = THREADS,
     beside: Sequence[Callable[[], Awaitable[None]]] = (),
-    pages: Pages | None = None,
     routes: Sequence[Callable[[FastAPI], None]] = (),
 ) -> FastAPI:
     """Return the application made of its parts.
@@ -118,19 +118,20 @@ def create_app(
 
     add_chat_routes(app, conversation)
     _add_feedback_route(app, guardrails, sink, pseudonyms)
+    add_welcome_route(app)
     if approvals is not None:
         add_approval_routes(app, approvals)
     if review is not None:
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
-    add_me_routes(app, review=review, playground=playground)
+    add_me_routes(app, approvals=approvals, review=review, playground=playground)
     for add in routes:
         add(app)
     _add_health_routes(app)
     signing_in = sign_in or SignIn("", "", refusal=NO_ISSUER)
     add_sign_in_route(app, signing_in)
-    add_page_routes(app, pages or Pages(signing_in.connect_origins))
+    add_page_routes(app, Pages(signing_in.connect_origins))
 
     FastAPIInstrumentor.instrument_app(
         app,

@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.assistant.admission import MAX_BODY_BYTES
+from fmops.assistant.elsewhere import Places
 from fmops.budgets import BudgetSettings
 from fmops.conversation.limits import MAX_OUTPUT_TOKENS
 from fmops.conversation.turns import TURN_SECONDS, TURNS, TURNS_PER_USER
@@ -104,6 +105,7 @@ class AssistantSettings(BaseSettings):
         default="", description="table of what has been spent; budgets are off when empty"
     )
     budgets: BudgetSettings = BudgetSettings()
+    home: Places = Field(default=Places(), description="names of what the home page shows")
     authorization_mode: Literal["ENFORCE", "LOG_ONLY"] = "ENFORCE"
     spool_directory: Path
     flush_each_request: bool = Field(
@@ -118,6 +120,10 @@ class AssistantSettings(BaseSettings):
     )
     guardrails: GuardrailSettings = GuardrailSettings()
     instrumentor: Instrumentor = "openllmetry"
+    transaction_search: bool = Field(
+        default=False,
+        description="whether traces are read from Transaction Search's log group, where all spans then are",
+    )
     content_traces_endpoint: str = Field(
         default="",
         description="OTLP address for traces with prompts and answers; no such traces are made when empty",

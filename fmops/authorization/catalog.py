@@ -30,6 +30,8 @@ class PolicySummary:
     """Id of the user or group that its scope names; None when it applies to everyone."""
     actions: frozenset[str]
     """Ids of the actions, or groups of actions, that its scope names; empty when it applies to all."""
+    description: str = ""
+    """The sentence that explains it: the comment at the top of its file, if the store has it."""
 
 
 class PolicyCatalog:
@@ -69,6 +71,11 @@ class PolicyCatalog:
             self.refresh()
         policy = (self._policies or {}).get(policy_id)
         return policy.name if policy else policy_id
+
+    def description(self, name: str) -> str:
+        """Return the sentence that explains the policy of this name; empty if the store gives none."""
+        known = (self._policies or {}).values()
+        return next((policy.description for policy in known if policy.name == name), "")
 
     def may_allow(self, actions: Collection[str], principals: Collection[str]) -> bool:
         """Return whether a permit's scope covers one of these actions for one of these ids of a user and their
@@ -137,4 +144,5 @@ def _summary(item: Mapping[str, Any]) -> PolicySummary:
         effect=item.get("effect", "Permit"),
         principal=principal["entityId"] if principal else None,
         actions=frozenset(action["actionId"] for action in item.get("actions", ())),
+        description=item.get("definition", {}).get("static", {}).get("description") or "",
     )

@@ -15,7 +15,7 @@ from fmops.evaluation.datasets import publish
 from fmops.evaluation.evaluate import Evaluation, Evaluator
 from fmops.evaluation.experiment import table, text
 from fmops.evaluation.gate import STANDARD, Decision, GatePolicy, decide
-from fmops.evaluation.registry import Move
+from fmops.evaluation.registry import REASONS, Move
 from fmops.evaluation.setup import EXPERIMENT, Setup
 from fmops.variants.variant import Variant
 
@@ -85,6 +85,7 @@ def record(decision: Decision, cases: Sequence[Case]) -> str:
                 "production_run": decision.production.run_id,
                 "candidate_run": decision.candidate.run_id,
                 "commit": os.environ.get("GITHUB_SHA", ""),
+                REASONS: "; ".join(decision.reasons)[:5000],
             }
         )
         mlflow.log_dict(

@@ -7,16 +7,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from fmops.agent import NAME
 from fmops.prompts import PRODUCTION, Prompt, PromptError, from_mlflow
 
 MOVES = "prompt-promotions"
 """Name of the experiment with one run per move of the alias."""
+GATES = f"{NAME}-evaluation"
+"""Name of the experiment with one run per decision of the gate, among its evaluations."""
+REASONS = "reasons"
+"""Tag of a decision's run with the reasons, which `decision.json` has one by one."""
 MISSING = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -103,8 +109,8 @@ class PromptRegistry:
             self.version(name, promoted.from_version).checked()
         return self._move(name, "rollback", current, promoted.from_version, by, reason, promoted.run_id)
 
-    def history(self, name: str) -> list[Move]:
-        """Return all completed moves, newest first."""
+    def history(self, name: str, *, most: int = 1000) -> list[Move]:
+        """Return the completed moves, newest first, and no more than ``most``."""
         experiment = self._client.get_experiment_by_name(MOVES)
         if experiment is None:
             return []
@@ -112,8 +118,31 @@ class PromptRegistry:
             [experiment.experiment_id],
             filter_string=f"params.prompt = '{name}' and attributes.status = 'FINISHED'",
             order_by=["attributes.start_time DESC"],
+            max_results=most,
         )
         return [_move(run) for run in runs]
+
+    def standing(self, name: str) -> dict[str, Any]:
+        """Return the version that serves, the last move of the alias, and the gate's last decision, for people
+        to read."""
+        move, decision = next(iter(self.history(name, most=1)), None), self._last_decision()
+        return {
+            "serving": self.serving_version(name),
+            "move": move and {**asdict(move), "at": _iso(move.at)},
+            "gate": decision,
+        }
+
+    def _last_decision(self) -> dict[str, Any] | None:
+        experiment = self._client.get_experiment_by_name(GATES)
+        if experiment is None:
+            return None
+        runs = self._client.search_runs(
+            [experiment.experiment_id],
+            filter_string="attributes.run_name LIKE 'gate: %' and attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            max_results=1,
+        )
+        return next(map(_decision, runs), None)
 
     def difference(self, name: str, old: str, new: str) -> str:
         """Return a unified diff of two versions."""
@@ -188,4 +217,16 @@ def _move(run: Any) -> Move:
         evidence=params["evidence"],
         run_id=run.info.run_id,
         at=run.info.start_time,
+    )
+
+
+def _decision(run: Any) -> dict[str, Any]:
+    params = run.data.params
+    kept = {name: params.get(name, "") for name in ("decision", "production", "candidate", "cases")}
+    return {**kept, "reasons": run.data.tags.get(REASONS, ""), "at": _iso(run.info.start_time)}
+
+
+def _iso(milliseconds: int) -> str:
+    return (
+        datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     )

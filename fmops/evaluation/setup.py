@@ -24,13 +24,13 @@ from fmops.evaluation.cases import EvaluationError
 from fmops.evaluation.evaluate import Evaluator
 from fmops.evaluation.journal import Journal
 from fmops.evaluation.judge import Judge
-from fmops.evaluation.registry import PromptRegistry
+from fmops.evaluation.registry import GATES, PromptRegistry
 from fmops.guardrails import GuardrailSettings
 from fmops.prompts import Prompt, packaged
 from fmops.tracking import quiet_mlflow
 from fmops.variants.variant import Variant, Workbench
 
-EXPERIMENT = f"{NAME}-evaluation"
+EXPERIMENT = GATES
 EXPERIMENTS = f"{NAME}-experiments"
 JUDGE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 """Default judge model: another model than the assistant's, and a larger one, because a model is lenient with

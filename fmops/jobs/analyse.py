@@ -18,7 +18,7 @@ from fmops.analysis.emr import EmrServerless
 from fmops.analysis.lake import S3Lake, Window, parse_time, windows
 from fmops.analysis.publish import Experiment, to_cloudwatch
 from fmops.analysis.reference import Array, BaselineError
-from fmops.analysis.report import render
+from fmops.analysis.report import plot, render
 from fmops.analysis.result import Place, WindowResult
 from fmops.analysis.run import Analysis
 from fmops.partitions import LONGEST_BUFFER
@@ -39,6 +39,10 @@ class AnalyseSettings(BaseSettings):
     environment: str = Field(min_length=1, description="value of the metrics' dimension")
     lake_bucket: str = Field(min_length=1)
     interactions_prefix: str = "interactions"
+    assistant_url: str = Field(
+        default="",
+        description="address of the assistant, to whose traces the report links; no links when empty",
+    )
     tracking_uri: str = Field(
         validation_alias="MLFLOW_TRACKING_URI",
         default="",
@@ -111,10 +115,11 @@ def run(
     result, unpublished = analysis.analyse(window, again=again)
     if not unpublished:
         return result
-    html = render(result, analysis.store.results(result.baseline or "none"))
+    history = analysis.store.results(result.baseline or "none")
+    html = render(result, history, assistant=settings.assistant_url)
     log.info("window %s: %s. %d rows, %.1f s", window.id, result.verdict, result.rows, result.seconds)
     places: dict[Place, Callable[[], None]] = {
-        "report": lambda: _to_report(analysis, settings, result, html),
+        "report": lambda: _to_report(analysis, settings, result, html, plot(result, history)),
         "cloudwatch": lambda: _to_metrics(settings, result),
         "mlflow": lambda: _to_mlflow(analysis, settings, result, html),
     }
@@ -124,8 +129,10 @@ def run(
     return result
 
 
-def _to_report(analysis: Analysis, settings: AnalyseSettings, result: WindowResult, html: str) -> None:
-    key = analysis.store.save_report(result.window, html)
+def _to_report(
+    analysis: Analysis, settings: AnalyseSettings, result: WindowResult, html: str, picture: str
+) -> None:
+    key = analysis.store.save_report(result, html, picture)
     log.info("window %s: report s3://%s/%s", result.window, settings.lake_bucket, key)
 
 

@@ -3,10 +3,11 @@ and on what."""
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fmops.authorization import AuthorizationRequest, Authorizer, Entity, EntityUid
@@ -19,6 +20,14 @@ Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
 """A function that says which of the documents the caller may read, in order."""
 
 Facts = Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class InWords:
+    """A call in people's words: a title such as "Grant tom access for 14 days", and facts by name."""
+
+    title: str
+    facts: Mapping[str, str]
 
 
 class ToolResolver(ABC):
@@ -58,6 +67,24 @@ class ToolResolver(ABC):
         Raises ``ValueError`` for a kind that the agent does not have.
         """
 
+    def in_words(
+        self, tool: str, arguments: Mapping[str, Any], request: AuthorizationRequest | None
+    ) -> InWords:
+        """Return a call that waits for approval, with the facts on which it was decided, in people's words.
+
+        An agent overrides it to write its amounts and names as people do. References to other entities are
+        left out: they hold the subjects of tokens.
+        """
+        return InWords(spaced(tool), {**_plain(arguments), **self.facts(request)})
+
+    def facts(self, request: AuthorizationRequest | None) -> dict[str, str]:
+        """Return the facts of a decided request, in words: its resource's attributes, and the session's."""
+        if request is None:
+            return {}
+        session = request.context.get("session")
+        mfa = isinstance(session, Mapping) and session.get("mfa") is True
+        return {**_plain(request.resource.attributes), "Asked with a second factor": _worded(mfa)}
+
     def __call__(
         self, tool: str, arguments: Mapping[str, Any], context: RequestContext
     ) -> AuthorizationRequest:
@@ -76,6 +103,14 @@ class ToolResolver(ABC):
     def prompts(self, context: RequestContext) -> AuthorizationRequest:
         """Return the request for an action in the playground."""
         return self._request("edit_prompts", Entity(self.uid("PromptRegistry", "prompts")), context)
+
+    def operations(self, context: RequestContext) -> AuthorizationRequest:
+        """Return the request for what operators do from the home page."""
+        return self._request("operate", Entity(self.uid("Operations", "operations")), context)
+
+    def traces(self, context: RequestContext) -> AuthorizationRequest:
+        """Return the request to read the traces of other people's requests."""
+        return self._request("read_traces", Entity(self.uid("TraceStore", "traces")), context)
 
     def principals(self, context: RequestContext) -> set[str]:
         """Return the ids, in the policy store, of the caller and their groups."""
@@ -145,3 +180,18 @@ def integer(arguments: Mapping[str, Any], name: str, example: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
         raise ValueError(f"{name}: give a whole number, such as {example}")
     return value
+
+
+def spaced(name: str) -> str:
+    """Return the name of a tool, argument or attribute as words: ``open amount`` of ``openAmount``, capitalized."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_+", " ", name).strip().capitalize()
+
+
+def _plain(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        spaced(name): _worded(value) for name, value in facts.items() if isinstance(value, bool | int | str)
+    }
+
+
+def _worded(value: bool | int | str) -> str:
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)

@@ -160,7 +160,7 @@ def _run(options: Options, steps: Steps, cloud: LocalAws, runner: Runner) -> int
             prompt_page.wait()
     _where(cloud, runner, deployment, steps)
     permitted = report_permissions(cloud, options, steps.console)
-    ran = _then(options, steps)
+    ran = _then(options, steps, runner.base_url())
     if options.once:
         return 0 if permitted and ran and held in (True, None) else 1
     steps.console.print("[bold]Serving until Ctrl-C.[/]")
@@ -179,10 +179,12 @@ def _start_gateway(cloud: LocalAws, runner: Runner) -> gateway.Gateway | None:
     return started
 
 
-def _then(options: Options, steps: Steps) -> bool:
-    """Run the command from the options in this process's environment, which points at the local AWS."""
+def _then(options: Options, steps: Steps, base_url: str) -> bool:
+    """Run the command from the options in this process's environment, which points at the local AWS, with the
+    assistant's address as ``FMOPS_ASSISTANT_URL``."""
     if not options.then:
         return True
+    os.environ["FMOPS_ASSISTANT_URL"] = base_url
     with steps.step(options.then):
         code = subprocess.run(options.then, shell=True, check=False).returncode  # noqa: S602 - the user's own command
     if code:

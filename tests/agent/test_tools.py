@@ -22,7 +22,7 @@ from tests.guardrails.fakes import engine
 
 CLAIMS = {
     "C-1": {"id": "C-1", "policyholder": "CU-1", "claimant": "s-1", "region": "north", "status": "open",
-        "open_amount": 5, "siu_hold": True}
+        "open_amount": 5, "siu_hold": True, "currency": "EUR"}
 }  # fmt: skip
 
 
@@ -135,3 +135,32 @@ def test_every_document_has_its_header() -> None:
     documents = knowledge.load(KNOWLEDGE)
     assert {document.classification for document in documents} == {"public", "internal"}
     assert all(document.text and document.title for document in documents)
+
+
+def test_a_call_that_waits_is_told_in_words_with_its_currency() -> None:
+    resolver, arguments = Resolver(Desk(), "pool"), {"claim_id": "C-1", "amount_minor": 123_456_789}
+    request = resolver("approve_payout", arguments, context(mfa=True))
+    told = resolver.in_words("approve_payout", arguments, request)
+    assert told.title == "Pay out 1,234,567.89 EUR on claim C-1"
+    assert told.facts == {
+        "Claim": "C-1",
+        "Amount": "1,234,567.89 EUR",
+        "Region": "north",
+        "Status": "open",
+        "Open amount": "0.05 EUR",
+        "Asked with a second factor": "yes",
+        "On hold with investigators": "yes",
+    }
+    assert resolver.in_words("approve_payout", arguments, None).facts["Claim"] == "C-1"
+
+
+def test_an_agent_without_words_of_its_own_shows_the_names_of_arguments_and_attributes() -> None:
+    resolver, arguments = Resolver(Desk(), "pool"), {"claim_id": "C-1", "isUrgent": True, "tags": ["x"]}
+    request = resolver("add_claim_note", arguments, context())
+    told = resolver.in_words("add_claim_note", arguments, request)
+    assert told.title == "Add claim note"
+    assert told.facts["Claim id"] == "C-1"
+    assert told.facts["Is urgent"] == "yes"
+    assert told.facts["Siu hold"] == "yes"
+    assert told.facts["Asked with a second factor"] == "no"
+    assert not any("s-1" in value for value in told.facts.values()), "the subject of a token"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import boto3
 import mlflow
@@ -170,3 +172,34 @@ def test_of_two_runs_at_once_the_second_does_nothing(cloud: Cloud, monkeypatch: 
         assert job.main(["--from", "2026-11-12"]) == 2
     assert [each["Key"] for each in s3.list_objects_v2(Bucket="turns")["Contents"]] == [job.TURN]
     assert job.main(["--from", "2026-11-12"]) == 0
+
+
+def test_the_last_report_has_its_plot_and_its_outcome_beside_it(flaky: Job) -> None:
+    flaky.run()
+    lake = flaky.analysis.lake
+    outcome = json.loads(lake.read("analysis/content/reports/latest.json") or b"")
+    assert (outcome["window"], outcome["verdict"], outcome["rows"]) == (WINDOW.id, "unusual", 200)
+    assert outcome["sentence"]
+    plot = ElementTree.fromstring((lake.read("analysis/content/reports/latest.svg") or b"").decode())
+    assert plot.tag == "{http://www.w3.org/2000/svg}svg"
+    assert lake.read("analysis/content/reports/latest.html") == lake.read(
+        f"analysis/content/reports/{WINDOW.id}.html"
+    )
+
+
+def test_a_day_that_is_not_over_replaces_no_comparison_unless_it_has_one(flaky: Job) -> None:
+    flaky.run()
+    store = flaky.analysis.store
+    (compared,) = store.results("b1")
+
+    def latest() -> str:
+        outcome = flaky.analysis.lake.read("analysis/content/reports/latest.json") or b""
+        return str(json.loads(outcome)["window"])
+
+    little = {"window": "today", "verdict": "not enough data", "partial": True}
+    store.save_report(compared.model_copy(update=little), "<p>", "<svg/>")
+    assert latest() == WINDOW.id
+    store.save_report(compared.model_copy(update=little | {"partial": False}), "<p>", "<svg/>")
+    assert latest() == "today"
+    store.save_report(compared.model_copy(update=little | {"window": "later"}), "<p>", "<svg/>")
+    assert latest() == "later"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
+from fmops.assistant.welcome import Suggestion, Welcome
 from fmops.identity.tokens import Principal
 from tests.assistant.test_service import Verifier
 from tests.conversation.test_budgets import Metered, asks, said
@@ -29,16 +30,19 @@ See [our bank](https://bank.example/login) and [this](javascript:alert(1)) ![a p
 
 <img src=x onerror="document.title='run'"><script>document.title='run'</script>
 """
+WELCOME = Welcome(
+    greeting="Hello.", suggestions=(Suggestion(ask=("Is it fine?", "Is it good?", "Is it late?")),)
+)
 
 
 @pytest.fixture
 def asking(browser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     carla = Principal("subject-1", "carla", frozenset({"customers"}), False, "good", {})
     monkeypatch.setattr(Verifier, "verify", lambda *_: carla)
+    monkeypatch.setattr("fmops.assistant.welcome.welcome", lambda: WELCOME)
 
     def opened(*script: Any, **limits: Any) -> Any:
         it = Metered({"user": limits}, *script)
-        it.app.add_api_route("/v1/welcome", welcome)
         address = running.enter_context(served(it.app))
         page = running.enter_context(browser.new_context()).new_page()
         running.enter_context(watched(page))
@@ -47,14 +51,6 @@ def asking(browser: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     with mock_aws(), ExitStack() as running:
         yield opened
-
-
-def welcome() -> dict[str, Any]:
-    return {
-        "greeting": "Hello.",
-        "model": "claims-desk",
-        "questions": ["Is it fine?", "Is it good?", "Is it late?"],
-    }
 
 
 def test_markdown_is_drawn_and_no_html_of_the_model_runs(asking: Any) -> None:

@@ -222,7 +222,7 @@ class Deployed:
             model_id="obedient",
             service="assistant",
             environment="test",
-            waiting=ApprovalQueue(table, runs),
+            waiting=ApprovalQueue(table, runs, resolver.in_words),
         )
         app = create_app(
             conversation=conversation,

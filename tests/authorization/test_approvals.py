@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from fmops.assistant.approvals import OWN
+from fmops.authorization import Authorizer
+from fmops.conversation.approval_queue import KEEP_SECONDS, ApprovalTable
 from fmops.interaction import Interaction
 from tests.authorization.deployed import CARD, Assistant, Deployed, long_ago
 
@@ -115,6 +119,7 @@ def test_an_approval_whose_process_died_is_run_again_and_pays_once(deployed: Dep
     call = {**json.loads(item["call"]["S"]), "status": "running", "decided_by": "", "decided_by_name": ""}
     running = {"call": {"S": json.dumps(call)}, "status": {"S": "running"}, "claimed_at": {"N": long_ago()}}
     table.put_item(TableName=deployed.approvals_table, Item={**item, **running})
+    assert inbox(deployed, assistant, "sofia")[approval]["may_decide"], "it waits again"
     assert deployed.assistant().decide(token, approval)[0] == 200
     assert len(payouts(deployed)) == 1
 
@@ -152,3 +157,104 @@ def test_an_unknown_approval_and_a_wrong_body_are_refused(deployed: Deployed) ->
     assert assistant.decide(deployed.token("sofia"), "apr-nothing")[0] == 404
     assert assistant.decide(deployed.token("sofia"), "apr-nothing", "maybe")[0] == 400
     assert assistant.request("GET", "/v1/approvals").status_code == 401
+
+
+def test_the_inbox_shows_what_cedar_saw_in_words_and_who_may_decide(deployed: Deployed) -> None:
+    assistant = deployed.assistant()
+    approval = request(deployed, assistant)
+    deployed.desk.hold(CLAIM, "after it was asked for", "ines")
+    mine = inbox(deployed, assistant, "amir")[approval]
+    assert mine["title"] == "Pay out 6,000.00 EUR on claim C-1001"
+    assert mine["facts"] == {
+        "Claim": "C-1001",
+        "Amount": "6,000.00 EUR",
+        "Region": "north",
+        "Status": "open",
+        "Open amount": "12,000.00 EUR",
+        "Asked with a second factor": "yes",
+        "On hold with investigators": "no",
+    }
+    (policy,) = mine["policies"]
+    assert policy["name"] == "adjuster-requests-payout"
+    assert policy["description"].startswith("What is above an adjuster's limit")
+    waited = datetime.fromisoformat(mine["expires_at"]) - datetime.fromisoformat(mine["requested_at"])
+    assert waited.total_seconds() == pytest.approx(KEEP_SECONDS, abs=1)
+    assert (mine["mine"], mine["may_decide"], mine["why_not"]) == (True, False, OWN)
+    assert mine["requested_by"] == "amir"
+    assert deployed.subject("amir") not in json.dumps(mine)
+    deployed.reset_claims()
+    theirs = inbox(deployed, assistant, "sofia")[approval]
+    assert (theirs["mine"], theirs["may_decide"], theirs["why_not"]) == (False, True, "")
+
+
+def test_an_outcome_is_shown_to_the_two_who_took_part_and_to_nobody_else(deployed: Deployed) -> None:
+    assistant = deployed.assistant()
+    approval = request(deployed, assistant)
+    status, told = assistant.decide(deployed.token("sofia"), approval)
+    assert status == 200
+    for user in ("amir", "sofia"):
+        shown = inbox(deployed, assistant, user)[approval]
+        assert (shown["status"], shown["decided_by"], shown["may_decide"]) == ("approved", "sofia", False)
+        assert shown["answer"] == told["answer"]
+        assert shown["decided_at"] >= shown["requested_at"]
+        seen = assistant.see(deployed.token(user), approval)[1]
+        assert {**shown, **seen} == shown, "the list shows what the call's own address does"
+    for user in ("noor", "nils", "carla"):
+        assert approval not in inbox(deployed, assistant, user), user
+
+
+def test_the_count_is_of_what_waits_for_this_person(deployed: Deployed) -> None:
+    assistant = deployed.assistant()
+    before = {user: waiting(deployed, assistant, user) for user in ("amir", "sofia")}
+    approval = request(deployed, assistant)
+    assert waiting(deployed, assistant, "sofia") == before["sofia"] + 1
+    assert waiting(deployed, assistant, "amir") == before["amir"], "their own request is not theirs to decide"
+    assert waiting(deployed, assistant, "noor") == 0, "without a second factor"
+    assistant.decide(deployed.token("sofia"), approval, "reject")
+    assert waiting(deployed, assistant, "sofia") == before["sofia"]
+    assert assistant.request("GET", "/v1/approvals/count").status_code == 401
+
+
+def test_people_whom_no_policy_could_permit_are_counted_without_a_question(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assistant = deployed.assistant()
+    request(deployed, assistant)
+    asked: list[str] = []
+    real = Authorizer.decide
+    monkeypatch.setattr(
+        Authorizer, "decide", lambda self, token, calls: asked.append(token) or real(self, token, calls)
+    )
+    read: list[str] = []
+    undecided = ApprovalTable.undecided
+    monkeypatch.setattr(ApprovalTable, "undecided", lambda self: read.append("") or undecided(self))
+    assert waiting(deployed, assistant, "carla") == 0
+    assert (asked, read) == ([], [])
+    waiting(deployed, assistant, "sofia")
+    assert (len(asked), len(read)) == (1, 1)
+
+
+def test_what_has_expired_is_gone_even_while_its_item_is_there(deployed: Deployed) -> None:
+    assistant = deployed.assistant()
+    approval = request(deployed, assistant)
+    deployed.cloud.client("dynamodb").update_item(
+        TableName=deployed.approvals_table,
+        Key={"PK": {"S": "APPROVAL"}, "SK": {"S": approval}},
+        UpdateExpression="SET #ttl = :past",
+        ExpressionAttributeNames={"#ttl": "ttl"},
+        ExpressionAttributeValues={":past": {"N": long_ago()}},
+    )
+    assert approval not in inbox(deployed, assistant, "sofia")
+    assert assistant.see(deployed.token("amir"), approval)[0] == 404
+    assert assistant.decide(deployed.token("sofia"), approval)[0] == 404
+    assert payouts(deployed) == []
+
+
+def inbox(deployed: Deployed, assistant: Assistant, user: str) -> dict[str, dict[str, Any]]:
+    return {each["id"]: each for each in assistant.approvals(deployed.token(user))}
+
+
+def waiting(deployed: Deployed, assistant: Assistant, user: str) -> int:
+    token = deployed.token(user)
+    answer = assistant.request("GET", "/v1/approvals/count", headers={"authorization": f"Bearer {token}"})
+    return int(answer.json()["waiting"])

@@ -22,7 +22,14 @@ class Store:
     def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
         self.listed += 1
         self.meanwhile()
-        yield {"policies": [{"policyId": "p0", "name": "name/forbid-everything", "effect": "Forbid"}]}
+        described = {"static": {"description": "Nobody does anything."}}
+        policy = {
+            "policyId": "p0",
+            "name": "name/forbid-everything",
+            "effect": "Forbid",
+            "definition": described,
+        }
+        yield {"policies": [policy]}
 
     def get_schema(self, **_: Any) -> dict[str, str]:
         return {"schema": "{}"}
@@ -48,3 +55,11 @@ def test_who_asks_while_the_first_listing_is_under_way_waits_for_it() -> None:
     other.join()
     assert names == ["forbid-everything"] * 2
     assert store.listed == 1
+
+
+def test_a_policy_is_explained_by_the_sentence_at_the_top_of_its_file() -> None:
+    catalog = PolicyCatalog(Store(), "ps")
+    assert catalog.description("forbid-everything") == "", "nothing is known yet"
+    catalog.refresh()
+    assert catalog.description("forbid-everything") == "Nobody does anything."
+    assert catalog.description("unknown") == ""

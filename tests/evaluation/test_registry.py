@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from pathlib import Path
+
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from fmops.evaluation.registry import MOVES, PromptRegistry
+from fmops.evaluation.registry import GATES, MOVES, REASONS, PromptRegistry
 from fmops.prompts import Prompt, PromptError
 
 NAME = "claims-desk"
@@ -56,6 +59,34 @@ def test_promotions_and_rollbacks_move_the_alias_and_are_recorded(registry: Prom
         ("promote", "1", "3", "you"),
         ("promote", "", "1", "me"),
     ]
+
+
+def test_how_things_stand_is_told_from_the_alias_the_moves_and_the_gates_decisions(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    registry, client = PromptRegistry(uri), MlflowClient(uri)
+    assert registry.standing(NAME) == {"serving": "", "move": None, "gate": None}
+    registry.register(NAME, "One.", message="a test")
+    registry.promote(NAME, "1", by="olga", reason="better")
+    experiment = client.create_experiment(GATES)
+    for name, decision in (("gate: a", "promote"), ("gate: b", "refuse"), ("evaluation c", "")):
+        run = client.create_run(experiment, run_name=name, tags={REASONS: f"reasons of {name}"})
+        client.log_param(run.info.run_id, "decision", decision)
+        client.log_param(run.info.run_id, "candidate", name[-1])
+        client.set_terminated(run.info.run_id)
+    client.create_run(experiment, run_name="gate: under way")
+    shown = registry.standing(NAME)
+    assert shown["serving"] == "1"
+    assert (shown["move"]["action"], shown["move"]["by"], shown["move"]["reason"]) == (
+        "promote",
+        "olga",
+        "better",
+    )
+    datetime.fromisoformat(shown["move"]["at"])
+    assert {name: shown["gate"][name] for name in ("decision", "candidate", "reasons")} == {
+        "decision": "refuse",
+        "candidate": "b",
+        "reasons": "reasons of gate: b",
+    }
 
 
 def test_a_version_that_is_not_there_is_named_with_those_that_are(registry: PromptRegistry) -> None:

@@ -477,6 +477,7 @@ def test_grafana_needs_identity_center(cloud: Cloud, target: Callable[..., Targe
         ("enable", "CloudWatchLogs", "stop", "to use"),
         ("use", "CloudWatchLogs", "ok", ""),
         ("use", "XRay", "stop", "turn it on"),
+        ("off", "CloudWatchLogs", "warning", "to use"),
     ],
 )
 def test_transaction_search_is_as_its_setting_needs_it(
@@ -486,6 +487,13 @@ def test_transaction_search_is_as_its_setting_needs_it(
     found = one(features.transaction_search(target(observability={"transaction_search": setting})))
     assert found.level == level
     assert remedy in found.remedy
+
+
+def test_transaction_search_that_is_off_as_its_setting_says_is_not_worth_a_word(
+    cloud: Cloud, target: Callable[..., Target]
+) -> None:
+    cloud.client("xray").update_trace_segment_destination(Destination="XRay")
+    assert [*features.transaction_search(target(observability={"transaction_search": "off"}))] == []
 
 
 def test_transaction_search_of_this_environment_is_no_reason_to_stop(
@@ -626,6 +634,7 @@ def test_the_whole_examination_of_the_local_aws(cloud: Cloud, target: Callable[.
     cloud.client("ssm").put_parameter(
         Name="/cdk-bootstrap/hnb659fds/version", Value="29", Type="String", Overwrite=True
     )
+    cloud.client("xray").update_trace_segment_destination(Destination="XRay")
     found = list(examine(target(images="codebuild")))
     assert all(each.remedy for each in found if each.level != "ok")
     assert found[0].what == "region us-east-1"

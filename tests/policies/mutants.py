@@ -32,6 +32,7 @@ GROUPS = (
     "staff",
     "reviewers",
     "prompt-engineers",
+    "operators",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import cedarpy
@@ -12,6 +13,7 @@ import pytest
 from tests.policies.desk import (
     FILES,
     GRANTED,
+    GROUPS,
     ME,
     NS,
     OTHER,
@@ -27,8 +29,10 @@ from tests.policies.desk import (
     document,
     engine,
     knowledge_base,
+    operations,
     prompt_registry,
     review_queue,
+    trace_store,
     uid,
 )
 
@@ -38,6 +42,7 @@ SOFIA = Person(("staff", "handlers", "supervisors"), department="claims")
 INES = Person(("staff", "siu"), region="south", department="investigations")
 RITA = Person(("staff", "reviewers"))
 PETRA = Person(("staff", "prompt-engineers"))
+OLGA = Person(("staff", "operators"))
 OTTO = Person(("staff", "auditors"), region="south", department="audit")
 
 CASES = {
@@ -202,8 +207,32 @@ CASES = {
         "auditors", "staff", "reviewers")), "edit_prompts", prompt_registry()),
     "suspended engineers edit no prompts": Case(Person(("prompt-engineers",), suspended=True), "edit_prompts",
         prompt_registry(), because=("forbid-suspended",)),
+    "reviewers read traces": Case(RITA, "read_traces", trace_store(), expected="Allow",
+        because=("reviewers-read-traces",)),
+    "prompt engineers read traces": Case(PETRA, "read_traces", trace_store(), expected="Allow",
+        because=("prompt-engineers-read-traces",)),
+    "auditors read traces": Case(OTTO, "read_traces", trace_store(), expected="Allow",
+        because=("auditors-read-traces",)),
+    "staff alone read no traces": Case(AMIR, "read_traces", trace_store()),
+    "customers read no traces": Case(CARLA, "read_traces", trace_store()),
+    "nobody else reads traces": Case(Person(("customers", "adjusters", "supervisors", "handlers", "siu",
+        "staff")), "read_traces", trace_store()),
+    "auditors do not review": Case(OTTO, "review_interactions", review_queue()),
+    "auditors edit no prompts": Case(OTTO, "edit_prompts", prompt_registry()),
+    "suspended reviewers read no traces": Case(Person(("reviewers",), suspended=True), "read_traces",
+        trace_store(), because=("forbid-suspended",)),
+    "suspended auditors read no traces": Case(Person(("auditors",), suspended=True), "read_traces",
+        trace_store(), because=("forbid-suspended",)),
     "prompt engineers do not review": Case(PETRA, "review_interactions", review_queue()),
     "prompt engineers read no claims": Case(PETRA, "get_claim", claim()),
+    "operators operate": Case(OLGA, "operate", operations(), expected="Allow", because=("operators-operate",)),
+    "operators need a second factor": Case(replace(OLGA, mfa=False), "operate", operations()),
+    "nobody else operates": Case(Person(tuple(group for group in GROUPS if group != "operators")), "operate",
+        operations()),
+    "suspended operators do nothing": Case(replace(OLGA, suspended=True), "operate", operations(),
+        because=("forbid-suspended",)),
+    "operators edit no prompts": Case(OLGA, "edit_prompts", prompt_registry()),
+    "operators read no claims": Case(OLGA, "get_claim", claim()),
     "reviewers review": Case(RITA, "review_interactions", review_queue(), expected="Allow",
         because=("reviewers-review",)),
     "staff alone do not review": Case(AMIR, "review_interactions", review_queue()),

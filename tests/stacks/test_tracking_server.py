@@ -35,7 +35,9 @@ def test_its_clients_may_call_its_api_action_by_action_and_not_the_app_s(with_se
         if "mlflow" in str(statement["Action"]).lower()
     ]
     assert {stack for stack, _ in statements} == {"Assistant", "Review", "Analysis"}
-    for _, statement in statements:
-        assert set(statement["Action"]) == {f"sagemaker-mlflow:{action}" for action in MlflowServer.ACTIONS}
+    for stack, statement in statements:
+        opens = {"sagemaker:CreatePresignedMlflowTrackingServerUrl"} if stack == "Assistant" else set()
+        api = {f"sagemaker-mlflow:{action}" for action in MlflowServer.ACTIONS}
+        assert set(statement["Action"]) == api | opens
         assert "*" not in str(statement["Resource"])
     assert not any("CallMlflowAppApi" in str(template) for template in with_server.templates.values())

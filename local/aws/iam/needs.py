@@ -182,6 +182,7 @@ RULES: dict[tuple[str, str], Rule] = {
     **needs_s3.RULES,
     ("amp", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
+    ("aps", "ListAlerts"): _on("aps:ListAlerts", "aps", "workspace/{workspaceId}"),
     ("aps", "QueryMetrics"): _on("aps:QueryMetrics", "aps", "workspace/{workspaceId}"),
     ("bedrock", "CreateEvaluationJob"): _create_evaluation,
     ("bedrock", "GetEvaluationJob"): _by_arn("bedrock:GetEvaluationJob", "jobIdentifier"),
@@ -208,6 +209,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("logs", "PutLogEvents"): _log_stream("logs:PutLogEvents"),
     ("sagemaker", "CallMlflowAppApi"): _by_arn("sagemaker:CallMlflowAppApi", "Arn"),
     ("sagemaker", "CreateLabelingJob"): _create_job("sagemaker:CreateLabelingJob", "labeling-job", "LabelingJobName"),
+    ("sagemaker", "CreatePresignedMlflowAppUrl"): _by_arn("sagemaker:CreatePresignedMlflowAppUrl", "Arn"),
     ("sagemaker", "CreateProcessingJob"): _create_job(
         "sagemaker:CreateProcessingJob", "processing-job", "ProcessingJobName"
     ),
@@ -231,7 +233,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("verifiedpermissions", "GetSchema"): _policy_store("verifiedpermissions:GetSchema"),
     ("verifiedpermissions", "IsAuthorizedWithToken"): _policy_store("verifiedpermissions:IsAuthorizedWithToken"),
     ("verifiedpermissions", "ListPolicies"): _policy_store("verifiedpermissions:ListPolicies"),
+    ("xray", "BatchGetTraces"): _plain("xray:BatchGetTraces"),
+    ("xray", "CancelTraceRetrieval"): _plain("xray:CancelTraceRetrieval"),
+    ("xray", "GetTraceSegmentDestination"): _plain("xray:GetTraceSegmentDestination"),
+    ("xray", "ListRetrievedTraces"): _plain("xray:ListRetrievedTraces"),
     ("xray", "PutSpans"): _plain("xray:PutSpans"),
     ("xray", "PutTelemetryRecords"): _plain("xray:PutTelemetryRecords"),
     ("xray", "PutTraceSegments"): _plain("xray:PutTraceSegments"),
+    ("xray", "StartTraceRetrieval"): _plain("xray:StartTraceRetrieval"),
 }  # fmt: skip

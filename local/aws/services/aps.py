@@ -30,6 +30,7 @@ QUERY_OPERATIONS = {
     "labels": "GetLabels",
     "series": "GetSeries",
     "metadata": "GetMetricMetadata",
+    "alerts": "ListAlerts",
 }
 START_SECONDS = 30
 

@@ -28,6 +28,9 @@ PROMPT = _HERE / "prompts" / "system.md"
 KNOWLEDGE = _HERE / "knowledge"
 """Documents in Markdown, each after a header that says who may read it."""
 
+QUESTIONS = _HERE / "questions.yaml"
+"""Greeting and questions that the chat suggests to people by their groups."""
+
 SANDBOX = _HERE / "evaluation" / "sandbox.yaml"
 """People and records that only evaluations, experiments and the playground know."""
 

@@ -1,0 +1,53 @@
+"""The home page as an operator sees it: every part answers, and what it leads to opens."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+from rich.markup import escape
+
+from demo.script import script
+from demo.visit import Visit
+
+PATIENCE = 60
+"""Maximum seconds until every part has answered: the first reading of MLflow loads its client."""
+ADDRESSES = ("mlflow", "report")
+
+
+def chapter(visit: Visit) -> list[str]:
+    """Look at the page, follow its addresses, and return the expectations that did not hold."""
+    headers = {"authorization": f"Bearer {visit.directory.id_token(script().operator)}"}
+    with httpx.Client(base_url=f"{visit.base_url}/v1", headers=headers, timeout=60) as client:
+        cards = read(client)
+        problems = [
+            f"home page: {name} could not be read: {card['state']['unread']}"
+            for name, card in cards.items()
+            if _unread(card)
+        ]
+        visit.console.print(f"The home page, as {script().operator}: {', '.join(cards)}")
+        outcome = cards["report"]["state"] or {}
+        visit.console.print(
+            f"  {outcome.get('verdict')}: {escape(str(outcome.get('sentence')))}", highlight=False
+        )
+        for name in ADDRESSES:
+            address = client.post(f"/home/{name}").raise_for_status().json()["url"]
+            if not httpx.get(address, timeout=60, follow_redirects=True).is_success:
+                problems.append(f"home page: the address of {name} does not open")
+    return problems
+
+
+def read(client: httpx.Client) -> dict[str, dict[str, Any]]:
+    """Return the page's cards by name, once every part has answered or patience ends."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        answer = client.get("/home").raise_for_status().json()
+        cards = {card["name"]: card for card in answer["cards"]}
+        if not any(map(_unread, cards.values())) or time.monotonic() > deadline:
+            return cards
+        time.sleep(1)
+
+
+def _unread(card: dict[str, Any]) -> bool:
+    return "unread" in (card["state"] or {})

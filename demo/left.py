@@ -1,0 +1,51 @@
+"""What the demo leaves for people to try by hand: a request that waits for approval, and answers to review."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+
+from demo.review import lines, run_job
+from demo.script import script
+from demo.visit import Visit
+from fmops.agent import NAME
+from fmops.deployment import Deployment
+from ops.jobs import JobError
+
+
+def chapter(visit: Visit) -> list[str]:
+    """Request what has to wait, sample yesterday's answers, and return the expectations that did not hold."""
+    return [*_request(visit), *(_sample(visit) if visit.history else ())]
+
+
+def _request(visit: Visit) -> list[str]:
+    if Deployment("", outputs=visit.outputs).assistant_environment()["FMOPS_AUTHORIZATION_MODE"] != "ENFORCE":
+        return []  # nothing waits where denials are only logged
+    left = script().left
+    answer = httpx.post(
+        f"{visit.base_url}/v1/chat/completions",
+        json={"model": NAME, "messages": [{"role": "user", "content": left.ask}]},
+        headers={"authorization": f"Bearer {visit.directory.id_token(left.user)}"},
+        timeout=60,
+    )
+    waiting = answer.raise_for_status().json()["approvals"]
+    visit.console.print(
+        f"[bold]Left for you[/]: {left.user} asked: {left.ask} It waits at {visit.base_url}/approvals"
+    )
+    return [] if len(waiting) == 1 else [f"left for people: {len(waiting)} calls wait, not 1"]
+
+
+def _sample(visit: Visit) -> list[str]:
+    """Run the review job for the last day of the history, which nobody has reviewed."""
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    try:
+        run_job(visit, "--day", str(yesterday))
+    except JobError as error:
+        return [f"left for people: {error}"]
+    bucket = visit.outputs["Capture"]["LakeBucketName"]
+    tasks = lines(bucket, f"review/tasks/dt={yesterday}/tasks.jsonl")
+    visit.console.print(
+        f"{len(tasks)} answers of yesterday wait for {script().review.reviewers[0]} at {visit.base_url}/review"
+    )
+    return [] if tasks else ["left for people: no answer of yesterday was chosen for review"]
