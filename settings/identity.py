@@ -40,7 +40,8 @@ class SignIn(Section):
     """Whether people can sign in at the pages. By default they can wherever it is possible."""
     domain_prefix: Annotated[str, Pattern(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] | None = None
     """Beginning of the address of Cognito's sign-in page, unique in the region across all accounts. By default
-    it is made of the environment's name and the stack's id. A change ends everyone's sign-in."""
+    it is made of the environment's name and the stack's id. To change it, deploy once with `enabled` false: a
+    pool has one domain, and CloudFormation would make the new one first."""
     origins: Annotated[tuple[str, ...], Field(max_length=100)] = ()
     """Addresses at which people open the pages, such as `https://desk.example.com`, or with an API's stage
     behind: only to these a sign-in returns. By default `https://` and `assistant.domain`, or else

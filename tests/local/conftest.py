@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from local.aws.kernel.cloud import Cloud
 from local.aws.server import LocalAws
+from local.aws.services.cognito.grants import Grants
+from tests.local.sign_in_client import Browser, SignInPool
 
 
 @pytest.fixture(scope="module")
@@ -16,3 +19,28 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
     with LocalAws(port=0, enforce=False, directory=directory) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def pool(cloud: Cloud) -> SignInPool:
+    """Return a user pool with managed login."""
+    return SignInPool(cloud)
+
+
+@pytest.fixture
+def browser(pool: SignInPool) -> Browser:
+    """Return a browser in which nobody is signed in yet."""
+    return Browser(pool)
+
+
+@pytest.fixture
+def later(cloud: Cloud) -> Iterator[Callable[[float], None]]:
+    """Move the clock of the sign-ins."""
+    grants = cloud.state(Grants)
+
+    def move(seconds: float) -> None:
+        before = grants.clock
+        grants.clock = lambda: before() + seconds
+
+    yield move
+    grants.clock = time.time

@@ -150,3 +150,10 @@ def returned_to(answer: httpx.Response, address: str = CALLBACK) -> dict[str, st
     target = urlsplit(answer.headers["location"])
     assert target._replace(query="").geturl() == address
     return {name: values[0] for name, values in parse_qs(target.query).items()}
+
+
+def refusal(answer: httpx.Response) -> str:
+    """Return the error of an endpoint, which pages of any origin may read."""
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["access-control-allow-origin"] == "*"
+    return str(answer.json()["error"])

@@ -5,18 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import httpx
 import jwt
 import pytest
-from botocore.exceptions import ClientError
 
 from local.aws.kernel.cloud import Cloud
-from local.aws.services.cognito.grants import Grants
-from tests.local.sign_in_client import CALLBACK, HOME, OAUTH, PASSWORD, Browser, SignInPool, returned_to
+from tests.local.sign_in_client import (
+    CALLBACK,
+    HOME,
+    OAUTH,
+    PASSWORD,
+    Browser,
+    SignInPool,
+    refusal,
+    returned_to,
+)
 
 SOURCES = """
 def handler(event, context):
@@ -28,35 +34,6 @@ def handler(event, context):
     }
     return event
 """
-
-
-@pytest.fixture(scope="module")
-def pool(cloud: Cloud) -> SignInPool:
-    return SignInPool(cloud)
-
-
-@pytest.fixture
-def browser(pool: SignInPool) -> Browser:
-    return Browser(pool)
-
-
-@pytest.fixture
-def later(cloud: Cloud) -> Iterator[Callable[[float], None]]:
-    """Move the clock of the sign-ins."""
-    grants = cloud.state(Grants)
-
-    def move(seconds: float) -> None:
-        before = grants.clock
-        grants.clock = lambda: before() + seconds
-
-    yield move
-    grants.clock = time.time
-
-
-def refusal(answer: httpx.Response) -> str:
-    assert answer.status_code == 400, answer.text
-    assert answer.headers["access-control-allow-origin"] == "*"
-    return str(answer.json()["error"])
 
 
 def test_a_sign_in_from_discovery_to_the_checked_id_token(browser: Browser) -> None:
@@ -279,73 +256,6 @@ def test_signing_out_everywhere_and_disabling_end_refreshes(browser: Browser) ->
     assert "eve" not in again.login_page(prompt="login").text
 
 
-def test_the_cookie_signs_in_again_for_an_hour(browser: Browser, later: Callable[[float], None]) -> None:
-    began = browser.claims(browser.sign_in()["id_token"])["auth_time"]
-    later(3000)
-    code = returned_to(browser.authorize())["code"]
-    assert browser.claims(browser.exchange(code).json()["id_token"])["auth_time"] == began
-    assert "code" in returned_to(browser.authorize(prompt="none"))
-    later(600)
-    assert "/login?" in browser.authorize().headers["location"]
-
-
-def test_the_cookie_is_for_this_server_only(browser: Browser) -> None:
-    kept = browser.choose().headers["set-cookie"]
-    assert "HttpOnly" in kept
-    assert "SameSite=Lax" in kept
-    assert "Max-Age=3600" in kept
-    assert f"Path=/_signin/{browser.pool.domain}" in kept
-
-
-def test_signing_out_ends_the_cookie_and_not_the_tokens(browser: Browser) -> None:
-    token = browser.sign_in()["refresh_token"]
-    end, client = browser.endpoints["end_session_endpoint"], browser.pool.client_id
-    wrong = browser.http.get(end, params={"client_id": client, "logout_uri": f"{HOME}x"})
-    assert wrong.status_code == 400
-    assert "code" in returned_to(browser.authorize()), "a bad sign-out changes nothing"
-    out = browser.http.get(end, params={"client_id": client, "logout_uri": HOME})
-    assert (out.status_code, out.headers["location"]) == (302, HOME)
-    assert "/login?" in browser.authorize().headers["location"]
-    assert browser.refresh(token).status_code == 200
-
-
-def test_the_page_lists_users_with_groups_and_what_they_may_do(browser: Browser) -> None:
-    cognito, pool = browser.pool.cognito, browser.pool
-    cognito.create_group(UserPoolId=pool.id, GroupName="handlers")
-    cognito.admin_add_user_to_group(UserPoolId=pool.id, Username="ada", GroupName="handlers")
-    page = browser.login_page()
-    for shown in (
-        "Ada &lt;Lovelace&gt;",
-        "handlers",
-        "handles claims &amp; &quot;notes&quot;",
-        "stands in for",
-    ):
-        assert shown in page.text
-    assert "<script" not in page.text
-    policy = page.headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "frame-ancestors 'none'" in policy
-    assert "form-action 'self' http://localhost:8080" in policy
-
-
-def test_a_form_of_another_site_signs_nobody_in(browser: Browser) -> None:
-    page = browser.login_page()
-    for fields in ({"username": "ada"}, {"username": "ada", "_csrf": "guessed"}):
-        answer = browser.http.post(page.url, data=fields)
-        assert answer.status_code == 400
-        assert "set-cookie" not in answer.headers
-    assert browser.choose("nobody").status_code == 400
-
-
-def test_without_a_branding_there_is_no_login_page(cloud: Cloud) -> None:
-    pool = SignInPool(cloud)
-    browser = Browser(pool)
-    pool.cognito.delete_managed_login_branding(UserPoolId=pool.id, ManagedLoginBrandingId=pool.branding)
-    answer = browser.authorize()
-    assert answer.status_code == 400
-    assert "Login pages unavailable" in answer.text
-
-
 def test_a_pool_without_a_domain_tells_no_sign_in_endpoints(cloud: Cloud) -> None:
     cognito = cloud.client("cognito-idp")
     pool = cognito.create_user_pool(PoolName="plain")["UserPool"]["Id"]
@@ -385,17 +295,6 @@ def _function(cloud: Cloud) -> str:
     return str(function["FunctionArn"])
 
 
-def test_where_mfa_is_required_one_click_sets_it_up(cloud: Cloud) -> None:
-    pool = SignInPool(cloud, mfa="ON")
-    Browser(pool).sign_in()
-    user = pool.cognito.admin_get_user(UserPoolId=pool.id, Username="ada")
-    assert user["UserMFASettingList"] == ["SOFTWARE_TOKEN_MFA"]
-    optional = SignInPool(cloud)
-    Browser(optional).sign_in()
-    user = optional.cognito.admin_get_user(UserPoolId=optional.id, Username="ada")
-    assert user["UserMFASettingList"] == []
-
-
 def test_tokens_of_the_page_are_not_for_the_api(browser: Browser) -> None:
     tokens = browser.sign_in()
     with pytest.raises(browser.pool.cognito.exceptions.NotAuthorizedException):
@@ -404,16 +303,6 @@ def test_tokens_of_the_page_are_not_for_the_api(browser: Browser) -> None:
     told = httpx.get(browser.endpoints["userinfo_endpoint"], headers=bearer).json()
     assert told["username"] == "ada"
     assert "profile" not in told
-
-
-def test_a_client_with_a_secret_must_give_it(cloud: Cloud) -> None:
-    pool = SignInPool(cloud, GenerateSecret=True)
-    secret = pool.cognito.describe_user_pool_client(UserPoolId=pool.id, ClientId=pool.client_id)[
-        "UserPoolClient"
-    ]["ClientSecret"]
-    browser = Browser(pool)
-    assert refusal(browser.exchange(browser.code())) == "invalid_client"
-    assert browser.exchange(Browser.code(browser, prompt="login"), client_secret=secret).status_code == 200
 
 
 def test_a_refresh_by_the_old_flow_keeps_the_time_and_knows_revocation(
@@ -438,58 +327,3 @@ def test_a_refresh_by_the_old_flow_keeps_the_time_and_knows_revocation(
     pool.cognito.revoke_token(Token=signed_in["RefreshToken"], ClientId=pool.client_id)
     with pytest.raises(pool.cognito.exceptions.NotAuthorizedException):
         pool.cognito.admin_initiate_auth(**ids, **refresh)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"CallbackURLs": ["http://desk.example.com/signed-in"]}, "HTTP protocol"),
-        ({"LogoutURLs": ["http://10.0.0.1/"]}, "HTTP protocol"),
-        ({"CallbackURLs": ["https://desk.example.com/#a"]}, "not a valid redirect"),
-        ({"CallbackURLs": []}, "CallbackURLs"),
-        ({"AllowedOAuthScopes": []}, "AllowedOAuthScopes"),
-        ({"ExplicitAuthFlows": ["ALLOW_REFRESH_TOKEN_AUTH"]}, "rotation"),
-        ({"RefreshTokenRotation": {"Feature": "ENABLED", "RetryGracePeriodSeconds": 61}}, "60"),
-    ],
-)
-def test_clients_that_cognito_refuses(pool: SignInPool, changes: dict[str, object], words: str) -> None:
-    with pytest.raises(ClientError, match=words):
-        pool.cognito.create_user_pool_client(UserPoolId=pool.id, ClientName="bad", **{**OAUTH, **changes})
-
-
-@pytest.mark.parametrize(
-    "address", ["http://127.0.0.1:9/x", "http://[::1]:9/x", "https://desk.example.com/x"]
-)
-def test_addresses_that_cognito_takes(pool: SignInPool, address: str) -> None:
-    pool.cognito.create_user_pool_client(
-        UserPoolId=pool.id, ClientName="good", **{**OAUTH, "CallbackURLs": [address]}
-    )
-
-
-def test_an_update_of_a_client_replaces_everything(cloud: Cloud) -> None:
-    pool = SignInPool(cloud)
-    pool.cognito.update_user_pool_client(UserPoolId=pool.id, ClientId=pool.client_id, ClientName="app")
-    found = pool.cognito.describe_user_pool_client(UserPoolId=pool.id, ClientId=pool.client_id)
-    assert not found["UserPoolClient"].get("CallbackURLs")
-
-
-def test_domains_and_brandings_are_described_and_refused(pool: SignInPool) -> None:
-    cognito = pool.cognito
-    described = cognito.describe_user_pool_domain(Domain=pool.domain)["DomainDescription"]
-    assert (described["UserPoolId"], described["ManagedLoginVersion"]) == (pool.id, 2)
-    with pytest.raises(ClientError, match="already has a domain"):
-        cognito.create_user_pool_domain(UserPoolId=pool.id, Domain="another-one")
-    other = cognito.create_user_pool(PoolName="other")["UserPool"]["Id"]
-    with pytest.raises(ClientError, match="already exists"):
-        cognito.create_user_pool_domain(UserPoolId=other, Domain=pool.domain)
-    for word in ("aws", "amazon", "cognito"):
-        with pytest.raises(ClientError, match=f"reserved word: {word}"):
-            cognito.create_user_pool_domain(UserPoolId=other, Domain=f"my-{word}-desk")
-    branding = cognito.describe_managed_login_branding_by_client(UserPoolId=pool.id, ClientId=pool.client_id)[
-        "ManagedLoginBranding"
-    ]
-    assert branding["UseCognitoProvidedValues"] is True
-    with pytest.raises(cognito.exceptions.ManagedLoginBrandingExistsException):
-        cognito.create_managed_login_branding(UserPoolId=pool.id, ClientId=pool.client_id)
-    with pytest.raises(cognito.exceptions.ResourceNotFoundException):
-        cognito.describe_managed_login_branding(UserPoolId=other, ManagedLoginBrandingId=pool.branding)

@@ -41,15 +41,24 @@ _moto_create: Callable[..., Any] = parsing.parse_and_create_resource
 
 
 def install(cloud: Cloud) -> Report:
-    """Create this cloud's stacks with our providers, and return the report, which fills as stacks are
-    created.
+    """Create this cloud's stacks with our providers until it stops, and return the report, which fills as stacks
+    are created.
     """
     global _cloud, _report
     with _lock:
         _cloud, _report = cloud, Report()
         parsing.resource_class_from_type = resource_class
         parsing.parse_and_create_resource = create
+        cloud.on_stop(lambda: _uninstall(cloud))
         return _report
+
+
+def _uninstall(cloud: Cloud) -> None:
+    """Leave moto as it was, unless another cloud has taken over: a stopped cloud creates nothing."""
+    with _lock:
+        if _cloud is cloud:
+            parsing.resource_class_from_type = _moto_class
+            parsing.parse_and_create_resource = _moto_create
 
 
 class Resource(CloudFormationModel):
