@@ -2,7 +2,7 @@
 import { api, json } from "./session.js";
 import { el, problem, when } from "./dom.js";
 
-const SECONDS = 20; // between looks at what has changed
+const SECONDS = 60; // between looks at what has changed
 
 // What each card is for, what to try, and where it leads: a page of ours, an address made on click, or a link from the server.
 const CARDS = {
