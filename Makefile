@@ -72,6 +72,7 @@ help: ## Explain every target
 	  YES=1 'make deploy, make destroy: do not ask' \
 	  URL=ADDRESS 'make smoke: the address of the assistant, by default the one in the outputs of its stack' \
 	  TOKEN=TOKEN "make smoke: send the steps that hold for everyone, as this token's caller" \
+	  USER=NAME "make token: a user of the demo's" \
 	  ALL=1 'make smoke: also the steps that change the deployment' \
 	  SOAK=600 'make load: seconds of a soak at 70 % of what one task can take' \
 	  'ONLY="firehose-*"' 'make faults: only these scenarios' \
@@ -202,7 +203,33 @@ smoke: setup ## Send the tour to PROFILE's assistant, as the demo's users (which
 	  $(if $(or $(URL),$(LOCAL)),--url $(if $(URL),$(call quoted,URL),http://localhost:8080)) \
 	  $(if $(filter command line,$(origin TOKEN)),--token-from TOKEN) $(if $(ALL),--all) $(if $(HISTORY),--history)
 
+.PHONY: token
+token: setup ## Print an ID token of the demo's USER= for scripts, from PROFILE or, with LOCAL=1, from the local run
+	@$(if $(filter command line,$(origin USER)),,$(error USER is required: make token USER=name))
+	@$(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1) \
+	  $(BIN)/python -m demo.token --environment $(ENVIRONMENT_WORD) --user $(call quoted,USER)
+
 ##@ Work on it
+
+.PHONY: try
+try: setup ## Ask the agent ASK="..." in the sandbox, AS= one of its people; PROMPT=file tries another prompt
+	@$(if $(value ASK),,$(error ASK is required: make try ASK="What is covered?" AS=clara))
+	@$(BIN)/python -m checks.agent.ask $(call quoted,ASK) --profile $(call quoted,PROFILE) \
+	  $(if $(AS),--caller $(call quoted,AS)) $(if $(PROMPT),--prompt $(call quoted,PROMPT))
+
+.PHONY: check
+check: setup node_modules ## Look for what is missing or wrong in the agent, its policies and its settings, in seconds
+	@$(WITH_NODE) $(BIN)/python -m checks.agent.check
+
+.PHONY: add-tool
+add-tool: setup node_modules ## Add a working tool NAME=check_coverage on RESOURCE=Claim for GROUP=handlers, then make it yours
+	@$(if $(and $(NAME),$(RESOURCE),$(GROUP)),,$(error NAME, RESOURCE and GROUP are required: \
+	  make add-tool NAME=check_coverage RESOURCE=Claim GROUP=handlers))
+	@$(BIN)/python -m checks.agent.add_tool $(call quoted,NAME) --resource $(call quoted,RESOURCE) \
+	  --group $(call quoted,GROUP)
+	@$(WITH_NODE) node policies/convert-schema.mjs policies
+	@$(BIN)/ruff format --quiet fmops/agent
+	@printf '%s\n' 'Try it: make check, then make try ASK="Please $(subst _, ,$(NAME)) for ..." AS=...'
 
 .PHONY: new-agent
 new-agent: setup ## Replace the insurance example with your own agent, NAME=it-help, which runs at once

@@ -134,7 +134,7 @@ class AgentFunction(Construct):
     def _acknowledge(self, *, in_vpc: bool) -> None:
         acknowledge(
             self.role.node.find_child("DefaultPolicy"),
-            "Writing traces has no resources in IAM (service authorization reference of X-Ray).",
+            "Writing and reading traces has no resources in IAM (service authorization reference of X-Ray).",
             "AwsSolutions-IAM5[Resource::*]",
         )
         if in_vpc:

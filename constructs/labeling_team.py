@@ -9,9 +9,10 @@ from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sagemaker as sagemaker
-from constructs import Construct
+from constructs import Construct, IDependable
 from constructs.acknowledge import acknowledge, acknowledge_keys
 from constructs.data_lifetime import DataLifetime
+from constructs.user_directory import add_branding
 
 FUNCTIONS = Path(__file__).parents[1] / "lambdas" / "labeling"
 
@@ -28,6 +29,8 @@ class LabelingTeam(Construct):
         pool: User pool of the workers.
         group: Group of the pool whose members form the workteam that labels.
         adjudicators: Group of the pool whose members settle what the others disagree on.
+        domain: Domain that the pool has already, since it can have one only, with managed login. By default the
+            team gives it one.
         code: Folder with the functions `handler.pre` and `handler.post`. The functions of this
             package by default.
         bucket: Bucket of manifests and labels.
@@ -45,6 +48,7 @@ class LabelingTeam(Construct):
         pool: cognito.IUserPool,
         group: str,
         adjudicators: str,
+        domain: cognito.UserPoolDomain | None = None,
         code: Path = FUNCTIONS,
         bucket: s3.Bucket,
         prefix: str,
@@ -55,7 +59,7 @@ class LabelingTeam(Construct):
         self._name, self._bucket, self._prefix = name, bucket, prefix
         self._lifetime, self._log_retention = lifetime, log_retention
         self._pool, self._client = pool, self._build_client(pool)
-        self._workforce = self._build_workforce()
+        self._workforce = self._build_workforce(domain)
         self.workteam = self._build_workteam("Workteam", name, "Reviews answers", group)
         self.adjudicators = self._build_workteam(
             "Adjudicators", f"{name}-adjudicators", "Settles what reviewers disagree on", adjudicators
@@ -109,15 +113,19 @@ class LabelingTeam(Construct):
             supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO],
         )
 
-    def _build_workforce(self) -> sagemaker.CfnWorkforce:
-        domain = cognito.UserPoolDomain(
-            self,
-            "Domain",
-            user_pool=self._pool,
-            cognito_domain=cognito.CognitoDomainOptions(
-                domain_prefix=f"{self._name}-{Stack.of(self).account}"
-            ),
-        )
+    def _build_workforce(self, domain: cognito.UserPoolDomain | None) -> sagemaker.CfnWorkforce:
+        ready: IDependable
+        if domain is None:
+            ready = cognito.UserPoolDomain(
+                self,
+                "Domain",
+                user_pool=self._pool,
+                cognito_domain=cognito.CognitoDomainOptions(
+                    domain_prefix=f"{self._name}-{Stack.of(self).account}"
+                ),
+            )
+        else:
+            ready = add_branding(self, "Branding", self._pool, self._client)
         workforce = sagemaker.CfnWorkforce(
             self,
             "Workforce",
@@ -126,7 +134,7 @@ class LabelingTeam(Construct):
                 client_id=self._client.user_pool_client_id, user_pool=self._pool.user_pool_id
             ),
         )
-        workforce.node.add_dependency(domain)
+        workforce.node.add_dependency(ready)
         return workforce
 
     def _build_workteam(

@@ -121,6 +121,6 @@ def grant_export(role: iam.Role, trace_actions: Sequence[str], prometheus_arn: s
     role.add_to_policy(iam.PolicyStatement(actions=["aps:RemoteWrite"], resources=[prometheus_arn]))
     acknowledge(
         role.node.find_child("DefaultPolicy"),
-        "Writing traces has no resources in IAM (service authorization reference of X-Ray).",
+        "Writing and reading traces has no resources in IAM (service authorization reference of X-Ray).",
         "AwsSolutions-IAM5[Resource::*]",
     )

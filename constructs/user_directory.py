@@ -1,6 +1,7 @@
 """The Cognito user pool."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,37 @@ from constructs.data_lifetime import DataLifetime
 PRE_TOKEN = Path(__file__).parents[1] / "lambdas" / "pre_token"
 
 
+@dataclass(frozen=True)
+class ManagedLogin:
+    """Cognito's own sign-in pages, for the app client of a `UserDirectory`.
+
+    A pool that has them cannot be called through a VPC endpoint.
+    """
+
+    domain_prefix: str
+    """Beginning of the pages' address, unique in the region; without the words aws, amazon and cognito."""
+    callback_urls: Sequence[str]
+    """Addresses to which a sign-in may return, compared exactly: https, or http on localhost."""
+    logout_urls: Sequence[str]
+    """Addresses to which a sign-out may return, compared exactly."""
+
+
+def add_branding(
+    scope: Construct,
+    id: str,  # noqa: A002 - CDK's name
+    pool: cognito.IUserPool,
+    client: cognito.IUserPoolClient,
+) -> cognito.CfnManagedLoginBranding:
+    """Give a client of a pool with managed login Cognito's own style, without which it has no sign-in page."""
+    return cognito.CfnManagedLoginBranding(
+        scope,
+        id,
+        user_pool_id=pool.user_pool_id,
+        client_id=client.user_pool_client_id,
+        use_cognito_provided_values=True,
+    )
+
+
 class UserDirectory(Construct):
     """A user pool without self sign-up, its groups, an app client, and the trigger that adds the claim `mfa`
     to ID tokens.
@@ -28,6 +60,7 @@ class UserDirectory(Construct):
         mfa: Whether users may (`optional`) or must (`required`, the default) have a TOTP authenticator.
         admin_password_sign_in: Whether administrators may sign in for a user (`ADMIN_USER_PASSWORD_AUTH`).
             Off by default.
+        managed_login: Sign-in pages for people, with an authorization code and PKCE. None by default.
         pre_token_code: Folder of the pre-token-generation function, with `handler.handler`. The function of
             this package by default.
         lifetime: Whether the pool outlives the stack. `RETAINED` keeps it and protects it from deletion.
@@ -35,6 +68,10 @@ class UserDirectory(Construct):
     """
 
     ID_TOKEN_VALIDITY = Duration.hours(1)
+    SESSION = Duration.hours(10)
+    """Time after which a person who signed in at the managed login has to sign in again."""
+    ROTATION_GRACE = Duration.seconds(60)
+    """Time for which a refresh token stays valid after it was exchanged, for an answer that got lost."""
 
     def __init__(
         self,
@@ -45,6 +82,7 @@ class UserDirectory(Construct):
         attributes: Sequence[str] = (),
         mfa: Literal["optional", "required"] = "required",
         admin_password_sign_in: bool = False,
+        managed_login: ManagedLogin | None = None,
         pre_token_code: Path = PRE_TOKEN,
         lifetime: DataLifetime,
         log_retention: logs.RetentionDays,
@@ -54,7 +92,8 @@ class UserDirectory(Construct):
         self.pool = self._build_pool(attributes, mfa, lifetime)
         self._build_groups()
         self._build_pre_token_trigger(pre_token_code, lifetime, log_retention)
-        self.client = self._build_client(attributes, admin_password_sign_in)
+        self.client = self._build_client(attributes, admin_password_sign_in, managed_login)
+        self.domain = self._build_managed_login(managed_login) if managed_login else None
 
     def _build_pool(
         self, attributes: Sequence[str], mfa: Literal["optional", "required"], lifetime: DataLifetime
@@ -132,16 +171,23 @@ class UserDirectory(Construct):
         role.attach_inline_policy(policy)
 
     def _build_client(
-        self, attributes: Sequence[str], admin_password_sign_in: bool
+        self, attributes: Sequence[str], admin_password_sign_in: bool, managed_login: ManagedLogin | None
     ) -> cognito.UserPoolClient:
         return self.pool.add_client(
             "Client",
             auth_flows=cognito.AuthFlow(admin_user_password=admin_password_sign_in, user_srp=True),
-            disable_o_auth=True,
+            disable_o_auth=managed_login is None,
+            o_auth=_code_flow(managed_login) if managed_login else None,
+            supported_identity_providers=[cognito.UserPoolClientIdentityProvider.COGNITO]
+            if managed_login
+            else None,
             generate_secret=False,
             prevent_user_existence_errors=True,
+            enable_token_revocation=True if managed_login else None,
             id_token_validity=self.ID_TOKEN_VALIDITY,
             access_token_validity=self.ID_TOKEN_VALIDITY,
+            refresh_token_validity=self.SESSION if managed_login else None,
+            refresh_token_rotation_grace_period=self.ROTATION_GRACE if managed_login else None,
             read_attributes=cognito.ClientAttributes()
             .with_standard_attributes(email=True, email_verified=True, preferred_username=True)
             .with_custom_attributes(*attributes),
@@ -149,3 +195,23 @@ class UserDirectory(Construct):
                 email=True, preferred_username=True
             ),
         )
+
+    def _build_managed_login(self, managed_login: ManagedLogin) -> cognito.UserPoolDomain:
+        domain = self.pool.add_domain(
+            "Domain",
+            cognito_domain=cognito.CognitoDomainOptions(domain_prefix=managed_login.domain_prefix),
+            managed_login_version=cognito.ManagedLoginVersion.NEWER_MANAGED_LOGIN,
+        )
+        add_branding(self, "Branding", self.pool, self.client)
+        return domain
+
+
+def _code_flow(managed_login: ManagedLogin) -> cognito.OAuthSettings:
+    """Return the settings of a sign-in with a code. The scope `openid` alone gives an ID token with every
+    attribute that the client may read; further scopes would narrow it."""
+    return cognito.OAuthSettings(
+        flows=cognito.OAuthFlows(authorization_code_grant=True),
+        scopes=[cognito.OAuthScope.OPENID],
+        callback_urls=list(managed_login.callback_urls),
+        logout_urls=list(managed_login.logout_urls),
+    )

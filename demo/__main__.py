@@ -11,15 +11,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import boto3
 import httpx
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
 from demo import seed
+from demo.accounts import NoPasswordsError, check_passwords
 from demo.guide import CHAPTERS, guide
-from demo.outputs import stack_outputs
+from demo.outputs import remedy, stack_outputs
 from demo.visit import Visit
 from fmops.deployment import DeploymentError
 
@@ -69,14 +69,14 @@ def main() -> int:
         NoPasswordsError,
         TokenError,
     ) as error:
-        print(_remedy(error, arguments.environment), file=sys.stderr)
+        print(remedy(error, arguments.environment), file=sys.stderr)
         return 2
     return 0 if held else 1
 
 
 def _seeded(url: str, outputs: Mapping[str, Mapping[str, str]], arguments: argparse.Namespace) -> bool:
     """Send the whole tour, as the demo's users."""
-    check_passwords(outputs["Identity"], arguments.environment)
+    check_passwords(outputs["Identity"], arguments.environment, "give a user's token as TOKEN=")
     console = _console()
     visit = Visit(url, outputs, seed.main(outputs), console, history=arguments.history)
     held = guide(visit, chapters=CHAPTERS if arguments.all else ())
@@ -117,30 +117,8 @@ class UnreachableError(Exception):
     """No assistant answers at the address."""
 
 
-class NoPasswordsError(Exception):
-    """The demo's users cannot sign in to the deployment."""
-
-
 class TokenError(Exception):
     """The assistant does not accept the token that was given."""
-
-
-def check_passwords(identity: Mapping[str, str], environment: str) -> None:
-    """Raise NoPasswordsError unless the demo's users can sign in; checked first, so that a refusal leaves
-    no users behind."""
-    if "UserPoolId" not in identity:
-        raise NoPasswordsError(
-            f"{environment} has no user pool, since identity.oidc names your own issuer, where the tour cannot"
-            " create users: give a user's token as TOKEN="
-        )
-    client = boto3.client("cognito-idp").describe_user_pool_client(
-        UserPoolId=identity["UserPoolId"], ClientId=identity["UserPoolClientId"]
-    )
-    if "ALLOW_ADMIN_USER_PASSWORD_AUTH" not in client["UserPoolClient"].get("ExplicitAuthFlows", []):
-        raise NoPasswordsError(
-            f"{environment} signs nobody in by password: the tour needs identity.admin_password_sign_in,"
-            " which `dev` has, or a user's token as TOKEN="
-        )
 
 
 def check_token(url: str, token: str) -> None:
@@ -168,16 +146,6 @@ def check_reachable(url: str) -> None:
         raise UnreachableError(
             f"{url}/readyz answered {answer.status}: give the assistant's own address as URL="
         )
-
-
-def _remedy(error: Exception, environment: str) -> str:
-    text = str(error)
-    if isinstance(error, DeploymentError):
-        return (
-            f"{environment} is not deployed in this account and region ({text}):"
-            " give its PROFILE, and your AWS_REGION."
-        )
-    return text
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import string
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pyotp
 import yaml
 
@@ -33,6 +35,11 @@ def load() -> dict[str, Any]:
     return data
 
 
+def person(username: str, profile: dict[str, Any]) -> Person:
+    """Return a user of the demo's data as policies see them."""
+    return Person.parse(username, {name: value for name, value in profile.items() if name != "about"})
+
+
 class Directory:
     """Creates the demo's users with the operator's credentials, and signs them in as the users would."""
 
@@ -47,11 +54,12 @@ class Directory:
         password = _password()
         attributes = [
             {"Name": f"custom:{name}", "Value": value}
-            for name, value in Person.parse(username, profile).attributes.items()
+            for name, value in person(username, profile).attributes.items()
         ]
         attributes += [
             {"Name": "email", "Value": f"{username}@example.com"},
             {"Name": "email_verified", "Value": "true"},
+            *([{"Name": "profile", "Value": profile["about"]}] if "about" in profile else []),
         ]
         try:
             self._cognito.admin_create_user(
@@ -113,6 +121,11 @@ class Directory:
                     f"{account.username} has a second factor from an earlier seed: delete the user first"
                 )
             answer = self._respond(account, answer["Session"])
+        if "AuthenticationResult" not in answer:
+            raise LookupError(
+                f"Cognito asks {account.username} for {answer.get('ChallengeName')} first, which only a person can"
+                " do: sign in at the pages once, or set identity.mfa to optional."
+            )
         result: dict[str, Any] = answer["AuthenticationResult"]
         return result
 
@@ -138,6 +151,28 @@ class Directory:
             else:
                 return answer
         raise AssertionError("unreachable")
+
+
+class NoPasswordsError(Exception):
+    """The demo's users cannot sign in to the deployment."""
+
+
+def check_passwords(identity: Mapping[str, str], environment: str, instead: str) -> None:
+    """Raise NoPasswordsError unless the demo's users can sign in; checked first, so that a refusal leaves
+    no users behind. ``instead`` is what else to do."""
+    if "UserPoolId" not in identity:
+        raise NoPasswordsError(
+            f"{environment} has no user pool, since identity.oidc names your own issuer, where the demo cannot"
+            f" create users: {instead}"
+        )
+    client = boto3.client("cognito-idp").describe_user_pool_client(
+        UserPoolId=identity["UserPoolId"], ClientId=identity["UserPoolClientId"]
+    )
+    if "ALLOW_ADMIN_USER_PASSWORD_AUTH" not in client["UserPoolClient"].get("ExplicitAuthFlows", []):
+        raise NoPasswordsError(
+            f"{environment} signs nobody in by password: the demo's users need identity.admin_password_sign_in,"
+            f" which `dev` has, or {instead}"
+        )
 
 
 def _password() -> str:

@@ -18,8 +18,11 @@ from fmops.agent import NAMESPACE
 Records = Iterable[Mapping[str, Any]]
 
 
-def events(records: Records, users: Mapping[str, str]) -> Table:
-    """Return one event of each kind of decision: who, tool, resource, outcome, policies, latency, trace."""
+def events(records: Records, users: Mapping[str, str], *, base_url: str) -> Table:
+    """Return one event of each kind of decision: who, tool, resource, outcome, policies, latency, trace.
+
+    The trace is a link to the assistant's page Why, in terminals that have links.
+    """
     table = Table(title="Audit: one decision of each kind", expand=True)
     for column in ("who", "action", "resource", "decision", "reason", "policies", "ms", "trace"):
         table.add_column(column, overflow="fold")
@@ -39,7 +42,7 @@ def events(records: Records, users: Mapping[str, str]) -> Table:
             decision["reason"],
             policies or "-",
             f"{decision['duration_ms']:.0f}",
-            record["trace_id"][:8],
+            f"[link={base_url}/why?trace={record['trace_id']}&at={record['started_at']}]{record['trace_id'][:8]}[/link]",
         )
     return table
 

@@ -13,6 +13,7 @@ from local.run.deploy import Deployment, deploy, synthesize
 from local.run.folder import held
 from local.run.options import Options
 from local.run.runner import Runner
+from local.run.sign_in import allow_sign_in_at
 from local.run.up import use_as_environment
 
 
@@ -28,6 +29,7 @@ def deployed(options: Options, cloud: LocalAws, runner: Runner) -> Iterator[tupl
             deployment = deploy(cloud, assembly)
             use_as_environment(cloud)
             runner.start()
+            allow_sign_in_at(cloud, deployment.outputs["Identity"], runner.base_url())
             users = seed.main(deployment.outputs)
             runner.wait_ready()
             yield deployment, users

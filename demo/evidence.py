@@ -14,9 +14,8 @@ import duckdb
 
 from demo.tour import Step
 from fmops.partitions import earliest_hour
+from fmops.traces import Trace, TraceReader, TracesUnavailableError, Window
 
-TRACES_PER_CALL = 5
-"""Maximum number of trace ids in one BatchGetTraces call."""
 SKEW = timedelta(minutes=15)
 """Maximum difference between this machine's clock and S3's, and how much earlier than its delivery an object's
 key may be dated."""
@@ -29,7 +28,7 @@ read_ndjson_objects(?) WHERE json->>'record_type' = 'interaction') GROUP BY inte
 
 
 class Evidence:
-    """Reads the data lake with DuckDB and the traces from X-Ray, and says what is missing.
+    """Reads the data lake with DuckDB and the traces as the assistant does, and says what is missing.
 
     ``since`` is when the visit began. Records captured before it, which may be a year of other people's
     interactions, are not read.
@@ -39,11 +38,11 @@ class Evidence:
         self._bucket = outputs["Capture"]["LakeBucketName"]
         self._since = since - SKEW if since else None
         self._s3 = boto3.client("s3")
-        self._xray = boto3.client("xray")
+        self._reader = TraceReader(boto3.client("xray"))
         self.problems: list[str] = []
         self.objects: list[str] = []
         self.records: dict[str, dict[str, Any]] = {}
-        self.segments: dict[str, list[dict[str, Any]]] = {}
+        self.segments: dict[str, Sequence[Mapping[str, Any]]] = {}
 
     def gather(self, steps: Sequence[Step]) -> None:
         """Read everything that belongs to the steps, and compare."""
@@ -60,7 +59,12 @@ class Evidence:
             for interaction, (_, count) in ours.items()
             if count > 1
         ]
-        self.segments = self._read_traces([step.trace_id for step in answered])
+        try:
+            traces = self._read_traces([step.trace_id for step in answered])
+        except TracesUnavailableError as failure:
+            self.problems.append(f"the traces cannot be read: {failure}")
+            traces = {}
+        self.segments = {trace_id: trace.documents for trace_id, trace in traces.items()}
         for step in answered:
             self._check_record(step)
             self._check_trace(step)
@@ -71,9 +75,13 @@ class Evidence:
         records = self.read_lake()
         if any(step.interaction_id not in records for step in answered):
             return False
-        traces = self._read_traces([step.trace_id for step in answered])
+        try:
+            traces = self._read_traces([step.trace_id for step in answered])
+        except TracesUnavailableError:
+            return False
         return all(
-            _has_root(traces.get(step.trace_id, []), records[step.interaction_id]["service"])
+            step.trace_id in traces
+            and _has_root(traces[step.trace_id].documents, records[step.interaction_id]["service"])
             for step in answered
         )
 
@@ -109,15 +117,9 @@ class Evidence:
             yield f"interactions/dt={day}/"
             day += timedelta(days=1)
 
-    def _read_traces(self, trace_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-        segments: dict[str, list[dict[str, Any]]] = {}
-        wanted = [f"1-{trace_id[:8]}-{trace_id[8:]}" for trace_id in trace_ids]
-        for start in range(0, len(wanted), TRACES_PER_CALL):
-            answer = self._xray.batch_get_traces(TraceIds=wanted[start : start + TRACES_PER_CALL])
-            for trace in answer["Traces"]:
-                documents = [json.loads(segment["Document"]) for segment in trace["Segments"]]
-                segments[trace["Id"].replace("-", "")[1:]] = documents
-        return segments
+    def _read_traces(self, trace_ids: Sequence[str]) -> dict[str, Trace]:
+        now = datetime.now(UTC)
+        return self._reader.read(trace_ids, Window(self._since or now - timedelta(days=1), now))
 
     def _check_record(self, step: Step) -> None:
         record = self.records.get(step.interaction_id)
@@ -138,11 +140,11 @@ class Evidence:
             step.problems.append(f"authorization {decided}, not {expected}")
 
     def _check_trace(self, step: Step) -> None:
-        documents = self.segments.get(step.trace_id, [])
+        documents = self.segments.get(step.trace_id, ())
         service = self.records.get(step.interaction_id, {}).get("service", "")
         if not _has_root(documents, service):
             step.problems.append("there is no trace whose root is named after the service")
-        text = json.dumps(documents)
+        text = json.dumps(list(documents))
         phrases = [step.ask, step.answer] if len(step.answer) > 20 else [step.ask]
         if any(phrase[:40] in text for phrase in phrases):
             step.problems.append("the trace contains what was said")

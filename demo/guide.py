@@ -11,7 +11,20 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from demo import analysis, audit, evaluation, history, home, layers, left, metrics, review, seed, tracking
+from demo import (
+    analysis,
+    audit,
+    evaluation,
+    history,
+    home,
+    layers,
+    left,
+    metrics,
+    review,
+    seed,
+    tracking,
+    why,
+)
 from demo.accounts import load
 from demo.evidence import Evidence
 from demo.script import script
@@ -75,16 +88,22 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
     console.print(tour.table())
     console.print(layers.guardrails(evidence.records.values()))
     console.print(
-        audit.events(evidence.records.values(), {step.interaction_id: step.user for step in tour.steps})
+        audit.events(
+            evidence.records.values(),
+            {step.interaction_id: step.user for step in tour.steps},
+            base_url=visit.base_url,
+        )
     )
     console.print(audit.denials(evidence.records.values()))
     _summarize(tour, evidence, console)
+    unexplained = why.explain(visit, tour.steps, for_anyone=for_anyone)
     console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
     with ThreadPoolExecutor(1) as meanwhile:
         if evaluation.chapter in chapters:
             visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
         problems = [
             *evidence.problems,
+            *unexplained,
             *(problem for chapter in chapters for problem in _timed(chapter, visit)),
         ]
     for problem in problems:

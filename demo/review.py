@@ -130,9 +130,11 @@ class BrowserPage:
 
     def next(self) -> tuple[str, str] | None:
         self._page.wait_for_function(
-            """shown => !/^Loading/.test(document.querySelector("#done").textContent)
-                && !document.querySelector("#done").hidden
-                || (document.querySelector("#task").dataset.id ?? shown) !== shown""",
+            """shown => {
+                const [done, task] = ["#done", "#task"].map((id) => document.querySelector(id));
+                if (!done || done.textContent.startsWith("Loading")) return false;
+                return !done.hidden || (task.dataset.id ?? shown) !== shown;
+            }""",
             arg=self._shown,
         )
         if self._page.is_visible("#done"):

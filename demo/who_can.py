@@ -20,7 +20,7 @@ import cedarpy
 from rich.console import Console
 from rich.table import Table
 
-from demo.accounts import load
+from demo.accounts import load, person
 from demo.seed import with_users
 from fmops.agent import KNOWLEDGE, NAMESPACE
 from fmops.agent.resources import Resolver
@@ -28,7 +28,6 @@ from fmops.agent.sandbox import SandboxRecords
 from fmops.agent.tools import DATA_SOURCE
 from fmops.authorization import Entity, EntityUid
 from fmops.toolkit import knowledge
-from fmops.variants.sandbox import Person
 
 POLICIES = Path(__file__).parents[1] / "policies"
 
@@ -60,8 +59,8 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
     engine, policies = cedarpy.Schema.from_json_str(schema), _policies(data, resolver)
     answers = []
     for user, profile in data["users"].items():
-        person = Person.parse(user, profile)
-        session = {"mfa": person.mfa, "suspended": person.suspended, "channel": "chat", "signInAge": 0}
+        who = person(user, profile)
+        session = {"mfa": who.mfa, "suspended": who.suspended, "channel": "chat", "signInAge": 0}
         request = {
             "principal": _uid(resolver.user(user)),
             "action": _uid(resolver.uid("Action", action)),
@@ -70,8 +69,8 @@ def who_can(action: str, resource: str, inputs: Mapping[str, Any]) -> list[Answe
         }
         principal = Entity(
             resolver.user(user),
-            {f"custom:{name}": value for name, value in person.attributes.items()},
-            [resolver.uid("Group", group) for group in person.groups],
+            {f"custom:{name}": value for name, value in who.attributes.items()},
+            [resolver.uid("Group", group) for group in who.groups],
         )
         result = cedarpy.is_authorized(request, policies, [_cedar(principal), _cedar(entity)], schema=engine)
         if result.diagnostics.errors:
@@ -126,7 +125,12 @@ def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
 def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: Resolver) -> Entity:
     """Return the demo's resource with that name, if it is of one of the kinds."""
     documents = {each.id: resolver.document(each) for each in knowledge.load(KNOWLEDGE)}
-    single = {"review": "ReviewQueue", "prompts": "PromptRegistry", DATA_SOURCE: "KnowledgeBase"}
+    single = {
+        "review": "ReviewQueue",
+        "prompts": "PromptRegistry",
+        "traces": "TraceStore",
+        DATA_SOURCE: "KnowledgeBase",
+    }
     known = {
         **{
             key: "".join(map(str.capitalize, kind.split("_")))

@@ -20,6 +20,9 @@ from settings.observability import Observability
 from settings.review import Review
 from settings.tracking import Tracking
 
+LOCAL_ORIGIN = "http://localhost:8080"
+"""Address of the pages through a port forwarding, and in a local run."""
+
 
 class Settings(Section):
     """The settings of one environment."""
@@ -123,7 +126,38 @@ class Settings(Section):
                 "trust its own account's provider only; name that, or leave it out to have it made"
             )
 
+    @property
+    def no_sign_in(self) -> str | None:
+        """Return why people cannot sign in at the pages, in a sentence with the remedy; None if they can."""
+        if self.identity.sign_in.enabled is False:
+            return (
+                "Sign-in at the pages is turned off: set identity.sign_in.enabled to true, or send an ID token with"
+                " each request."
+            )
+        if self._pool_is_behind_an_endpoint:
+            return (
+                "The network has no way to the internet, and a user pool with sign-in pages is not reached through a"
+                " VPC endpoint: set network.egress to nat, or send an ID token with each request."
+            )
+        return None
+
+    @property
+    def sign_in_origins(self) -> tuple[str, ...]:
+        """Return the addresses at which people open the pages, without a slash at their ends."""
+        domain = self.assistant.domain
+        given = self.identity.sign_in.origins or (f"https://{domain.name}" if domain else LOCAL_ORIGIN,)
+        return tuple(dict.fromkeys(origin.rstrip("/") for origin in given))
+
+    @property
+    def _pool_is_behind_an_endpoint(self) -> bool:
+        return self.network.mode != "none" and self.network.egress == "endpoints" and not self.identity.oidc
+
     def _check_endpoints(self) -> None:
+        if self.identity.sign_in.asked_for and self._pool_is_behind_an_endpoint:
+            raise ValueError(
+                "network.egress is endpoints, but identity.sign_in gives the user pool a domain, and a pool with a "
+                "domain is not reached through an endpoint: use nat, or leave identity.sign_in out"
+            )
         if self.identity.oidc:
             raise ValueError(
                 "network.egress is endpoints, but the keys of identity.oidc are read from its issuer "

@@ -163,8 +163,9 @@ def _known_settings(location: Sequence[int | str]) -> list[str]:
             # The next part is a key.
             next(parts, None)
             annotation = get_args(annotation)[1]
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)  # noqa: S101
-        section = annotation
+        # A section that need not be there is a union with None.
+        kinds = [annotation, *get_args(annotation)]
+        section = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel))
     return sorted(section.model_fields)
 
 

@@ -73,6 +73,11 @@ class Analysis(FmopsStack):
             "FMOPS_SPARK_HOURS": str(options.max_hours),
         }
 
+    def _report_environment(self) -> dict[str, str]:
+        """Return the assistant's address, to which the report links, if it is known before the deployment."""
+        domain = self._settings.assistant.domain
+        return {"FMOPS_ASSISTANT_URL": f"https://{domain.name}"} if domain else {}
+
     def _build_job(self) -> ProcessingJob:
         options = self._settings.analysis
         return ProcessingJob(
@@ -93,6 +98,7 @@ class Analysis(FmopsStack):
                 "FMOPS_WINDOW_HOURS": str(options.window_hours),
                 "FMOPS_BASELINE_WINDOWS": str(options.baseline_windows),
                 "FMOPS_ALARM_WINDOWS": str(options.alarm_windows),
+                **self._report_environment(),
                 **self._spark_environment(),
             },
             instance_type=options.instance_type,

@@ -261,6 +261,11 @@ class Assistant(FmopsStack):
             "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
             "FMOPS_INSTRUMENTOR": options.instrumentor,
+            **(
+                {"FMOPS_TRANSACTION_SEARCH": "true"}
+                if self._settings.observability.transaction_search != "off"
+                else {}
+            ),
             "FMOPS_PLAYGROUND_MODELS": json.dumps(options.playground_models),
             "FMOPS_PROMPT_REFRESH_SECONDS": str(options.prompt_refresh_seconds),
             "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
@@ -363,6 +368,8 @@ class Assistant(FmopsStack):
         self.approvals.grant_use(role)
         if self.budgets is not None:
             self.budgets.grant_use(role)
+        # Reading traces has no resources in IAM either (service authorization reference of X-Ray).
+        role.add_to_policy(iam.PolicyStatement(actions=list(self._sidecar.read_actions), resources=["*"]))
 
     def _grant_last_report(self, role: iam.Role) -> None:
         """Allow a role to read the analysis's last report with its plot and its outcome, and no other."""

@@ -94,6 +94,7 @@ class Review(FmopsStack):
             pool=identity.provider.pool,
             group="reviewers",
             adjudicators="supervisors",
+            domain=identity.domain,
             bucket=self._foundation.lake.bucket,
             prefix=f"{Foundation.REVIEW}/ground-truth",
             lifetime=self.lifetime,

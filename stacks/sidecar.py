@@ -15,6 +15,10 @@ from stacks.base import FmopsStack
 from stacks.observability import Observability
 from stacks.tracking import Tracking
 
+READ_SEGMENTS = ("xray:BatchGetTraces",)
+READ_SPANS = ("xray:StartTraceRetrieval", "xray:ListRetrievedTraces", "xray:CancelTraceRetrieval")
+"""IAM actions that read traces from Transaction Search's log group. X-Ray reads the logs itself: the service
+authorization reference names no other action."""
 COLLECTOR = "/opt/aws-otel-collector/awscollector"
 """Path of the collector in the assistant's image."""
 
@@ -61,6 +65,12 @@ class CollectorSidecar:
         """Return the IAM actions by which the collector writes traces."""
         spans = self._settings.observability.transaction_search != "off"
         return OtelCollector.SPANS if spans else OtelCollector.SEGMENTS
+
+    @property
+    def read_actions(self) -> Sequence[str]:
+        """Return the IAM actions by which the assistant reads traces from where the collector sends them."""
+        spans = self._settings.observability.transaction_search != "off"
+        return READ_SPANS if spans else READ_SEGMENTS
 
     def build(self, app: AgentService) -> None:
         """Add the collector to the task of the application."""

@@ -19,7 +19,17 @@ def smoke_test_statements(stack: Stack, environment: str) -> list[iam.PolicyStat
     return [
         _allow(["cloudformation:DescribeStacks"], arn("cloudformation", f"stack/{named}/*")),
         _allow(["ecs:DescribeServices"], arn("ecs", f"service/{named}/*")),
-        _allow(["ecs:DescribeTaskDefinition", "xray:BatchGetTraces"], "*"),
+        _allow(
+            [
+                "ecs:DescribeTaskDefinition",
+                "xray:BatchGetTraces",
+                "xray:CancelTraceRetrieval",
+                "xray:GetTraceSegmentDestination",
+                "xray:ListRetrievedTraces",
+                "xray:StartTraceRetrieval",
+            ],
+            "*",
+        ),
         _allow(["lambda:GetFunctionConfiguration"], arn("lambda", f"function:{named}")),
         _allow(["dynamodb:PutItem"], arn("dynamodb", f"table/{named}")),
         _allow(["s3:ListBucket"], f"arn:{stack.partition}:s3:::{named}"),

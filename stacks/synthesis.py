@@ -15,6 +15,7 @@ from constructs.guardrail_settings import GuardrailSettingsError
 from constructs.hive import SchemaError
 
 import settings
+from settings import geographies
 from stacks import availability
 
 REFUSALS = (
@@ -40,7 +41,9 @@ def check(app: App) -> None:
 def synthesize(build: Callable[[Mapping[str, Any]], App], arguments: Sequence[str]) -> None:
     """Write the templates of the app, or exit with the sentence of a refusal."""
     try:
-        assembly = build(settings.read_context(arguments)).synth()
+        context = settings.read_context(arguments)
+        geographies.check(settings.load(context), availability.deploy_region())
+        assembly = build(context).synth()
         availability.check(Path(assembly.directory), availability.deploy_region())
     except REFUSALS as error:
         sys.exit(str(error))

@@ -71,7 +71,7 @@ class Walk:
             self._eyes.look(page, "document")
             page.go_back()
             page.locator(".turn.assistant").nth(1).get_by_role("link", name="Why?").click()
-            page.locator("[data-spans]").wait_for(timeout=PATIENCE)
+            page.locator("#steps tr").first.wait_for(timeout=PATIENCE)
             self._eyes.look(page, "why")
 
     def _expired(self) -> None:
@@ -96,12 +96,14 @@ class Walk:
             self._ask(adjuster, PAYOUT, "Waiting for approval")
             self._eyes.look(adjuster, "chat-waiting")
             self._open(supervisor, "Approvals")
-            waiting = supervisor.locator("[data-approval]").filter(has_text="5,200.00").first
+            waiting = supervisor.locator("#to-decide article").filter(has_text="5,200.00").first
             waiting.wait_for()
             self._eyes.look(supervisor, "approvals")
-            waiting.get_by_role("button", name="Approve").click()
+            waiting.get_by_role("button", name=re.compile("^Approve")).click()
+            self._eyes.look(supervisor, "approvals-confirm")
             supervisor.get_by_role("dialog").get_by_role("button", name="Approve").click()
-            supervisor.get_by_text(re.compile("approved", re.IGNORECASE)).first.wait_for(timeout=PATIENCE)
+            supervisor.get_by_text("You approved").wait_for(timeout=PATIENCE)
+            self._eyes.look(supervisor, "approvals-decided")
             adjuster.get_by_text(re.compile("approved by sofia")).wait_for(timeout=PATIENCE)
 
     def _pages_of_each(self) -> None:
@@ -109,11 +111,12 @@ class Walk:
         with self._person("ravi") as page:
             self._eyes.look(page, "home-reviewer")
             self._open(page, "Review")
-            page.locator("#question:visible, #done:not(:text('Loading'))").first.wait_for()
+            page.locator("#task").wait_for(timeout=PATIENCE)
             self._eyes.look(page, "review")
             if page.locator("#trace").is_visible():
                 page.locator("#trace").click()
-                page.locator("[data-spans], .notice").first.wait_for(timeout=PATIENCE)
+                page.locator("#steps tr").first.wait_for(timeout=PATIENCE)
+                self._eyes.look(page, "why-reviewer")
         with self._person("petra") as page:
             self._open(page, "Playground")
             page.locator("#cases").wait_for()

@@ -184,4 +184,5 @@ def not_fitted(batch: Batch) -> Batch:
         [batch.sessions[row] for row in rows],
         [batch.texts[row] for row in rows],
         batch.similarities[rows],
+        [batch.traces[row] for row in rows] if batch.traces else (),
     )

@@ -32,6 +32,8 @@ class Quote:
     interaction_id: str
     text: str
     similarity: float | None
+    trace: str = ""
+    """Query of the assistant's page Why; empty when no trace was captured."""
 
 
 @dataclass(frozen=True)
@@ -307,5 +309,5 @@ def _quotes(rows: Sequence[Example]) -> list[Quote]:
     quotes: dict[str, Quote] = {}
     for row in rows:
         similarity = round(row.similarity, 3) if np.isfinite(row.similarity) else None
-        quotes.setdefault(row.text, Quote(row.interaction_id, row.text, similarity))
+        quotes.setdefault(row.text, Quote(row.interaction_id, row.text, similarity, row.trace))
     return list(quotes.values())[:MAX_SHOWN]

@@ -40,10 +40,11 @@ PENDING = 1024
 
 @dataclass
 class Batch:
-    """Rows of one embedding model: vectors ``[n, d]``, and each row's id, session, text and captured
-    similarity.
+    """Rows of one embedding model: vectors ``[n, d]``, and each row's id, session, text, captured similarity and
+    trace.
 
-    ``similarities``, shape ``[n]``, are those to the most similar document, NaN where none was captured.
+    ``similarities``, shape ``[n]``, are those to the most similar document, NaN where none was captured. ``traces``
+    are queries of the assistant's page Why, empty where no trace was captured.
     """
 
     vectors: Array
@@ -51,6 +52,7 @@ class Batch:
     sessions: Sequence[str]
     texts: Sequence[str]
     similarities: Array
+    traces: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -205,7 +207,14 @@ class Kernel:
                 vector = batch.vectors[row].astype(np.float16) if kind in WITH_VECTORS else NO_VECTOR
                 self._pending[kind].append(
                     Example(
-                        order_of, batch.ids[row], batch.texts[row][:TEXT], topic, novel_by, similar, vector
+                        order_of,
+                        batch.ids[row],
+                        batch.texts[row][:TEXT],
+                        topic,
+                        novel_by,
+                        similar,
+                        vector,
+                        batch.traces[row] if batch.traces else "",
                     )
                 )
             if len(self._pending[kind]) > PENDING or not self.state.examples[kind]:

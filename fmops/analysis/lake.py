@@ -32,7 +32,7 @@ HOUR = timedelta(hours=1)
 DATE_KEY = re.compile(r"dt=(\d{4}-\d{2}-\d{2})/hour=(\d{2})/")
 
 COLUMNS = (
-    "{record_type: 'VARCHAR', interaction_id: 'VARCHAR', session_id: 'VARCHAR', "
+    "{record_type: 'VARCHAR', interaction_id: 'VARCHAR', trace_id: 'VARCHAR', session_id: 'VARCHAR', "
     "user: 'VARCHAR', started_at: 'VARCHAR', "
     "input: 'VARCHAR', retrieved: 'STRUCT(score DOUBLE)[]', "
     "embedding: 'STRUCT(model_id VARCHAR, dimension INTEGER, vector VARCHAR)'}"
@@ -41,7 +41,9 @@ COLUMNS = (
 SELECT = """
 SELECT record_type, interaction_id, coalesce(nullif(session_id, ''), nullif("user", ''), interaction_id) AS session,
   started_at, coalesce(input, '') AS input, embedding.model_id AS model, embedding.dimension AS dimension,
-  try(from_base64(embedding.vector)) AS vector, list_max([item.score FOR item IN retrieved]) AS similarity
+  try(from_base64(embedding.vector)) AS vector, list_max([item.score FOR item IN retrieved]) AS similarity,
+  CASE WHEN regexp_full_match(trace_id, '[0-9a-f]{{32}}') AND regexp_full_match(started_at, '[0-9T:.Z-]+')
+    THEN 'trace=' || trace_id || '&at=' || started_at ELSE '' END AS trace
 FROM {source}
 """
 
@@ -264,6 +266,7 @@ class Reader:
             sessions=table["session"].to_pylist(),
             texts=table["input"].to_pylist(),
             similarities=table["similarity"].to_numpy().astype(np.float32),
+            traces=table["trace"].to_pylist(),
         )
 
     def _of_the_window(self, table: pa.Table, seen: set[str]) -> pa.Table:

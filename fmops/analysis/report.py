@@ -59,8 +59,11 @@ def plot(result: WindowResult, history: Sequence[WindowResult]) -> str:
     )
 
 
-def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
-    """Return a window's page, which also shows the windows up to it; ``history`` is oldest first."""
+def render(result: WindowResult, history: Sequence[WindowResult], *, assistant: str = "") -> str:
+    """Return a window's page, which also shows the windows up to it; ``history`` is oldest first.
+
+    ``assistant`` is the address whose page Why shows the traces of examples; without one, the page says where to look.
+    """
     past = [item for item in history if item.window <= result.window and item.rows]
     found = result.findings
     compared = result.p_value is not None
@@ -72,6 +75,7 @@ def render(result: WindowResult, history: Sequence[WindowResult]) -> str:
     environment.filters |= {"percent": wording.percent, "named": wording.named, "day": wording.day}
     return environment.get_template("report.html.j2").render(
         result=result,
+        why=f"{assistant.rstrip('/')}/why?" if assistant.startswith(("https://", "http://")) else "",
         found=found,
         compared=compared,
         changed=changed,

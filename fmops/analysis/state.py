@@ -49,6 +49,8 @@ class Example:
     novelty: float
     similarity: float
     vector: Array  # [d], float16; [0] for kinds that are not clustered
+    trace: str = ""
+    """Query of the assistant's page Why; empty when no trace was captured."""
 
     def key(self) -> tuple[float, str]:
         return self.order, self.interaction_id
@@ -120,7 +122,7 @@ class State:
             "models": dict(self.models),
             "bad_objects": self.bad_objects,
             "examples": [
-                (kind, row.order, row.interaction_id, row.topic, row.novelty, row.similarity)
+                (kind, row.order, row.interaction_id, row.topic, row.novelty, row.similarity, row.trace)
                 for kind, row in rows
             ],
         }
@@ -147,10 +149,13 @@ class State:
             kept = stored["kept"]
         examples: dict[str, list[Example]] = {kind: [] for kind in KEPT}
         vectors = iter(kept)
-        for kind, order, identifier, topic, novelty, similarity in meta["examples"]:
+        # States of before have no traces.
+        for kind, order, identifier, topic, novelty, similarity, *trace in meta["examples"]:
             vector = next(vectors) if kind in WITH_VECTORS else NO_VECTOR
             text = (texts or {}).get(identifier, "")
-            examples[kind].append(Example(order, identifier, text, topic, novelty, similarity, vector))
+            examples[kind].append(
+                Example(order, identifier, text, topic, novelty, similarity, vector, *trace)
+            )
         return cls(
             reference=meta["reference"],
             checks=Counter(meta["checks"]),

@@ -26,6 +26,8 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
+from fmops.assistant.why import Why
+from fmops.assistant.why_routes import add_why_routes
 from fmops.authorization import AuthorizationMiddleware, Authorizer
 from fmops.budgets import Budgets, CounterTable, estimated_tokens
 from fmops.capture import FirehoseSink, Spool
@@ -39,6 +41,7 @@ from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import EmbeddedMetric, Turns
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.guardrails.metrics import observe_guardrails
+from fmops.identity.sign_in import SignIn
 from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.prompts import PromptSource, from_mlflow, packaged
 from fmops.review.mlflow_review import MlflowReview
@@ -48,6 +51,7 @@ from fmops.telemetry.setup import start
 from fmops.threads import Threads
 from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
+from fmops.traces import TraceReader
 from fmops.variants.variant import Workbench
 
 if TYPE_CHECKING:
@@ -123,9 +127,16 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         turns=turns,
         turn_seconds=settings.turn_seconds,
     )
-    verifier = _verifier(settings, session)
+    verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
     approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
     review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
+    why = Why(
+        TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        pseudonyms=pseudonyms,
+        region=settings.region,
+    )
     home = _home(
         settings, session, approvals, review, Authorizer(permissions, settings.policy_store_id), resolver
     )
@@ -137,14 +148,21 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         review=review,
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
+        sign_in=sign_in,
         approvals=approvals,
-        warm_up=[lambda: _greet(guardrails, base), authorizer.catalog.refresh, verifier.keys.refresh],
+        warm_up=[
+            lambda: _greet(guardrails, base),
+            authorizer.catalog.refresh,
+            verifier.keys.refresh,
+            sign_in.refresh,
+        ],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],
         stop=stop,
         threads=2 * settings.max_turns,
         routes=[
             lambda app: add_document_routes(app, documents, readable),
+            lambda app: add_why_routes(app, why),
             lambda app: add_home_routes(app, home),
         ],
         beside=[EmbeddedMetric(settings.turns_namespace, settings.service_name, turns).each_minute]
@@ -183,9 +201,20 @@ def _verifier(settings: AssistantSettings, session: boto3.Session) -> TokenVerif
     return TokenVerifier(
         issuer=settings.oidc_issuer,
         audience=settings.oidc_audience,
-        jwks_url=_user_pool_keys(session, settings.user_pool_id),
+        jwks_url=_published(session, settings.user_pool_id, "jwks.json"),
         group_claim=settings.oidc_group_claim,
         key_max_age=settings.key_max_age_seconds,
+    )
+
+
+def _sign_in(settings: AssistantSettings, session: boto3.Session) -> SignIn:
+    """Return the sign-in of people at the pages."""
+    return SignIn(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        document_url=_published(session, settings.user_pool_id, "openid-configuration"),
+        logout="cognito" if settings.user_pool_id else "oidc",
+        refusal=settings.no_sign_in,
     )
 
 
@@ -315,13 +344,14 @@ def _prompt_registry(tracking_uri: str) -> PromptRegistry:
     return PromptRegistry(tracking_uri)
 
 
-def _user_pool_keys(session: boto3.Session, user_pool_id: str) -> str:
-    """Return the address at which Cognito publishes a pool's keys; empty without a pool.
+def _published(session: boto3.Session, user_pool_id: str, document: str) -> str:
+    """Return the address at which Cognito publishes a document of a pool, such as its keys; empty without a
+    pool.
 
     It is on Cognito's API endpoint, which a VPC endpoint may serve.
     """
     cognito = session.client("cognito-idp", config=FAST)
-    return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/jwks.json" if user_pool_id else ""
+    return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/{document}" if user_pool_id else ""
 
 
 def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:

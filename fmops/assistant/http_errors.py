@@ -95,7 +95,8 @@ def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(RouteError)
     async def refused_by_route(_: Request, failure: RouteError) -> JSONResponse:
         body = error(str(failure), failure.kind, code=failure.code, param=failure.param)
-        return JSONResponse(body, failure.status)
+        wait = {} if failure.retry_after is None else {"retry-after": str(failure.retry_after)}
+        return JSONResponse(body, failure.status, headers=wait)
 
     @app.exception_handler(NoSuchTaskError)
     async def no_task(_: Request, __: NoSuchTaskError) -> JSONResponse:

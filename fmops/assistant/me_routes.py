@@ -18,10 +18,10 @@ def add_me_routes(
     app: FastAPI,
     *,
     approvals: Approvals | None = None,
-    review: ReviewDesk | None,
-    playground: Playground | None,
+    review: ReviewDesk | None = None,
+    playground: Playground | None = None,
 ) -> None:
-    """Add the route to see one's own name, groups and pages, and how many calls wait for one's decision."""
+    """Add the route to see one's own name, groups and pages, and the number of calls that wait for one's decision."""
 
     @app.get("/v1/me")
     def me(principal: Caller) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def add_me_routes(
             "name": principal.username,
             "groups": sorted(principal.groups),
             "pages": [name for name, permitted in pages.items() if permitted],
-            "waiting": approvals.waiting_for(principal) if approvals is not None else 0,
+            "waiting": approvals.waiting_for(principal) if approvals else 0,
         }
 
 

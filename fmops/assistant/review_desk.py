@@ -96,6 +96,7 @@ class ReviewDesk:
         task, adjudicates = reviewed.task, _settles(reviewer, reviewed)
         shown = {
             "task_id": task.task_id,
+            "trace_id": task.trace_id,
             "question": task.question,
             "answer": task.answer,
             "retrieved": self._retrieved(reviewed, reviewer.context),

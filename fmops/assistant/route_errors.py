@@ -14,6 +14,8 @@ class RouteError(Exception):
     code: ClassVar[str]
     message: ClassVar[str] = ""
     param: ClassVar[str | None] = None
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which trying again makes sense."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or self.message)
@@ -85,6 +87,37 @@ class UnknownChoiceError(RouteError):
     """A case or a model cannot be chosen; the message names the choices."""
 
     status, code = 404, "unknown_choice"
+
+
+class TraceNotFoundError(RouteError):
+    """No such trace exists for this person."""
+
+    status, code = 404, "trace_not_found"
+    message = "There is no such trace, or it is not yours to see."
+
+
+class TraceNotArrivedError(RouteError):
+    """Nothing of the trace has arrived yet in the time that was searched."""
+
+    status, code, retry_after = 404, "trace_not_arrived", 3
+    message = (
+        "This trace has not arrived yet. Spans are sent in batches: try again in some seconds, or give the time of an "
+        "older request."
+    )
+
+
+class TraceExpiredError(RouteError):
+    """The request is older than the time for which traces are kept."""
+
+    status, code = 410, "trace_expired"
+    message = "This trace is gone: traces are kept for 30 days. The captured record still has the decisions."
+
+
+class UnreadableTracesError(RouteError):
+    """X-Ray did not answer, or not in time."""
+
+    status, kind, code, retry_after = 503, "server_error", "traces_unavailable", 5
+    message = "The traces cannot be read at the moment: try again in some seconds."
 
 
 class RegistryUnavailableError(RouteError):

@@ -27,6 +27,7 @@ from fmops.assistant.playground_routes import add_playground_routes
 from fmops.assistant.rates import Rate
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.review_routes import add_review_routes
+from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.assistant.stopping import Stop
 from fmops.assistant.welcome import add_welcome_route
 from fmops.capture import FirehoseSink
@@ -34,6 +35,7 @@ from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
 from fmops.conversation.wire import FeedbackRequest
 from fmops.guardrails import Direction, GuardrailEngine
+from fmops.identity.sign_in import SignIn
 from fmops.identity.tokens import Pseudonyms, TokenVerifier, Verifier
 from fmops.interaction import Feedback
 from fmops.telemetry import attributes as names
@@ -46,6 +48,7 @@ THREADS = 96
 """Number of threads for calls of services other than the model, its checks and the captures."""
 LAST_SECONDS = 3.0
 """Seconds of a stop that are reserved for the last spans and metrics."""
+NO_ISSUER = "Sign-in at the pages is not set up here: send an ID token with each request."
 HEALTH = "/healthz"
 READY = "/readyz"
 
@@ -62,6 +65,7 @@ def create_app(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
+    sign_in: SignIn | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
     max_body_bytes: int = MAX_BODY_BYTES,
@@ -69,7 +73,6 @@ def create_app(
     stop: Stop | None = None,
     threads: int = THREADS,
     beside: Sequence[Callable[[], Awaitable[None]]] = (),
-    pages: Pages | None = None,
     routes: Sequence[Callable[[FastAPI], None]] = (),
 ) -> FastAPI:
     """Return the application made of its parts.
@@ -126,7 +129,9 @@ def create_app(
     for add in routes:
         add(app)
     _add_health_routes(app)
-    add_page_routes(app, pages or Pages())
+    signing_in = sign_in or SignIn("", "", refusal=NO_ISSUER)
+    add_sign_in_route(app, signing_in)
+    add_page_routes(app, Pages(signing_in.connect_origins))
 
     FastAPIInstrumentor.instrument_app(
         app,

@@ -86,6 +86,9 @@ class AssistantSettings(BaseSettings):
     oidc_audience: str = Field(min_length=1)
     oidc_group_claim: str = Field(default="groups", min_length=1)
     user_pool_id: str = Field(default="", description="Cognito user pool, if the issuer is one")
+    no_sign_in: str = Field(
+        default="", description="reason why people cannot sign in at the pages; they can when empty"
+    )
     principal_prefix: str = Field(
         min_length=1, description="prefix that the policy store gives to the ids of users and groups"
     )
@@ -117,6 +120,10 @@ class AssistantSettings(BaseSettings):
     )
     guardrails: GuardrailSettings = GuardrailSettings()
     instrumentor: Instrumentor = "openllmetry"
+    transaction_search: bool = Field(
+        default=False,
+        description="whether traces are read from Transaction Search's log group, where all spans then are",
+    )
     content_traces_endpoint: str = Field(
         default="",
         description="OTLP address for traces with prompts and answers; no such traces are made when empty",

@@ -8,6 +8,7 @@ from opentelemetry import trace
 
 from fmops.conversation.answering import Cut
 from fmops.conversation.failures import AnswerFailedError, cause_of
+from fmops.conversation.trail import trail
 from fmops.guardrails import Action
 from fmops.interaction import FinishReason, GuardrailOutcome, Interaction
 from fmops.telemetry import attributes as names
@@ -52,6 +53,7 @@ def tell(span: trace.Span, interaction: Interaction) -> None:
         span.set_attribute(names.GUARDRAIL_DECISIONS, sorted(decided))
     if decisions := {each.decision for each in interaction.authorization}:
         span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if "DENY" in decisions else "ALLOW")
+    span.set_attributes(trail(interaction))
 
 
 def _decided(outcome: GuardrailOutcome) -> str:

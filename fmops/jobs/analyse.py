@@ -39,6 +39,10 @@ class AnalyseSettings(BaseSettings):
     environment: str = Field(min_length=1, description="value of the metrics' dimension")
     lake_bucket: str = Field(min_length=1)
     interactions_prefix: str = "interactions"
+    assistant_url: str = Field(
+        default="",
+        description="address of the assistant, to whose traces the report links; no links when empty",
+    )
     tracking_uri: str = Field(
         validation_alias="MLFLOW_TRACKING_URI",
         default="",
@@ -112,7 +116,7 @@ def run(
     if not unpublished:
         return result
     history = analysis.store.results(result.baseline or "none")
-    html = render(result, history)
+    html = render(result, history, assistant=settings.assistant_url)
     log.info("window %s: %s. %d rows, %.1f s", window.id, result.verdict, result.rows, result.seconds)
     places: dict[Place, Callable[[], None]] = {
         "report": lambda: _to_report(analysis, settings, result, html, plot(result, history)),

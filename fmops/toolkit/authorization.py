@@ -108,6 +108,10 @@ class ToolResolver(ABC):
         """Return the request for what operators do from the home page."""
         return self._request("operate", Entity(self.uid("Operations", "operations")), context)
 
+    def traces(self, context: RequestContext) -> AuthorizationRequest:
+        """Return the request to read the traces of other people's requests."""
+        return self._request("read_traces", Entity(self.uid("TraceStore", "traces")), context)
+
     def principals(self, context: RequestContext) -> set[str]:
         """Return the ids, in the policy store, of the caller and their groups."""
         names = {context.principal.subject, *context.principal.groups}

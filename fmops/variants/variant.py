@@ -118,6 +118,8 @@ class Answer(BaseModel):
     """Retrieved documents that the model saw, as ``id``, ``title`` and ``text``."""
     guardrails: list[str] = []
     """Direction and action of each decision other than to allow."""
+    decisions: list[str] = []
+    """Action, outcome, reason and policies of each authorization decision."""
     seconds: float = 0.0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -267,6 +269,10 @@ class VariantAssistant:
             retrieved=recorder.retrieved,
             guardrails=[
                 f"{each.direction} {each.action}" for each in interaction.guardrails if each.action != "allow"
+            ],
+            decisions=[
+                f"{each.action} {each.decision}: {', '.join(each.determining_policies) or each.reason}"
+                for each in interaction.authorization
             ],
             seconds=round(seconds, 4),
             input_tokens=usage.input_tokens,

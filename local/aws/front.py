@@ -185,8 +185,18 @@ class Front:
             environ,
             context,
             "json",
-            lambda _: self._moto_answer(environ, "cognito-idp", "GetSigningKeys", "json"),
+            lambda _: self._published(environ, context),
         )
+
+    def _published(self, environ: Environ, context: Context) -> Response:
+        pool_id, _, document = environ["PATH_INFO"].removeprefix("/").partition("/.well-known/")
+        handler = OPERATIONS.get(("cognito-idp", "GetOpenIdConfiguration"))
+        if document != "openid-configuration" or handler is None:
+            return self._moto_answer(environ, "cognito-idp", "GetSigningKeys", "json")
+        try:
+            return Response(200, json.dumps(handler({"UserPoolId": pool_id}, context)))
+        except (HTTPException, MotoServiceException) as error:
+            return plain_error(400, "ResourceNotFoundException", str(error), "json", "cognito-idp")
 
     def _handle(
         self,

@@ -31,6 +31,7 @@ from local.run.deploy import DeployError, Deployment, deploy, synthesize
 from local.run.folder import FolderError, explained, held
 from local.run.options import DIRECTORY, Options
 from local.run.runner import Runner
+from local.run.sign_in import allow_sign_in_at
 from local.run.standins import unreviewed
 
 FIREHOSE_SECONDS = 2.0
@@ -136,6 +137,7 @@ def _run(options: Options, steps: Steps, cloud: LocalAws, runner: Runner) -> int
     use_as_environment(cloud)
     with steps.step("start the containers"):
         runner.start()
+    allow_sign_in_at(cloud, deployment.outputs.get("Identity", {}), runner.base_url())
     prompt_page = _start_gateway(cloud, runner)
     directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
     with steps.step("wait until the assistant is ready"):
@@ -158,7 +160,7 @@ def _run(options: Options, steps: Steps, cloud: LocalAws, runner: Runner) -> int
             prompt_page.wait()
     _where(cloud, runner, deployment, steps)
     permitted = report_permissions(cloud, options, steps.console)
-    ran = _then(options, steps)
+    ran = _then(options, steps, runner.base_url())
     if options.once:
         return 0 if permitted and ran and held in (True, None) else 1
     steps.console.print("[bold]Serving until Ctrl-C.[/]")
@@ -177,10 +179,12 @@ def _start_gateway(cloud: LocalAws, runner: Runner) -> gateway.Gateway | None:
     return started
 
 
-def _then(options: Options, steps: Steps) -> bool:
-    """Run the command from the options in this process's environment, which points at the local AWS."""
+def _then(options: Options, steps: Steps, base_url: str) -> bool:
+    """Run the command from the options in this process's environment, which points at the local AWS, with the
+    assistant's address as ``FMOPS_ASSISTANT_URL``."""
     if not options.then:
         return True
+    os.environ["FMOPS_ASSISTANT_URL"] = base_url
     with steps.step(options.then):
         code = subprocess.run(options.then, shell=True, check=False).returncode  # noqa: S602 - the user's own command
     if code:

@@ -15,7 +15,8 @@ from rich.markup import escape
 import ops.doctor.account
 import ops.doctor.features
 import ops.doctor.machine
-import ops.doctor.quotas  # noqa: F401 - each registers its checks
+import ops.doctor.quotas
+import ops.doctor.sign_in  # noqa: F401 - each registers its checks
 import settings
 from ops.cost.__main__ import synthesize
 from ops.doctor.finding import CHECKS, Finding, Target

@@ -134,9 +134,15 @@ def identity_center(target: Target) -> Iterator[Finding]:
 @check("Transaction Search")
 def transaction_search(target: Target) -> Iterator[Finding]:
     wanted = target.settings.observability.transaction_search
-    if wanted == "off":
-        return
     is_on = target.client("xray").get_trace_segment_destination()["Destination"] == "CloudWatchLogs"
+    if wanted == "off":
+        if is_on:
+            yield Finding(
+                "warning",
+                "Transaction Search is on in this account and region, so the page Why would find no trace",
+                "set observability.transaction_search to use",
+            )
+        return
     if wanted == "enable" and is_on and target.own("TransactionSearch", TRANSACTION_SEARCH):
         yield Finding("ok", "Transaction Search is on, by this environment")
     elif wanted == "enable" and is_on:

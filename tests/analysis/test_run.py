@@ -96,6 +96,35 @@ def test_a_new_topic_is_found_named_dated_and_handed_to_review(analysis: Analysi
     assert "http://" not in html and "https://" not in html
 
 
+def test_the_report_leads_from_an_example_to_its_trace(analysis: Analysis, world: World) -> None:
+    generator = np.random.default_rng(31)
+    rows = np.vstack([world.sample(300, generator, jitter=0.15), world.sample(24, generator, new=1.0)])
+    texts = [f"question {n}" for n in range(300)] + [f"My car has hail damage, dent {n}" for n in range(24)]
+    fill(analysis.lake, day(20), rows, texts, trace_id="c" * 32)
+    result, _ = analysis.analyse(day(20))
+    (topic,) = result.findings.new_topics
+    for quote in topic.examples:
+        number = 300 + int(quote.text.rpartition(" ")[2])
+        assert quote.trace == f"trace={'c' * 32}&at={interaction(day(20), number, None).started_at}"
+    html = render(result, analysis.store.results("b1"), assistant="https://claims.example.com/")
+    assert f'href="https://claims.example.com/why?trace={"c" * 32}&amp;at=2026-09-21T' in html
+    (again, *_) = [each for each in analysis.store.results("b1") if each.window == result.window]
+    assert again.findings.new_topics == result.findings.new_topics
+    for unknown in ("", "javascript:alert(1)//"):
+        html = render(result, analysis.store.results("b1"), assistant=unknown)
+        assert "<a href" not in html
+        assert f"why?trace={'c' * 32}" in html
+
+
+@pytest.mark.parametrize("trace_id", ["", "x", "c" * 31, '"><script>', "C" * 32])
+def test_what_is_no_trace_is_not_led_to(analysis: Analysis, world: World, trace_id: str) -> None:
+    rows = world.sample(60, np.random.default_rng(32), jitter=0.15)
+    fill(analysis.lake, day(20), rows, trace_id=trace_id)
+    result, _ = analysis.analyse(day(20))
+    quotes = [quote for topic in result.findings.topics for quote in topic.examples]
+    assert quotes and not any(quote.trace for quote in quotes)
+
+
 def test_a_slow_rise_that_no_single_day_shows_is_found_and_said(analysis: Analysis, world: World) -> None:
     analysis.alarm_windows = 10**300  # silences the daily test, so that only the trend's is tested
     generator = np.random.default_rng(5)

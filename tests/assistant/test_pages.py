@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from fmops.assistant.page_routes import FOLDER, ROUTES, Pages, add_page_routes
+from fmops.guardrails.categories import Category, Group
 
 ASSETS = [path for path in (FOLDER / "assets").rglob("*") if path.is_file() and "vendor" not in path.parts]
 MARKUP = sorted(FOLDER.glob("*.html"))
@@ -91,3 +92,12 @@ def test_the_markdown_library_is_the_published_one() -> None:
     vendored = (FOLDER / "assets" / "vendor" / "marked.js").read_text("utf-8")
     original = (published / "lib" / "marked.esm.js").read_text("utf-8")
     assert vendored.strip() == re.sub(r"\n//# sourceMappingURL=.*", "", original).strip()
+
+
+def test_every_category_that_is_no_personal_detail_has_words_for_people() -> None:
+    text = (FOLDER / "assets" / "notices.js").read_text("utf-8")
+    table = re.search(r"const FOUND = \{(.*?)\};", text, re.DOTALL)
+    assert table
+    told = set(re.findall(r"(\w+): \"", table[1]))
+    personal = {Group.IDENTIFIERS, Group.CONTACT, Group.ATTRIBUTES}
+    assert told - {"blocked"} == {each.value for each in Category if each.group not in personal}

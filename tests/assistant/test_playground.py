@@ -109,7 +109,7 @@ def app(bench: Bench, registry: PromptRegistry, turns: Turns) -> FastAPI:
         turns=turns,
     )
     add_playground_routes(app, playground)
-    add_me_routes(app, review=None, playground=playground)
+    add_me_routes(app, playground=playground)
     add_page_routes(app, Pages())
     return app
 

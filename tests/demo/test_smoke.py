@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import httpx
 import pytest
 from rich.console import Console
@@ -27,7 +28,7 @@ from local.aws.kernel.cloud import Cloud
 
 @pytest.fixture(autouse=True)
 def _aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(smoke.boto3, "client", cloud.client)
+    monkeypatch.setattr(boto3, "client", cloud.client)
     monkeypatch.setattr("sys.argv", ["demo", "--environment", "fmops-nothing"])
 
 

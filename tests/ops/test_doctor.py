@@ -17,7 +17,7 @@ import settings
 from local.aws.kernel.cloud import Cloud
 from local.aws.services.bedrock.catalog import Catalog
 from local.aws.services.servicequotas import FARGATE_USE, Quotas
-from ops.doctor import account, features, machine, quotas, region
+from ops.doctor import account, features, machine, quotas, region, sign_in
 from ops.doctor.__main__ import examine, main
 from ops.doctor.finding import Finding, Target
 
@@ -477,6 +477,7 @@ def test_grafana_needs_identity_center(cloud: Cloud, target: Callable[..., Targe
         ("enable", "CloudWatchLogs", "stop", "to use"),
         ("use", "CloudWatchLogs", "ok", ""),
         ("use", "XRay", "stop", "turn it on"),
+        ("off", "CloudWatchLogs", "warning", "to use"),
     ],
 )
 def test_transaction_search_is_as_its_setting_needs_it(
@@ -486,6 +487,13 @@ def test_transaction_search_is_as_its_setting_needs_it(
     found = one(features.transaction_search(target(observability={"transaction_search": setting})))
     assert found.level == level
     assert remedy in found.remedy
+
+
+def test_transaction_search_that_is_off_as_its_setting_says_is_not_worth_a_word(
+    cloud: Cloud, target: Callable[..., Target]
+) -> None:
+    cloud.client("xray").update_trace_segment_destination(Destination="XRay")
+    assert [*features.transaction_search(target(observability={"transaction_search": "off"}))] == []
 
 
 def test_transaction_search_of_this_environment_is_no_reason_to_stop(
@@ -626,6 +634,7 @@ def test_the_whole_examination_of_the_local_aws(cloud: Cloud, target: Callable[.
     cloud.client("ssm").put_parameter(
         Name="/cdk-bootstrap/hnb659fds/version", Value="29", Type="String", Overwrite=True
     )
+    cloud.client("xray").update_trace_segment_destination(Destination="XRay")
     found = list(examine(target(images="codebuild")))
     assert all(each.remedy for each in found if each.level != "ok")
     assert found[0].what == "region us-east-1"
@@ -691,3 +700,74 @@ def test_the_command_ends_with_what_it_found(
     monkeypatch.setattr(session, "get_credentials", lambda: None)
     assert main([]) == 2
     assert "no AWS credentials" in capsys.readouterr().err
+
+
+OWN_ISSUER = {"issuer": "https://login.example.com/acme", "audience": "claims-desk"}
+DOCUMENT = {
+    "issuer": OWN_ISSUER["issuer"],
+    "authorization_endpoint": "https://login.example.com/authorize",
+    "token_endpoint": "https://login.example.com/token",
+    "code_challenge_methods_supported": ["S256"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "levels", "words"),
+    [
+        ({}, ["ok"], "/signed-in"),
+        ({"token_endpoint": None}, ["warning"], "token_endpoint is missing"),
+        ({"authorization_endpoint": "http://login.example.com/a"}, ["warning"], "is not https"),
+        ({"code_challenge_methods_supported": ["plain"]}, ["warning"], "without S256"),
+        ({"code_challenge_methods_supported": None}, ["warning", "ok"], "does not say"),
+        ({"issuer": "https://other.example.com"}, ["warning"], "another issuer"),
+    ],
+)
+def test_an_issuer_of_ones_own_must_let_people_sign_in(
+    target: Callable[..., Target],
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    levels: list[str],
+    words: str,
+) -> None:
+    document = {name: value for name, value in {**DOCUMENT, **changes}.items() if value is not None}
+    monkeypatch.setattr(sign_in, "read_document", lambda _: document)
+    found = list(sign_in.sign_in(target(identity={"oidc": OWN_ISSUER})))
+    assert [each.level for each in found] == levels
+    assert words in found[0].what
+    assert all(each.remedy for each in found if each.level != "ok")
+
+
+def test_an_issuer_that_cannot_be_asked_is_never_ok(
+    target: Callable[..., Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: str) -> Any:
+        raise OSError("no route")
+
+    monkeypatch.setattr(sign_in, "read_document", away)
+    assert one(sign_in.sign_in(target(identity={"oidc": OWN_ISSUER}))).level == "warning"
+
+
+@pytest.mark.parametrize(
+    ("changes", "level", "words"),
+    [
+        ({}, "ok", "http://localhost:8080"),
+        (
+            {"assistant": {"compute": "lambda", "ingress_cidrs": ["10.0.0.0/8"]}},
+            "warning",
+            "http://localhost:8080",
+        ),
+        (
+            {"identity": {"sign_in": {"origins": ["https://desk.example.com/"]}}},
+            "ok",
+            "https://desk.example.com",
+        ),
+        ({"identity": {"sign_in": {"enabled": False}}}, "ok", "turned off"),
+    ],
+)
+def test_where_a_sign_in_returns_to_is_said(
+    target: Callable[..., Target], changes: dict[str, Any], level: str, words: str
+) -> None:
+    network = {"mode": "none"} if "assistant" in changes else {}
+    found = one(sign_in.sign_in(target(network=network, **changes)))
+    assert found.level == level
+    assert words in found.what

@@ -34,7 +34,7 @@ GROUPS = (
 )
 PAY, REQUEST = "approve_payout", "request_payout_approval"
 REVIEW = ("review_interactions", "adjudicate_reviews")
-EDIT, OPERATE = "edit_prompts", "operate"
+EDIT, OPERATE, TRACES = "edit_prompts", "operate", "read_traces"
 CLAIM_TOOLS = ("get_claim", "add_claim_note", "escalate_to_siu")
 
 Choice = TypeVar("Choice")
@@ -182,6 +182,10 @@ def operations() -> dict[str, Any]:
     return {"uid": _euid("Operations", "operations"), "attrs": {}, "parents": []}
 
 
+def trace_store() -> dict[str, Any]:
+    return {"uid": _euid("TraceStore", "traces"), "attrs": {}, "parents": []}
+
+
 def uid(kind: str, name: str) -> dict[str, Any]:
     return {"__entity": _euid(kind, name)}
 
@@ -218,6 +222,7 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
             *REVIEW,
             EDIT,
             OPERATE,
+            TRACES,
             "search_policy_docs",
             "read_document",
             "get_customer_contact",
@@ -233,6 +238,8 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
         return Case(person, action, prompt_registry())
     if action == OPERATE:
         return Case(person, action, operations())
+    if action == TRACES:
+        return Case(person, action, trace_store())
     if action == "search_policy_docs":
         return Case(person, action, knowledge_base())
     if action == "read_document":

@@ -27,16 +27,27 @@ from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.review.backend import ReviewQueue
 from fmops.toolkit.knowledge import load
 from tests.assistant.test_service import Words
-from tests.policies.desk import Case, Person, document, engine, operations, prompt_registry, review_queue
+from tests.policies.desk import (
+    Case,
+    Person,
+    document,
+    engine,
+    operations,
+    prompt_registry,
+    review_queue,
+    trace_store,
+)
 
 PEOPLE = {
     "rita": Person(("staff", "reviewers")),
     "ravi": Person(("staff", "reviewers"), region="south"),
     "sofia": Person(("staff", "supervisors", "reviewers")),
+    "otto": Person(("staff", "auditors"), region="south"),
     "petra": Person(("staff", "prompt-engineers")),
     "olga": Person(("staff", "operators")),
-    "amir": Person(("staff", "handlers", "adjusters")),
     "carla": Person(("customers",)),
+    "ben": Person(("customers",), region="south"),
+    "amir": Person(("staff", "handlers", "adjusters"), department="claims"),
     "sam": Person(("staff", "reviewers"), suspended=True),
 }
 PSEUDONYMS = Pseudonyms("a key of sixteen characters")
@@ -71,6 +82,8 @@ class Rules(Authorizer):
                 resource = prompt_registry()
             case "Operations":
                 resource = operations()
+            case "TraceStore":
+                resource = trace_store()
             case _:
                 resource = review_queue()
         (answer,) = self._engine.decide(Case(person, request.action.id, resource))
@@ -97,7 +110,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
         pseudonyms=PSEUDONYMS,
     )
     add_review_routes(app, desk)
-    add_me_routes(app, review=desk, playground=None)
+    add_me_routes(app, review=desk)
     add_page_routes(app, Pages())
     return app
 

@@ -158,6 +158,46 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             "max_tasks instead.",
         ),
         (
+            {"identity": {"sign_in": {"origin": []}}},
+            "fmops.dev.identity.sign_in.origin is not a setting: use origins instead.",
+        ),
+        (
+            {
+                "identity": {
+                    "oidc": {"isuer": "https://a.example", "issuer": "https://a.example", "audience": "b"}
+                }
+            },
+            "fmops.dev.identity.oidc.isuer is not a setting: use issuer instead.",
+        ),
+        (
+            {"identity": {"sign_in": {"enabled": False, "origins": ["https://desk.example.com"]}}},
+            "fmops.dev.identity.sign_in: enabled is false, but domain_prefix or origins is set: leave them out,"
+            " or enabled.",
+        ),
+        *(
+            (
+                {"identity": {"sign_in": {"domain_prefix": f"my{word}desk"}}},
+                f"fmops.dev.identity.sign_in: domain_prefix is my{word}desk, but Cognito refuses a prefix with"
+                f" {word} in it: choose another.",
+            )
+            for word in ("aws", "amazon", "cognito")
+        ),
+        (
+            {"identity": {"sign_in": {"enabled": True}}, "network": {"egress": "endpoints"}},
+            "fmops.dev: network.egress is endpoints, but identity.sign_in gives the user pool a domain, and a pool"
+            " with a domain is not reached through an endpoint: use nat, or leave identity.sign_in out.",
+        ),
+        (
+            {
+                "identity": {
+                    "sign_in": {"domain_prefix": "desk"},
+                    "oidc": {"issuer": "https://login.example.com", "audience": "desk"},
+                }
+            },
+            "fmops.dev.identity: sign_in.domain_prefix and sign_in.origins apply to a user pool, but with oidc"
+            " there is none: leave them out, and register the pages' addresses at the issuer (docs/sign-in.md).",
+        ),
+        (
             {"network": []},
             "fmops.dev.network is [], but it should be an object.",
         ),
@@ -169,6 +209,89 @@ def test_bad_value_is_refused_with_field_value_and_what_is_allowed(
     with pytest.raises(settings.SettingsError) as error:
         settings.load(context("dev", **changes))
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        ("http://desk.example.com", "on localhost only"),
+        ("http://10.0.0.7:8080", "on localhost only"),
+        ("http://127.0.0.2", "on localhost only"),
+        ("http://localhost.example.com", "on localhost only"),
+        ("http://[::2]", "on localhost only"),
+        ("ftp://desk.example.com", "an address such as"),
+        ("desk.example.com", "an address such as"),
+        ("localhost:8080", "an address such as"),
+        ("https://", "an address such as"),
+        ("https:///x", "an address such as"),
+        ("", "an address such as"),
+        ("https://däsk.example.com", "an address such as"),
+        ("https://desk.example.com/\n", "an address such as"),
+        ("https://[::1", "no address"),
+        ("https://desk.example.com:port", "no address"),
+        ("https://desk.example.com:99999", "no address"),
+        ("https://me@desk.example.com", "without user"),
+        ("https://*.example.com", "wildcards"),
+        ("https://desk.example.com/?a=1", "query"),
+        ("https://desk.example.com/#a", "fragment"),
+        ("https://desk.example.com/a b", "without user"),
+        ("https://desk.example.com/a/../b", "without user"),
+        ("https://desk.example.com//live", "without user"),
+        ("https://desk.example.com/live//x", "without user"),
+        ("http://localhost:0", "without user"),
+        ("https://desk.example.com:", "browsers write it"),
+        ("https://desk.example.com/live/signed-in", "without /signed-in"),
+        ("https://desk.example.com/signed-in/", "without /signed-in"),
+        ("https://Desk.example.com", "browsers write it https://desk.example.com"),
+        ("HTTPS://desk.example.com", "browsers write it https://desk.example.com"),
+        ("https://desk.example.com:443/live", "browsers write it https://desk.example.com/live"),
+        ("http://localhost:80", "browsers write it http://localhost,"),
+    ],
+)
+def test_an_address_to_which_no_sign_in_could_return_is_refused(origin: str, words: str) -> None:
+    with pytest.raises(settings.SettingsError) as error:
+        settings.load(context("dev", identity={"sign_in": {"origins": [origin]}}))
+    assert words in str(error.value)
+    assert "identity.sign_in" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("https://desk.example.com", "https://desk.example.com"),
+        ("https://desk.example.com/", "https://desk.example.com"),
+        ("https://a1b2.execute-api.eu-west-1.amazonaws.com/live", None),
+        ("https://a1b2.execute-api.eu-west-1.amazonaws.com/live/", None),
+        ("http://localhost:9080", "http://localhost:9080"),
+        ("http://127.0.0.1:9080", "http://127.0.0.1:9080"),
+        ("http://[::1]:9080", "http://[::1]:9080"),
+    ],
+)
+def test_addresses_to_which_a_sign_in_returns(given: str, taken: str | None) -> None:
+    loaded = settings.load(context("dev", identity={"sign_in": {"origins": [given, given]}}))
+    assert loaded.sign_in_origins == (taken or given.rstrip("/"),)
+
+
+def test_sign_in_returns_to_the_domain_or_else_to_this_machine() -> None:
+    assert settings.load(context("dev")).sign_in_origins == ("http://localhost:8080",)
+    named = {"name": "desk.example.com", "hosted_zone_id": "Z0123", "hosted_zone_name": "example.com"}
+    loaded = settings.load(context("dev", assistant={"domain": named}))
+    assert loaded.sign_in_origins == ("https://desk.example.com",)
+
+
+def test_where_nobody_can_sign_in_it_is_off_with_a_reason() -> None:
+    enclosed = settings.load(context("own", network={"egress": "endpoints"}))
+    assert "set network.egress to nat" in (enclosed.no_sign_in or "")
+    off = settings.load(context("own", identity={"sign_in": {"enabled": False}}))
+    assert "identity.sign_in.enabled" in (off.no_sign_in or "")
+    own = {"issuer": "https://login.example.com", "audience": "desk"}
+    for profile in (
+        context("dev"),
+        context("prod"),
+        context("serverless"),
+        context("own", identity={"oidc": own}),
+    ):
+        assert settings.load(profile).no_sign_in is None
 
 
 def test_several_bad_values_are_all_named() -> None:

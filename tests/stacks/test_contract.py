@@ -68,7 +68,7 @@ OUTPUTS = {
 
 def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> None:
     assistant = _container(on_ecs, "assistant")
-    options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT"}
+    options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT", "FMOPS_TRANSACTION_SEARCH"}
     on = {"FMOPS_KEEP_ALIVE_SECONDS"} | (options if on_ecs.profile == "everything" else set())
     on |= (
         {"FMOPS_TURNS_NAMESPACE"} if on_ecs.resources("AWS::ApplicationAutoScaling::ScalingPolicy") else set()
@@ -100,11 +100,13 @@ def test_spans_go_to_transaction_search_where_it_is_on(assemblies: dict[str, Ass
         for name, assembly in assemblies.items()
         if name in ("dev", "prod", "everything")
     }
-    segments = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    segments = {"xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:BatchGetTraces"}
+    spans = {"xray:PutSpans", "xray:PutSpansForIndexing"}
+    retrieval = {"xray:StartTraceRetrieval", "xray:ListRetrievedTraces", "xray:CancelTraceRetrieval"}
     assert actions == {
         "dev": segments,
         "prod": segments,
-        "everything": {"xray:PutSpans", "xray:PutSpansForIndexing"},
+        "everything": spans | retrieval,
     }
     (policy,) = assemblies["everything"].resources("AWS::Logs::ResourcePolicy").values()
     document = json.loads(policy["Properties"]["PolicyDocument"])
@@ -207,6 +209,8 @@ def test_outputs(assembly: Assembly) -> None:
         expected["TransactionSearch"] = set()
         expected["GitHub"] = {"DeployRoleArn", "LookupRoleArn"}
     on_lambda = assembly.profile in ("serverless", "enclosed")
+    if assembly.profile != "enclosed":
+        expected["Identity"] = OUTPUTS["Identity"] | {"SignInUrl"}
     expected["Assistant"] = OUTPUTS["Assistant"] | (
         {"FunctionName"} if on_lambda else {"ClusterName", "ServiceName"}
     )

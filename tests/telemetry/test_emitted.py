@@ -68,6 +68,22 @@ def emit(instrumentor: str, *mode: str) -> Emitted:
     return Emitted(instrumentor, **json.loads(ended.stdout), log=ended.stderr)
 
 
+def test_a_requests_span_says_what_was_decided(emitted: Emitted) -> None:
+    first = next(span["attributes"] for span in emitted.spans if "fmops.tool.calls" in span["attributes"])
+    record = emitted.captured[0]
+    assert [call.rpartition(" ")[0] for call in first["fmops.tool.calls"]] == [
+        "look_up success",
+        "delete denied",
+    ]
+    assert [each.rpartition(" ")[0] for each in first["fmops.authorization.decisions"]] == [
+        "look_up R ALLOW permitted -",
+        "delete R DENY forbidden p1",
+    ]
+    assert len(first["fmops.guardrail.checks"]) == len(record["guardrails"])
+    assert all(each.split(" ")[1] == "allow" for each in first["fmops.guardrail.checks"])
+    assert first["fmops.usage.input_tokens"] == record["usage"]["input_tokens"]
+
+
 def test_no_content_is_in_spans_metrics_or_logs(emitted: Emitted) -> None:
     captured = json.dumps(emitted.captured)
     for secret in ("question", "answer", "comment"):

@@ -184,6 +184,18 @@ PROVIDERS: dict[str, Provider] = {
         {"ClientId": "{a[UserPoolClient][ClientId]}", "Name": "{a[UserPoolClient][ClientName]}"},
         name="ClientName",
     ),
+    "AWS::Cognito::UserPoolDomain": Provider(
+        *("cognito-idp", "CreateUserPoolDomain", "{p[Domain]}"),
+        {"Id": "{p[Domain]}", "CloudFrontDistribution": "{a[CloudFrontDomain]}"},
+    ),
+    "AWS::Cognito::ManagedLoginBranding": Provider(
+        *(
+            "cognito-idp",
+            "CreateManagedLoginBranding",
+            "{p[UserPoolId]}|{a[ManagedLoginBranding][ManagedLoginBrandingId]}",
+        ),
+        {"ManagedLoginBrandingId": "{a[ManagedLoginBranding][ManagedLoginBrandingId]}"},
+    ),
     "AWS::Cognito::UserPoolGroup": Provider(
         "cognito-idp", "CreateGroup", "{a[Group][GroupName]}", name="GroupName"
     ),

@@ -233,7 +233,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("verifiedpermissions", "GetSchema"): _policy_store("verifiedpermissions:GetSchema"),
     ("verifiedpermissions", "IsAuthorizedWithToken"): _policy_store("verifiedpermissions:IsAuthorizedWithToken"),
     ("verifiedpermissions", "ListPolicies"): _policy_store("verifiedpermissions:ListPolicies"),
+    ("xray", "BatchGetTraces"): _plain("xray:BatchGetTraces"),
+    ("xray", "CancelTraceRetrieval"): _plain("xray:CancelTraceRetrieval"),
+    ("xray", "GetTraceSegmentDestination"): _plain("xray:GetTraceSegmentDestination"),
+    ("xray", "ListRetrievedTraces"): _plain("xray:ListRetrievedTraces"),
     ("xray", "PutSpans"): _plain("xray:PutSpans"),
     ("xray", "PutTelemetryRecords"): _plain("xray:PutTelemetryRecords"),
     ("xray", "PutTraceSegments"): _plain("xray:PutTraceSegments"),
+    ("xray", "StartTraceRetrieval"): _plain("xray:StartTraceRetrieval"),
 }  # fmt: skip

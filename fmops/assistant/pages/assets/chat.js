@@ -179,7 +179,7 @@ function draw(log, turn, { rate, copy, poll }) {
     for (const { sentence, bad } of notices(event)) notice(sentence, bad);
     for (const approval of event.approvals) poll(approval, node.appendChild(el("div", { class: "notice", role: "status" }, `Waiting for approval: ${approval.tool.replaceAll("_", " ")}.`)));
     if (event.sources.length) {
-      node.append(el("div", { class: "sources" }, "From: ", el("ul", {}, event.sources.map(({ document_id, title }) => el("li", {},
+      node.append(el("div", { class: "sources" }, "Documents it read: ", el("ul", {}, event.sources.map(({ document_id, title }) => el("li", {},
         el("a", { href: `document?id=${encodeURIComponent(document_id)}` }, title || document_id))))));
     }
     const thanks = el("span", { role: "status" });

@@ -1,14 +1,17 @@
 // What the guardrails and the policies decided, in sentences for people. Engineers see the decisions themselves.
 
 const FOUND = {
-  prompt_attack: "an attempt to change the assistant's instructions", prompt_leakage: "an attempt to read the assistant's instructions",
-  secrets: "a password, a key or another secret", toxicity: "hurtful language", profanity: "rude language", hate: "hateful language",
-  insults: "insults", sexual: "sexual content", violence: "violence", misconduct: "wrongdoing", groundedness: "something that the documents do not say",
-  relevance: "something beside the question", denied_topic: "a subject that is not for this assistant", denied_word: "a word that is not allowed",
+  hate: "hateful language", insult: "insults", harassment: "harassment", toxicity: "hurtful language", profanity: "rude language",
+  sexual: "sexual content", violence: "violence", graphic: "graphic violence", misconduct: "wrongdoing",
+  jailbreak: "an attempt to get around the assistant's rules", prompt_injection: "an attempt to change the assistant's instructions",
+  prompt_leakage: "an attempt to read the assistant's instructions", unsafe_prompt: "an unsafe request",
+  password: "a password", aws_access_key: "an access key", aws_secret_key: "a secret key", api_key: "an access key", private_key: "a private key",
+  denied_topic: "a subject that is not for this assistant", denied_word: "a word that is not allowed",
+  custom_pattern: "something that is not allowed here", blocked: "something that is not allowed here",
 };
 const UNANSWERED = { detector_unavailable: "A safety check did not answer in time", language_not_known: "The safety checks do not know this language", text_too_long: "The text was too long for the safety checks" };
 
-const found = (reason) => FOUND[reason] ?? "something that must not be passed on";
+const found = (reason) => FOUND[reason] ?? `personal details (${reason.replaceAll("_", " ")})`;
 
 /** Return the sentences about a finished answer, each with whether it is bad news. */
 export function notices(event) {

@@ -39,6 +39,7 @@ class Traces(ServiceState):
         self.index_percent = 1.0
         self.index_changed = datetime.now(UTC)
         self._not_indexed: set[str] = set()
+        self._logged: set[str] = set()
         self.lock = threading.Lock()
 
     def add(self, segments: Iterable[Segment]) -> None:
@@ -48,6 +49,8 @@ class Traces(ServiceState):
                 trace_id = segment["trace_id"]
                 if trace_id not in self.segments and not self._indexes(trace_id):
                     self._not_indexed.add(trace_id)
+                if self.destination == "CloudWatchLogs":
+                    self._logged.add(trace_id)
                 kept = self.segments.setdefault(trace_id, [])
                 kept[:] = [
                     each for each in kept if each["id"] != segment["id"] or not each.get("in_progress")
@@ -63,6 +66,11 @@ class Traces(ServiceState):
         """Return the traces that X-Ray's API finds."""
         everything = self.snapshot()
         return {key: segments for key, segments in everything.items() if key not in self._not_indexed}
+
+    def logged(self) -> dict[str, list[Segment]]:
+        """Return the traces in the log group of Transaction Search."""
+        everything = self.snapshot()
+        return {key: segments for key, segments in everything.items() if key in self._logged}
 
     def _indexes(self, trace_id: str) -> bool:
         if self.destination == "XRay":
@@ -148,7 +156,7 @@ def batch_get_traces(params: Params, context: Context) -> Params:
         "Traces": [
             {
                 "Id": trace_id,
-                "Duration": _duration(segments[trace_id]),
+                "Duration": duration(segments[trace_id]),
                 "LimitExceeded": False,
                 "Segments": [
                     {"Id": segment["id"], "Document": json.dumps(segment)} for segment in segments[trace_id]
@@ -163,7 +171,7 @@ def batch_get_traces(params: Params, context: Context) -> Params:
 
 @operation(SERVICE, "GetTraceSummaries")
 def get_trace_summaries(params: Params, context: Context) -> Params:
-    start, end = _timestamp(params["StartTime"]), _timestamp(params["EndTime"])
+    start, end = timestamp(params["StartTime"]), timestamp(params["EndTime"])
     conditions = [
         part.strip()
         for part in re.split(r"\s+AND\s+|\s*&&\s*", params.get("FilterExpression") or "")
@@ -182,7 +190,7 @@ def get_trace_summaries(params: Params, context: Context) -> Params:
     }
 
 
-def _timestamp(value: datetime) -> float:
+def timestamp(value: datetime) -> float:
     return value.replace(tzinfo=UTC).timestamp()
 
 
@@ -219,7 +227,7 @@ def _flag(flat: list[Segment], name: str) -> bool:
     return any(part.get(name) for part in flat)
 
 
-def _duration(segments: list[Segment]) -> float:
+def duration(segments: list[Segment]) -> float:
     ends = [float(segment.get("end_time") or segment["start_time"]) for segment in segments]
     return float(max(ends) - min(segment["start_time"] for segment in segments))
 
@@ -236,8 +244,8 @@ def _summary(trace_id: str, segments: list[Segment]) -> Params:
     return {
         "Id": trace_id,
         "StartTime": datetime.fromtimestamp(first["start_time"], UTC),
-        "Duration": _duration(segments),
-        "ResponseTime": _duration([first]),
+        "Duration": duration(segments),
+        "ResponseTime": duration([first]),
         # Fault and error come from the root; only a throttle counts wherever it is (API reference,
         # TraceSummary).
         "HasFault": bool(root and root.get("fault")),
