@@ -53,7 +53,7 @@ const CARDS = {
   traces: {
     title: "Traces", go: "Open X-Ray",
     what: "Each request as a waterfall of its guardrails, decisions, tools and model calls.",
-    attempt: "Choose “Why?” under an answer in the chat to see the trace of that answer.",
+    attempt: "Choose “Why?” under an answer, in a review task or in the report to see its trace.",
   },
   records: {
     title: "Captured records", go: "Query them in Athena",
