@@ -201,7 +201,7 @@ smoke: setup ## Send the tour to PROFILE's assistant, as the demo's users (which
 	@$(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
 	  $(BIN)/python -m demo --environment $(ENVIRONMENT_WORD) \
 	  $(if $(or $(URL),$(LOCAL)),--url $(if $(URL),$(call quoted,URL),http://localhost:8080)) \
-	  $(if $(filter command line,$(origin TOKEN)),--token-from TOKEN) $(if $(ALL),--all)
+	  $(if $(filter command line,$(origin TOKEN)),--token-from TOKEN) $(if $(ALL),--all) $(if $(HISTORY),--history)
 
 .PHONY: token
 token: setup ## Print an ID token of the demo's USER= for scripts, from PROFILE or, with LOCAL=1, from the local run

@@ -18,7 +18,7 @@ from demo import (
     history,
     home,
     layers,
-    left,
+    leftovers,
     metrics,
     review,
     seed,
@@ -40,7 +40,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     review.review,
     evaluation.chapter,
     metrics.look,
-    left.chapter,
+    leftovers.chapter,
     home.chapter,
 )
 """Chapters, each after those whose results it needs. They change a deployment: its analysis, its review tasks,

@@ -1,6 +1,7 @@
 """Days of captured traffic from before the demo, for the first analysis to compare: written as Firehose delivers it.
 
-Everything is drawn from fixed seeds, and each day's embeddings are those of the deployment's own model.
+Everything is drawn from fixed seeds; embeddings are those of the deployment's own model. The records name no trace,
+since there is none.
 """
 
 from __future__ import annotations
@@ -170,7 +171,6 @@ def _day(
                 begun,
                 Interaction(
                     interaction_id=f"int-{_digest(number, place)[:32]}",
-                    trace_id=_digest("trace", number, place)[:32],
                     session_id=_digest("session", number, person),
                     user=_digest("user", person),
                     service=origin.service,

@@ -129,14 +129,9 @@ class BrowserPage:
         self._shown = ""
 
     def next(self) -> tuple[str, str] | None:
-        self._page.wait_for_function(
-            """shown => {
-                const [done, task] = ["#done", "#task"].map((id) => document.querySelector(id));
-                if (!done || done.textContent.startsWith("Loading")) return false;
-                return !done.hidden || (task.dataset.id ?? shown) !== shown;
-            }""",
-            arg=self._shown,
-        )
+        # The page's policy lets no text run as script, so a function of Playwright's own would wait in vain.
+        task = f"#task[data-id]:not([hidden], [data-id='{self._shown}'])"
+        self._page.locator(f"{task}, #done:not([hidden]):not(:text-matches('^Loading'))").first.wait_for()
         if self._page.is_visible("#done"):
             message = self._page.inner_text("#done")
             self._context.close()

@@ -25,6 +25,11 @@ def token(name: str, groups: Sequence[str] = ()) -> str:
 def enter(page: Any, address: str, name: str, groups: Sequence[str] = ()) -> None:
     """Open an address and use a token there, as people do where nobody can sign in."""
     page.goto(address)
+    use_token(page, name, groups)
+
+
+def use_token(page: Any, name: str, groups: Sequence[str] = ()) -> None:
+    """Use a token on the page that is open."""
     page.locator("#other-way summary").click()
     page.locator("#token").fill(token(name, groups))
     page.get_by_role("button", name="Use the token").click()

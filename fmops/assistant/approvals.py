@@ -14,6 +14,7 @@ from fmops.assistant.route_errors import (
     ApprovalDecidedError,
     ApprovalNotFoundError,
     ApprovalNotPermittedError,
+    ApprovalsUnknownError,
 )
 from fmops.authorization import ApprovedCall, Authorizer, Decision
 from fmops.authorization.authorizer import BATCH_LIMIT
@@ -25,7 +26,6 @@ from fmops.toolkit.authorization import ToolResolver
 from fmops.toolkit.context import RequestContext
 
 OWN = "You requested it yourself, so someone else must decide."
-UNKNOWN = "Whether you may decide it could not be checked: try again."
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,20 @@ class Approvals:
 
     def inbox(self, principal: Principal) -> list[Entry]:
         """Return the waiting calls that this person requested or may decide, oldest first, and then those of the
-        last days that they requested or decided, newest first."""
+        last days that they requested or decided, newest first.
+
+        Raises ``ApprovalsUnknownError`` when the policies could not be asked: an empty inbox would say that
+        nothing waits.
+        """
         self._authorizer.catalog.refresh()
         calls = self._table.all()
         waiting = [call for call in calls if call.status == "waiting"]
+        decisions = self._decisions(waiting, principal)
+        if any(decision.reason == "unavailable" for decision in decisions):
+            raise ApprovalsUnknownError
         entries = [
             _entry(call, decision, mine=call.requested_by == principal.subject)
-            for call, decision in zip(waiting, self._decisions(waiting, principal), strict=True)
+            for call, decision in zip(waiting, decisions, strict=True)
         ]
         others = [
             Entry(call, mine=call.requested_by == principal.subject)
@@ -175,5 +182,4 @@ def _approving(call: WaitingCall, principal: Principal, interaction: Interaction
 
 
 def _entry(call: WaitingCall, decision: Decision, *, mine: bool) -> Entry:
-    why_not = "" if decision.allowed else UNKNOWN if decision.reason == "unavailable" else OWN
-    return Entry(call, mine, decision.allowed, why_not)
+    return Entry(call, mine, decision.allowed, "" if decision.allowed else OWN)

@@ -38,6 +38,7 @@ class Permitted:
     review: bool
     edit_prompts: bool
     operate: bool
+    read_traces: bool
     approvals: bool
 
 
@@ -84,10 +85,11 @@ class Home:
             self._resolver.review(REVIEW, context),
             self._resolver.prompts(context),
             self._resolver.operations(context),
+            self._resolver.traces(context),
         ]
         decisions = self._authorizer.decide(principal.token, requests)
-        review, edit_prompts, operate = (each.allowed for each in decisions)
-        return Permitted(review, edit_prompts, operate, self._approvals.concern(principal))
+        review, edit_prompts, operate, traces = (each.allowed for each in decisions)
+        return Permitted(review, edit_prompts, operate, traces, self._approvals.concern(principal))
 
     def mlflow_address(self, principal: Principal) -> str:
         """Return an address of MLflow for somebody who operates. Raises ``HomeNotPermittedError``."""
@@ -134,7 +136,10 @@ class Home:
                 ),
             ),
             (sees_records and bool(places.lake), Card("report", there.drift, "drift")),
-            (may.operate, Card("traces", link=there.console("cloudwatch#xray:traces/query"))),
+            (
+                may.read_traces or may.operate,
+                Card("traces", link=there.console("cloudwatch#xray:traces/query") if may.operate else ""),
+            ),
             (
                 sees_records and bool(places.table),
                 Card("records", link=there.console("athena#/query-editor"), facts={"table": places.table}),

@@ -49,6 +49,13 @@ class DocumentNotFoundError(RouteError):
     message = "There is no such document, or you may not read it."
 
 
+class ApprovalsUnknownError(RouteError):
+    """The policies could not be asked what this person may decide."""
+
+    status, kind, code = 503, "server_error", "approvals_unknown"
+    message = "What you may decide could not be checked at the moment: try again."
+
+
 class ReviewNotPermittedError(RouteError):
     """The policies do not let this person review."""
 

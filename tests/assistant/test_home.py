@@ -105,8 +105,8 @@ def cards(client: TestClient, name: str) -> dict[str, dict[str, Any]]:
     [
         ("carla", ["chat"]),
         ("amir", ["chat", "approvals"]),
-        ("rita", ["chat", "approvals", "report", "records"]),
-        ("petra", ["chat", "approvals", "playground"]),
+        ("rita", ["chat", "approvals", "report", "traces", "records"]),
+        ("petra", ["chat", "approvals", "playground", "traces"]),
         ("olga", ["chat", "approvals", "mlflow", "dashboards", "report", "traces", "records"]),
     ],
 )
@@ -131,6 +131,7 @@ def test_the_cards_tell_their_states(client: TestClient) -> None:
         "https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#xray:traces/query"
     )
     assert cards(client, "petra")["playground"]["state"] == STANDING
+    assert cards(client, "petra")["traces"]["link"] == "", "AWS's console is for operators"
 
 
 def test_nobody_without_a_token_sees_any(client: TestClient) -> None:

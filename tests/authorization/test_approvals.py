@@ -234,6 +234,22 @@ def test_people_whom_no_policy_could_permit_are_counted_without_a_question(
     assert (len(asked), len(read)) == (1, 1)
 
 
+def test_without_the_policies_an_inbox_is_an_error_and_not_empty(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assistant = deployed.assistant()
+    request(deployed, assistant)
+
+    def away(*_: Any) -> Any:
+        raise ConnectionError("the store is away")
+
+    monkeypatch.setattr(Authorizer, "_call", away)
+    bearer = {"authorization": f"Bearer {deployed.token('sofia')}"}
+    answer = assistant.request("GET", "/v1/approvals", headers=bearer)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "approvals_unknown")
+    assert waiting(deployed, assistant, "sofia") == 0, "nobody is asked to decide what they may not"
+
+
 def test_what_has_expired_is_gone_even_while_its_item_is_there(deployed: Deployed) -> None:
     assistant = deployed.assistant()
     approval = request(deployed, assistant)

@@ -17,6 +17,7 @@ GROUPS = (
     "staff",
     "reviewers",
     "prompt-engineers",
+    "operators",
 )
 
 VALID = """// Adjusters see claims.
@@ -90,7 +91,7 @@ def test_policy_has_name_description_and_statement(folder: Path) -> None:
             '"adjuster"',
             'policies/sample.cedar:3: there is no group "adjuster". '
             "Use one of customers, adjusters, supervisors, handlers, siu, auditors, staff, reviewers,"
-            " prompt-engineers, or add the group to the user pool.",
+            " prompt-engineers, operators, or add the group to the user pool.",
         ),
         (
             "// Adjusters see claims.\n",

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from rich.console import Console
 
-from demo import left, seed
+from demo import leftovers, seed
 from demo.accounts import load
 from demo.deployed import deployed
 from demo.home import PATIENCE, read
@@ -116,7 +116,7 @@ def test_each_users_suggested_questions_get_a_good_answer(desk: Desk, user: str)
 
 def test_what_is_left_waits_and_somebody_else_may_decide_it(desk: Desk) -> None:
     before = desk.call("sofia", "GET", "approvals/count").json()["waiting"]
-    assert left.chapter(replace(desk.visit, directory=desk)) == []
+    assert leftovers.chapter(replace(desk.visit, directory=desk)) == []
     assert desk.call("sofia", "GET", "approvals/count").json()["waiting"] == before + 1
     (entry,) = [
         each for each in desk.call("sofia", "GET", "approvals").json()["data"] if "C-1008" in each["title"]

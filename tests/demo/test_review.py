@@ -13,9 +13,9 @@ from demo.review import BrowserPage, HttpPage, Page, work
 from fmops.review.labels import State
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import ReviewTask
+from tests.pages import token, use_token
 from tests.review.conftest import empty_store, make_task, review, uri
 from tests.review.page import make_app, served
-from tests.review.test_review_page import token
 
 __all__ = ["empty_store", "make_task", "review", "uri"]
 
@@ -26,21 +26,22 @@ REVIEWERS = ("rita", "ravi")
 def label_all(review: MlflowReview, make_task: Make, page: Callable[[str, str], Page]) -> None:
     review.submit([make_task(question=f"Question {number}?") for number in range(3)])
     with served(make_app(review)) as address:
-        work({name: page(address, token(name)) for name in REVIEWERS})
+        work({name: page(address, name) for name in REVIEWERS})
     reviewed = review.reviewed()
     assert len(reviewed) == 3
     assert {each.state for each in reviewed} <= {State.SETTLED, State.DISAGREED}
 
 
 def test_without_a_browser_two_people_label_every_task(review: MlflowReview, make_task: Make) -> None:
-    label_all(review, make_task, HttpPage)
+    label_all(review, make_task, lambda address, name: HttpPage(address, token(name)))
 
 
 @pytest.mark.browser
 def test_in_a_browser_two_people_label_every_task(
-    browser: Any, review: MlflowReview, make_task: Make
+    browser: Any, review: MlflowReview, make_task: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    label_all(review, make_task, lambda address, token: BrowserPage(browser, address, token))
+    monkeypatch.setattr(browsers, "sign_in", use_token)
+    label_all(review, make_task, lambda address, name: BrowserPage(browser, address, name))
 
 
 def test_a_run_can_be_told_to_do_without_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,13 +146,25 @@ def test_a_smoke_changes_nothing_that_serves_and_links_nobody_in(
     monkeypatch.setattr("sys.argv", ["demo"])
     assert smoke.main() == 0
     assert toured.given == {"chapters": ()}
-    assert "left out, since they change the deployment: analysis, review, evaluation, metrics (ALL=1)" in (
-        capsys.readouterr().out
-    )
+    left_out = "analysis, review, evaluation, metrics, leftovers, home (ALL=1)"
+    assert f"left out, since they change the deployment: {left_out}" in capsys.readouterr().out
     monkeypatch.setattr("sys.argv", ["demo", "--all"])
     assert smoke.main() == 0
     assert toured.given == {"chapters": guide.CHAPTERS}
     assert not toured.visit.chooses_users
+    assert not toured.visit.history, "made-up traffic is for who asks for it"
+
+
+def test_made_up_traffic_comes_only_with_the_analysis_that_reads_it(
+    toured: Guide, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["demo", "--history"])
+    with pytest.raises(SystemExit):
+        smoke.main()
+    assert "--history is for the analysis, which --all includes: add --all" in capsys.readouterr().err
+    monkeypatch.setattr("sys.argv", ["demo", "--all", "--history"])
+    assert smoke.main() == 0
+    assert toured.visit.history
 
 
 def test_no_address_holds_a_token() -> None:

@@ -2,7 +2,7 @@
 import { api, json } from "./session.js";
 import { el, problem, when } from "./dom.js";
 
-const SECONDS = 20; // between looks at what has changed
+const SECONDS = 60; // between looks at what has changed
 
 // What each card is for, what to try, and where it leads: a page of ours, an address made on click, or a link from the server.
 const CARDS = {
@@ -53,7 +53,7 @@ const CARDS = {
   traces: {
     title: "Traces", go: "Open X-Ray",
     what: "Each request as a waterfall of its guardrails, decisions, tools and model calls.",
-    attempt: "Choose “Why?” under an answer in the chat to see the trace of that answer.",
+    attempt: "Choose “Why?” under an answer, in a review task or in the report to see its trace.",
   },
   records: {
     title: "Captured records", go: "Query them in Athena",
