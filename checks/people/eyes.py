@@ -41,11 +41,15 @@ class Eyes:
             page.set_viewport_size(size)
             page.emulate_media(color_scheme=scheme)
             self._check(page, f"{name} ({look})")
-            if self.pictures:
-                self.pictures.mkdir(parents=True, exist_ok=True)
-                page.screenshot(path=self.pictures / f"{name}-{look}.png", animations="disabled")
+            self.keep(page, f"{name}-{look}")
         page.set_viewport_size(DESKTOP)
         page.emulate_media(color_scheme="light")
+
+    def keep(self, page: Any, name: str) -> None:
+        """Keep a picture of the page as it is shown now, if pictures are kept."""
+        if self.pictures:
+            self.pictures.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=self.pictures / f"{name}.png", animations="disabled")
 
     def _check(self, page: Any, where: str) -> None:
         self.looked += 1

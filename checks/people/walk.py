@@ -150,6 +150,9 @@ class Walk:
         sign_in(page, name)
         try:
             yield page
+        except BaseException:
+            self._eyes.keep(page, f"failed-{name}")
+            raise
         finally:
             context.close()
 
