@@ -16,7 +16,7 @@ from fmops.assistant.sign_in_routes import add_sign_in_route
 from fmops.identity.sign_in import SignIn
 from local.aws.server import LocalAws
 from tests.local.sign_in_client import Browser, SignInPool
-from tests.pages import watched
+from tests.pages import serious, watched
 from tests.review.page import served
 
 pytestmark = pytest.mark.browser
@@ -89,7 +89,10 @@ def test_a_person_signs_in_and_comes_back_to_where_they_were(
     from playwright.sync_api import expect
 
     page = opened("/document?id=first")
-    sign_in(page)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/login?*")
+    assert serious(page) == []
+    page.locator("button", has_text="ada").first.click()
     expect(page.get_by_role("heading", name="Document first")).to_be_visible()
     expect(page.locator("#who")).to_have_text("ada")
     expect(page).to_have_url(f"{site.address}/document?id=first")
@@ -129,11 +132,15 @@ def test_a_return_that_this_tab_did_not_ask_for_signs_nobody_in(
 ) -> None:
     from playwright.sync_api import expect
 
-    page = opened(f"/signed-in?{query}")
+    page = opened("/chat")
+    exchanged: list[str] = []
+    page.on("request", lambda each: exchanged.append(each.url) if "/oauth2/token" in each.url else None)
+    page.goto(f"{site.address}/signed-in?{query}")
     expect(page.locator("#problem")).to_contain_text("sign in" if "error" not in query else "did not succeed")
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
     expect(page.locator("#person")).to_be_hidden()
     assert "stolen" not in page.url
+    assert exchanged == []
 
 
 def test_a_code_of_another_sign_in_is_refused_even_with_the_right_state(

@@ -56,6 +56,9 @@ export async function resume() {
 /** Go to the issuer's sign-in page, and come back to the address that is shown now. */
 export async function begin() {
   const { authorization_endpoint, client_id, scope } = await signIn();
+  if (!isSecureContext) {
+    throw new ApiError(0, "sign_in", "Browsers sign nobody in over plain http: open these pages over https, or through http://localhost.");
+  }
   const verifier = random(), state = random(), nonce = random();
   const back = location.href.startsWith(BASE.href) ? location.href.slice(BASE.href.length) : "";
   sessionStorage.setItem(PENDING, JSON.stringify({ verifier, state, nonce, back: `./${back}` }));
