@@ -6,11 +6,12 @@ import { api, ApiError, json, refusal } from "./session.js";
 
 const POLL_SECONDS = 4;
 
-export async function show(page, { person, signal, query, navigate }) {
+export async function show(page, { person, signal, query }) {
   const part = (id) => page.querySelector(`#${id}`);
   const kept = new Kept(person);
   let answering = null;
-  const welcome = await json("v1/welcome", { signal });
+  // Nobody's typing waits for the greeting.
+  const greeted = json("v1/welcome", { signal });
 
   part("engineer").checked = localStorage.getItem("fmops.engineer") === "yes";
   page.firstElementChild.classList.toggle("engineers", part("engineer").checked);
@@ -18,9 +19,6 @@ export async function show(page, { person, signal, query, navigate }) {
     localStorage.setItem("fmops.engineer", target.checked ? "yes" : "no");
     page.firstElementChild.classList.toggle("engineers", target.checked);
   });
-  part("greeting").textContent = welcome.greeting;
-  part("questions").replaceChildren(...welcome.questions.map((question) => el("li", {},
-    el("button", { type: "button", class: "button", onclick: () => send(question) }, question))));
   part("question").value = query.get("ask") ?? kept.draft;
   part("question").addEventListener("input", ({ target }) => { kept.draft = target.value; });
   part("question").addEventListener("keydown", (pressed) => {
@@ -36,6 +34,10 @@ export async function show(page, { person, signal, query, navigate }) {
   began();
   part("log").lastElementChild?.scrollIntoView({ block: "end" });
   if (!matchMedia("(pointer: coarse)").matches) part("question").focus();
+  const { greeting, questions } = await greeted;
+  part("greeting").textContent = greeting;
+  part("questions").replaceChildren(...questions.map((question) => el("li", {},
+    el("button", { type: "button", class: "button", onclick: () => send(question) }, question))));
 
   function began() { part("start").hidden = kept.turns.length > 0; }
 
@@ -78,8 +80,9 @@ export async function show(page, { person, signal, query, navigate }) {
 
   async function answer(content, turn, box) {
     const messages = [...kept.history(), { role: "user", content }];
+    const { model } = await greeted;
     const response = await api("v1/chat/completions", {
-      body: { model: welcome.model, messages, stream: true, metadata: { session_id: kept.session } }, signal: answering.signal,
+      body: { model, messages, stream: true, metadata: { session_id: kept.session } }, signal: answering.signal,
     });
     budget(part("budget"), response.headers);
     if (!response.ok) throw refusal(response, await response.json().catch(() => ({})));

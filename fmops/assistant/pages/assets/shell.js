@@ -28,11 +28,12 @@ async function show() {
   const { signal } = leaving;
   const name = routeOf(new URL(location.href));
   document.title = name === "home" ? TITLE : `${PAGES[name]} · ${TITLE}`;
-  markup(name);
   navigation(name);
   try {
+    // Nothing of a page is shown before its script is there: what somebody types at once must not be lost.
     const page = await import(`./${name}.js`);
     if (signal.aborted) return;
+    markup(name);
     await page.show(main, { person: person(), query: new URLSearchParams(location.search), signal, navigate });
   } catch (failure) {
     if (signal.aborted || failure.name === "AbortError") return;
