@@ -46,7 +46,8 @@ async function show() {
 function navigate(address) {
   history.pushState(null, "", new URL(address, BASE));
   scrollTo(0, 0);
-  show().then(() => main.focus({ preventScroll: true }));
+  // Readers begin at the new page, unless they are already at work in it.
+  show().then(() => { if (!main.contains(document.activeElement)) main.focus({ preventScroll: true }); });
 }
 
 function navigation(current) {
