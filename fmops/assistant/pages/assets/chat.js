@@ -5,6 +5,7 @@ import { notices } from "./notices.js";
 import { api, ApiError, json, refusal } from "./session.js";
 
 const POLL_SECONDS = 4;
+const MEANWHILE = "You will read the outcome here, and can go on in the meantime.";
 
 export async function show(page, { person, signal, query }) {
   const part = (id) => page.querySelector(`#${id}`);
@@ -120,9 +121,10 @@ export async function show(page, { person, signal, query }) {
       if (call && ["approved", "rejected"].includes(call.status)) {
         const by = call.decided_by ? ` by ${call.decided_by}` : "";
         place.className = `notice ${call.status === "approved" ? "good" : "bad"}`;
-        place.replaceChildren(el("p", {}, `${approval.tool.replaceAll("_", " ")}: ${call.status}${by}.`), ...(call.answer ? markdown(call.answer) : []));
+        place.replaceChildren(el("p", {}, `${call.title || approval.tool}: ${call.status}${by}.`), ...(call.answer ? markdown(call.answer) : []));
         return;
       }
+      if (call) place.textContent = `Waiting for approval: ${call.title || approval.tool}. ${MEANWHILE}`;
       await new Promise((resolve) => { setTimeout(resolve, POLL_SECONDS * 1000); });
     }
   }
@@ -180,7 +182,7 @@ function draw(log, turn, { rate, copy, poll }) {
   function finish({ content, event }) {
     words.replaceChildren(...markdown(content));
     for (const { sentence, bad } of notices(event)) notice(sentence, bad);
-    for (const approval of event.approvals) poll(approval, node.appendChild(el("div", { class: "notice", role: "status" }, `Waiting for approval: ${approval.tool.replaceAll("_", " ")}.`)));
+    for (const approval of event.approvals) poll(approval, node.appendChild(el("div", { class: "notice", role: "status" }, `Waiting for approval. ${MEANWHILE}`)));
     if (event.sources.length) {
       node.append(el("div", { class: "sources" }, "Documents it read: ", el("ul", {}, event.sources.map(({ document_id, title }) => el("li", {},
         el("a", { href: `document?id=${encodeURIComponent(document_id)}` }, title || document_id))))));
