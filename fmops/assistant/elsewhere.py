@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import boto3
@@ -14,6 +13,8 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 from pydantic import BaseModel, ConfigDict
 
+from fmops.consoles import console
+
 REPORT = "analysis/content/reports/latest"
 """Beginning of the keys that the analysis writes for its last report: its page, its plot and its outcome."""
 LINK_SECONDS = 300
@@ -22,12 +23,6 @@ SESSION_SECONDS = 12 * 3600
 HTTP_SECONDS = 3
 MISSING = ("NoSuchKey", "AccessDenied")
 """Error codes of S3 for a key that is not there; the second is for roles that may not list the bucket."""
-CONSOLES: Mapping[str, str] = {
-    "aws": "console.aws.amazon.com",
-    "aws-cn": "console.amazonaws.cn",
-    "aws-us-gov": "console.amazonaws-us-gov.com",
-    "aws-eusc": "console.amazonaws-eusc.eu",
-}
 
 
 class Places(BaseModel):
@@ -101,12 +96,9 @@ class Elsewhere:
             made = self._sagemaker.create_presigned_mlflow_app_url(Arn=self.mlflow, **limits)
         return str(made["AuthorizedUrl"])
 
-    def console(self, page: str) -> str:
-        """Return the address of a page of AWS's console in this region; empty in an unknown partition."""
-        region = self._session.region_name
-        domain = CONSOLES.get(self._session.get_partition_for_region(region))
-        service, _, place = page.partition("#")
-        return f"https://{region}.{domain}/{service}/home?region={region}#{place}" if domain else ""
+    def console(self, service: str, place: str) -> str:
+        """Return the address of a place in a service's console in this region."""
+        return console(self._session.region_name, service, place)
 
     def _report(self, kind: str) -> bytes | None:
         try:

@@ -138,11 +138,11 @@ class Home:
             (sees_records and bool(places.lake), Card("report", there.drift, "drift")),
             (
                 may.read_traces or may.operate,
-                Card("traces", link=there.console("cloudwatch#xray:traces/query") if may.operate else ""),
+                Card("traces", link=there.console("cloudwatch", "xray:traces/query") if may.operate else ""),
             ),
             (
                 sees_records and bool(places.table),
-                Card("records", link=there.console("athena#/query-editor"), facts={"table": places.table}),
+                Card("records", link=there.console("athena", "/query-editor"), facts={"table": places.table}),
             ),
         ]
         return [card for permitted, card in cards if permitted]

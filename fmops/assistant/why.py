@@ -13,12 +13,14 @@ from fmops.assistant.route_errors import (
     UnreadableTracesError,
 )
 from fmops.authorization import Authorizer
+from fmops.consoles import console
 from fmops.identity.tokens import Principal, Pseudonyms
 from fmops.interaction import Interaction
 from fmops.toolkit.authorization import ToolResolver
 from fmops.toolkit.context import RequestContext
 from fmops.traces import Trace, TraceReader, TracesUnavailableError, Window
-from fmops.traces.view import TraceView, console, view
+from fmops.traces.reader import xray_id
+from fmops.traces.view import TraceView, view
 
 TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -67,7 +69,10 @@ class Why:
         except TracesUnavailableError as failure:
             raise UnreadableTracesError from failure
         shown = self._visible(found, principal, may_read=may_read)
-        return view(shown, console_url=console(trace_id, self._region) if may_read else "")
+        return view(shown, console_url=self._address(trace_id) if may_read else "")
+
+    def _address(self, trace_id: str) -> str:
+        return console(self._region, "cloudwatch", f"xray:traces/{xray_id(trace_id)}")
 
     def _visible(self, trace: Trace | None, principal: Principal, *, may_read: bool) -> Trace:
         """Return what this person may see of the trace."""

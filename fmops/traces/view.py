@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from typing import Literal
 
-import botocore.session
 from pydantic import BaseModel
 
 from fmops.telemetry import attributes as names
 from fmops.traces import wording
-from fmops.traces.reader import xray_id
 from fmops.traces.spans import Span, Trace, Value
 
 Kind = Literal["request", "model", "guardrail", "authorization", "tool", "retrieval", "aws", "other"]
@@ -25,12 +22,6 @@ OPERATIONS: Mapping[str, Kind] = {
     "execute_tool": "tool",
     "retrieval": "retrieval",
 }
-CONSOLES = {
-    "aws": "{region}.console.aws.amazon.com",
-    "aws-cn": "{region}.console.amazonaws.cn",
-    "aws-us-gov": "{region}.console.amazonaws-us-gov.com",
-}
-"""Hosts of the AWS console by partition."""
 
 
 class SpanView(BaseModel):
@@ -122,19 +113,6 @@ def view(trace: Trace, *, console_url: str = "") -> TraceView:
         decisions=[*checks, *permissions],
         totals=totals,
     )
-
-
-def console(trace_id: str, region: str) -> str:
-    """Return the address of a trace in the CloudWatch console; empty for a partition whose console is not known."""
-    host = CONSOLES.get(_partition(region), "")
-    if not host:
-        return ""
-    return f"https://{host.format(region=region)}/cloudwatch/home?region={region}#xray:traces/{xray_id(trace_id)}"
-
-
-@cache
-def _partition(region: str) -> str:
-    return str(botocore.session.get_session().get_partition_for_region(region))
 
 
 def kind_of(span: Span) -> Kind:

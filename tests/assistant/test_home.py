@@ -220,18 +220,3 @@ def test_the_plot_is_an_image(client: TestClient) -> None:
 def test_who_sees_no_card_gets_no_address(client: TestClient, name: str, method: str, path: str) -> None:
     answer = ask(client, name, path, method=method)
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "home_not_permitted")
-
-
-@pytest.mark.parametrize(
-    ("region", "address"),
-    [
-        ("cn-north-1", "https://cn-north-1.console.amazonaws.cn/athena/home?region=cn-north-1#/query-editor"),
-        ("us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com/athena/home?region=us-gov-west-1#/query-editor"),
-    ],
-)  # fmt: skip
-def test_consoles_have_an_address_in_each_partition(region: str, address: str) -> None:
-    import boto3
-
-    session = boto3.Session(region_name=region, aws_access_key_id="x", aws_secret_access_key="y")
-    there = Elsewhere(session, Places(), tracking_uri="", config=QUIET)
-    assert there.console("athena#/query-editor") == address

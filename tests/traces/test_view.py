@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fmops.traces.spans import READ, SHOWN, Trace, trace_of
-from fmops.traces.view import Check, Permission, console, view
-from tests.traces.traces import new_id, request, segment
+from fmops.traces.view import Check, Permission, view
+from tests.traces.traces import request, segment
 
 SECRET = "my card is 4111 1111 1111 1111"
 CONTENT = (
@@ -244,24 +244,6 @@ def test_without_the_request_tokens_come_from_the_models_calls() -> None:
     _, *parts = request("0" * 32, "me")
     totals = told(*parts).totals
     assert (totals.input_tokens, totals.output_tokens, totals.cost_usd) == (1200, 80, None)
-
-
-@pytest.mark.parametrize(
-    ("region", "host"),
-    [
-        ("eu-central-1", "eu-central-1.console.aws.amazon.com"),
-        ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
-        ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
-    ],
-)
-def test_the_consoles_address_follows_the_partition(region: str, host: str) -> None:
-    trace_id = new_id()
-    place = f"#xray:traces/1-{trace_id[:8]}-{trace_id[8:]}"
-    assert console(trace_id, region) == f"https://{host}/cloudwatch/home?region={region}{place}"
-
-
-def test_a_partition_with_an_unknown_console_gets_no_address() -> None:
-    assert console(new_id(), "us-iso-east-1") == ""
 
 
 def test_the_view_is_json() -> None:
