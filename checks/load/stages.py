@@ -9,11 +9,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from rich.console import Console
+from scipy.stats import t as student
 
 from checks.load.deployment import Deployed
 from checks.load.probe import Probe
@@ -32,8 +34,7 @@ SOAK_SHARE = 0.7
 GAIN = 1.1
 """A stage that does not answer this many times as much as the stage before it is beyond saturation."""
 BLOCKS = 20
-T_95 = 2.101
-"""Two-sided 95 % quantile of Student's t with 18 degrees of freedom: 20 blocks less slope and intercept."""
+MOST_CORRELATED = 0.95
 
 
 @dataclass
@@ -134,8 +135,10 @@ def slope(memory: Sequence[tuple[float, int]]) -> Slope | None:
     """Return the trend of resident memory over the second half of a stage, by least squares over the means
     of 20 blocks.
 
-    ``memory`` is seconds and bytes. Means of blocks are used because neighbouring samples are nearly equal.
-    Returns None for too few samples.
+    ``memory`` is seconds and bytes. Returns None for too few samples. A process's memory stays where it was, so
+    neighbouring blocks are alike and count as fewer independent ones: n(1 - r)/(1 + r) for the residuals' correlation
+    r from block to block (Santer et al., 2000, Journal of Geophysical Research 105, eq. 6), which short series
+    underestimate by about (1 + 3r)/n (Marriott and Pope, 1954).
     """
     later = list(memory)[len(memory) // 2 :]
     size = len(later) // BLOCKS
@@ -147,8 +150,12 @@ def slope(memory: Sequence[tuple[float, int]]) -> Slope | None:
     middle, level = fmean(x), fmean(y)
     spread = sum((each - middle) ** 2 for each in x)
     rate = sum((at - middle) * (value - level) for at, value in zip(x, y, strict=True)) / spread
-    residual = sum((value - level - rate * (at - middle)) ** 2 for at, value in zip(x, y, strict=True))
-    margin = T_95 * math.sqrt(residual / (BLOCKS - 2) / spread)
+    rest = [value - level - rate * (at - middle) for at, value in zip(x, y, strict=True)]
+    squares = sum(each**2 for each in rest)
+    alike = max(0.0, sum(one * other for one, other in pairwise(rest)) / squares) if squares else 0.0
+    alike = min(MOST_CORRELATED, alike + (1 + 3 * alike) / BLOCKS)
+    freedom = max(1.0, BLOCKS * (1 - alike) / (1 + alike) - 2)
+    margin = float(student.ppf(0.975, freedom)) * math.sqrt(squares / freedom / spread)
     return Slope(rate, rate - margin, rate + margin)
 
 

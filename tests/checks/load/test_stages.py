@@ -63,18 +63,22 @@ def test_a_slow_recovery_is_named() -> None:
 
 
 @pytest.mark.parametrize("growth", [0.0, 3.0])
-def test_the_interval_of_the_slope_holds_the_truth_in_most_runs(growth: float) -> None:
-    """Count by simulation how many intervals hold the truth: 19 of 20, within what 300 runs can tell apart."""
+@pytest.mark.parametrize(("alike", "least"), [(0.0, 0.93), (0.99, 0.93), (0.997, 0.85)])
+def test_the_interval_of_the_slope_holds_the_truth_in_most_runs(
+    growth: float, alike: float, least: float
+) -> None:
+    """Count by simulation how many intervals hold the truth, also when memory stays where it was: 0.997 from sample
+    to sample is 0.8 from block to block, of which intervals for independent blocks hold about half."""
     chance, held, runs = random.Random(15), 0, 300
     for _ in range(runs):
-        memory = [
-            (seconds / 5, int((280 + growth * seconds / 300 + chance.gauss(0, 0.5)) * 2**20))
-            for seconds in range(3000)
-        ]
+        memory, noise = [], 0.0
+        for sample in range(3000):
+            noise = alike * noise + chance.gauss(0, 0.5)
+            memory.append((sample / 5, int((280 + growth * sample / 300 + noise) * 2**20)))
         found = slope(memory)
         assert found
         held += found.low <= growth <= found.high
-    assert 0.91 <= held / runs <= 0.985
+    assert least <= held / runs
 
 
 def test_too_few_samples_have_no_slope() -> None:
