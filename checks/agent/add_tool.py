@@ -164,7 +164,7 @@ def _planned(name: str, resource: str, group: str, root: Path) -> NewTool:
 def _with_function(source: str, new: NewTool) -> str:
     """Return the module with the tool in the last function that returns a list of tools, and in that list."""
     returns = [
-        node
+        (node, node.value)
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Return) and isinstance(node.value, ast.List)
     ]
@@ -172,12 +172,12 @@ def _with_function(source: str, new: NewTool) -> str:
         raise AddToolError(
             f"{TOOLS}: no function ends with `return [...]`, a list of tools: add the tool by hand."
         )
-    last = max(returns, key=lambda node: node.lineno)
+    last, listed = max(returns, key=lambda found: found[0].lineno)
     lines = source.splitlines(keepends=True)
     before, after = lines[: last.lineno - 1], lines[last.end_lineno or last.lineno :]
-    names = [ast.unparse(element) for element in last.value.elts]  # type: ignore[union-attr]
-    listed = "".join(f"        {each},\n" for each in [*names, new.name])
-    return "".join([*before, new.function(), f"    return [\n{listed}    ]\n", *after])
+    names = [*(ast.unparse(element) for element in listed.elts), new.name]
+    returned = "".join(f"        {each},\n" for each in names)
+    return "".join([*before, new.function(), f"    return [\n{returned}    ]\n", *after])
 
 
 def _before_last(text: str, mark: str, added: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import html
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -129,8 +129,8 @@ def add_page_routes(app: FastAPI, pages: Pages) -> None:
         return pages.asset(version, name)
 
 
-def _shown(pages: Pages, route: str) -> Callable[[], Response]:
+def _shown(pages: Pages, route: str) -> Callable[[], Awaitable[Response]]:
     async def shown() -> Response:
         return pages.shell(route)
 
-    return shown  # type: ignore[return-value]
+    return shown
