@@ -26,7 +26,7 @@ Admit = Callable[[str | None], Awaitable[Principal]]
 INVALID = "invalid_request_error"
 SECURITY_HEADERS = {
     "cache-control": "no-store",
-    "content-security-policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
+    "content-security-policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
