@@ -25,9 +25,9 @@ def test_a_part_without_a_place_is_an_error() -> None:
 
 
 def test_filling_again_changes_nothing() -> None:
-    text = "<!-- generated: a -->\nold\n<!-- end -->\n\n<!-- generated: b -->\n<!-- end -->\n"
-    once = filled(text, {"a": "1", "b": "2\\n"})
-    assert (
-        once == "<!-- generated: a -->\n\n1\n\n<!-- end -->\n\n<!-- generated: b -->\n\n2\\n\n<!-- end -->\n"
+    text = "<!-- generated: a -->\nold\n<!-- end -->\n<!-- generated: b -->\n<!-- end -->\n"
+    once = filled(text, {"a": "1", "b": r"2\n"})
+    assert once == (
+        "<!-- generated: a -->\n\n1\n\n<!-- end -->\n<!-- generated: b -->\n\n2\\n\n\n<!-- end -->\n"
     )
-    assert filled(once, {"a": "1", "b": "2\\n"}) == once
+    assert filled(once, {"a": "1", "b": r"2\n"}) == once
