@@ -107,7 +107,7 @@ class Walk:
             adjuster.get_by_text(re.compile("approved by sofia")).wait_for(timeout=PATIENCE)
 
     def _pages_of_each(self) -> None:
-        """Reviewers and prompt engineers see their pages, and from a review task the trace of its answer."""
+        """Reviewers, operators and prompt engineers see their pages."""
         with self._person("ravi") as page:
             self._eyes.look(page, "home-reviewer")
             self._open(page, "Review")
@@ -117,6 +117,10 @@ class Walk:
                 page.locator("#trace").click()
                 page.locator("#steps tr").first.wait_for(timeout=PATIENCE)
                 self._eyes.look(page, "why-reviewer")
+        with self._person("olga") as page:
+            page.locator("[data-card]").nth(3).wait_for(timeout=PATIENCE)
+            page.wait_for_load_state("networkidle")
+            self._eyes.look(page, "home-operator")
         with self._person("petra") as page:
             self._open(page, "Playground")
             page.locator("#cases").wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -180,7 +181,8 @@ def test_with_mlflow_away_a_reviewer_is_told_so() -> None:
 def test_two_people_review_with_the_keyboard(browser: Any, review: MlflowReview, make_task: Make) -> None:
     from playwright.sync_api import expect
 
-    tasks = [make_task(question=f"Question {number}?") for number in range(3)]
+    traces = [f"{number:032x}" for number in range(3)]
+    tasks = [make_task(question=f"Question {number}?", trace_id=traces[number]) for number in range(3)]
     review.submit(tasks)
     with served(make_app(review)) as address:
         for name in ("rita", "ravi"):
@@ -192,6 +194,9 @@ def test_two_people_review_with_the_keyboard(browser: Any, review: MlflowReview,
                 expect(page.locator("#task")).to_be_visible()
                 expect(page.locator("#task")).not_to_have_attribute("data-id", shown)
                 shown = page.locator("#task").get_attribute("data-id") or ""
+                link = page.get_by_role("link", name=re.compile("^Why")).get_attribute("href")
+                number = page.locator("#question").inner_text()[len("Question ")]
+                assert link.startswith(f"why?trace={traces[int(number)]}&at=")
                 if page.locator("#question").inner_text() == "Question 0?" and name == "ravi":
                     page.keyboard.press("g")
                 else:

@@ -5,12 +5,14 @@ import { notices } from "./notices.js";
 import { api, ApiError, json, refusal } from "./session.js";
 
 const POLL_SECONDS = 4;
+const MEANWHILE = "You will read the outcome here, and can go on in the meantime.";
 
-export async function show(page, { person, signal, query, navigate }) {
+export async function show(page, { person, signal, query }) {
   const part = (id) => page.querySelector(`#${id}`);
   const kept = new Kept(person);
   let answering = null;
-  const welcome = await json("v1/welcome", { signal });
+  // Nobody's typing waits for the greeting.
+  const greeted = json("v1/welcome", { signal });
 
   part("engineer").checked = localStorage.getItem("fmops.engineer") === "yes";
   page.firstElementChild.classList.toggle("engineers", part("engineer").checked);
@@ -18,9 +20,6 @@ export async function show(page, { person, signal, query, navigate }) {
     localStorage.setItem("fmops.engineer", target.checked ? "yes" : "no");
     page.firstElementChild.classList.toggle("engineers", target.checked);
   });
-  part("greeting").textContent = welcome.greeting;
-  part("questions").replaceChildren(...welcome.questions.map((question) => el("li", {},
-    el("button", { type: "button", class: "button", onclick: () => send(question) }, question))));
   part("question").value = query.get("ask") ?? kept.draft;
   part("question").addEventListener("input", ({ target }) => { kept.draft = target.value; });
   part("question").addEventListener("keydown", (pressed) => {
@@ -36,6 +35,10 @@ export async function show(page, { person, signal, query, navigate }) {
   began();
   part("log").lastElementChild?.scrollIntoView({ block: "end" });
   if (!matchMedia("(pointer: coarse)").matches) part("question").focus();
+  const { greeting, questions } = await greeted;
+  part("greeting").textContent = greeting;
+  part("questions").replaceChildren(...questions.map((question) => el("li", {},
+    el("button", { type: "button", class: "button", onclick: () => send(question) }, question))));
 
   function began() { part("start").hidden = kept.turns.length > 0; }
 
@@ -78,8 +81,9 @@ export async function show(page, { person, signal, query, navigate }) {
 
   async function answer(content, turn, box) {
     const messages = [...kept.history(), { role: "user", content }];
+    const { model } = await greeted;
     const response = await api("v1/chat/completions", {
-      body: { model: welcome.model, messages, stream: true, metadata: { session_id: kept.session } }, signal: answering.signal,
+      body: { model, messages, stream: true, metadata: { session_id: kept.session } }, signal: answering.signal,
     });
     budget(part("budget"), response.headers);
     if (!response.ok) throw refusal(response, await response.json().catch(() => ({})));
@@ -117,9 +121,10 @@ export async function show(page, { person, signal, query, navigate }) {
       if (call && ["approved", "rejected"].includes(call.status)) {
         const by = call.decided_by ? ` by ${call.decided_by}` : "";
         place.className = `notice ${call.status === "approved" ? "good" : "bad"}`;
-        place.replaceChildren(el("p", {}, `${approval.tool.replaceAll("_", " ")}: ${call.status}${by}.`), ...(call.answer ? markdown(call.answer) : []));
+        place.replaceChildren(el("p", {}, `${call.title || approval.tool}: ${call.status}${by}.`), ...(call.answer ? markdown(call.answer) : []));
         return;
       }
+      if (call) place.textContent = `Waiting for approval: ${call.title || approval.tool}. ${MEANWHILE}`;
       await new Promise((resolve) => { setTimeout(resolve, POLL_SECONDS * 1000); });
     }
   }
@@ -177,7 +182,7 @@ function draw(log, turn, { rate, copy, poll }) {
   function finish({ content, event }) {
     words.replaceChildren(...markdown(content));
     for (const { sentence, bad } of notices(event)) notice(sentence, bad);
-    for (const approval of event.approvals) poll(approval, node.appendChild(el("div", { class: "notice", role: "status" }, `Waiting for approval: ${approval.tool.replaceAll("_", " ")}.`)));
+    for (const approval of event.approvals) poll(approval, node.appendChild(el("div", { class: "notice", role: "status" }, `Waiting for approval. ${MEANWHILE}`)));
     if (event.sources.length) {
       node.append(el("div", { class: "sources" }, "Documents it read: ", el("ul", {}, event.sources.map(({ document_id, title }) => el("li", {},
         el("a", { href: `document?id=${encodeURIComponent(document_id)}` }, title || document_id))))));

@@ -39,7 +39,6 @@ export function notices(event) {
     if (status === "denied") add(`You are not permitted this: ${step}. Nothing was changed.`, true);
     else if (status === "error") add(`This step failed: ${step}. Try again, or ask for something else.`, true);
   }
-  if (event.approvals.length) add("This needs somebody else's approval. You will read the outcome here; you can go on in the meantime.");
   if (event.budget_exceeded) add("The answer ended early, because the budget is used up.", true);
   else if (event.choices[0].finish_reason === "length") add("The answer was cut, because it reached its longest length. Ask for the rest.");
   return said;

@@ -28,11 +28,12 @@ async function show() {
   const { signal } = leaving;
   const name = routeOf(new URL(location.href));
   document.title = name === "home" ? TITLE : `${PAGES[name]} · ${TITLE}`;
-  markup(name);
   navigation(name);
   try {
+    // Nothing of a page is shown before its script is there: what somebody types at once must not be lost.
     const page = await import(`./${name}.js`);
     if (signal.aborted) return;
+    markup(name);
     await page.show(main, { person: person(), query: new URLSearchParams(location.search), signal, navigate });
   } catch (failure) {
     if (signal.aborted || failure.name === "AbortError") return;
@@ -45,7 +46,8 @@ async function show() {
 function navigate(address) {
   history.pushState(null, "", new URL(address, BASE));
   scrollTo(0, 0);
-  show().then(() => main.focus({ preventScroll: true }));
+  // Readers begin at the new page, unless they are already at work in it.
+  show().then(() => { if (!main.contains(document.activeElement)) main.focus({ preventScroll: true }); });
 }
 
 function navigation(current) {
