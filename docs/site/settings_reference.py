@@ -27,7 +27,9 @@ def docstrings() -> dict[tuple[str, str], str]:
             found[section.name, ""] = " ".join((ast.get_docstring(section) or "").split())
             for field, text in zip(section.body, section.body[1:], strict=False):
                 match field, text:
-                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                        value=ast.Constant(value=str(words))
+                    ):
                         found[section.name, name] = " ".join(words.split())
     return found
 

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from docs.site import http_api
+from docs.site import dataset_columns, http_api, settings_reference
 from docs.site.generated import filled
 
-PAGES: dict[Path, Callable[[], Mapping[str, str]]] = {http_api.PAGE: http_api.parts}
+PAGES: dict[Path, Callable[[], Mapping[str, str]]] = {
+    each.PAGE: each.parts for each in (dataset_columns, http_api, settings_reference)
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_is_fresh(page: Path) -> None:
-    remedy = f"{page.name} is stale: run python -m docs.site.{page.stem.replace('-', '_')}"
+    remedy = f"{page.name} is stale: run {PAGES[page].__module__} as a module, with python -m"
     assert filled(page.read_text("utf-8"), PAGES[page]()) == page.read_text("utf-8"), remedy
 
 
