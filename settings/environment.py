@@ -28,7 +28,7 @@ class Settings(Section):
     """The settings of one environment."""
 
     profile: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{0,9}$")]
-    """Name under `fmops.profiles` in cdk.json; part of the names of stacks."""
+    """Name under `context.fmops` in cdk.json; part of the names of stacks."""
     prefix: Annotated[str, Pattern(pattern=r"^[a-z][a-z0-9]{1,11}$")] = "fmops"
     """Prefix of the stack names and of the few physical names that a service forces."""
     account: Annotated[str, Pattern(pattern=r"^\d{12}$")] | None = None

@@ -15,8 +15,11 @@ from starlette.types import Receive, Scope, Send
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.http_errors import INTERACTION_HEADER, body_of, failed, failure_of
+from fmops.assistant.openapi import OF_ANSWERS, answers
+from fmops.assistant.openapi_models import ChatCompletion, Models
 from fmops.conversation.answering import Answer, Cut, cut_by
 from fmops.conversation.conversation import Conversation
+from fmops.conversation.failures import Failure
 from fmops.conversation.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
 from fmops.interaction import Interaction
 
@@ -24,16 +27,27 @@ CHAT = "/v1/chat/completions"
 CLIENT_LEFT = 499
 """Status of an answer that no one receives, as proxies log it."""
 
+_NO_MODEL = Failure(
+    404, "model_not_found", "There is no such model: name the one that `GET /v1/models` lists."
+)
+_STREAM = {"text/event-stream": {"schema": {"$ref": "#/components/schemas/ChatChunk"}}}
+
 
 def add_chat_routes(app: FastAPI, conversation: Conversation) -> None:
     """Add the routes that answer a chat and list the available model."""
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", **answers(Models))
     async def models(_: Caller) -> dict[str, Any]:
+        """List the one model that clients may name."""
         return {"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "fmops"}]}
 
-    @app.post(CHAT, response_model=None)
+    @app.post(CHAT, **answers(ChatCompletion, _NO_MODEL, *OF_ANSWERS, content=_STREAM))
     async def chat(request: Request, body: ChatRequest, principal: Caller) -> Response:
+        """Answer the last message of the user, at once or as a stream of events.
+
+        Of OpenAI's parameters, those that only tune the model are ignored, and those whose effect a client would
+        miss are refused. The header `x-interaction-id` names the answer's record.
+        """
         if body.model != MODEL:
             message = f"There is no such model here; the assistant's model is {MODEL!r}."
             return JSONResponse(

@@ -8,6 +8,8 @@ from fastapi import FastAPI
 
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
+from fmops.assistant.openapi import answers
+from fmops.assistant.openapi_models import Me
 from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.route_errors import ReviewNotPermittedError
@@ -23,8 +25,9 @@ def add_me_routes(
 ) -> None:
     """Add the route to see one's own name, groups and pages, and the number of calls that wait for one's decision."""
 
-    @app.get("/v1/me")
+    @app.get("/v1/me", **answers(Me))
     def me(principal: Caller) -> dict[str, Any]:
+        """Tell the caller their name, groups and pages, and how many calls wait for their decision."""
         pages = {
             "chat": True,
             "approvals": approvals is not None and approvals.concern(principal),

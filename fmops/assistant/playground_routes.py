@@ -10,10 +10,18 @@ from fastapi import Depends, FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.assistant.caller import Caller
+from fmops.assistant.openapi import OF_ANSWERS, answers
+from fmops.assistant.openapi_models import PlaygroundChoices, SavedVersion, Tried
 from fmops.assistant.playground import DRAFT, Playground, Try
-from fmops.assistant.route_errors import RegistryUnavailableError
+from fmops.assistant.route_errors import (
+    PlaygroundNotPermittedError,
+    RegistryUnavailableError,
+    UnknownChoiceError,
+)
+from fmops.conversation.failures import Failure
 
 LONGEST_PROMPT = 20_000
+_UNUSABLE = Failure(422, "unusable_prompt", "The prompt cannot serve: the message says why.")
 
 
 class TryRequest(BaseModel):
@@ -58,19 +66,31 @@ def add_playground_routes(app: FastAPI, playground: Playground) -> None:
 
     app.state.playground = playground
 
-    @app.get("/v1/playground")
+    @app.get(
+        "/v1/playground",
+        **answers(PlaygroundChoices, PlaygroundNotPermittedError, RegistryUnavailableError),
+    )
     def choices(_: Admitted) -> dict[str, Any]:
+        """List the prompts, models and golden cases that can be compared."""
         with _registry():
             return playground.choices()
 
-    @app.post("/v1/playground/tries")
+    @app.post(
+        "/v1/playground/tries",
+        **answers(Tried, PlaygroundNotPermittedError, UnknownChoiceError, _UNUSABLE, *OF_ANSWERS),
+    )
     async def tried(body: TriesRequest, _: Admitted, principal: Caller) -> dict[str, Any]:
+        """Have one or two variants answer a golden case, charged to the caller's budgets."""
         variants = [Try(each.template, each.model_id, each.version) for each in body.variants]
         answers = await playground.answers(body.case_id, variants, principal)
         return {"answers": [each.model_dump(mode="json") for each in answers]}
 
-    @app.post("/v1/playground/versions", status_code=201)
+    @app.post(
+        "/v1/playground/versions",
+        **answers(SavedVersion, PlaygroundNotPermittedError, RegistryUnavailableError, _UNUSABLE, status=201),
+    )
     def save(body: SaveRequest, by: Admitted) -> dict[str, str]:
+        """Save a prompt as a new version, which serves nobody yet."""
         with _registry():
             return {"version": playground.save(body.template, body.message, by).version}
 

@@ -83,6 +83,13 @@ class HomeNotPermittedError(RouteError):
     message = "You may not open this: ask an administrator for the group reviewers or operators."
 
 
+class ReportNotFoundError(RouteError):
+    """The analysis has written no report yet."""
+
+    status, code = 404, "report_not_found"
+    message = "There is no report yet: the analysis writes one when it has run."
+
+
 class UnknownChoiceError(RouteError):
     """A case or a model cannot be chosen; the message names the choices."""
 

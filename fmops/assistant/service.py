@@ -21,6 +21,8 @@ from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
 from fmops.assistant.http_errors import add_error_handlers, failed
 from fmops.assistant.me_routes import add_me_routes
+from fmops.assistant.openapi import TOO_OFTEN, answers, describe, operation_id
+from fmops.assistant.openapi_models import FeedbackAccepted, Health
 from fmops.assistant.page_routes import Pages, add_page_routes
 from fmops.assistant.playground import Playground
 from fmops.assistant.playground_routes import add_playground_routes
@@ -102,8 +104,14 @@ def create_app(
     # The host header is the client's claim, so no redirect is built from it, such as one that adds or drops a
     # trailing slash.
     app = FastAPI(
-        title="FMOps assistant", lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False
+        title="FMOps assistant",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=operation_id,
     )
+    describe(app)
     app.add_middleware(
         Admission,
         admit=_admission(verifier),
@@ -156,8 +164,9 @@ def _add_feedback_route(
     """Add the route that takes a rating of an answer, with a comment that guardrails have checked."""
     rate = Rate(FEEDBACK_PER_MINUTE)
 
-    @app.post("/v1/feedback", status_code=202)
+    @app.post("/v1/feedback", **answers(FeedbackAccepted, TOO_OFTEN, status=202))
     async def feedback(body: FeedbackRequest, principal: Caller) -> dict[str, str]:
+        """Rate an answer, with a comment that guardrails check."""
         rate.take(principal.subject)
         comment = await guardrails.check(body.comment, Direction.INPUT) if body.comment else None
         record = Feedback(
@@ -175,12 +184,14 @@ def _add_feedback_route(
 def _add_health_routes(app: FastAPI) -> None:
     """Add the routes that report whether the service is alive and ready."""
 
-    @app.get(HEALTH)
+    @app.get(HEALTH, **answers(Health))
     async def health() -> dict[str, str]:
+        """Say whether the process is alive."""
         return {"status": "ok"}
 
-    @app.get(READY)
+    @app.get(READY, **answers(Health))
     async def ready() -> dict[str, str]:
+        """Say whether requests are answered."""
         return {"status": "ok"}
 
 

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.agent import NAME, QUESTIONS, TITLE
 from fmops.assistant.caller import Caller
+from fmops.assistant.openapi import answers
+from fmops.assistant.openapi_models import Greeting
 from fmops.identity.tokens import Principal
 
 SHOWN = 3
@@ -54,7 +56,8 @@ def add_welcome_route(app: FastAPI) -> None:
     """Add the route of the chat's welcome."""
     words = welcome()
 
-    @app.get("/v1/welcome")
+    @app.get("/v1/welcome", **answers(Greeting))
     async def greet(principal: Caller) -> dict[str, Any]:
+        """Greet the caller, and suggest questions."""
         questions = words.questions(principal)
         return {"title": TITLE, "model": NAME, "greeting": words.greeting, "questions": questions}

@@ -91,7 +91,7 @@ class ChatMessage(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """The body of ``POST /v1/chat/completions``. OpenAI's sampling parameters are accepted and ignored.
+    """The body of ``POST /v1/chat/completions``. ``IGNORED`` names OpenAI's parameters without an effect.
 
     Raises ``BadRequestError``, with a sentence, for requests that cannot be read or are not supported.
     """
@@ -164,7 +164,45 @@ _UNSUPPORTED: dict[str, _Check] = {
     "audio": (lambda _: False, "answers are text, not speech: leave it out."),
     "web_search_options": (lambda _: False, "the assistant does not search the web: leave it out."),
     "stop": (lambda stop: stop in ([], ""), "stop sequences are not supported: leave it out."),
+    "logit_bias": (lambda bias: bias == {}, "no token can be banned or preferred: leave it out."),
+    "store": (
+        lambda store: store is False,
+        "answers cannot be fetched later, and what is captured is the deployment's choice: leave it out.",
+    ),
+    "moderation": (lambda _: False, "the deployment's guardrails check every text: leave it out."),
 }  # fmt: skip
+SUPPORTED: dict[str, str] = {
+    "model": "required: the one that `GET /v1/models` lists",
+    "messages": f"required: at most {MAX_MESSAGES}, with {MAX_CHARACTERS:,} characters of text in all; roles `user`, "
+    "`assistant` and `tool`",
+    "stream": "events as they come, or one object",
+    "stream_options": "`include_usage`; other options are ignored",
+    "max_tokens": "maximum tokens of the answer; the deployment's limit and the smaller one of both names apply",
+    "max_completion_tokens": "the same as `max_tokens`",
+    "metadata": f"`session_id` names the conversation, with at most {MAX_SESSION} characters; other keys are ignored",
+}
+"""OpenAI's parameters that have an effect, and which."""
+_TUNING = "tunes the model, whose settings belong to the deployment"
+_IDENTITY = "people are known by their tokens"
+_CACHING = "changes no answer"
+IGNORED: dict[str, str] = {
+    "temperature": _TUNING,
+    "top_p": _TUNING,
+    "frequency_penalty": _TUNING,
+    "presence_penalty": _TUNING,
+    "reasoning_effort": _TUNING,
+    "verbosity": _TUNING,
+    "seed": "OpenAI promises no repeatable answers either",
+    "user": _IDENTITY,
+    "safety_identifier": _IDENTITY,
+    "prompt_cache_key": _CACHING,
+    "prompt_cache_options": _CACHING,
+    "prompt_cache_retention": _CACHING,
+    "prediction": _CACHING,
+    "service_tier": "the deployment chooses how its model is served",
+    "parallel_tool_calls": "concerns tools of the client's, which are refused",
+}
+"""OpenAI's parameters without an effect here that a client would miss, and why. Unknown fields are ignored too."""
 
 
 def _model(given: Mapping[str, Any]) -> str:

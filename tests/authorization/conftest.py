@@ -12,6 +12,7 @@ from local.aws.server import LocalAws
 from local.run.deploy import deploy, synthesize
 from local.run.up import use_as_environment
 from tests.authorization.deployed import Deployed
+from tests.documented import documented  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

@@ -18,11 +18,12 @@ PAGES = [
     ).stdout.splitlines()
 ]
 LINK = re.compile(r"!?\[[^\]]*\](?:\(|: (?=\S+$))([^)\s]+)", re.MULTILINE)
+CODE = re.compile(r"`[^`\n]+`")
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def links(page: Path) -> list[str]:
-    return LINK.findall(FENCED.sub("", page.read_text()))
+    return LINK.findall(CODE.sub("", FENCED.sub("", page.read_text())))
 
 
 def anchors(page: Path) -> set[str]:

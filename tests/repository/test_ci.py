@@ -25,9 +25,9 @@ OPTIONAL = (
 )
 NEEDS_AN_ACCOUNT = {"bootstrap", "deploy", "destroy", "diff", "doctor", "smoke"}
 """Targets of the README and the workflows that no CI machine can run; their modules are tested instead."""
-ENDLESS = {"help", "new-agent"}
-"""Targets that only explain, or change the checkout; `tests/local/test_new_agent.py` runs the latter in a
-copy.
+ENDLESS = {"help", "new-agent", "add-tool"}
+"""Targets that only explain, or change the checkout; `tests/local/test_new_agent.py` and
+`tests/docs/test_tutorial.py` run the latter in a copy.
 """
 
 
@@ -71,7 +71,7 @@ def made_in(*files: Path) -> set[str]:
         target
         for file in files
         for target in re.findall(
-            r"(?:^ *|[`(]|step |bare |run: )make (?:--no-print-directory )?([a-z-]+)",
+            r"(?:^ *|[`(]|step |bare |run: )make (?:-s )?(?:--no-print-directory )?([a-z-]+)",
             file.read_text(),
             re.MULTILINE,
         )

@@ -13,6 +13,7 @@ import pytest
 from fmops.interaction import GuardrailFinding, GuardrailOutcome, RetrievedDocument, ToolCall, timestamp
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import ReviewTask, Stratum
+from tests.documented import documented  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")
