@@ -295,10 +295,11 @@ snapshots: setup ## Update the template snapshots and stacks/availability.json a
 	@$(BIN)/python -m pytest tests/stacks --snapshot-update
 
 .PHONY: schema
-schema: setup node_modules ## Update the generated files: JSON schemas
+schema: setup node_modules ## Update the generated files: JSON schemas, and the generated parts of the docs
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
 	@for folder in policies $(wildcard examples/*/policies); do \
 	  $(WITH_NODE) node policies/convert-schema.mjs $$folder; done
+	@for page in dataset_columns http_api settings_reference; do $(BIN)/python -m docs.site.$$page; done
 
 .PHONY: docs
 docs: setup .venvs/docs/installed ## Build the documentation site into build/site; a warning or a broken link fails

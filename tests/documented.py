@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from typing import Any
@@ -13,45 +12,43 @@ from jsonschema import Draft202012Validator
 
 from docs.site.http_api import document
 
+JSON = "application/json"
+OF_ROUTING = (404, 405)
+"""Statuses of paths and methods that are not there in the application under test."""
+
 
 @cache
-def validators() -> list[tuple[str, re.Pattern[str], str, Draft202012Validator]]:
-    """Return the validators of JSON answers, with method, path and status of each."""
-    described = document()
+def operations() -> list[tuple[re.Pattern[str], dict[str, Any]]]:
+    """Return the documented operations, in the order in which they are matched."""
     return [
-        (
-            method.upper(),
-            re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))),
-            status,
-            Draft202012Validator(
-                {**response["content"]["application/json"]["schema"], "components": described["components"]}
-            ),
-        )
-        for path, operations in described["paths"].items()
-        for method, operation in operations.items()
-        for status, response in operation["responses"].items()
-        if "application/json" in response.get("content", {})
+        (re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(f"{method.upper()} {path}"))), operation)
+        for path, methods in document()["paths"].items()
+        for method, operation in methods.items()
     ]
+
+
+def check(called: str, status: int, body: Any) -> None:
+    """Check a JSON answer to a call such as ``GET /v1/me``, if its route is documented."""
+    operation = next((each for pattern, each in operations() if pattern.fullmatch(called)), None)
+    if operation is None:
+        return
+    response = operation["responses"].get(str(status))
+    if response is None:
+        assert status in OF_ROUTING, f"{called} answers {status}, which is not documented: {body}"
+        return
+    schema = response["content"][JSON]["schema"]
+    Draft202012Validator({**schema, "components": document()["components"]}).validate(body)
 
 
 @pytest.fixture(autouse=True)
 def documented(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validate every JSON answer to the test client of a route that is in the document."""
+    """Check every JSON answer to the test client."""
     send = TestClient.request
 
     def checked(self: TestClient, method: str, url: Any, **given: Any) -> Any:
         answer = send(self, method, url, **given)
-        if answer.headers.get("content-type") == "application/json":
-            path = answer.request.url.path
-            known = [
-                each for each in validators() if each[0] == answer.request.method and each[1].fullmatch(path)
-            ]
-            for _, __, ___, validator in [each for each in known if each[2] == str(answer.status_code)][-1:]:
-                validator.validate(json.loads(answer.content))
-            if known and answer.status_code not in (404, 405):
-                assert str(answer.status_code) in {each[2] for each in known}, (
-                    f"{method} {path}: {answer.text}"
-                )
+        if answer.headers.get("content-type") == JSON:
+            check(f"{answer.request.method} {answer.request.url.path}", answer.status_code, answer.json())
         return answer
 
     monkeypatch.setattr(TestClient, "request", checked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.why_routes import add_why_routes
 from fmops.conversation.chat_request import _UNSUPPORTED, IGNORED, SUPPORTED
+from fmops.conversation.services import EMBEDDING, MODEL, SERVICES, UNKNOWN
 
 PAGE = Path(__file__).parents[1] / "http-api.md"
 
 
+@cache
 def document() -> dict[str, Any]:
     """Return the OpenAPI document of an assistant with all of its routes, whose parts nobody calls."""
     part: Any = object()
@@ -80,10 +83,21 @@ def parameters() -> str:
     return "\n".join([*lines, *(f"| `{name}` | {how} | {words} |" for name, (how, words) in rows.items())])
 
 
+def services() -> str:
+    """Return the list of the services that errors name."""
+    codes = dict.fromkeys(each.code for each in (MODEL, EMBEDDING, *SERVICES.values(), UNKNOWN))
+    return "`<service>` is one of " + ", ".join(f"`{code}`" for code in codes) + "."
+
+
 def parts() -> dict[str, str]:
     """Return the generated parts by name."""
     described = document()
-    return {"routes": routes(described), "errors": everywhere(described), "parameters": parameters()}
+    return {
+        "routes": routes(described),
+        "errors": everywhere(described),
+        "services": services(),
+        "parameters": parameters(),
+    }
 
 
 def _codes(operation: dict[str, Any]) -> list[tuple[str, str, str]]:

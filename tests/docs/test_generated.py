@@ -17,7 +17,7 @@ PAGES: dict[Path, Callable[[], Mapping[str, str]]] = {
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_is_fresh(page: Path) -> None:
-    remedy = f"{page.name} is stale: run {PAGES[page].__module__} as a module, with python -m"
+    remedy = f"{page.name} is stale: make schema"
     assert filled(page.read_text("utf-8"), PAGES[page]()) == page.read_text("utf-8"), remedy
 
 

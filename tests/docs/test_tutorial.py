@@ -35,6 +35,16 @@ def test_a_claim_is_shown_to_its_owner_only(checkout: Path) -> None:
     assert "denied" in tried(checkout, bruno)
 
 
+def test_a_document_is_added_and_answered_from(checkout: Path) -> None:
+    (name,) = re.findall(r"^Write `([\w/-]+\.md)`", TUTORIAL, re.MULTILINE)
+    (text,) = re.findall(r"^```md\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
+    (checkout / name).write_text(text)
+    (_, clara), (checked, _) = made("4")
+    assert "800.00" in tried(checkout, clara)
+    assert checked == "check"
+    assert run(checkout, "checks.agent.check").returncode == 0
+
+
 def test_a_tool_is_added_with_its_policy_and_then_narrowed(checkout: Path) -> None:
     (added, tool), (checked, _), (_, adam), (_, clara) = made("3")
     assert (added, checked) == ("add-tool", "check")

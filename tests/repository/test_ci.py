@@ -71,7 +71,7 @@ def made_in(*files: Path) -> set[str]:
         target
         for file in files
         for target in re.findall(
-            r"(?:^ *|[`(]|step |bare |run: )make (?:-s )?(?:--no-print-directory )?([a-z-]+)",
+            r"(?:^ *|[`(]|step |bare |run: )make (?:--no-print-directory )?([a-z-]+)",
             file.read_text(),
             re.MULTILINE,
         )
