@@ -111,18 +111,18 @@ class Directory:
                 AuthParameters={"USERNAME": account.username, "PASSWORD": account.password},
             )
         except self._cognito.exceptions.InvalidParameterException as error:
-            raise LookupError(
+            raise NoPasswordsError(
                 "This profile does not let the demo's users sign in with their passwords: set"
                 " identity.admin_password_sign_in to true in cdk.json, or use the profile dev."
             ) from error
         if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
             if account.totp is None:
-                raise RuntimeError(
+                raise NoPasswordsError(
                     f"{account.username} has a second factor from an earlier seed: delete the user first"
                 )
             answer = self._respond(account, answer["Session"])
         if "AuthenticationResult" not in answer:
-            raise LookupError(
+            raise NoPasswordsError(
                 f"Cognito asks {account.username} for {answer.get('ChallengeName')} first, which only a person can"
                 " do: sign in at the pages once, or set identity.mfa to optional."
             )
@@ -153,7 +153,7 @@ class Directory:
         raise AssertionError("unreachable")
 
 
-class NoPasswordsError(Exception):
+class NoPasswordsError(LookupError):
     """The demo's users cannot sign in to the deployment."""
 
 

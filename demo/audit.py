@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fmops.agent import NAMESPACE
 
@@ -21,7 +22,7 @@ Records = Iterable[Mapping[str, Any]]
 def events(records: Records, users: Mapping[str, str], *, base_url: str) -> Table:
     """Return one event of each kind of decision: who, tool, resource, outcome, policies, latency, trace.
 
-    The trace is a link to the assistant's page Why, in terminals that have links.
+    The trace is a link to the assistant's page Why.
     """
     table = Table(title="Audit: one decision of each kind", expand=True)
     for column in ("who", "action", "resource", "decision", "reason", "policies", "ms", "trace"):
@@ -37,12 +38,15 @@ def events(records: Records, users: Mapping[str, str], *, base_url: str) -> Tabl
         table.add_row(
             who,
             decision["action"],
-            decision["resource"].removeprefix(f"{NAMESPACE}::"),
+            Text(decision["resource"].removeprefix(f"{NAMESPACE}::")),
             decision["decision"],
             decision["reason"],
             policies or "-",
             f"{decision['duration_ms']:.0f}",
-            f"[link={base_url}/why?trace={record['trace_id']}&at={record['started_at']}]{record['trace_id'][:8]}[/link]",
+            Text(
+                record["trace_id"][:8],
+                style=f"link {base_url}/why?trace={record['trace_id']}&at={record['started_at']}",
+            ),
         )
     return table
 

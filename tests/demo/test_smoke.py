@@ -13,7 +13,6 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from rich.console import Console
 
 from demo import __main__ as smoke
 from demo import evaluation, evidence, guide
@@ -24,6 +23,7 @@ from demo.visit import Visit
 from fmops.agent import NAME
 from fmops.evaluation.registry import PromptRegistry
 from local.aws.kernel.cloud import Cloud
+from local.run.report import Section
 
 
 @pytest.fixture(autouse=True)
@@ -202,8 +202,8 @@ def test_with_a_token_the_steps_of_everyone_are_sent_and_nobody_is_made(
 
 
 def test_what_is_sent_for_everyone_greets_asks_and_is_refused() -> None:
-    everyone = Tour("http://localhost", smoke.Caller("token"), Console(), for_anyone=True)
-    whole = Tour("http://localhost", smoke.Caller("token"), Console())
+    everyone = Tour("http://localhost", smoke.Caller("token"), for_anyone=True)
+    whole = Tour("http://localhost", smoke.Caller("token"))
     assert (len(everyone.steps) + everyone.left_out, whole.left_out) == (len(whole.steps), 0)
     tools = [step.expect.get("tools") for step in everyone.steps]
     fates = {tool.partition(" ")[2] for each in tools for tool in each or ()}
@@ -261,7 +261,7 @@ def test_a_second_demo_makes_no_version_again_and_gives_back_what_served(tmp_pat
     def demo() -> evaluation._Chapter:
         chapter = evaluation._Chapter.__new__(evaluation._Chapter)
         chapter._setup = SimpleNamespace(registry=registry)  # type: ignore[assignment]
-        chapter._console = Console(quiet=True)
+        chapter._section = Section("evaluation")
         chapter._versions = chapter._register()
         return chapter
 
