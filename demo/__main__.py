@@ -71,7 +71,7 @@ def main() -> int:
             progress, f"{url} stopped answering ({type(error).__name__}): read the assistant's log"
         )
     except EXPECTED_FAILURES as error:
-        return _stopped(progress, remedy(error, arguments.environment))
+        return _stopped(progress, remedy(error))
     return 0 if held else 1
 
 

@@ -166,7 +166,7 @@ class Tour:
     def table(self) -> Table:
         """Return a table of what was asked, what each layer decided, and what came back."""
         table = Table(title="Requests, decisions and answers")
-        for column in ("", "step", "who", "asked", "what the layers decided", "answer", "seconds"):
+        for column in ("step", "who", "asked", "what the layers decided", "answer", "seconds"):
             table.add_column(column, justify="right" if column in ("step", "seconds") else "left")
         for number, step in enumerate(self.steps, 1):
             asked = Text(_short(step.ask, 110))
@@ -177,10 +177,10 @@ class Tour:
                 answer.append(f"\n{problem}", "red")
             told = Text(step.layers())
             seconds = f"{step.seconds:.2f}"
-            table.add_row(_mark(not step.problems), str(number), step.user, asked, told, answer, seconds)
+            table.add_row(_mark(not step.problems, number), step.user, asked, told, answer, seconds)
         for what, refused in self.refusals:
             answer = Text("refused") if refused else Text("not refused", "red")
-            table.add_row(_mark(refused), "", "", what, "", answer, "")
+            table.add_row(_mark(refused), "", what, "", answer, "")
         return table
 
     def _token(self, user: str) -> str:
@@ -279,8 +279,9 @@ def _streamed(client: openai.OpenAI, arguments: dict[str, Any], step: Step) -> d
     return last
 
 
-def _mark(held: bool) -> Text:
-    return Text("✓", "green") if held else Text("✗", "red")
+def _mark(held: bool, number: int | str = "") -> Text:
+    mark = ("✓", "green") if held else ("✗", "red")
+    return Text.assemble(mark, f" {number}")
 
 
 def _short(text: str, limit: int) -> str:
