@@ -12,8 +12,8 @@ from typing import Any
 
 import boto3
 import pyotp
-import yaml
 
+from fmops import written
 from fmops.variants.sandbox import Person
 
 DATA = Path(__file__).with_name("data.yaml")
@@ -31,8 +31,11 @@ class Account:
 
 def load() -> dict[str, Any]:
     """Return the demo's data."""
-    data: dict[str, Any] = yaml.safe_load(DATA.read_text())
-    return data
+    data = written.read_yaml(DATA)
+    missing = {"users", "records", "grants", "tour"} - set(data if isinstance(data, dict) else ())
+    if missing:
+        raise written.UnreadableFileError(f"{DATA}: {', '.join(sorted(missing))}: missing: add it")
+    return dict(data)
 
 
 def person(username: str, profile: dict[str, Any]) -> Person:

@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 import openai
-import yaml
 from rich.table import Table
 from rich.text import Text
 
 from demo.script import script
 from demo.visit import SignsIn
+from fmops import written
 from fmops.agent import NAME
 
 STEPS = Path(__file__).with_name("tour.yaml")
@@ -48,8 +48,15 @@ class Step:
     problems: list[str] = field(default_factory=list)
 
     @classmethod
-    def parse(cls, entry: dict[str, Any]) -> Step:
-        return cls(user=entry.pop("as"), **entry)
+    def parse(cls, entry: dict[str, Any], number: int) -> Step:
+        """Return a step of the file. Raises ``UnreadableFileError``, which names the step and its field."""
+        try:
+            return cls(user=entry.pop("as"), **entry)
+        except KeyError as error:
+            raise written.UnreadableFileError(f"{STEPS}: step {number} has no {error}: add it") from None
+        except (AttributeError, TypeError) as error:
+            reason = str(error).removeprefix(f"{cls.__name__}.__init__() ")
+            raise written.UnreadableFileError(f"{STEPS}: step {number}: {reason}: correct it") from None
 
     def layers(self) -> str:
         """Decisions of the layers, as text."""
@@ -115,7 +122,7 @@ class Tour:
         self._directory = directory
         self._tell = tell
         self._tokens: dict[str, str] = {}
-        steps = [Step.parse(entry) for entry in yaml.safe_load(STEPS.read_text())]
+        steps = [Step.parse(entry, number) for number, entry in enumerate(written.read_yaml(STEPS) or (), 1)]
         self.steps = [step for step in steps if step.anyone or not for_anyone]
         self.left_out = len(steps) - len(self.steps)
         if for_anyone:
