@@ -20,6 +20,8 @@ SHOWN = 10
 """Maximum problems that are printed where they are found, and again at the end; the report has them all."""
 WIDEST = 400
 """Maximum characters of a problem on the terminal."""
+NARROWEST, USUAL_WIDTH = 20, 80
+"""Minimum columns of a terminal, and the columns that are assumed for one that claims to have fewer."""
 HELD, FAILED, NOTE = "✓", "✗", "-"
 ASCII = {HELD: "ok", FAILED: "FAILED", NOTE: "-"}
 
@@ -32,8 +34,12 @@ def terminal(file: IO[str] | None = None) -> Console:
         bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in ("dumb", "unknown") or not out.isatty()
     )
     if plain:
-        return Console(file=out, color_system=None, force_terminal=False, highlight=False, soft_wrap=True)
-    return Console(file=out, highlight=False, soft_wrap=True)
+        console = Console(file=out, color_system=None, force_terminal=False, highlight=False, soft_wrap=True)
+    else:
+        console = Console(file=out, highlight=False, soft_wrap=True)
+    if console.width < NARROWEST:
+        console.width = USUAL_WIDTH  # Rich prints nothing at all where COLUMNS is 0.
+    return console
 
 
 class Progress:
