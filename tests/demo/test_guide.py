@@ -80,6 +80,7 @@ Guided = Callable[..., tuple[bool, list[str], str]]
 def guided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guided:
     """Return a function that runs the demo with recorded answers, and returns whether it held, its lines, and its
     report."""
+
     class Recorded:
         def __init__(self, *_: Any, **__: Any) -> None: ...
 
