@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -66,7 +67,12 @@ def up(options: Options, console: Console) -> int:
         progress.stop(explained(error, options.directory) or str(error))
         return 1
     except OSError as error:
-        if sentence := explained(error, options.directory):
+        sentence = explained(error, options.directory)
+        if error.errno == errno.EADDRINUSE:
+            sentence = (
+                f"a port was taken while the run started ({error}): run this again, or give --port-base"
+            )
+        if sentence:
             progress.stop(sentence)
             return 1
         raise
