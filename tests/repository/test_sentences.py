@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +19,8 @@ from fmops.assistant import welcome
 from fmops.toolkit import knowledge
 from fmops.variants import sandbox
 from fmops.written import UnreadableFileError, read_model, read_yaml
+from local.__main__ import main as local_run
+from local.aws.kernel.ports import check_ports
 from settings import profiles
 from settings.kinds import SettingsError
 
@@ -192,3 +196,26 @@ def test_a_broken_cdk_json_is_a_sentence(
     with pytest.raises(SettingsError) as refused:
         profiles.read_context()
     assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize("base", ["0", "80", "70000", "65530", "-5", "x", "1e4"])
+def test_a_port_base_that_cannot_be_one_is_refused_before_anything_starts(
+    base: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        local_run(["up", f"--port-base={base}"])
+    assert "is not a number from 1024 to 65526" in capsys.readouterr().err
+
+
+def test_a_port_that_does_not_exist_is_left_to_the_settings() -> None:
+    check_ports({"the assistant": 99_999}, "--port-base")
+
+
+def test_every_module_that_the_makefile_runs_exists() -> None:
+    modules = set(re.findall(r"\$\(BIN\)/python (?:-W ignore )?-m ([\w.]+)", (ROOT / "Makefile").read_text()))
+    assert {"local", "demo", "ops.jobs", "fmops.evaluation"} <= modules
+    for name in modules - {"pip", "pytest"}:
+        found = importlib.util.find_spec(name)
+        assert found is not None, name
+        runs = f"{name}.__main__" if found.submodule_search_locations is not None else name
+        assert importlib.util.find_spec(runs) is not None, f"{name} cannot be run"

@@ -6,7 +6,6 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-
 HIGHEST = 65_535
 """Highest number of a port."""
 
