@@ -20,6 +20,7 @@ from demo.accounts import Directory
 from demo.outputs import STACKS
 from demo.tour import Tour
 from demo.visit import Visit
+from fmops import deployment
 from fmops.agent import NAME
 from fmops.evaluation.registry import PromptRegistry
 from local.aws.kernel.cloud import Cloud
@@ -32,9 +33,16 @@ def _aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["demo", "--environment", "fmops-nothing"])
 
 
-def test_an_environment_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_that_is_not_there_is_named(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed_in = SimpleNamespace(Session=lambda: SimpleNamespace(client=cloud.client))
+    monkeypatch.setattr(deployment, "boto3", signed_in)
     assert smoke.main() == 2
-    assert "fmops-nothing is not deployed in this account and region" in capsys.readouterr().err
+    assert (
+        "fmops-nothing is not deployed in this account and region: give its PROFILE"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_address_without_an_assistant_is_refused_with_a_remedy(
