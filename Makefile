@@ -36,7 +36,7 @@ EVALUATION = $(if $(LOCAL),$(LOCAL_AWS) AWS_REGION=us-east-1 SAGEMAKER_MLFLOW_CU
              $(BIN)/python -m fmops.evaluation --environment $(ENVIRONMENT_WORD)
 
 # AWS=1 runs an evaluation as the deployed job on SageMaker Processing instead of here.
-EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs evaluate --environment $(ENVIRONMENT_WORD)
+EVALUATION_JOB = $(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m ops.jobs evaluate --environment $(ENVIRONMENT_WORD)
 
 # The browser for the pages' tests and the demo's reviewers if PATH has none; only this platform has the package.
 ifeq ($(shell uname -sm),Linux x86_64)
@@ -117,13 +117,13 @@ who-can: setup ## Show which users of the demo may do ACTION= on RESOURCE=, with
 
 .PHONY: analyse
 analyse: setup ## Run the deployed embedding analysis for the days FROM= to TO= (yesterday by default)
-	@$(BIN)/python -m fmops.jobs analyse --environment $(ENVIRONMENT_WORD) \
+	@$(BIN)/python -m ops.jobs analyse --environment $(ENVIRONMENT_WORD) \
 	  $(if $(FROM),--from $(call quoted,FROM)) $(if $(TO),--to $(call quoted,TO)) \
 	  $(if $(FIT),--fit) $(if $(AGAIN),--again)
 
 .PHONY: review
 review: setup ## Run the deployed review job: choose tasks of DAY= (yesterday by default), and collect labels
-	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m fmops.jobs review --environment $(ENVIRONMENT_WORD) \
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m ops.jobs review --environment $(ENVIRONMENT_WORD) \
 	  $(if $(DAY),--day $(call quoted,DAY)) $(if $(COLLECT),--collect)
 
 .PHONY: evaluate

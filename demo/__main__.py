@@ -10,21 +10,24 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.console import Console
 
 from demo import seed
 from demo.accounts import NoPasswordsError, check_passwords
 from demo.guide import CHAPTERS, guide
 from demo.outputs import remedy, stack_outputs
+from demo.script import script
 from demo.visit import Visit
 from fmops.deployment import DeploymentError
+from local.run.progress import Progress, terminal
+from local.run.report import Report
 
-LOG_WIDTH = 140
-"""Columns of the output when it goes to a file or a CI log."""
+REPORT = Path("build/smoke.html")
+"""File of the report."""
 
 
 def main() -> int:
@@ -56,51 +59,67 @@ def main() -> int:
         parser.error("--all needs the demo's users, and --token-from creates none: leave one of them out")
     if arguments.history and not arguments.all:
         parser.error("--history is for the analysis, which --all includes: add --all")
+    progress = Progress(terminal(), Report(f"Tour of {arguments.environment}"), REPORT)
+    url = ""
     try:
         outputs = stack_outputs(arguments.environment)
         url = (arguments.url or outputs["Assistant"]["AssistantUrl"]).rstrip("/")
         check_reachable(url)
-        held = _given(url, outputs, token) if token else _seeded(url, outputs, arguments)
-    except (
-        BotoCoreError,
-        ClientError,
-        DeploymentError,
-        UnreachableError,
-        NoPasswordsError,
-        TokenError,
-    ) as error:
-        print(remedy(error, arguments.environment), file=sys.stderr)
-        return 2
+        held = _visit(url, outputs, token, progress, arguments)
+    except httpx.HTTPError as error:
+        return _stopped(
+            progress, f"{url} stopped answering ({type(error).__name__}): read the assistant's log"
+        )
+    except EXPECTED_FAILURES as error:
+        return _stopped(progress, remedy(error))
     return 0 if held else 1
 
 
-def _seeded(url: str, outputs: Mapping[str, Mapping[str, str]], arguments: argparse.Namespace) -> bool:
+def _visit(
+    url: str,
+    outputs: Mapping[str, Mapping[str, str]],
+    token: str,
+    progress: Progress,
+    arguments: argparse.Namespace,
+) -> bool:
+    if token:
+        return _given(url, outputs, token, progress)
+    return _seeded(url, outputs, progress, arguments)
+
+
+def _seeded(
+    url: str, outputs: Mapping[str, Mapping[str, str]], progress: Progress, arguments: argparse.Namespace
+) -> bool:
     """Send the whole tour, as the demo's users."""
     check_passwords(outputs["Identity"], arguments.environment, "give a user's token as TOKEN=")
-    console = _console()
-    visit = Visit(url, outputs, seed.main(outputs), console, history=arguments.history)
+    visit = Visit(url, outputs, seed.main(outputs), progress, history=arguments.history)
     held = guide(visit, chapters=CHAPTERS if arguments.all else ())
     if not arguments.all:
         left_out = ", ".join(chapter.__module__.removeprefix("demo.") for chapter in CHAPTERS)
-        console.print(f"left out, since they change the deployment: {left_out} (ALL=1)")
-    console.print("the demo's users, customers and claims stay in the deployment")
+        progress.say(f"left out, since they change the deployment: {left_out} (ALL=1)")
+    progress.say("the demo's users, customers and claims stay in the deployment")
+    progress.conclude(f"Open {url}/ and sign in, such as as {', '.join(script().invited)}")
     return held
 
 
-def _given(url: str, outputs: Mapping[str, Mapping[str, str]], token: str) -> bool:
+def _given(url: str, outputs: Mapping[str, Mapping[str, str]], token: str, progress: Progress) -> bool:
     """Send the steps that hold for everyone, as the caller whose token was given."""
     check_token(url, token)
-    console = _console()
-    held = guide(Visit(url, outputs, Caller(token), console), chapters=(), for_anyone=True)
-    console.print(
+    held = guide(Visit(url, outputs, Caller(token), progress), chapters=(), for_anyone=True)
+    progress.say(
         "left out: the steps that need the demo's users and claims, which another caller's token does not have"
     )
+    progress.conclude()
     return held
 
 
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=LOG_WIDTH)
+def _stopped(progress: Progress, why: str) -> int:
+    """Print why the tour ended early, with what failed before, and return the exit code."""
+    if progress.report.sections:
+        progress.stop(why)
+    else:
+        print(why, file=sys.stderr)
+    return 2
 
 
 @dataclass(frozen=True)
@@ -119,6 +138,17 @@ class UnreachableError(Exception):
 
 class TokenError(Exception):
     """The assistant does not accept the token that was given."""
+
+
+EXPECTED_FAILURES = (
+    BotoCoreError,
+    ClientError,
+    DeploymentError,
+    NoPasswordsError,
+    TokenError,
+    UnreachableError,
+)
+"""Failures of a deployment, of an account, or of what was given: their messages say what to do."""
 
 
 def check_token(url: str, token: str) -> None:

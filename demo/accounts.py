@@ -12,8 +12,8 @@ from typing import Any
 
 import boto3
 import pyotp
-import yaml
 
+from fmops import written
 from fmops.variants.sandbox import Person
 
 DATA = Path(__file__).with_name("data.yaml")
@@ -31,8 +31,11 @@ class Account:
 
 def load() -> dict[str, Any]:
     """Return the demo's data."""
-    data: dict[str, Any] = yaml.safe_load(DATA.read_text())
-    return data
+    data = written.read_yaml(DATA)
+    missing = {"users", "records", "grants", "tour"} - set(data if isinstance(data, dict) else ())
+    if missing:
+        raise written.UnreadableFileError(f"{DATA}: {', '.join(sorted(missing))}: missing: add it")
+    return dict(data)
 
 
 def person(username: str, profile: dict[str, Any]) -> Person:
@@ -111,18 +114,18 @@ class Directory:
                 AuthParameters={"USERNAME": account.username, "PASSWORD": account.password},
             )
         except self._cognito.exceptions.InvalidParameterException as error:
-            raise LookupError(
+            raise NoPasswordsError(
                 "This profile does not let the demo's users sign in with their passwords: set"
                 " identity.admin_password_sign_in to true in cdk.json, or use the profile dev."
             ) from error
         if answer.get("ChallengeName") == "SOFTWARE_TOKEN_MFA":
             if account.totp is None:
-                raise RuntimeError(
+                raise NoPasswordsError(
                     f"{account.username} has a second factor from an earlier seed: delete the user first"
                 )
             answer = self._respond(account, answer["Session"])
         if "AuthenticationResult" not in answer:
-            raise LookupError(
+            raise NoPasswordsError(
                 f"Cognito asks {account.username} for {answer.get('ChallengeName')} first, which only a person can"
                 " do: sign in at the pages once, or set identity.mfa to optional."
             )
@@ -153,7 +156,7 @@ class Directory:
         raise AssertionError("unreachable")
 
 
-class NoPasswordsError(Exception):
+class NoPasswordsError(LookupError):
     """The demo's users cannot sign in to the deployment."""
 
 

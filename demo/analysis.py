@@ -7,19 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
-from rich.markup import escape
+from rich.text import Text
 
 from demo import history
 from demo.visit import Visit
+from local.run.report import Section
 from ops.jobs import JobError, follow
 
 LINK_SECONDS = 12 * 3600
 LATEST = "analysis/content/reports/latest"
 
 
-def chapter(visit: Visit) -> list[str]:
-    """Analyse today's records, and the new topic's days of the history, and print what the report says."""
-    visit.console.print("[bold]Analysing what people ask[/]")
+def chapter(visit: Visit, section: Section) -> list[str]:
+    """Analyse today's records, and the new topic's days of the history, and tell what the report says."""
     visit.settle()
     states = boto3.client("stepfunctions")
     today = datetime.now(UTC).date()
@@ -42,22 +42,23 @@ def chapter(visit: Visit) -> list[str]:
         return ["embedding analysis: it wrote no result"]
     latest = json.loads(s3.get_object(Bucket=bucket, Key=f"{LATEST}.json")["Body"].read())
     result = next(each for each in results if each["window"] == latest["window"])
-    _show(visit, run, result, _link(s3, bucket))
+    _show(section, run, result, _link(s3, bucket))
     return [*_problems(results[-1]), *(_no_drift(result) if visit.history else ())]
 
 
-def _show(visit: Visit, run: str, result: dict[str, Any], link: str) -> None:
-    findings = result["findings"]
-    visit.console.print(f"  {escape(result['sentence'])} [dim]{escape(result['reason'])}[/]", highlight=False)
-    for gap in findings["gaps"][:3]:
-        quote = gap["examples"][0]["text"]
+def _show(section: Section, run: str, result: dict[str, Any], link: str) -> None:
+    section.found = result["sentence"].rstrip(".")
+    section.say(Text.assemble(result["sentence"], " ", (result["reason"], "dim")))
+    gaps = []
+    for gap in result["findings"]["gaps"][:3]:
         similarity = f" (similarity {gap['similarity']:.2f})" if gap["similarity"] is not None else ""
-        visit.console.print(f"  far from every document{similarity}: “{escape(quote[:90])}”", highlight=False)
-    visit.console.print(
-        f"  {len(result['for_review'])} interactions handed to review; run {run}, {result['seconds']:.1f} s",
-        highlight=False,
+        gaps.append(f"“{gap['examples'][0]['text'][:90]}”{similarity}")
+    if gaps:
+        section.itemize(gaps, "Far from every document")
+    section.say(
+        f"{len(result['for_review'])} interactions handed to review; run {run}, {result['seconds']:.1f} s"
     )
-    visit.console.print(f"  report: {link}", highlight=False, soft_wrap=True)
+    section.say(Text("The report of the analysis", style=f"link {link}"))
 
 
 def _link(s3: Any, bucket: str) -> str:

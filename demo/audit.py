@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from fmops.agent import NAMESPACE
+from fmops.deployment import DeploymentError
 
 Records = Iterable[Mapping[str, Any]]
 
@@ -21,7 +25,7 @@ Records = Iterable[Mapping[str, Any]]
 def events(records: Records, users: Mapping[str, str], *, base_url: str) -> Table:
     """Return one event of each kind of decision: who, tool, resource, outcome, policies, latency, trace.
 
-    The trace is a link to the assistant's page Why, in terminals that have links.
+    The trace is a link to the assistant's page Why.
     """
     table = Table(title="Audit: one decision of each kind", expand=True)
     for column in ("who", "action", "resource", "decision", "reason", "policies", "ms", "trace"):
@@ -37,12 +41,15 @@ def events(records: Records, users: Mapping[str, str], *, base_url: str) -> Tabl
         table.add_row(
             who,
             decision["action"],
-            decision["resource"].removeprefix(f"{NAMESPACE}::"),
+            Text(decision["resource"].removeprefix(f"{NAMESPACE}::")),
             decision["decision"],
             decision["reason"],
             policies or "-",
             f"{decision['duration_ms']:.0f}",
-            f"[link={base_url}/why?trace={record['trace_id']}&at={record['started_at']}]{record['trace_id'][:8]}[/link]",
+            Text(
+                record["trace_id"][:8],
+                style=f"link {base_url}/why?trace={record['trace_id']}&at={record['started_at']}",
+            ),
         )
     return table
 
@@ -72,16 +79,21 @@ def _decisions(records: Records) -> Iterator[tuple[Mapping[str, Any], Mapping[st
             yield record, decision
 
 
-def main() -> None:
+def main() -> int:
     from demo.evidence import Evidence
-    from demo.outputs import stack_outputs
+    from demo.outputs import remedy, stack_outputs
 
     parser = argparse.ArgumentParser(prog="python -m demo.audit", description=denials.__doc__)
     parser.add_argument("--environment", default="fmops-dev", help="<prefix>-<profile> of the deployment")
     arguments = parser.parse_args()
-    records = Evidence(stack_outputs(arguments.environment)).read_lake()
+    try:
+        records = Evidence(stack_outputs(arguments.environment)).read_lake()
+    except (BotoCoreError, ClientError, DeploymentError) as error:
+        print(remedy(error), file=sys.stderr)
+        return 2
     Console().print(denials(records.values()))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

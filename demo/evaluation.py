@@ -16,12 +16,13 @@ from unittest.mock import patch
 
 import boto3
 import httpx
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from demo.script import script
 from demo.visit import Visit
 from fmops.agent import NAME, PROMPT
+from local.run.report import Section
 from ops.jobs import JobError, follow
 
 if TYPE_CHECKING:
@@ -40,11 +41,11 @@ def prepare(visit: Visit) -> _Chapter:
     return _Chapter(visit)
 
 
-def chapter(visit: Visit) -> list[str]:
+def chapter(visit: Visit, section: Section) -> list[str]:
     """Run the chapter and return the expectations that did not hold."""
     prepared = visit.ahead[__name__].result() if __name__ in visit.ahead else prepare(visit)
     with prepared.settings:
-        found: list[str] = prepared.run()
+        found: list[str] = prepared.run(section)
     return found
 
 
@@ -52,7 +53,6 @@ class _Chapter:
     def __init__(self, visit: Visit) -> None:
         self._visit = visit
         self._script = script().evaluation
-        self._console = visit.console
         self.settings = ExitStack()
         self._adopt()
 
@@ -73,15 +73,12 @@ class _Chapter:
         self._compared = self._experiment(self._versions["careless"])
         self._tried = self._try_in_playground()
 
-    def run(self) -> list[str]:
-        self._console.print("[bold]Prompts, experiments and evaluation[/]")
+    def run(self, section: Section) -> list[str]:
+        self._section = section
         self._add_reviewed()
         self._tell_versions()
-        self._console.print(
-            "  an experiment as a job of the deployment, one case of each kind, each step traced:"
-        )
-        for line in self._compared:
-            self._console.print(f"      {line}", highlight=False, markup=False)
+        heading = "An experiment as a job of the deployment, one case of each kind, each step traced"
+        self._section.itemize(self._compared, heading)
         if not any(line.startswith("recorded in MLflow") for line in self._compared):
             self._problems.append("experiment: the job has recorded no comparison")
         self._tell_tried()
@@ -93,21 +90,22 @@ class _Chapter:
             agreement = meanwhile.submit(self._agreement)
             after = self._served(complete)
             agreement.result()
-        self._console.print(
-            f"  version {first} said: {escape(before)}\n  version {complete} says: {escape(after)}"
-        )
+        self._section.itemize([f"version {first} said: {before}", f"version {complete} says: {after}"])
         self._setup.registry.rollback(NAME, by=BY, reason="to show that it works")
         self._history()
         self._served(first)
-        self._console.print(f"  rolled back: version {first} serves again, without a restart")
+        self._section.say(f"Rolled back: version {first} serves again, without a restart")
         self._give_back(first)
+        self._section.found = "a worse prompt refused, a better one promoted and rolled back"
+        if self._problems:
+            self._section.found = f"version {first} serves again"
         return self._problems
 
     def _give_back(self, first: str) -> None:
         """Serve again the prompt that served before the demo, in a deployment that was already in use."""
         if self._before not in ("", first):
             self._setup.registry.promote(NAME, self._before, by=BY, reason="it served before the demo")
-            self._console.print(f"  version {self._before}, which served before the demo, serves again")
+            self._section.say(f"Version {self._before}, which served before the demo, serves again")
 
     def _adopt(self) -> None:
         """Set the deployment's settings in this process's environment until the chapter is over."""
@@ -125,7 +123,7 @@ class _Chapter:
 
         reviewed = corrected(boto3.client("s3"), self._visit.outputs["Capture"]["LakeBucketName"])
         self._cases += reviewed
-        self._console.print(f"  {len(self._cases)} cases, {len(reviewed)} of them corrected in review")
+        self._section.say(f"{len(self._cases)} cases, {len(reviewed)} of them corrected in review")
         if not reviewed:
             self._problems.append("evaluation: no case comes from review")
 
@@ -151,7 +149,7 @@ class _Chapter:
     def _tell_versions(self) -> None:
         shown = ", ".join(f"{version} {what}" for what, version in self._versions.items())
         production = self._versions["as packaged"]
-        self._console.print(f"  {NAME} in the prompt registry: {shown}; production is {production}")
+        self._section.say(f"{NAME} in the prompt registry: {shown}; production is {production}")
 
     def _experiment(self, careless: str) -> list[str]:
         """Run the experiment as a job on SageMaker Processing, and read its log."""
@@ -195,11 +193,10 @@ class _Chapter:
 
     def _tell_tried(self) -> None:
         engineer = self._script.prompt_engineer
-        self._console.print(
-            f"  the playground, as {engineer}: {self._visit.base_url}/playground", soft_wrap=True
-        )
-        for name, said in zip(("as packaged", "complete"), self._tried, strict=True):
-            self._console.print(f"      {name}: {escape(said['text'])}", highlight=False)
+        address = f"{self._visit.base_url}/playground"
+        self._section.say(Text.assemble(f"The playground, as {engineer}: ", (address, f"link {address}")))
+        both = zip(("as packaged", "complete"), self._tried, strict=True)
+        self._section.itemize(f"{name}: {said['text']}" for name, said in both)
         if self._tried[0]["text"] == self._tried[1]["text"] or any(not each["text"] for each in self._tried):
             self._problems.append("playground: two prompts that differ gave the same answer")
 
@@ -225,11 +222,10 @@ class _Chapter:
     def _expect(self, what: str, outcome: Outcome, *, promoted: bool) -> None:
         decision = outcome.decision
         self._production = decision.production
-        mark = "[green]✓[/]" if decision.promote == promoted else "[red]✗[/]"
+        mark = "✓" if decision.promote == promoted else "✗"
         name = decision.candidate.variant.name
-        self._console.print(f"  {mark} {what}: {name}, {len(self._cases)} cases, judged beside production")
-        for reason in decision.reasons:
-            self._console.print(f"      {escape(reason)}", highlight=False)
+        heading = f"{mark} {what}: {name}, {len(self._cases)} cases, judged beside production"
+        self._section.itemize(decision.reasons, heading)
         if (outcome.move is not None) != promoted:
             self._problems.append(f"{what}: {decision.summary}")
 
@@ -241,9 +237,7 @@ class _Chapter:
         rows = labelled()
         found = agreement.measure(self._setup.judge, rows)
         agreement.log(self._setup.judge, rows, found, experiment=EXPERIMENT)
-        self._console.print(f"  the judge and people's labels on {len(rows)} answers:")
-        for each in found:
-            self._console.print(f"      {each}", highlight=False, markup=False)
+        self._section.itemize(map(str, found), f"The judge and people's labels on {len(rows)} answers")
 
     def _served(self, version: str) -> str:
         """Ask the running assistant until this version answers, and return what it says."""
@@ -264,7 +258,7 @@ class _Chapter:
         return answered
 
     def _history(self) -> None:
-        table = Table(title="Who let which version serve", expand=True)
+        table = Table(title="Who let which version serve")
         for column in ("action", "from", "to", "by", "reason"):
             table.add_column(column, overflow="fold")
         for move in reversed(self._setup.registry.history(NAME)):
@@ -275,8 +269,8 @@ class _Chapter:
                 move.by,
                 move.reason,
             )
-            table.add_row(*map(escape, cells))
-        self._console.print(table)
+            table.add_row(*map(Text, cells))
+        self._section.table(table)
 
     def _variant(self, version: str) -> Any:
         return self._setup.variant(self._setup.registry.version(NAME, version))

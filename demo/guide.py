@@ -1,4 +1,5 @@
-"""The demo after its seed: the tour, its evidence, a report, and further chapters."""
+"""The demo after its seed: the tour, its evidence, and further chapters, each a line on the terminal and a section
+of the report."""
 
 from __future__ import annotations
 
@@ -7,9 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
-
-from rich.console import Console
-from rich.markup import escape
 
 from demo import (
     analysis,
@@ -31,9 +29,11 @@ from demo.script import script
 from demo.tour import Tour
 from demo.visit import Chapter, Visit
 from fmops.deployment import Deployment
+from local.run.report import Section
 
 PATIENCE = 180
 """Maximum seconds until captured records arrive: Firehose buffers for up to a minute by default."""
+JOBS = "/aws/sagemaker/ProcessingJobs in CloudWatch"
 
 CHAPTERS: tuple[Chapter, ...] = (
     analysis.chapter,
@@ -45,6 +45,13 @@ CHAPTERS: tuple[Chapter, ...] = (
 )
 """Chapters, each after those whose results it needs. They change a deployment: its analysis, its review tasks,
 and for a while the prompt that serves."""
+TITLES = {
+    analysis.__name__: "embedding analysis",
+    metrics.__name__: "dashboards",
+    leftovers.__name__: "left for people",
+    home.__name__: "home page",
+}
+"""Names of chapters on the terminal, where the module's own does not tell enough."""
 
 
 def run(**parts: Any) -> bool:
@@ -57,73 +64,105 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
 
     ``for_anyone`` sends only the steps that hold for every caller.
     """
-    console = visit.console
-    console.print("[bold]Sending the tour[/]")
-    assistant = Deployment("", outputs=visit.outputs).assistant_environment()
-    tour = Tour(
-        visit.base_url,
-        visit.directory,
-        console,
-        for_anyone=for_anyone,
-        enforced=assistant["FMOPS_AUTHORIZATION_MODE"] == "ENFORCE",
-        demo_rules="profanity"
-        in assistant["FMOPS_GUARDRAILS"],  # the demo's rules allow more than the library's
-    )
+    before = sum(1 for _ in visit.progress.report.problems())
     began = datetime.now(UTC)
-    table = visit.outputs["Assistant"]["RecordsTableName"]
-    copies = nullcontext() if for_anyone else seed.copied(table, load()["tour"])
-    with copies, ThreadPoolExecutor(1) as meanwhile:
-        earlier = meanwhile.submit(history.main, visit.outputs) if visit.history else None
-        tour.run()
-    if earlier:
-        console.print(f"{earlier.result()} records of the days before are in the lake")
-    evidence = Evidence(visit.outputs, since=began)
-    console.print("[bold]Reading the captured records and the traces[/]")
-    with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(tracking.load)
-        visit.settle()
-        _wait(evidence, tour)
-    evidence.gather(tour.steps)
-    run_id = tracking.log(visit.outputs["Tracking"]["MlflowArn"], tour.steps)
-    console.print(tour.table())
-    console.print(layers.guardrails(evidence.records.values()))
-    console.print(
-        audit.events(
-            evidence.records.values(),
-            {step.interaction_id: step.user for step in tour.steps},
-            base_url=visit.base_url,
-        )
-    )
-    console.print(audit.denials(evidence.records.values()))
-    _summarize(tour, evidence, console)
-    unexplained = why.explain(visit, tour.steps, for_anyone=for_anyone)
-    console.print(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
+    tour, section = _tour(visit, for_anyone=for_anyone)
+    evidence = _evidence(visit, tour, began)
+    section.say(f"Invited: {', '.join(script().invited)} sign in at {visit.base_url}/")
+    section.table(tour.table())
+    log = visit.look("Read the assistant's log", log=visit.assistant_log)
+    with visit.progress.step("guardrails and authorization") as section:
+        _decisions(visit, section, tour, evidence)
+    with visit.progress.step("why", log) as section:
+        for problem in why.explain(visit, tour.steps, section, for_anyone=for_anyone):
+            section.fail(problem)
     with ThreadPoolExecutor(1) as meanwhile:
         if evaluation.chapter in chapters:
             visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
-        problems = [
-            *evidence.problems,
-            *unexplained,
-            *(problem for chapter in chapters for problem in _timed(chapter, visit)),
-        ]
-    for problem in problems:
-        console.print(f"[red]{escape(problem)}[/]")
-    _invite(visit)
-    return tour.held and not problems
+        for chapter in chapters:
+            _go_through(visit, chapter)
+    return sum(1 for _ in visit.progress.report.problems()) == before
 
 
-def _timed(chapter: Chapter, visit: Visit) -> list[str]:
-    began = time.monotonic()
-    problems = chapter(visit)
-    visit.console.print(
-        f"[green]✓[/] {chapter.__module__} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False
-    )
-    return problems
+def _tour(visit: Visit, *, for_anyone: bool) -> tuple[Tour, Section]:
+    """Send the tour's requests, while days of earlier traffic are written where they are wanted."""
+    assistant = Deployment("", outputs=visit.outputs).assistant_environment()
+    table = visit.outputs["Assistant"]["RecordsTableName"]
+    copies = nullcontext() if for_anyone else seed.copied(table, load()["tour"])
+    compare = "Compare the step in demo/tour.yaml with its answer in the report, and read the assistant's log"
+    with visit.progress.step("tour", visit.look(compare, log=visit.assistant_log)) as section:
+        tour = Tour(
+            visit.base_url,
+            visit.directory,
+            tell=visit.progress.tell,
+            for_anyone=for_anyone,
+            enforced=assistant["FMOPS_AUTHORIZATION_MODE"] == "ENFORCE",
+            # The demo's rules allow more than the library's.
+            demo_rules="profanity" in assistant["FMOPS_GUARDRAILS"],
+        )
+        with copies, ThreadPoolExecutor(1) as meanwhile:
+            earlier = meanwhile.submit(history.main, visit.outputs) if visit.history else None
+            tour.run()
+            visit.progress.tell("writing the days before the tour into the lake")
+        if earlier:
+            section.say(f"{earlier.result()} records of the days before are in the lake")
+        section.found = tour.summary()
+        for problem in tour.problems():
+            section.fail(problem)
+    return tour, section
 
 
-def _invite(visit: Visit) -> None:
-    users = ", ".join(script().invited)
-    visit.console.print(f"Open {visit.base_url}/ and sign in, such as as {users}", soft_wrap=True)
+def _evidence(visit: Visit, tour: Tour, began: datetime) -> Evidence:
+    """Wait for the records and traces of the tour, and compare them with its answers."""
+    look = visit.look("Read the logs of the assistant and the collector", log="")
+    with visit.progress.step("evidence", look) as section:
+        known = set(tour.problems())
+        evidence = Evidence(visit.outputs, since=began)
+        with ThreadPoolExecutor(1) as meanwhile:
+            meanwhile.submit(tracking.load)
+            visit.settle()
+            _wait(evidence, tour)
+        evidence.gather(tour.steps)
+        run_id = tracking.log(visit.outputs["Tracking"]["MlflowArn"], tour.steps)
+        segments = sum(map(len, evidence.segments.values()))
+        section.found = (
+            f"{len(evidence.records)} records in {len(evidence.objects)} objects,"
+            f" {len(evidence.segments)} traces with {segments} segments"
+        )
+        section.say(f"MLflow experiment {tracking.EXPERIMENT!r}, run {run_id}")
+        for problem in (*evidence.problems, *(each for each in tour.problems() if each not in known)):
+            section.fail(problem)
+    return evidence
+
+
+def _decisions(visit: Visit, section: Section, tour: Tour, evidence: Evidence) -> None:
+    """Write tables of what the guardrails and the policies decided."""
+    records = list(evidence.records.values())
+    users = {step.interaction_id: step.user for step in tour.steps}
+    section.table(layers.guardrails(records))
+    section.table(audit.events(records, users, base_url=visit.base_url))
+    section.table(audit.denials(records))
+    decided = sum(len(record["authorization"]) for record in records)
+    checked = sum(len(record["guardrails"]) for record in records)
+    section.found = f"{checked} checks and {decided} decisions recorded"
+
+
+def _go_through(visit: Visit, chapter: Chapter) -> None:
+    name = chapter.__module__
+    title = TITLES.get(name, name.removeprefix("demo."))
+    with visit.progress.step(title, _remedy(visit, name)) as section:
+        for problem in chapter(visit, section):
+            section.fail(problem.removeprefix(f"{title}: "))
+
+
+def _remedy(visit: Visit, name: str) -> str:
+    """Return where to look if a chapter's expectations did not hold."""
+    jobs = {analysis.__name__: "analyse", review.__name__: "review", evaluation.__name__: "evaluate"}
+    if name in jobs:
+        return visit.look("Read the job's log", log=f"job-*-{jobs[name]}-*.log", group=JOBS)
+    if name == metrics.__name__:
+        return visit.look(f"Open {metrics.PREVIEW}, and read the collector's log", log="collector.log")
+    return visit.look("Read the assistant's log", log=visit.assistant_log)
 
 
 def _wait(evidence: Evidence, tour: Tour) -> None:
@@ -131,17 +170,3 @@ def _wait(evidence: Evidence, tour: Tour) -> None:
     deadline = time.monotonic() + PATIENCE
     while not evidence.complete(tour.steps) and time.monotonic() < deadline:
         time.sleep(0.5)
-
-
-def _summarize(tour: Tour, evidence: Evidence, console: Console) -> None:
-    held = sum(not step.problems for step in tour.steps)
-    refused = sum(refused for _, refused in tour.refusals)
-    left_out = f" ({tour.left_out} steps left out)" if tour.left_out else ""
-    console.print(
-        f"{held} of {len(tour.steps)} requests as expected{left_out};"
-        f" {refused} of {len(tour.refusals)} bad ones refused"
-    )
-    console.print(
-        f"{len(evidence.records)} records in {len(evidence.objects)} objects; "
-        f"{len(evidence.segments)} traces with {sum(map(len, evidence.segments.values()))} segments"
-    )

@@ -19,9 +19,9 @@ from typing import Any
 
 import boto3
 import numpy as np
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from fmops import written
 from fmops.agent import KNOWLEDGE, NAME
 from fmops.capture.record import encode
 from fmops.deployment import Deployment
@@ -87,7 +87,7 @@ class Origin:
 
 def load() -> History:
     """Return the history that ships with the demo."""
-    return History.model_validate(yaml.safe_load(HISTORY.read_text()))
+    return written.read_model(History, HISTORY)
 
 
 def documents() -> dict[str, str]:

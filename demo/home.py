@@ -6,17 +6,17 @@ import time
 from typing import Any
 
 import httpx
-from rich.markup import escape
 
 from demo.script import script
 from demo.visit import Visit
+from local.run.report import Section
 
 PATIENCE = 60
 """Maximum seconds until every part has answered: the first reading of MLflow loads its client."""
 ADDRESSES = ("mlflow", "report")
 
 
-def chapter(visit: Visit) -> list[str]:
+def chapter(visit: Visit, section: Section) -> list[str]:
     """Look at the page, follow its addresses, and return the expectations that did not hold."""
     headers = {"authorization": f"Bearer {visit.directory.id_token(script().operator)}"}
     with httpx.Client(base_url=f"{visit.base_url}/v1", headers=headers, timeout=60) as client:
@@ -26,11 +26,10 @@ def chapter(visit: Visit) -> list[str]:
             for name, card in cards.items()
             if _unread(card)
         ]
-        visit.console.print(f"The home page, as {script().operator}: {', '.join(cards)}")
+        section.found = f"{len(cards)} cards answer to {script().operator}"
+        section.say(f"The home page, as {script().operator}: {', '.join(cards)}")
         outcome = cards["report"]["state"] or {}
-        visit.console.print(
-            f"  {outcome.get('verdict')}: {escape(str(outcome.get('sentence')))}", highlight=False
-        )
+        section.say(f"{outcome.get('verdict')}: {outcome.get('sentence')}")
         for name in ADDRESSES:
             address = client.post(f"/home/{name}").raise_for_status().json()["url"]
             if not httpx.get(address, timeout=60, follow_redirects=True).is_success:

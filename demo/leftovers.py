@@ -5,21 +5,23 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import httpx
+from rich.text import Text
 
 from demo.review import lines, run_job
 from demo.script import script
 from demo.visit import Visit
 from fmops.agent import NAME
 from fmops.deployment import Deployment
+from local.run.report import Section
 from ops.jobs import JobError
 
 
-def chapter(visit: Visit) -> list[str]:
+def chapter(visit: Visit, section: Section) -> list[str]:
     """Request what has to wait, sample yesterday's answers, and return the expectations that did not hold."""
-    return [*_request(visit), *(_sample(visit) if visit.history else ())]
+    return [*_request(visit, section), *(_sample(visit, section) if visit.history else ())]
 
 
-def _request(visit: Visit) -> list[str]:
+def _request(visit: Visit, section: Section) -> list[str]:
     if Deployment("", outputs=visit.outputs).assistant_environment()["FMOPS_AUTHORIZATION_MODE"] != "ENFORCE":
         return []  # nothing waits where denials are only logged
     left = script().left
@@ -30,13 +32,13 @@ def _request(visit: Visit) -> list[str]:
         timeout=60,
     )
     waiting = answer.raise_for_status().json()["approvals"]
-    visit.console.print(
-        f"[bold]Left for you[/]: {left.user} asked: {left.ask} It waits at {visit.base_url}/approvals"
-    )
+    section.found = f"a request of {left.user} waits for approval"
+    address = f"{visit.base_url}/approvals"
+    section.say(Text.assemble(f"{left.user} asked: {left.ask} It waits at ", (address, f"link {address}")))
     return [] if len(waiting) == 1 else [f"left for people: {len(waiting)} calls wait, not 1"]
 
 
-def _sample(visit: Visit) -> list[str]:
+def _sample(visit: Visit, section: Section) -> list[str]:
     """Run the review job for the last day of the history, which nobody has reviewed."""
     yesterday = datetime.now(UTC).date() - timedelta(days=1)
     try:
@@ -45,7 +47,8 @@ def _sample(visit: Visit) -> list[str]:
         return [f"left for people: {error}"]
     bucket = visit.outputs["Capture"]["LakeBucketName"]
     tasks = lines(bucket, f"review/tasks/dt={yesterday}/tasks.jsonl")
-    visit.console.print(
-        f"{len(tasks)} answers of yesterday wait for {script().review.reviewers[0]} at {visit.base_url}/review"
-    )
+    reviewer, address = script().review.reviewers[0], f"{visit.base_url}/review"
+    section.found = ", ".join(filter(None, [section.found, f"{len(tasks)} answers wait for review"]))
+    waiting = f"{len(tasks)} answers of yesterday wait for {reviewer} at "
+    section.say(Text.assemble(waiting, (address, f"link {address}")))
     return [] if tasks else ["left for people: no answer of yesterday was chosen for review"]

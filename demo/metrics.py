@@ -10,9 +10,9 @@ from pathlib import Path
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from rich.markup import escape
 
 from demo.visit import Visit
+from local.run.report import Section
 from observability.dashboards import dashboards, not_in_a_run
 from observability.dashboards.cloudwatch import CloudWatch
 from observability.dashboards.preview import is_drawn, page, without_data
@@ -23,7 +23,7 @@ PATIENCE = 30
 """Maximum seconds until the last metrics arrive: they are sent every ten to thirty seconds."""
 
 
-def look(visit: Visit) -> list[str]:
+def look(visit: Visit, section: Section) -> list[str]:
     """Draw every dashboard from the deployment's Managed Prometheus and CloudWatch, and return the
     panels without data."""
     built, metrics = list(dashboards().values()), CloudWatch(boto3.client("cloudwatch"))
@@ -35,11 +35,11 @@ def look(visit: Visit) -> list[str]:
     try:
         empty = _wait(built, visit.outputs["Observability"]["PrometheusEndpoint"], metrics)
     except NoMetricsError as error:
-        visit.console.print(f"[yellow]-[/] dashboards: not drawn. {escape(str(error))}")
+        section.found = "not drawn"
+        section.notes.append(f"dashboards: not drawn. {error}")
         return []
-    visit.console.print(
-        f"{panels - len(empty)} of {panels} dashboard panels have data: {PREVIEW}", soft_wrap=True
-    )
+    section.found = f"{panels - len(empty)} of {panels} panels have data"
+    section.say(f"Drawn on one page: {PREVIEW}")
     return [f"a panel has no data: {panel}" for panel in empty]
 
 

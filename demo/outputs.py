@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fmops.deployment import Deployment, DeploymentError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fmops.deployment import Deployment, explained
 
 STACKS = ("Identity", "Tracking", "Observability", "Capture", "Assistant", "Analysis", "Review")
 
@@ -15,11 +17,6 @@ def stack_outputs(environment: str) -> dict[str, Mapping[str, str]]:
     return {stack: deployment.outputs(stack) for stack in STACKS}
 
 
-def remedy(error: Exception, environment: str) -> str:
-    """Return an error's text, with the remedy if the environment is not deployed."""
-    if isinstance(error, DeploymentError):
-        return (
-            f"{environment} is not deployed in this account and region ({error}):"
-            " give its PROFILE, and your AWS_REGION."
-        )
-    return str(error)
+def remedy(error: Exception) -> str:
+    """Return an error's text, with the remedy if AWS refused a call or nobody is signed in."""
+    return explained(error) if isinstance(error, BotoCoreError | ClientError) else str(error)

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import boto3
 import httpx
 from rich.table import Table
+from rich.text import Text
 
 from demo import browser
 from demo.script import script
@@ -26,6 +27,7 @@ from demo.visit import Visit
 from fmops import json_lines
 from fmops.agent import NAME
 from fmops.partitions import earliest_hour, partition
+from local.run.report import Section
 from ops.jobs import JobError, follow
 
 PATIENCE = 180
@@ -34,17 +36,15 @@ PATIENCE = 180
 Said = Mapping[str, str]
 
 
-def review(visit: Visit) -> list[str]:
+def review(visit: Visit, section: Section) -> list[str]:
     """Run the chapter and return the expectations that did not hold."""
     try:
-        return _review(visit)
+        return _review(visit, section)
     except JobError as error:
         return [f"review: {error}"]
 
 
-def _review(visit: Visit) -> list[str]:
-    console = visit.console
-    console.print("[bold]People review what was captured[/]")
+def _review(visit: Visit, section: Section) -> list[str]:
     _ask_and_complain(visit)
     bucket = visit.outputs["Capture"]["LakeBucketName"]
     day = datetime.now(UTC).date().isoformat()
@@ -54,17 +54,17 @@ def _review(visit: Visit) -> list[str]:
             name: meanwhile.submit(visit.directory.id_token, name)
             for name in (*script().review.reviewers, script().review.adjudicator)
         }
-        with _pages(visit, console) as pages:
+        with _pages(visit, section) as pages:
             job.result()
             tasks = lines(bucket, f"review/tasks/dt={day}/tasks.jsonl")
-            console.print(_table_of(tasks))
+            section.table(_table_of(tasks))
             for people in (script().review.reviewers, [script().review.adjudicator]):
                 work({name: pages(name, tokens[name].result()) for name in people})
             progress = _progress(visit, tokens[script().review.adjudicator].result())
     run_job(visit, "--collect")
     cases = lines(bucket, "evaluation/reviewed.jsonl")
     metrics = _metrics()
-    _say(visit, progress, cases, metrics)
+    _say(visit, section, progress, cases, metrics)
     return list(_problems(tasks, progress, cases, metrics))
 
 
@@ -103,13 +103,13 @@ def work(pages: Mapping[str, Page]) -> None:
 
 
 @contextmanager
-def _pages(visit: Visit, console: Any) -> Iterator[Any]:
+def _pages(visit: Visit, section: Section) -> Iterator[Any]:
     found = browser.find() if visit.chooses_users else None
     if found is None:
         # In AWS nobody's password is typed by a program, so the browser is for the local run only.
         if visit.chooses_users:
-            console.print(
-                "[yellow]-[/] There is no browser here, so the labels go through the page's HTTP API."
+            section.notes.append(
+                "There is no browser here, so the labels go through the page's HTTP API."
                 f" To see the page used, {browser.REMEDY}."
             )
         yield lambda _, token: HttpPage(visit.base_url, token)
@@ -272,11 +272,16 @@ def _table_of(tasks: list[dict[str, Any]]) -> Table:
 
 
 def _say(
-    visit: Visit, progress: Mapping[str, Any], cases: list[dict[str, Any]], metrics: Mapping[str, float]
+    visit: Visit,
+    section: Section,
+    progress: Mapping[str, Any],
+    cases: list[dict[str, Any]],
+    metrics: Mapping[str, float],
 ) -> None:
-    console, alpha = visit.console, progress["agreement"]
-    people, agreement = script().review, "not known" if alpha is None else f"{alpha:.2f}"
-    console.print(
+    alpha, people = progress["agreement"], script().review
+    agreement = "not known" if alpha is None else f"{alpha:.2f}"
+    section.found = f"{progress['settled']} tasks settled, {len(cases)} reviewed evaluation cases"
+    section.say(
         f"{progress['settled']} tasks settled by {' and '.join(people.reviewers)},"
         f" disagreements by {people.adjudicator}; agreement (Krippendorff's alpha) {agreement}"
     )
@@ -284,13 +289,13 @@ def _say(
         rate, low, high = (
             100 * metrics[name] for name in ("BadAnswerRate", "BadAnswerRateLow", "BadAnswerRateHigh")
         )
-        console.print(
+        section.say(
             f"bad answers among all of today, weighted: {rate:.1f} % (95 % interval {low:.1f} to {high:.1f})"
         )
     corrected = sum(bool(each.get("corrected_answer")) for each in cases)
-    console.print(f"{len(cases)} reviewed evaluation cases, {corrected} with a corrected answer")
-    reviewer = script().review.reviewers[0]
-    console.print(f"The review page, as {reviewer}: {visit.base_url}/review", soft_wrap=True)
+    section.say(f"{len(cases)} reviewed evaluation cases, {corrected} with a corrected answer")
+    address = f"{visit.base_url}/review"
+    section.say(Text.assemble(f"The review page, as {people.reviewers[0]}: ", (address, f"link {address}")))
 
 
 def _problems(

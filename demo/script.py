@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
+
+from fmops import written
 
 SCRIPT = Path(__file__).with_name("script.yaml")
 
@@ -54,4 +55,4 @@ class Script(_Part):
 @cache
 def script() -> Script:
     """Return the script that ships with the demo."""
-    return Script.model_validate(yaml.safe_load(SCRIPT.read_text()))
+    return written.read_model(Script, SCRIPT)

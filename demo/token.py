@@ -49,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         print(id_token(options.environment, options.user))
-    except (BotoCoreError, ClientError, DeploymentError, LookupError, NoPasswordsError, NoUserError) as error:
-        print(remedy(error, options.environment), file=sys.stderr)
+    except (BotoCoreError, ClientError, DeploymentError, NoPasswordsError, NoUserError) as error:
+        print(remedy(error), file=sys.stderr)
         return 2
     return 0
 

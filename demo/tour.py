@@ -1,23 +1,21 @@
-"""A tour of real requests over HTTP, with the official OpenAI client, as different signed-in users.
-
-``python -m demo.tour`` runs it against a deployment whose stack outputs it reads with the operator's credentials.
-"""
+"""A tour of real requests over HTTP, with the official OpenAI client, as different signed-in users."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
-import yaml
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from demo.script import script
 from demo.visit import SignsIn
+from fmops import written
 from fmops.agent import NAME
 
 STEPS = Path(__file__).with_name("tour.yaml")
@@ -50,8 +48,15 @@ class Step:
     problems: list[str] = field(default_factory=list)
 
     @classmethod
-    def parse(cls, entry: dict[str, Any]) -> Step:
-        return cls(user=entry.pop("as"), **entry)
+    def parse(cls, entry: dict[str, Any], number: int) -> Step:
+        """Return a step of the file. Raises ``UnreadableFileError``, which names the step and its field."""
+        try:
+            return cls(user=entry.pop("as"), **entry)
+        except KeyError as error:
+            raise written.UnreadableFileError(f"{STEPS}: step {number} has no {error}: add it") from None
+        except (AttributeError, TypeError) as error:
+            reason = str(error).removeprefix(f"{cls.__name__}.__init__() ")
+            raise written.UnreadableFileError(f"{STEPS}: step {number}: {reason}: correct it") from None
 
     def layers(self) -> str:
         """Decisions of the layers, as text."""
@@ -106,8 +111,8 @@ class Tour:
         self,
         base_url: str,
         directory: SignsIn,
-        console: Console,
         *,
+        tell: Callable[[str], None] = lambda _: None,
         for_anyone: bool = False,
         enforced: bool = True,
         demo_rules: bool = True,
@@ -115,9 +120,9 @@ class Tour:
         self._enforced = enforced
         self._base_url = base_url.rstrip("/")
         self._directory = directory
-        self._console = console
+        self._tell = tell
         self._tokens: dict[str, str] = {}
-        steps = [Step.parse(entry) for entry in yaml.safe_load(STEPS.read_text())]
+        steps = [Step.parse(entry, number) for number, entry in enumerate(written.read_yaml(STEPS) or (), 1)]
         self.steps = [step for step in steps if step.anyone or not for_anyone]
         self.left_out = len(steps) - len(self.steps)
         if for_anyone:
@@ -131,16 +136,13 @@ class Tour:
     def run(self) -> None:
         """Send everything and check the answers."""
         for number, step in enumerate(self.steps, 1):
+            self._tell(f"tour: {number} of {len(self.steps)}, {step.user}: {_short(step.ask, 50)}")
             started = time.perf_counter()
             self._send(step)
             step.seconds = time.perf_counter() - started
             step.check(enforced=self._enforced)
             if self._enforced:
                 self._decide_approvals(step)
-            mark = "[red]✗[/]" if step.problems else "[green]✓[/]"
-            self._console.print(
-                f"  {mark} {number:2} {step.user}: {_short(step.ask, 70)}  [dim]{step.seconds:.2f} s[/]"
-            )
             if step.feedback:
                 self._give_feedback(step)
         self.refusals = self._bad_requests()
@@ -149,30 +151,43 @@ class Tour:
     def held(self) -> bool:
         return not any(step.problems for step in self.steps) and all(refused for _, refused in self.refusals)
 
+    def summary(self) -> str:
+        """Return how many requests came out as expected."""
+        held = sum(not step.problems for step in self.steps)
+        refused = sum(refused for _, refused in self.refusals)
+        left_out = f" ({self.left_out} steps left out)" if self.left_out else ""
+        return (
+            f"{held} of {len(self.steps)} requests as expected{left_out},"
+            f" {refused} of {len(self.refusals)} bad ones refused"
+        )
+
+    def problems(self) -> list[str]:
+        """Return what is not as expected so far, each with its step."""
+        steps = (
+            f"step {number}, {step.user} asked “{_short(step.ask, 60)}”: {problem}"
+            for number, step in enumerate(self.steps, 1)
+            for problem in step.problems
+        )
+        return [*steps, *(f"not refused: {what}" for what, refused in self.refusals if not refused)]
+
     def table(self) -> Table:
         """Return a table of what was asked, what each layer decided, and what came back."""
-        table = Table(title="Tour", show_lines=True, expand=True)
-        for column, ratio in (
-            ("", 1),
-            ("who", 3),
-            ("asked", 11),
-            ("what the layers decided", 12),
-            ("answer", 13),
-        ):
-            table.add_column(column, ratio=ratio, overflow="fold")
-        for step in self.steps:
-            mark = "[red]✗[/]" if step.problems else "[green]✓[/]"
-            asked = f"{_short(step.ask, 110)}\n[dim]{step.why}[/]" if step.why else _short(step.ask, 110)
-            problems = "".join(f"\n[red]{problem}[/]" for problem in step.problems)
-            table.add_row(mark, step.user, asked, step.layers(), _short(step.answer, 260) + problems)
+        table = Table(title="Requests, decisions and answers")
+        for column in ("step", "who", "asked", "what the layers decided", "answer", "seconds"):
+            table.add_column(column, justify="right" if column in ("step", "seconds") else "left")
+        for number, step in enumerate(self.steps, 1):
+            asked = Text(_short(step.ask, 110))
+            if step.why:
+                asked.append(f"\n{step.why}", "dim")
+            answer = Text(_short(step.answer, 260))
+            for problem in step.problems:
+                answer.append(f"\n{problem}", "red")
+            told = Text(step.layers())
+            seconds = f"{step.seconds:.2f}"
+            table.add_row(_mark(not step.problems, number), step.user, asked, told, answer, seconds)
         for what, refused in self.refusals:
-            table.add_row(
-                "[green]✓[/]" if refused else "[red]✗[/]",
-                "",
-                what,
-                "",
-                "refused" if refused else "[red]not refused[/]",
-            )
+            answer = Text("refused") if refused else Text("not refused", "red")
+            table.add_row(_mark(refused), "", what, "", answer, "")
         return table
 
     def _token(self, user: str) -> str:
@@ -269,6 +284,11 @@ def _streamed(client: openai.OpenAI, arguments: dict[str, Any], step: Step) -> d
         step.finish = event.choices[0].finish_reason or step.finish
         last = dict(event.to_dict())
     return last
+
+
+def _mark(held: bool, number: int | str = "") -> Text:
+    mark = ("✓", "green") if held else ("✗", "red")
+    return Text.assemble(mark, f" {number}")
 
 
 def _short(text: str, limit: int) -> str:

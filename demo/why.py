@@ -11,13 +11,14 @@ import httpx
 from demo.script import script
 from demo.tour import Step
 from demo.visit import Visit
+from local.run.report import Section
 
 PATIENCE = 60
 """Maximum seconds until a trace has arrived where the assistant reads it."""
 
 
-def explain(visit: Visit, steps: Sequence[Step], *, for_anyone: bool = False) -> list[str]:
-    """Print why one of the answers came about, and return what is wrong with the explanation.
+def explain(visit: Visit, steps: Sequence[Step], section: Section, *, for_anyone: bool = False) -> list[str]:
+    """Tell why one of the answers came about, and return what is wrong with the explanation.
 
     ``for_anyone`` asks only as the one caller that there is.
     """
@@ -29,9 +30,8 @@ def explain(visit: Visit, steps: Sequence[Step], *, for_anyone: bool = False) ->
     if owned.status_code != httpx.codes.OK:
         return [f"the trace of a request is not shown to {step.user}: {owned.text[:200]}"]
     trace = owned.json()
-    visit.console.print(f"[bold]Why did {step.user} get that answer?[/] [dim]{_short(step.ask)}[/]")
-    for sentence in trace["story"]:
-        visit.console.print(f"  {sentence}", markup=False)
+    section.found = f"an answer to {step.user} is explained in {len(trace['story'])} sentences"
+    section.itemize(trace["story"], f"Why did {step.user} get that answer? {_short(step.ask)}")
     problems = _check(step, trace, owned.text)
     if for_anyone:
         return problems

@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+_SIGN_IN = "sign in, such as by `aws sso login`; for a local run that is serving, add LOCAL=1 to make"
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
 
 
 class DeploymentError(Exception):
@@ -28,7 +40,10 @@ class Deployment:
         session: boto3.Session | None = None,
     ) -> None:
         self.name = name
-        self._session = session or boto3.Session()
+        try:
+            self._session = session or boto3.Session()
+        except BotoCoreError as error:  # such as a profile in AWS_PROFILE that is not there
+            raise DeploymentError(explained(error)) from error
         self._outputs: dict[str, Mapping[str, str]] = dict(outputs or {})
 
     def output(self, stack: str, key: str) -> str:
@@ -79,12 +94,38 @@ class Deployment:
         try:
             answer = self._session.client("cloudformation").describe_stacks(StackName=f"{self.name}-{stack}")
         except (BotoCoreError, ClientError) as error:
-            message = error.response["Error"]["Message"] if isinstance(error, ClientError) else str(error)
-            raise DeploymentError(
-                f"The deployment {self.name} was not found ({message}): name it with --environment <prefix>-<profile>; "
-                "for a local run that is serving, add LOCAL=1 to make."
-            ) from error
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationError":
+                raise DeploymentError(
+                    f"{self.name} is not deployed in this account and region: give its PROFILE, or --environment"
+                    " <prefix>-<profile>, and your AWS_REGION; for a local run that is serving, add LOCAL=1 to make."
+                ) from error
+            raise DeploymentError(explained(error)) from error
         return {each["OutputKey"]: each["OutputValue"] for each in answer["Stacks"][0].get("Outputs", [])}
+
+
+def explained(error: BotoCoreError | ClientError) -> str:
+    """Return a sentence for a call to AWS that failed, with the remedy."""
+    if isinstance(error, ClientError):
+        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        if code in _EXPIRED:
+            return f"AWS refused the credentials, which may have expired ({code}): {_SIGN_IN}."
+        return f"AWS refused {error.operation_name} ({code}): {message}"
+    match error:
+        case EndpointConnectionError():
+            url = error.kwargs.get("endpoint_url", "AWS")
+            return (
+                f"Nothing answers at {url}: check AWS_ENDPOINT_URL and the network; LOCAL=1 needs a local run that"
+                " is serving, so start `make run` in another terminal and leave it running."
+            )
+        case NoCredentialsError() | PartialCredentialsError():
+            return f"There are no AWS credentials in this shell: {_SIGN_IN}."
+        case TokenRetrievalError() | UnauthorizedSSOTokenError():
+            return f"The AWS sign-in has expired: {_SIGN_IN}."
+        case NoRegionError():
+            return (
+                "There is no AWS region in this shell: set AWS_REGION; for a local run, add LOCAL=1 to make."
+            )
+    return f"{error}: check the AWS settings of this shell."
 
 
 def operator() -> str:

@@ -5,6 +5,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class UnreadableFileError(ValueError):
@@ -22,6 +28,28 @@ def read(path: Path) -> str:
     except OSError as error:
         raise UnreadableFileError(f"{path} cannot be read: {error.strerror}") from None
     return decode(data, str(path))
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML file holds. Raises ``UnreadableFileError``, which names the line."""
+    try:
+        return yaml.safe_load(read(path))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it holds a character that YAML does not allow"
+        raise UnreadableFileError(f"{path}{where} is not YAML: {problem}: correct it") from None
+
+
+def read_model(kind: type[Model], path: Path) -> Model:
+    """Return what a YAML file holds, as ``kind``. Raises ``UnreadableFileError``, which names the first field that
+    is wrong, without its value."""
+    try:
+        return kind.model_validate(read_yaml(path))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the file"
+        raise UnreadableFileError(f"{path}: {field}: {first['msg']}: correct it") from None
 
 
 def decode(data: bytes, name: str) -> str:

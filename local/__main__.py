@@ -18,6 +18,10 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+LOWEST, HIGHEST = 1024, 65_526
+"""Port bases whose ten ports exist, and that need no privilege."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m local", description="Run the synthesized stacks without an AWS account."
@@ -45,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     up.add_argument(
         "--port-base",
-        type=int,
+        type=_port_base,
         metavar="N",
         help="use ports N to N+9 instead of the usual ones: "
         + ", ".join(f"N+{offset} for {usual}" for usual, offset in PORTS.values()),
@@ -87,6 +91,12 @@ def main(arguments: list[str] | None = None) -> int:
             directory=options.directory,
         )
     )
+
+
+def _port_base(text: str) -> int:
+    if not text.isdecimal() or not LOWEST <= int(text) <= HIGHEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {LOWEST} to {HIGHEST}")
+    return int(text)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fmops.deployment import Deployment, DeploymentError
+from botocore.exceptions import BotoCoreError, ClientError
+
+from fmops.deployment import Deployment, DeploymentError, explained
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
 STACKS = {
@@ -114,6 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         follow(start(options.name, options.environment, rest), tell=lambda line: print(line, flush=True))  # noqa: T201
     except (DeploymentError, JobError) as error:
         print(error, file=sys.stderr)  # noqa: T201
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        print(explained(error), file=sys.stderr)  # noqa: T201
         return 1
     return 0
 

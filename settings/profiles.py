@@ -40,7 +40,18 @@ def read_context(arguments: Sequence[str] = ()) -> dict[str, Any]:
 
     The CLI passes its context in `CDK_CONTEXT_JSON`; `python app.py` alone has to read cdk.json itself.
     """
-    context: dict[str, Any] = json.loads(CDK_JSON.read_text())["context"]
+    try:
+        context = json.loads(CDK_JSON.read_text()).get("context")
+    except OSError as error:
+        raise SettingsError(
+            f"{CDK_JSON.name} cannot be read ({error.strerror}): take it from git again."
+        ) from None
+    except (ValueError, AttributeError) as error:
+        raise SettingsError(f"{CDK_JSON.name} is not a JSON object ({error}): correct it.") from None
+    if not isinstance(context, dict):
+        raise SettingsError(
+            f"{CDK_JSON.name} has no object 'context': add it, with the profiles below 'fmops'."
+        )
     context |= json.loads(os.environ.get("CDK_CONTEXT_JSON", "{}"))
     for flag, pair in zip(arguments[::2], [*arguments[1::2], ""], strict=False):
         key, equals, value = pair.partition("=")

@@ -16,6 +16,7 @@ from fmops.assistant.own_loop import OwnLoop
 from fmops.assistant.server import BoundedConnection, Server
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import ANSWERS_SECONDS, Stop
+from fmops.written import UnreadableFileError
 
 READERS_SECONDS = 1
 """Seconds that a stop leaves readers to take the ends of their answers."""
@@ -45,7 +46,11 @@ def main() -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
 
     stop = Stop()
-    assembled, turns = assemble(settings, stop)
+    try:
+        assembled, turns = assemble(settings, stop)
+    except UnreadableFileError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
     app = OwnLoop(
         assembled,
         full=lambda scope: turns.full() if scope["path"] == CHAT and scope["method"] == "POST" else None,

@@ -27,6 +27,7 @@ from fmops.conversation.failures import (
 )
 from fmops.conversation.refusals import BadRequestError, refusal
 from fmops.conversation.wire import error
+from fmops.frames import where
 from fmops.identity.tokens import AuthenticationError, IdentityUnavailableError
 from fmops.interaction import Interaction
 from fmops.prompts import PromptError
@@ -44,13 +45,13 @@ _HTTP = {
 
 
 def failure_of(error: BaseException, *, logged: bool = False) -> Failure:
-    """Return what the caller is told about an error. Log the type of an unexpected one, and nothing else,
-    unless ``logged``."""
+    """Return what the caller is told about an error. Log the type of an unexpected one and its places in our own
+    code, and nothing else, unless ``logged``."""
     if isinstance(error, AnswerFailedError):
         return error.failure
     found = explain(error)
     if found is None and not logged:
-        _log.error("request failed: %s", cause_of(error))
+        _log.error("request failed: %s at %s", cause_of(error), where(error))
     return found or INTERNAL
 
 

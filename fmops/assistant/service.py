@@ -36,6 +36,7 @@ from fmops.capture import FirehoseSink
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import INTERNAL
 from fmops.conversation.wire import FeedbackRequest
+from fmops.frames import where
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.identity.sign_in import SignIn
 from fmops.identity.tokens import Pseudonyms, TokenVerifier, Verifier
@@ -208,8 +209,8 @@ def _address_without_port(span: trace.Span, scope: dict[str, Any]) -> None:
 
 
 class CatchAllMiddleware:
-    """Answer unexpected errors with a 500. Log only their type, since a stack trace may hold what people
-    said.
+    """Answer unexpected errors with a 500. Log only their type and the places in our own code, since a whole stack
+    trace may hold what people said.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -226,7 +227,7 @@ class CatchAllMiddleware:
         try:
             await self._app(scope, receive, watched)
         except Exception as failure:  # noqa: BLE001 - the last resort
-            _log.error("request failed: %s", type(failure).__name__)
+            _log.error("request failed: %s at %s", type(failure).__name__, where(failure))
             if scope["type"] == "http" and not begun:
                 await failed(INTERNAL)(scope, receive, send)
 
@@ -235,4 +236,4 @@ def _attempt(step: Callable[[], object]) -> None:
     try:
         step()
     except Exception as failure:  # noqa: BLE001 - the first request tries again
-        _log.warning("warm-up failed: %s", type(failure).__name__)
+        _log.warning("warm-up failed: %s at %s", type(failure).__name__, where(failure))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import yaml
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 
+from fmops import written
 from fmops.agent import NAME, QUESTIONS, TITLE
 from fmops.assistant.caller import Caller
 from fmops.assistant.openapi import answers
@@ -49,7 +49,7 @@ class Welcome(_Part):
 @cache
 def welcome() -> Welcome:
     """Return the agent's welcome."""
-    return Welcome.model_validate(yaml.safe_load(QUESTIONS.read_text("utf-8")))
+    return written.read_model(Welcome, QUESTIONS)
 
 
 def add_welcome_route(app: FastAPI) -> None:

@@ -14,6 +14,7 @@ from contextvars import copy_context
 from enum import Enum
 from typing import Protocol
 
+from fmops.frames import where
 from fmops.surrogates import mend
 
 _log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class Run:
         try:
             self._tell(how)
         except Exception as error:  # noqa: BLE001 - a reader must not wait forever
-            _log.error("the end of an answer was not recorded: %s", type(error).__name__)
+            _log.error("the end of an answer was not recorded: %s at %s", type(error).__name__, where(error))
         self.over.set()
         self._arrived.set()
 

@@ -7,8 +7,9 @@ import logging
 from opentelemetry import trace
 
 from fmops.conversation.answering import Cut
-from fmops.conversation.failures import AnswerFailedError, cause_of
+from fmops.conversation.failures import TOOL_FAILED, AnswerFailedError, Failure, cause_of
 from fmops.conversation.trail import trail
+from fmops.frames import where
 from fmops.guardrails import Action
 from fmops.interaction import FinishReason, GuardrailOutcome, Interaction
 from fmops.telemetry import attributes as names
@@ -29,7 +30,9 @@ def conclude(interaction: Interaction, how: BaseException | Cut | None, finish: 
         interaction.error_type = (failure and failure.error_type) or (
             cause_of(how) if isinstance(how, BaseException) else SERVER_STOPPED
         )
-        _log.error("interaction %s failed: %s", interaction.interaction_id, interaction.error_type)
+        # A fault of our own or of a tool is in our code; that of a service is told by its type.
+        place = f" at {where(how)}" if isinstance(how, BaseException) and _is_ours(failure) else ""
+        _log.error("interaction %s failed: %s%s", interaction.interaction_id, interaction.error_type, place)
     elif not interaction.finish_reason:
         interaction.finish_reason = "client_disconnect" if how is Cut.CLIENT else finish or "stop"
 
@@ -54,6 +57,10 @@ def tell(span: trace.Span, interaction: Interaction) -> None:
     if decisions := {each.decision for each in interaction.authorization}:
         span.set_attribute(names.AUTHORIZATION_DECISION, "DENY" if "DENY" in decisions else "ALLOW")
     span.set_attributes(trail(interaction))
+
+
+def _is_ours(failure: Failure | None) -> bool:
+    return failure is None or failure.code == TOOL_FAILED
 
 
 def _decided(outcome: GuardrailOutcome) -> str:

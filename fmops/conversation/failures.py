@@ -37,6 +37,7 @@ from fmops.interaction import Interaction
 
 INVALID, SERVER, BUSY = "invalid_request_error", "server_error", "rate_limit_error"
 TOO_LONG: Final = "context_length_exceeded"
+TOOL_FAILED: Final = "tool_failed"
 RETRY_SECONDS = 2
 """Seconds after which a throttled call may be tried again, unless the service gives another time."""
 
@@ -278,14 +279,18 @@ def _of_client_error(error: ClientError, given: Service) -> Failure:
 def _of_tool(tool: str, cause: Failure | None) -> Failure:
     if cause is None:
         message = f"The tool {tool} failed: try again; if it fails again, its own code must be corrected."
-        return Failure(500, "tool_failed", message, error_type="ToolFailed")
+        return Failure(500, TOOL_FAILED, message, error_type="ToolFailed")
+    if cause.code == TOO_LONG:
+        # The person's conversation with the assistant is not what was too long.
+        message = f"The tool {tool} failed: what it asked a model is too long: ask it for less."
+        return Failure(500, TOOL_FAILED, message, error_type=TOO_LONG)
     status = 503 if cause.status == 429 else max(cause.status, 500)
     return replace(
         cause,
         status=status,
         kind=SERVER,
         param=None,
-        code="tool_failed",
+        code=TOOL_FAILED,
         message=f"The tool {tool} failed: {cause.message}",
     )
 

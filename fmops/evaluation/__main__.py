@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from fmops import written
 from fmops.agent import CASES, LABELS, NAME, PROMPT
-from fmops.deployment import Deployment, DeploymentError, operator
+from fmops.deployment import Deployment, DeploymentError, explained, operator
 from fmops.evaluation.cases import EvaluationError
 from fmops.prompts import Prompt, PromptError
 from fmops.tracking import quiet_mlflow
@@ -37,6 +39,9 @@ def main(arguments: list[str] | None = None, deployment: Deployment | None = Non
         return int(options.run(options, deployment or Deployment(options.environment)) or 0)
     except (EvaluationError, DeploymentError, PromptError, written.UnreadableFileError) as error:
         print(error, file=sys.stderr)
+        return 2
+    except (BotoCoreError, ClientError) as error:
+        print(explained(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from fmops import deadline
+from fmops.frames import where
 from fmops.guardrails.asking import Ask
 from fmops.guardrails.cache import Cache, Known
 from fmops.guardrails.categories import Category
@@ -149,7 +150,7 @@ class GuardrailEngine:
                 try:
                     observer(outcome)
                 except Exception as error:  # noqa: BLE001 - an observer must not change the decision
-                    _log.error("a guardrail observer failed: %s", type(error).__name__)
+                    _log.error("a guardrail observer failed: %s at %s", type(error).__name__, where(error))
         return outcome
 
     def _told_before(self, outcome: Outcome, text: str, role: Role | None) -> bool:

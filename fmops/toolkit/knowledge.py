@@ -64,11 +64,18 @@ class KnowledgeBase:
 def _parse(path: Path) -> KnowledgeDocument:
     header, separator, text = written.read(path).partition("\n---\n")
     if not separator:
-        raise ValueError(f"{path.name}: a document begins with its header, then a line of three dashes")
-    fields = dict(line.split(": ", 1) for line in header.splitlines() if line)
+        reason = "a document begins with its header, then a line of three dashes"
+        raise written.UnreadableFileError(f"{path.name}: {reason}")
+    pairs = [line.partition(": ") for line in header.splitlines() if line]
+    if wrong := [name for name, colon, _ in pairs if not colon]:
+        raise written.UnreadableFileError(
+            f"{path.name}: write the header's line {wrong[0][:40]!r} as `name: value`"
+        )
+    fields = {name: value for name, _, value in pairs}
     missing = {"title", "classification"} - fields.keys()
     if missing:
-        raise ValueError(f"{path.name}: the header has no {', '.join(sorted(missing))}")
+        reason = f"the header has no {', '.join(sorted(missing))}"
+        raise written.UnreadableFileError(f"{path.name}: {reason}")
     return KnowledgeDocument(
         path.stem, fields["title"], text.strip(), fields["classification"], fields.get("region", "")
     )

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-import yaml
-
+from fmops import written
 from fmops.agent import NAMESPACE, SANDBOX
 from fmops.authorization import AuthorizationRequest, Authorizer, Entity, EntityUid
 from fmops.authorization.authorizer import wire_request
@@ -22,7 +21,7 @@ Records = Mapping[str, Mapping[str, Mapping[str, Any]]]
 @cache
 def fixture() -> dict[str, Any]:
     """Return the sandbox's ``people`` and ``records``, which must not be changed."""
-    loaded: dict[str, Any] = yaml.safe_load(SANDBOX.read_text())
+    loaded: dict[str, Any] = written.read_yaml(SANDBOX)
     return loaded
 
 

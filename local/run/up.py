@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import importlib
 import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from local.aws.iam.permissions import Permissions, compare, reviewed
@@ -29,7 +28,9 @@ from local.run import gateway
 from local.run.containers import UnresolvedError
 from local.run.deploy import DeployError, Deployment, deploy, synthesize
 from local.run.folder import FolderError, explained, held
-from local.run.options import DIRECTORY, Options
+from local.run.options import Options
+from local.run.progress import Progress, terminal
+from local.run.report import Report, Section
 from local.run.runner import Runner
 from local.run.sign_in import allow_sign_in_at
 from local.run.standins import unreviewed
@@ -41,33 +42,11 @@ NO_PROMETHEUS = (
     " or the binary of prometheus.io; the latest samples are at /_local/metrics"
 )
 LOG_WIDTH = 140
-"""Columns of the report when the output goes to a file or a CI log."""
+"""Columns of tables when the output goes to a file or a CI log."""
+REPORT = "report.html"
+"""Name of the report in the run's folder."""
+STANDINS, UNUSED = "local/run/standins.yaml", "local/aws/iam/unused.yaml"
 EXPECTED_FAILURES = (FolderError, PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
-
-
-class Steps:
-    """Prints each step when it ends, with its duration and the time since the start."""
-
-    def __init__(self, console: Console, directory: Path = DIRECTORY) -> None:
-        self.console = console
-        self.directory = directory
-        self.seconds: dict[str, float] = {}
-        self._began = time.monotonic()
-
-    @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self._began
-
-    @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        began = time.monotonic()
-        with self.console.status(f"{escape(name)} …"):
-            yield
-        self.done(name, time.monotonic() - began)
-
-    def done(self, name: str, seconds: float) -> None:
-        self.seconds[name] = seconds
-        self.console.print(f"[green]✓[/] {escape(name)} [dim]{seconds:.1f} s (at {self.elapsed:.1f} s)[/]")
 
 
 def up(options: Options, console: Console) -> int:
@@ -75,23 +54,31 @@ def up(options: Options, console: Console) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    path = options.directory / REPORT
+    progress = Progress(console, Report(f"Local run of {options.profile}", serves=not options.once), path)
     try:
         with held(options.directory):
-            return _held(options, console)
+            path.unlink(missing_ok=True)  # that of an earlier run
+            return _held(options, progress)
     except KeyboardInterrupt:
-        console.print("\nstopping")
+        progress.say("stopping")
         return 130 if options.once else 0
     except EXPECTED_FAILURES as error:
-        console.print("[red]✗[/]", Text(explained(error, options.directory) or str(error)), soft_wrap=True)
+        progress.stop(explained(error, options.directory) or str(error))
         return 1
     except OSError as error:
-        if sentence := explained(error, options.directory):
-            console.print("[red]✗[/]", Text(sentence), soft_wrap=True)
+        sentence = explained(error, options.directory)
+        if error.errno == errno.EADDRINUSE:
+            sentence = (
+                f"a port was taken while the run started ({error}): run this again, or give --port-base"
+            )
+        if sentence:
+            progress.stop(sentence)
             return 1
         raise
 
 
-def _held(options: Options, console: Console) -> int:
+def _held(options: Options, progress: Progress) -> int:
     """Run while the folder is held; however the run ends, its processes end with it."""
     cloud = LocalAws(
         port=options.port("aws"),
@@ -105,10 +92,10 @@ def _held(options: Options, console: Console) -> int:
     )
     runner = Runner(cloud, api_port=options.port("api"))
     try:
-        return _run(options, Steps(console, options.directory), cloud, runner)
+        return _run(options, progress, cloud, runner)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
-        with console.status("stopping everything"):
+        with progress.console.status("stopping everything"):
             runner.stop()
             cloud.stop()
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -118,55 +105,91 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _run(options: Options, steps: Steps, cloud: LocalAws, runner: Runner) -> int:
-    from local.aws.services.firehose import DeliveryStreams
-
+def _run(options: Options, progress: Progress, cloud: LocalAws, runner: Runner) -> int:
     if options.gateway:
         gateway.check_installed()
     check_ports(options.needed_ports(), "--port-base")
-    assembly = cloud.directory / "cdk.out"
     pool = ThreadPoolExecutor(2)
-    synth = pool.submit(synthesize, assembly, context=options.synth_context())
-    with steps.step("start the local AWS"):
-        cloud.start()
-    detectors = pool.submit(_load_detectors)
-    with steps.step("synthesize the stacks"):
-        synth.result()
-    deployment = deploy(cloud, assembly, progress=lambda name, seconds: steps.done(f"deploy {name}", seconds))
-    _report_stand_ins(deployment, steps.console)
+    deployment, detectors = _deploy(options, progress, cloud, pool)
     use_as_environment(cloud)
-    with steps.step("start the containers"):
+    with progress.step("start the containers"):
         runner.start()
     allow_sign_in_at(cloud, deployment.outputs.get("Identity", {}), runner.base_url())
     prompt_page = _start_gateway(cloud, runner)
-    directory = _call("demo.seed", "main", steps, "seed the demo's users and claims", deployment.outputs)
-    with steps.step("wait until the assistant is ready"):
-        runner.wait_ready()
-    with steps.step("wait until the detectors are loaded"):
-        detectors.result()
-    held = _call(
-        "demo.guide",
-        "run",
-        steps,
-        "tour",
-        base_url=runner.base_url(),
-        outputs=deployment.outputs,
-        directory=directory,
-        settle=cloud.state(DeliveryStreams).flush,
-        console=steps.console,
-    )
+    held = _demonstrate(options, progress, cloud, runner, deployment, detectors)
     if prompt_page:
-        with steps.step("wait until the AI gateway is ready"):
+        with progress.step("wait until the AI gateway is ready"):
             prompt_page.wait()
-    _where(cloud, runner, deployment, steps)
-    permitted = report_permissions(cloud, options, steps.console)
-    ran = _then(options, steps, runner.base_url())
+    with progress.step("addresses") as section:
+        _where(cloud, runner, deployment, section)
+    with progress.step("permissions", f"Correct the roles in stacks/, or read {UNUSED}") as section:
+        report_permissions(cloud, options, section)
+    _then(options, progress, runner.base_url())
     if options.once:
-        return 0 if permitted and ran and held in (True, None) else 1
-    steps.console.print("[bold]Serving until Ctrl-C.[/]")
+        progress.conclude()
+        return 1 if held is False or any(progress.report.problems()) else 0
+    progress.conclude(f"Open {runner.base_url()} and sign in; Ctrl-C stops the run.")
     while True:
         time.sleep(1)
         runner.check_alive()
+
+
+def _deploy(
+    options: Options, progress: Progress, cloud: LocalAws, pool: ThreadPoolExecutor
+) -> tuple[Deployment, Future[None]]:
+    """Deploy the stacks, and return them with the detectors, which are still loading."""
+    assembly = cloud.directory / "cdk.out"
+    synth = pool.submit(synthesize, assembly, context=options.synth_context())
+    with progress.step("start the local AWS"):
+        cloud.start()
+    detectors = pool.submit(_load_detectors)
+    with progress.step("synthesize the stacks"):
+        synth.result()
+    with progress.step("deploy", f"Read {STANDINS}") as section:
+        table = Table(title="Stacks")
+        table.add_column("stack")
+        table.add_column("seconds", justify="right")
+
+        def tell(name: str, seconds: float) -> None:
+            table.add_row(name, f"{seconds:.1f}")
+            progress.tell(f"deploy: {name} is there")
+
+        deployment = deploy(cloud, assembly, progress=tell)
+        section.table(table)
+        _report_stand_ins(deployment, section)
+    return deployment, detectors
+
+
+def _demonstrate(
+    options: Options,
+    progress: Progress,
+    cloud: LocalAws,
+    runner: Runner,
+    deployment: Deployment,
+    detectors: Future[None],
+) -> Any:
+    """Let the demo seed the deployment and send its tour, and return whether everything held."""
+    from local.aws.services.firehose import DeliveryStreams
+
+    logs = options.directory / "logs"
+    with progress.step("seed the demo's users and claims") as section:
+        seeded = _call("demo.seed", "main", logs, section, deployment.outputs)
+    with progress.step("wait until the assistant is ready"):
+        runner.wait_ready()
+    with progress.step("wait until the detectors are loaded"):
+        detectors.result()
+    return _call(
+        "demo.guide",
+        "run",
+        logs,
+        None,
+        base_url=runner.base_url(),
+        outputs=deployment.outputs,
+        directory=seeded,
+        settle=cloud.state(DeliveryStreams).flush,
+        progress=progress,
+        logs=str(logs),
+    )
 
 
 def _start_gateway(cloud: LocalAws, runner: Runner) -> gateway.Gateway | None:
@@ -179,17 +202,17 @@ def _start_gateway(cloud: LocalAws, runner: Runner) -> gateway.Gateway | None:
     return started
 
 
-def _then(options: Options, steps: Steps, base_url: str) -> bool:
+def _then(options: Options, progress: Progress, base_url: str) -> None:
     """Run the command from the options in this process's environment, which points at the local AWS, with the
     assistant's address as ``FMOPS_ASSISTANT_URL``."""
     if not options.then:
-        return True
+        return
     os.environ["FMOPS_ASSISTANT_URL"] = base_url
-    with steps.step(options.then):
+    progress.say(f"run {options.then}")
+    with progress.step(options.then, "Its output is above") as section, progress.paused():
         code = subprocess.run(options.then, shell=True, check=False).returncode  # noqa: S602 - the user's own command
-    if code:
-        steps.console.print(f"[red]{escape(options.then)} ended with exit code {code}[/]")
-    return code == 0
+        if code:
+            section.fail(f"it ended with exit code {code}")
 
 
 def _load_detectors() -> None:
@@ -218,61 +241,56 @@ def use_as_environment(cloud: LocalAws) -> None:
     )
 
 
-def _call(module: str, function: str, steps: Steps, label: str, *arguments: Any, **keywords: Any) -> Any:
+def _call(
+    module: str, function: str, logs: Path, section: Section | None, /, *arguments: Any, **keywords: Any
+) -> Any:
     """Call a function of the demo, if the demo exists (a fork may have removed it)."""
     if not importlib.util.find_spec(module.split(".")[0]) or not importlib.util.find_spec(module):
-        steps.console.print(f"[yellow]-[/] {label}: {module} does not exist")
+        if section:
+            section.notes.append(f"{module} does not exist, so there is neither a seed nor a tour")
         return None
     called: Callable[..., Any] | None = getattr(importlib.import_module(module), function, None)
     if called is None:
         raise LookupError(f"{module} has no function {function}, which `python -m local up` calls")
-    began = time.monotonic()
     try:
-        result = called(*arguments, **keywords)
-    except (KeyboardInterrupt, *EXPECTED_FAILURES):
-        raise
+        return called(*arguments, **keywords)
     except Exception as error:
-        path = steps.directory / "logs" / f"{module}.log"
+        # A wrong key or index is a LookupError too, but a fault of the demo, whose message says nothing alone.
+        if isinstance(error, EXPECTED_FAILURES) and not isinstance(error, (KeyError, IndexError)):
+            raise
+        path = logs / f"{module}.log"
         path.write_text(traceback.format_exc())
-        raise ProcessError(f"{label} failed: {type(error).__name__}: {error}\n    log: {path}") from error
-    steps.done(label, time.monotonic() - began)
-    return result
+        raise ProcessError(f"{module} failed: {type(error).__name__}: {error}\n    log: {path}") from error
 
 
-def _report_stand_ins(deployment: Deployment, console: Console) -> None:
+def _report_stand_ins(deployment: Deployment, section: Section) -> None:
     report = deployment.report
-    console.print(
-        f"  {len(report.real)} resources created, {len(report.stand_ins)} stand-ins"
-        " [dim](local/run/standins.yaml has the reasons; not applied:"
-        f" {', '.join(sorted(report.dropped)) or 'nothing'})[/]",
-        highlight=False,
+    section.found = (
+        f"{len(deployment.stack_names)} stacks, {len(report.real)} resources,"
+        f" {len(report.stand_ins)} stand-ins"
+    )
+    section.say(
+        f"{STANDINS} has the reasons for the stand-ins; not applied:"
+        f" {', '.join(sorted(report.dropped)) or 'nothing'}"
     )
     if unknown := unreviewed(report.stand_in_types):
-        raise DeployError(
-            f"stand-ins without a reviewed reason in local/run/standins.yaml: {', '.join(unknown)}"
-        )
+        raise DeployError(f"stand-ins without a reviewed reason in {STANDINS}: {', '.join(unknown)}")
 
 
-def report_permissions(cloud: LocalAws, options: Options, console: Console) -> bool:
+def report_permissions(cloud: LocalAws, options: Options, section: Section) -> None:
     """Report the calls that the roles' policies refused and, if asked to, unused permissions that
     nobody has reviewed."""
     permissions = cloud.state(Permissions)
     denied = [f"{denial} ({count} times)" for denial, count in permissions.denials.items()]
     unused = permissions.unused()
     unreviewed = compare(unused, reviewed(), permissions.granted())
-    console.print(
-        f"  [bold]permissions[/] of {permissions.roles} roles enforced: {len(denied)} kinds of calls denied; "
-        f"{len(unused)} grants not used, {len(unreviewed)} of them not as reviewed in local/aws/iam/unused.yaml",
-        highlight=False,
-        soft_wrap=True,
-    )
-    problems = [*denied, *(unreviewed if options.rehearse else ())]
-    for problem in problems:
-        console.print(f"    [red]{escape(problem)}[/]", soft_wrap=True)
-    return not problems
+    section.found = f"{permissions.roles} roles enforced, {len(denied)} kinds of calls denied"
+    section.say(f"{len(unused)} grants not used, {len(unreviewed)} of them not as reviewed in {UNUSED}")
+    for problem in (*denied, *(unreviewed if options.rehearse else ())):
+        section.fail(problem)
 
 
-def _where(cloud: LocalAws, runner: Runner, deployment: Deployment, steps: Steps) -> None:
+def _where(cloud: LocalAws, runner: Runner, deployment: Deployment, section: Section) -> None:
     from local.aws.services.aps import Metrics
     from local.aws.services.firehose import DeliveryStreams
     from local.aws.services.sagemaker.mlflow import MlflowApps
@@ -281,27 +299,36 @@ def _where(cloud: LocalAws, runner: Runner, deployment: Deployment, steps: Steps
     streams = cloud.state(DeliveryStreams)
     streams.flush()
     objects = sum(stream.delivered_objects for stream in streams.by_name.values())
-    failures = [stream.last_error for stream in streams.by_name.values() if stream.last_error]
+    section.notes += [
+        f"Firehose delivered not everything: {stream.last_error}"
+        for stream in streams.by_name.values()
+        if stream.last_error
+    ]
     metrics, mlflow = cloud.state(Metrics), cloud.state(MlflowApps)
     bucket = deployment.outputs.get("Capture", {}).get("LakeBucketName", "?")
     rows = {
-        "assistant": runner.base_url(),
-        "local AWS": f"{cloud.endpoint}  (AWS_ENDPOINT_URL; any access key of the runner:"
+        "assistant": _link(runner.base_url()),
+        "local AWS": f"{cloud.endpoint} (AWS_ENDPOINT_URL; any access key of the runner:"
         f" {ADMIN_ACCESS_KEY}/{ADMIN_SECRET_KEY})",
-        "MLflow": f"{mlflow.url}{'' if mlflow.is_up() else '  (still starting in the background)'}",
+        "MLflow": _link(mlflow.url),
         **({"prompt page": PROMPT_PAGE.format(mlflow=mlflow.url)} if cloud.gateway_port else {}),
-        "Prometheus": metrics.url if metrics.server else NO_PROMETHEUS,
-        "captured": f"{objects} objects in s3://{bucket}/{'  FAILED: ' + failures[0] if failures else ''}",
+        "Prometheus": _link(metrics.url) if metrics.server else NO_PROMETHEUS,
+        "captured": f"{objects} objects in s3://{bucket}/",
         "traces": f"{len(cloud.state(Traces).snapshot())} in X-Ray (BatchGetTraces, GetTraceSummaries)",
         "logs": str(cloud.directory / "logs"),
     }
+    table = Table(title="Where everything is")
+    table.add_column("what")
+    table.add_column("where")
     for name, value in rows.items():
-        steps.console.print(f"  [bold]{name:11}[/] {escape(value)}", highlight=False, soft_wrap=True)
-    steps.console.print(f"[dim]{steps.elapsed:.1f} s in all[/]")
+        table.add_row(name, Text(value) if isinstance(value, str) else value)
+    section.table(table)
+    section.found = f"{objects} objects captured; MLflow, metrics, traces and logs are in the report"
+
+
+def _link(url: str) -> Text:
+    return Text(url, style=f"link {url}")
 
 
 def main(options: Options) -> int:
-    console = Console(file=sys.stdout)
-    if not console.is_terminal:
-        console = Console(file=sys.stdout, width=LOG_WIDTH)
-    return up(options, console)
+    return up(options, terminal())

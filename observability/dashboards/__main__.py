@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from observability.dashboards import dashboards
 from observability.dashboards.cloudwatch import CloudWatch
@@ -34,12 +35,19 @@ def main() -> int:
     for uid, dashboard in built.items():
         (arguments.output / f"{uid}.json").write_text(json.dumps(dashboard, indent=1))
     preview = arguments.output / "preview.html"
-    metrics = CloudWatch(boto3.client("cloudwatch")) if arguments.cloudwatch else None
     try:
+        metrics = CloudWatch(boto3.client("cloudwatch")) if arguments.cloudwatch else None
         with opened(arguments.prometheus) as prometheus:
             preview.write_text(page(list(built.values()), prometheus, metrics))
     except NoMetricsError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the command's output
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        print(  # noqa: T201 - the command's output
+            f"CloudWatch cannot be read ({error}): sign in to AWS and set AWS_REGION; LOCAL=1 needs a local run that"
+            " is serving",
+            file=sys.stderr,
+        )
         return 1
     print(f"{preview.resolve()}")  # noqa: T201 - the command's output
     return 0

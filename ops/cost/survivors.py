@@ -68,7 +68,11 @@ def main(arguments: list[str] | None = None) -> int:
     _show(options.profile, templates)
     if options.yes:
         return 0
-    answer = input(f"Remove {options.profile}? Type its name to continue: ")
+    try:
+        answer = input(f"Remove {options.profile}? Type its name to continue: ")
+    except EOFError:
+        print("nobody can be asked here: add YES=1 to remove it without a question", file=sys.stderr)
+        return 1
     if answer.strip() != options.profile:
         print("nothing was removed", file=sys.stderr)
         return 1

@@ -69,3 +69,17 @@ def test_no_instrument_is_made_before_there_is_a_provider(monkeypatch: pytest.Mo
     instruments.cache_clear()
     with pytest.raises(Started):
         main()
+
+
+def test_a_broken_file_of_the_agent_is_a_sentence_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fmops.assistant import assembly
+    from fmops.written import UnreadableFileError
+
+    def refuse(*_: Any) -> None:
+        raise UnreadableFileError("questions.yaml, line 3, column 1 is not YAML: correct it")
+
+    monkeypatch.setattr(assembly, "assemble", refuse)
+    assert main() == 2
+    assert capsys.readouterr().err == "questions.yaml, line 3, column 1 is not YAML: correct it\n"

@@ -25,6 +25,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 from fastapi.testclient import TestClient
+from langchain_core.exceptions import ContextOverflowError
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
@@ -252,6 +253,9 @@ def of_tool(raised: Callable[[], Exception], monkeypatch: pytest.MonkeyPatch) ->
         (lambda: refused("Retrieve", "ResourceNotFoundException"), 503, "knowledge base"),
         (lambda: refused("NobodyKnows", "OddException"), 503, "An AWS service"),
         (lambda: EndpointConnectionError(endpoint_url="https://x"), 503, "did not answer"),
+        (lambda: ContextOverflowError(SECRET), 500, "what it asked a model is too long"),
+        (lambda: refused("Converse", "ValidationException", "prompt is too long: 250000 tokens"), 500,
+            "what it asked a model is too long"),
         (lambda: ValueError(SECRET), 500, "its own code"),
         (lambda: RuntimeError(SECRET), 500, "its own code"),
     ],
@@ -338,7 +342,9 @@ def CallFailedError_from(error: Exception) -> CallFailedError:  # noqa: N802
 
 @pytest.mark.parametrize("raised", [RuntimeError(SECRET), TypeError(SECRET), AttributeError(SECRET)])
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_fault_of_ours_is_nobody_elses(raised: Exception, stream: bool) -> None:
+def test_a_fault_of_ours_is_nobody_elses(
+    raised: Exception, stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     class Broken(Model):
         def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
             yield ChatGenerationChunk(message=AIMessageChunk("It begins. " * 30))
@@ -348,6 +354,21 @@ def test_a_fault_of_ours_is_nobody_elses(raised: Exception, stream: bool) -> Non
     error = error_of(it, it.ask(stream=stream), stream=stream)
     assert error["code"] == "internal_error"
     assert it.record.error_type == type(raised).__name__
+    (line,) = [each for each in caplog.messages if each.startswith("interaction ")]
+    assert f"failed: {type(raised).__name__} at fmops/" in line
+    assert SECRET not in caplog.text
+
+
+def test_a_tools_own_fault_is_logged_with_its_place_and_a_services_without(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_tool(lambda: ValueError(SECRET), monkeypatch).ask()
+    of_tool(lambda: refused("Converse", "ThrottlingException"), monkeypatch).ask()
+    told = [each for each in caplog.messages if each.startswith("interaction ")]
+    assert "failed: ToolFailed at fmops/" in told[0]
+    bedrock(at_call=refused("ConverseStream", "ThrottlingException")).ask()
+    assert caplog.messages[-1].endswith("failed: ThrottlingException")
+    assert SECRET not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ can be made and decided by hand."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from rich.console import Console
 
 from demo import leftovers, seed
 from demo.accounts import load
@@ -22,7 +20,9 @@ from demo.visit import Visit
 from fmops.agent import NAME
 from local.aws.server import LocalAws
 from local.run.options import Options
+from local.run.report import Section
 from local.run.runner import Runner
+from tests.demo.conftest import quiet
 
 pytestmark = pytest.mark.rehearsal
 
@@ -77,11 +77,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     )
     runner = Runner(cloud, api_port=options.port("api"))
     with deployed(options, cloud, runner) as (deployment, users):
-        console = Console(file=io.StringIO())
-        visit = Visit(runner.base_url(), deployment.outputs, users, console)
+        visit = Visit(runner.base_url(), deployment.outputs, users, quiet())
         table = deployment.outputs["Assistant"]["RecordsTableName"]
         before = records(table)
-        tour = Tour(visit.base_url, users, console)
+        tour = Tour(visit.base_url, users)
         with seed.copied(table, load()["tour"]):
             tour.run()
         yield Desk(visit, before, records(table), tour)
@@ -116,7 +115,7 @@ def test_each_users_suggested_questions_get_a_good_answer(desk: Desk, user: str)
 
 def test_what_is_left_waits_and_somebody_else_may_decide_it(desk: Desk) -> None:
     before = desk.call("sofia", "GET", "approvals/count").json()["waiting"]
-    assert leftovers.chapter(replace(desk.visit, directory=desk)) == []
+    assert leftovers.chapter(replace(desk.visit, directory=desk), Section("left for people")) == []
     assert desk.call("sofia", "GET", "approvals/count").json()["waiting"] == before + 1
     (entry,) = [
         each for each in desk.call("sofia", "GET", "approvals").json()["data"] if "C-1008" in each["title"]

@@ -13,7 +13,6 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from rich.console import Console
 
 from demo import __main__ as smoke
 from demo import evaluation, evidence, guide
@@ -21,9 +20,11 @@ from demo.accounts import Directory
 from demo.outputs import STACKS
 from demo.tour import Tour
 from demo.visit import Visit
+from fmops import deployment
 from fmops.agent import NAME
 from fmops.evaluation.registry import PromptRegistry
 from local.aws.kernel.cloud import Cloud
+from local.run.report import Section
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +33,16 @@ def _aws(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["demo", "--environment", "fmops-nothing"])
 
 
-def test_an_environment_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_that_is_not_there_is_named(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signed_in = SimpleNamespace(Session=lambda: SimpleNamespace(client=cloud.client))
+    monkeypatch.setattr(deployment, "boto3", signed_in)
     assert smoke.main() == 2
-    assert "fmops-nothing is not deployed in this account and region" in capsys.readouterr().err
+    assert (
+        "fmops-nothing is not deployed in this account and region: give its PROFILE"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_address_without_an_assistant_is_refused_with_a_remedy(
@@ -202,8 +210,8 @@ def test_with_a_token_the_steps_of_everyone_are_sent_and_nobody_is_made(
 
 
 def test_what_is_sent_for_everyone_greets_asks_and_is_refused() -> None:
-    everyone = Tour("http://localhost", smoke.Caller("token"), Console(), for_anyone=True)
-    whole = Tour("http://localhost", smoke.Caller("token"), Console())
+    everyone = Tour("http://localhost", smoke.Caller("token"), for_anyone=True)
+    whole = Tour("http://localhost", smoke.Caller("token"))
     assert (len(everyone.steps) + everyone.left_out, whole.left_out) == (len(whole.steps), 0)
     tools = [step.expect.get("tools") for step in everyone.steps]
     fates = {tool.partition(" ")[2] for each in tools for tool in each or ()}
@@ -261,7 +269,7 @@ def test_a_second_demo_makes_no_version_again_and_gives_back_what_served(tmp_pat
     def demo() -> evaluation._Chapter:
         chapter = evaluation._Chapter.__new__(evaluation._Chapter)
         chapter._setup = SimpleNamespace(registry=registry)  # type: ignore[assignment]
-        chapter._console = Console(quiet=True)
+        chapter._section = Section("evaluation")
         chapter._versions = chapter._register()
         return chapter
 

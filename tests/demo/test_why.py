@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from demo import evidence, why
 from demo.tour import Step
@@ -17,7 +16,9 @@ from fmops.interaction import Interaction
 from fmops.traces import TraceReader
 from local.aws.kernel.cloud import Cloud
 from local.aws.server import LocalAws
+from local.run.report import Section
 from tests.assistant.test_why import make_app
+from tests.demo.conftest import quiet
 from tests.review.page import PSEUDONYMS, served
 from tests.traces.conftest import search
 from tests.traces.traces import new_id, now, put, request
@@ -70,8 +71,8 @@ def test_evidence_is_complete_once_record_and_trace_arrived(
 
 def explained(cloud: Cloud, step: Step, **app: Any) -> list[str]:
     with served(make_app(TraceReader(cloud.client("xray")), **app)) as url:
-        visit = Visit(url, {}, Names(), Console(quiet=True))
-        return why.explain(visit, [step])
+        visit = Visit(url, {}, Names(), quiet())
+        return why.explain(visit, [step], Section("why"))
 
 
 def test_an_answer_is_explained_to_its_owner_and_to_readers_alone(its: Cloud) -> None:

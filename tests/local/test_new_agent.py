@@ -41,9 +41,10 @@ def checkout(tmp_path: Path) -> Path:
 def test_it_passes_its_own_tour_with_every_chapter_under_its_own_policies(checkout: Path) -> None:
     run(checkout, "examples.new_agent", "it-help")
     said = run(checkout, "local", "up", "--once", "--port-base", PORTS)
-    assert "26 of 26 requests as expected; 5 of 5 bad ones refused" in said
-    assert "a better prompt is promoted: it-help 3" in said
+    assert "✓ tour: 26 of 26 requests as expected, 5 of 5 bad ones refused" in said
     assert "0 kinds of calls denied" in said
+    report = (checkout / "build/local/report.html").read_text()
+    assert "a better prompt is promoted: it-help 3" in report and "✗" not in report
     assert "✗" not in said
 
 

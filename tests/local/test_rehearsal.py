@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
-from rich.console import Console
 
 from local.aws.server import LocalAws
 from local.run.containers import read_services
 from local.run.deploy import deploy, synthesize
 from local.run.options import Options
+from local.run.report import Section
 from local.run.up import report_permissions
 
 pytestmark = pytest.mark.rehearsal
@@ -44,10 +43,9 @@ def test_both_are_named_with_role_action_resource_and_caller(changed: Path, tmp_
             cloud.client("firehose", role=credentials).put_record_batch(
                 DeliveryStreamName=stream, Records=[{"Data": b"{}"}]
             )
-        said = io.StringIO()
-        held = report_permissions(cloud, Options(rehearse=True), Console(file=said, width=10_000))
-    assert not held
-    lines = [line.strip() for line in said.getvalue().splitlines()]
+        section = Section("permissions")
+        report_permissions(cloud, Options(rehearse=True), section)
+    lines = [problem.text for problem in section.problems]
     (denied,) = [line for line in lines if "not authorized" in line]
     arn = f"arn:aws:firehose:us-east-1:123456789012:deliverystream/{stream}"
     assert f"Assistant/AppTaskRole is not authorized to perform {LACKING} on {arn}" in denied
@@ -60,4 +58,6 @@ def test_both_are_named_with_role_action_resource_and_caller(changed: Path, tmp_
 def test_what_the_role_may_do_is_not_complained_of(tmp_path: Path) -> None:
     """Make the same report for a cloud in which nobody did or may do anything: it holds."""
     with LocalAws(port=0, directory=tmp_path) as cloud:
-        assert report_permissions(cloud, Options(rehearse=True), Console(file=io.StringIO()))
+        section = Section("permissions")
+        report_permissions(cloud, Options(rehearse=True), section)
+    assert section.problems == []

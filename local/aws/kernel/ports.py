@@ -6,6 +6,9 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+HIGHEST = 65_535
+"""Highest number of a port."""
+
 
 class PortInUseError(Exception):
     """A port that the run needs is in use."""
@@ -36,6 +39,8 @@ def check_ports(needed: Mapping[str, int], option: str) -> None:
 
 
 def _is_taken(port: int) -> bool:
+    if port > HIGHEST:  # refused by the settings, in their own words
+        return False
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
