@@ -286,13 +286,13 @@ class Assistant(FmopsStack):
             ),
         }
 
-    def _home(self) -> dict[str, str]:
+    def _home(self) -> dict[str, str | bool]:
         """Return the names of what the home page shows."""
         table = self._capture.table
         places = {
             "lake": self._foundation.lake.bucket.bucket_name,
             "prometheus": self._observability.prometheus.endpoint,
-            "grafana": self._observability.grafana_endpoint,
+            "grafana": self._settings.observability.grafana,
             "table": f"{table.database_name}.{table.table_name}",
         }
         return {name: place for name, place in places.items() if place}

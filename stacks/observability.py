@@ -29,13 +29,11 @@ class Observability(FmopsStack):
         )
         CfnOutput(self, "PrometheusWorkspaceId", value=self.prometheus.workspace_id)
         CfnOutput(self, "PrometheusEndpoint", value=self.prometheus.endpoint)
-        self.grafana_endpoint = ""
         if settings.observability.grafana:
             grafana = GrafanaWorkspace(
                 self, "Grafana", name=settings.environment_name, prometheus_arn=self.prometheus.arn
             )
             self._build_dashboards(grafana, settings.observability.transaction_search != "off")
-            self.grafana_endpoint = grafana.endpoint
             CfnOutput(self, "GrafanaWorkspaceEndpoint", value=grafana.endpoint)
 
     def _build_dashboards(self, workspace: GrafanaWorkspace, transaction_search: bool) -> None:

@@ -34,8 +34,8 @@ class Places(BaseModel):
     """Bucket of the data lake."""
     prometheus: str = ""
     """Address of the Prometheus workspace, with a slash at its end."""
-    grafana: str = ""
-    """Host name of the Grafana workspace."""
+    grafana: bool = False
+    """Whether there is a Grafana workspace."""
     table: str = ""
     """Table of the captured records, with its database."""
 

@@ -132,7 +132,7 @@ class Home:
                     "dashboards",
                     there.alerts,
                     "alerts",
-                    f"https://{places.grafana}" if places.grafana else "",
+                    there.console("grafana", "/workspaces") if places.grafana else "",
                 ),
             ),
             (sees_records and bool(places.lake), Card("report", there.drift, "drift")),

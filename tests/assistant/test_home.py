@@ -62,7 +62,7 @@ class There(Elsewhere):
 @pytest.fixture
 def there(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> There:
     monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.endpoint)
-    places = Places(lake=LAKE, prometheus="https://p/", grafana="g-1.grafana", table="db.records")
+    places = Places(lake=LAKE, prometheus="https://p/", grafana=True, table="db.records")
     s3 = cloud.client("s3")
     s3.create_bucket(Bucket=LAKE)
     for kind, body in (("json", json.dumps(OUTCOME)), ("svg", "<svg/>"), ("html", "<p>report</p>")):
@@ -123,7 +123,7 @@ def test_the_cards_tell_their_states(client: TestClient) -> None:
     assert shown["dashboards"] == {
         "name": "dashboards",
         "state": {"firing": []},
-        "link": "https://g-1.grafana",
+        "link": "https://us-east-1.console.aws.amazon.com/grafana/home?region=us-east-1#/workspaces",
     }
     assert shown["report"]["state"] == OUTCOME
     assert shown["records"]["table"] == "db.records"

@@ -36,9 +36,9 @@ def test_no_forbidden_call_runs(deployed: Deployed, capsys: pytest.CaptureFixtur
     assert wrong == []
     assert counts.total() >= 100
     ran = {user for user, _, end in counts if end == "runs"}
-    idle = {"sam", "rita", "ravi", "nils", "petra"}
+    idle = {"sam", "rita", "ravi", "nils", "petra", "olga"}
     assert ran == PEOPLE.keys() - idle, (
-        "all but the suspended and those who only review or write prompts may do something"
+        "all but the suspended and those who only review, operate or write prompts may do something"
     )
 
 

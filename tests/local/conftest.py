@@ -28,7 +28,7 @@ def pool(cloud: Cloud) -> SignInPool:
 
 
 @pytest.fixture
-def browser(pool: SignInPool) -> Browser:
+def visitor(pool: SignInPool) -> Browser:
     """Return a browser in which nobody is signed in yet."""
     return Browser(pool)
 

@@ -14,9 +14,9 @@ def test_a_client_with_a_secret_must_give_it(cloud: Cloud) -> None:
     secret = pool.cognito.describe_user_pool_client(UserPoolId=pool.id, ClientId=pool.client_id)[
         "UserPoolClient"
     ]["ClientSecret"]
-    browser = Browser(pool)
-    assert refusal(browser.exchange(browser.code())) == "invalid_client"
-    assert browser.exchange(Browser.code(browser, prompt="login"), client_secret=secret).status_code == 200
+    visitor = Browser(pool)
+    assert refusal(visitor.exchange(visitor.code())) == "invalid_client"
+    assert visitor.exchange(Browser.code(visitor, prompt="login"), client_secret=secret).status_code == 200
 
 
 @pytest.mark.parametrize(

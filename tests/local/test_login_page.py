@@ -8,41 +8,41 @@ from local.aws.kernel.cloud import Cloud
 from tests.local.sign_in_client import HOME, Browser, SignInPool, returned_to
 
 
-def test_the_cookie_signs_in_again_for_an_hour(browser: Browser, later: Callable[[float], None]) -> None:
-    began = browser.claims(browser.sign_in()["id_token"])["auth_time"]
+def test_the_cookie_signs_in_again_for_an_hour(visitor: Browser, later: Callable[[float], None]) -> None:
+    began = visitor.claims(visitor.sign_in()["id_token"])["auth_time"]
     later(3000)
-    code = returned_to(browser.authorize())["code"]
-    assert browser.claims(browser.exchange(code).json()["id_token"])["auth_time"] == began
-    assert "code" in returned_to(browser.authorize(prompt="none"))
+    code = returned_to(visitor.authorize())["code"]
+    assert visitor.claims(visitor.exchange(code).json()["id_token"])["auth_time"] == began
+    assert "code" in returned_to(visitor.authorize(prompt="none"))
     later(600)
-    assert "/login?" in browser.authorize().headers["location"]
+    assert "/login?" in visitor.authorize().headers["location"]
 
 
-def test_the_cookie_is_for_this_server_only(browser: Browser) -> None:
-    kept = browser.choose().headers["set-cookie"]
+def test_the_cookie_is_for_this_server_only(visitor: Browser) -> None:
+    kept = visitor.choose().headers["set-cookie"]
     assert "HttpOnly" in kept
     assert "SameSite=Lax" in kept
     assert "Max-Age=3600" in kept
-    assert f"Path=/_signin/{browser.pool.domain}" in kept
+    assert f"Path=/_signin/{visitor.pool.domain}" in kept
 
 
-def test_signing_out_ends_the_cookie_and_not_the_tokens(browser: Browser) -> None:
-    token = browser.sign_in()["refresh_token"]
-    end, client = browser.endpoints["end_session_endpoint"], browser.pool.client_id
-    wrong = browser.http.get(end, params={"client_id": client, "logout_uri": f"{HOME}x"})
+def test_signing_out_ends_the_cookie_and_not_the_tokens(visitor: Browser) -> None:
+    token = visitor.sign_in()["refresh_token"]
+    end, client = visitor.endpoints["end_session_endpoint"], visitor.pool.client_id
+    wrong = visitor.http.get(end, params={"client_id": client, "logout_uri": f"{HOME}x"})
     assert wrong.status_code == 400
-    assert "code" in returned_to(browser.authorize()), "a bad sign-out changes nothing"
-    out = browser.http.get(end, params={"client_id": client, "logout_uri": HOME})
+    assert "code" in returned_to(visitor.authorize()), "a bad sign-out changes nothing"
+    out = visitor.http.get(end, params={"client_id": client, "logout_uri": HOME})
     assert (out.status_code, out.headers["location"]) == (302, HOME)
-    assert "/login?" in browser.authorize().headers["location"]
-    assert browser.refresh(token).status_code == 200
+    assert "/login?" in visitor.authorize().headers["location"]
+    assert visitor.refresh(token).status_code == 200
 
 
-def test_the_page_lists_users_with_groups_and_what_they_may_do(browser: Browser) -> None:
-    cognito, pool = browser.pool.cognito, browser.pool
+def test_the_page_lists_users_with_groups_and_what_they_may_do(visitor: Browser) -> None:
+    cognito, pool = visitor.pool.cognito, visitor.pool
     cognito.create_group(UserPoolId=pool.id, GroupName="handlers")
     cognito.admin_add_user_to_group(UserPoolId=pool.id, Username="ada", GroupName="handlers")
-    page = browser.login_page()
+    page = visitor.login_page()
     for shown in (
         "Ada &lt;Lovelace&gt;",
         "handlers",
@@ -57,20 +57,20 @@ def test_the_page_lists_users_with_groups_and_what_they_may_do(browser: Browser)
     assert "form-action 'self' http://localhost:8080" in policy
 
 
-def test_a_form_of_another_site_signs_nobody_in(browser: Browser) -> None:
-    page = browser.login_page()
+def test_a_form_of_another_site_signs_nobody_in(visitor: Browser) -> None:
+    page = visitor.login_page()
     for fields in ({"username": "ada"}, {"username": "ada", "_csrf": "guessed"}):
-        answer = browser.http.post(page.url, data=fields)
+        answer = visitor.http.post(page.url, data=fields)
         assert answer.status_code == 400
         assert "set-cookie" not in answer.headers
-    assert browser.choose("nobody").status_code == 400
+    assert visitor.choose("nobody").status_code == 400
 
 
 def test_without_a_branding_there_is_no_login_page(cloud: Cloud) -> None:
     pool = SignInPool(cloud)
-    browser = Browser(pool)
+    visitor = Browser(pool)
     pool.cognito.delete_managed_login_branding(UserPoolId=pool.id, ManagedLoginBrandingId=pool.branding)
-    answer = browser.authorize()
+    answer = visitor.authorize()
     assert answer.status_code == 400
     assert "Login pages unavailable" in answer.text
 

@@ -59,7 +59,7 @@ def _install_trigger(cloud: Cloud) -> None:
         client_id: str,
         username: str,
         token_use: str,
-        expires_in: int = 60 * 60,  # noqa: ARG001 - the client's own validity applies
+        expires_in: int | None = None,
         extra_data: Params | None = None,
     ) -> tuple[str, int]:
         claims = dict(extra_data or {})
@@ -74,7 +74,10 @@ def _install_trigger(cloud: Cloud) -> None:
                     cloud, pool, function, version, client_id, username, issue
                 )
             _override(claims, details, token_use, version)
-        seconds = validity(pool.clients[client_id], "AccessToken" if token_use == "access" else "IdToken")
+        seconds = 60 * 60 if expires_in is None else expires_in
+        if expires_in is None and client_id in pool.clients:
+            kind = "AccessToken" if token_use == "access" else "IdToken"
+            seconds = validity(pool.clients[client_id], kind)
         signed: tuple[str, int] = original(pool, client_id, username, token_use, seconds, claims)
         if token_use == "access":
             issue.access_token = signed[0]
