@@ -299,7 +299,9 @@ schema: setup node_modules ## Update the generated files: JSON schemas, and the 
 	@$(BIN)/python -m fmops.interaction > fmops/interaction.schema.json
 	@for folder in policies $(wildcard examples/*/policies); do \
 	  $(WITH_NODE) node policies/convert-schema.mjs $$folder; done
-	@for page in dataset_columns http_api settings_reference; do $(BIN)/python -m docs.site.$$page; done
+	@$(BIN)/python -m docs.site.dataset_columns
+	@$(BIN)/python -m docs.site.http_api
+	@$(BIN)/python -m docs.site.settings_reference
 
 .PHONY: docs
 docs: setup .venvs/docs/installed ## Build the documentation site into build/site; a warning or a broken link fails
