@@ -222,7 +222,7 @@ check: setup node_modules ## Look for what is missing or wrong in the agent, its
 	@$(WITH_NODE) $(BIN)/python -m checks.agent.check
 
 .PHONY: add-tool
-add-tool: setup node_modules ## Add a working tool NAME=check_coverage on RESOURCE=Claim for GROUP=handlers, then make it yours
+add-tool: setup node_modules ## Add a working tool NAME=check_coverage on RESOURCE=Claim for GROUP=handlers
 	@$(if $(and $(NAME),$(RESOURCE),$(GROUP)),,$(error NAME, RESOURCE and GROUP are required: \
 	  make add-tool NAME=check_coverage RESOURCE=Claim GROUP=handlers))
 	@$(BIN)/python -m checks.agent.add_tool $(call quoted,NAME) --resource $(call quoted,RESOURCE) \
@@ -261,7 +261,7 @@ attack: setup ## Attack the assistant with the whole pack, and print what each l
 	@$(BIN)/python -W ignore -m checks.attack $(if $(EACH),--each $(call quoted,EACH))
 
 .PHONY: people
-people: setup $(CHROMIUM) ## Use the pages of the local run that is serving as people do, with axe; PICTURES=folder keeps pictures
+people: setup $(CHROMIUM) ## Use the pages of the local run that is serving as people do, with axe; PICTURES=folder
 	@$(BIN)/python -m checks.people $(if $(PICTURES),--pictures $(call quoted,PICTURES))
 
 .PHONY: load

@@ -1,4 +1,4 @@
-"""What the demo leaves for people to try by hand: a request that waits for approval, and answers to review."""
+"""Work that the demo leaves for people to try by hand: a request that waits for approval, and answers to review."""
 
 from __future__ import annotations
 

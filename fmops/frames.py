@@ -1,4 +1,4 @@
-"""Where an error arose in our own code, for the log: files, lines and functions, without source text and values, which
+"""Origin of an error in our own code, for the log: files, lines and functions, without source text and values, which
 may hold what people said."""
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""What is held of every page and state: no serious finding of axe, no complaint of the browser, nothing wider than the
-screen; and a picture of it."""
+"""Checks of a page in every look: serious findings of axe, complaints of the browser, and width; with pictures."""
 
 from __future__ import annotations
 

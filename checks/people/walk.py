@@ -127,7 +127,7 @@ class Walk:
             self._eyes.look(page, "playground")
 
     def _signed_out(self) -> None:
-        """Who signs out is asked to sign in again, here and at the issuer."""
+        """A person signs out, and is asked to sign in again, here and at the issuer."""
         with self._person("otto") as page:
             page.get_by_role("button", name="Sign out").click()
             page.get_by_role("button", name="Sign in").wait_for()

@@ -1,4 +1,4 @@
-"""What stands outside of the assistant: the analysis's last report, firing alerts, MLflow, and AWS's consoles."""
+"""Readings from outside the assistant: the analysis's last report, firing alerts, MLflow, and AWS's consoles."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Registry(Protocol):
 
 @dataclass(frozen=True)
 class Permitted:
-    """What the policies let a person do, beside chatting."""
+    """Actions besides chatting that the policies permit a person."""
 
     review: bool
     edit_prompts: bool

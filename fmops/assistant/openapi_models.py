@@ -56,7 +56,7 @@ class Usage(Shape):
 
 
 class GuardrailOutcome(Shape):
-    """What a guardrail did to a text; never the text."""
+    """Decision of the guardrails about a text, without the text."""
 
     direction: str = Field(description="`input`, `output`, or the direction of a tool's text")
     action: str = Field(description="`block`, `redact` or `flag`")
@@ -96,7 +96,7 @@ class Source(Shape):
 
 
 class Details(Shape):
-    """What each layer did, in addition to OpenAI's fields."""
+    """Decisions of each layer, in addition to OpenAI's fields."""
 
     guardrails: list[GuardrailOutcome]
     approvals: list[WaitingApproval]
@@ -177,7 +177,7 @@ class FeedbackAccepted(Shape):
 
 
 class Greeting(Shape):
-    """What the chat page shows before the first question."""
+    """Greeting and suggested questions, which the chat page shows at its start."""
 
     title: str
     model: str
@@ -243,7 +243,7 @@ class Inbox(Shape):
 
 
 class Waiting(Shape):
-    """How many calls wait for the caller's decision."""
+    """Number of calls that wait for the caller's decision."""
 
     waiting: int
 
@@ -256,7 +256,7 @@ class QueuedTask(Shape):
 
 
 class Progress(Shape):
-    """How far the review is."""
+    """Progress of the review."""
 
     mine: int
     left: int
@@ -283,7 +283,7 @@ class RetrievedText(Shape):
 
 
 class TaskOutcome(Shape):
-    """What a guardrail did."""
+    """Decision of the guardrails about a text."""
 
     direction: str
     action: str
@@ -343,7 +343,7 @@ class PlaygroundCase(Shape):
 
 
 class PlaygroundChoices(Shape):
-    """What can be compared."""
+    """Prompts, models and cases that can be compared."""
 
     prompts: list[PlaygroundPrompt]
     models: list[str]
@@ -389,7 +389,7 @@ class Health(Shape):
 
 
 class SignInAddresses(BaseModel):
-    """Where people sign in, or the reason why they cannot."""
+    """Addresses at which people sign in, or the reason why they cannot."""
 
     available: bool
     reason: str | None = None

@@ -1,4 +1,4 @@
-"""What was decided about a request, as attributes of its span: for those who ask why an answer came about.
+"""Decisions about a request as attributes of its span, for those who ask why an answer came about.
 
 They hold no text, and of a resource only its type.
 """

@@ -1,4 +1,4 @@
-"""Where people sign in: the endpoints of the issuer's discovery document, checked, for the pages."""
+"""Endpoints at which people sign in, read from the issuer's discovery document and checked, for the pages."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ PER_CALL = 5
 PER_RETRIEVAL = 100
 """Maximum number of trace ids in one retrieval."""
 RETENTION = timedelta(days=30)
-"""How long X-Ray keeps traces."""
+"""Time for which X-Ray keeps traces."""
 DESTINATION_SECONDS = 300.0
 """Seconds for which the account's destination of spans is remembered."""
 PAUSES = (0.1, 0.2, 0.4, 0.8)

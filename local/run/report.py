@@ -53,7 +53,7 @@ class Section:
     title: str
     found: str = ""
     remedy: str = ""
-    """Where to look if something of it failed, unless a problem has a remedy of its own."""
+    """Place to look if something of it failed, unless a problem has a remedy of its own."""
     links: bool = True
     """Whether addresses are links; those of a deployment that has stopped lead nowhere."""
     seconds: float = 0.0

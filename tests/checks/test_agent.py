@@ -1,4 +1,4 @@
-"""What `make check` finds, what `make add-tool` writes, and what `make try` answers, in copies of the checkout."""
+"""`make check`, `make add-tool` and `make try` in copies of the checkout: findings, files and answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When refused callers are told to try again: spread out, however many there are."""
+"""Moments at which refused callers are told to try again: spread out, however many there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request's span says about the decisions: enough to explain them, and nothing about people."""
+"""Attributes of a request's span about its decisions: enough to explain them, and nothing about people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user pool says of itself to everyone: its keys, and its endpoints if it has a domain."""
+"""Public documents of a user pool: its keys, and its endpoints if it has a domain."""
 
 from __future__ import annotations
 

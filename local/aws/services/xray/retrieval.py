@@ -23,7 +23,7 @@ TRACES_PER_PAGE = 5
 SPANS_PER_PAGE = 100
 """Maximum spans of a trace on one page; the others follow on the next ones."""
 SCHEDULED_SECONDS, RUNNING_SECONDS = 0.03, 0.1
-"""How long a retrieval is scheduled, and how long it then runs."""
+"""Seconds for which a retrieval is scheduled, and for which it then runs."""
 TIMEOUT_SECONDS = 3_600
 REFUSED, UNKNOWN = "InvalidRequestException", "ResourceNotFoundException"
 
