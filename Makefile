@@ -261,7 +261,7 @@ attack: setup ## Attack the assistant with the whole pack, and print what each l
 	@$(BIN)/python -W ignore -m checks.attack $(if $(EACH),--each $(call quoted,EACH))
 
 .PHONY: people
-people: setup $(CHROMIUM) ## Use the pages of the local run that is serving as people do, with axe; PICTURES=folder
+people: setup node_modules $(CHROMIUM) ## Use the pages of the local run that is serving as people do, with axe; PICTURES=folder
 	@$(BIN)/python -m checks.people $(if $(PICTURES),--pictures $(call quoted,PICTURES))
 
 .PHONY: load

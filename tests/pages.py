@@ -7,10 +7,12 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-AXE = Path(__file__).parents[1] / "node_modules" / "axe-core" / "axe.min.js"
+from checks.people.eyes import serious
+
+__all__ = ["enter", "serious", "token", "use_token", "watched"]
+
 NEVER = 4_000_000_000
 """End of validity, in seconds since 1970, of a token that does not run out during a test."""
 
@@ -45,16 +47,3 @@ def watched(page: Any) -> Iterator[list[str]]:
     yield complaints
     found = [each for each in complaints if "Failed to load resource" not in each]
     assert found == [], found
-
-
-def serious(page: Any) -> list[str]:
-    """Return axe's serious and critical findings on the page as it is shown now."""
-    # Run in the page's own world but past its policy, which lets no other script run: as an evaluation by the debugger.
-    page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found["violations"]
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import settings
+from checks import policy_store
 from fmops.agent import NAME, PROMPT
 from fmops.conversation.failures import AnswerFailedError
 from fmops.guardrails import GuardrailSettings
@@ -19,7 +20,6 @@ from fmops.variants.variant import Answer, Variant, VariantAssistant, Workbench
 from local.aws.kernel.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
 from local.aws.server import LocalAws
 
-POLICIES = Path(__file__).parents[2] / "policies"
 PREFIX = "sandbox"
 
 
@@ -68,27 +68,10 @@ def sandbox(profile: str = "dev", prompt: Path | None = None) -> Iterator[Varian
         )
         bench = Workbench(
             region=cloud.region,
-            policy_store_id=_policy_store(cloud),
+            policy_store_id=policy_store.make(cloud, PREFIX, "sandbox"),
             principal_prefix=PREFIX,
             embedding_model_id=chosen.assistant.embedding_model_id,
             max_output_tokens=chosen.assistant.max_output_tokens,
         )
         guardrails = GuardrailSettings.model_validate(chosen.assistant.guardrails)
         yield bench.assistant(Variant(text, chosen.assistant.model_id, guardrails))
-
-
-def _policy_store(cloud: LocalAws) -> str:
-    """Create a policy store with the project's schema and policies, and return its id."""
-    permissions = cloud.client("verifiedpermissions")
-    store: str = permissions.create_policy_store(validationSettings={"mode": "STRICT"})["policyStoreId"]
-    permissions.put_schema(
-        policyStoreId=store, definition={"cedarJson": (POLICIES / "schema.json").read_text()}
-    )
-    for path in sorted(POLICIES.glob("*.cedar")):
-        statement = path.read_text().replace('Group::"', f'Group::"{PREFIX}|')
-        permissions.create_policy(
-            policyStoreId=store,
-            definition={"static": {"statement": statement}},
-            name=f"name/{path.stem}/sandbox",
-        )
-    return store

@@ -4,7 +4,6 @@ nothing else."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -22,6 +21,7 @@ from moto.cognitoidp.models import cognitoidp_backends
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from checks import policy_store
 from checks.attack.model import Obedient
 from checks.attack.pack import CLAIM, DOCUMENT
 from demo import accounts, seed
@@ -47,7 +47,6 @@ from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.server import LocalAws
 from local.run.up import use_as_environment
 
-POLICIES = Path(__file__).parents[2] / "policies"
 RECORDS, WAITING = "attack-records", "attack-approvals"
 
 
@@ -241,13 +240,7 @@ def _users(cloud: Cloud) -> tuple[str, str, dict[str, str], str]:
     for user in accounts.load()["users"]:
         made = cognito.admin_create_user(UserPoolId=pool["Id"], Username=user)["User"]
         subjects[user] = next(each["Value"] for each in made["Attributes"] if each["Name"] == "sub")
-    store = permissions.create_policy_store(validationSettings={"mode": "STRICT"})["policyStoreId"]
-    schema = json.dumps(json.loads((POLICIES / "schema.json").read_text()))
-    permissions.put_schema(policyStoreId=store, definition={"cedarJson": schema})
-    for path in sorted(POLICIES.glob("*.cedar")):
-        statement = path.read_text().replace('Group::"', f'Group::"{pool["Id"]}|')
-        definition = {"static": {"statement": statement}}
-        permissions.create_policy(policyStoreId=store, definition=definition, name=f"name/{path.stem}/attack")
+    store = policy_store.make(cloud, pool["Id"], "attack")
     permissions.create_identity_source(
         policyStoreId=store,
         principalEntityType=f"{NAMESPACE}::User",

@@ -52,15 +52,7 @@ class Eyes:
 
     def _check(self, page: Any, where: str) -> None:
         self.looked += 1
-        page.evaluate(AXE.read_text("utf-8"))
-        for finding in page.evaluate(RUN_AXE)["violations"]:
-            if finding["impact"] in ("serious", "critical"):
-                nodes = "; ".join(
-                    f"{node['target']}: {node['failureSummary']}" for node in finding["nodes"][:3]
-                )
-                self.problems.append(
-                    f"{where}: {finding['id']} ({finding['impact']}): {' '.join(nodes.split())}"
-                )
+        self.problems += [f"{where}: {finding}" for finding in serious(page)]
         if (wider := page.evaluate(WIDER)) > 0:
             self.problems.append(f"{where}: {wider} pixels wider than the screen")
 
@@ -68,3 +60,15 @@ class Eyes:
         # A refused request is an answer that pages show; the network's own line about it is no fault.
         if kind == "error" and "Failed to load resource" not in text:
             self.problems.append(f"console: {text}")
+
+
+def serious(page: Any) -> list[str]:
+    """Return axe's serious and critical findings on the page as it is shown now, with the elements."""
+    # In the page's own world but past its policy, which lets no other script run: as an evaluation by the debugger.
+    page.evaluate(AXE.read_text("utf-8"))
+    return [
+        " ".join(f"{each['id']} ({each['impact']}): {node['target']}: {node['failureSummary']}".split())
+        for each in page.evaluate(RUN_AXE)["violations"]
+        if each["impact"] in ("serious", "critical")
+        for node in each["nodes"]
+    ]

@@ -11,9 +11,10 @@ def filled(text: str, parts: Mapping[str, str]) -> str:
     """Return a page's text with each part between its comments. ``KeyError`` names a part without a place."""
     for name, part in parts.items():
         place = re.compile(rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not place.search(text):
+        found = place.search(text)
+        if found is None:
             raise KeyError(name)
-        text = place.sub(lambda found, part=part: f"{found[1]}\n{part}\n\n{found[2]}", text)  # type: ignore[misc]
+        text = f"{text[: found.start()]}{found[1]}\n{part}\n\n{found[2]}{text[found.end() :]}"
     return text
 
 
