@@ -64,6 +64,15 @@ async function permitted() {
   navigation(routeOf(new URL(location.href)));
 }
 
+// Only what waits changes while somebody works, and only for those whom approvals concern.
+async function counted() {
+  if (!person() || document.visibilityState !== "visible" || !may.pages.includes("approvals")) return;
+  const { waiting } = await json("v1/approvals/count").catch(() => may);
+  if (waiting === may.waiting) return;
+  may.waiting = waiting;
+  navigation(routeOf(new URL(location.href)));
+}
+
 document.addEventListener("click", (clicked) => {
   const link = clicked.target.closest("a[href]");
   if (!link || clicked.defaultPrevented || clicked.button || clicked.metaKey || clicked.ctrlKey || clicked.shiftKey || link.target) return;
@@ -106,7 +115,7 @@ async function enter() {
 }
 
 onSignedOut(() => { history.replaceState(null, "", BASE); welcome(); });
-setInterval(() => { if (person() && document.visibilityState === "visible") permitted(); }, BADGE_SECONDS * 1000);
+setInterval(counted, BADGE_SECONDS * 1000);
 try {
   await ((await resume()) ? enter() : welcome());
 } catch (failure) { await welcome(failure); }
