@@ -14,7 +14,7 @@ from fmops.identity.tokens import Principal
 from tests.assistant.test_service import Verifier
 from tests.conversation.test_budgets import Metered, asks, said
 from tests.pages import enter, serious, watched
-from tests.review.page import served
+from tests.served import served
 
 pytestmark = pytest.mark.browser
 MARKDOWN = """The deductible for **water damage** is `250.00`.

@@ -17,7 +17,7 @@ from fmops.interaction import timestamp
 from local.aws.kernel.cloud import Cloud
 from tests.assistant.test_home import There, application, cloud, there
 from tests.pages import enter, serious, watched
-from tests.review.page import served
+from tests.served import served
 
 __all__ = ["cloud", "there"]
 pytestmark = pytest.mark.browser

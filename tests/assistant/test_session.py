@@ -17,7 +17,7 @@ from fmops.identity.sign_in import SignIn
 from local.aws.server import LocalAws
 from tests.local.sign_in_client import Browser, SignInPool
 from tests.pages import serious, watched
-from tests.review.page import served
+from tests.served import served
 
 pytestmark = pytest.mark.browser
 

@@ -11,35 +11,26 @@ from typing import Any
 import openai
 import pytest
 from botocore.exceptions import ClientError, EventStreamError, ReadTimeoutError
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from moto import mock_aws
 
 from fmops.agent import NAME
-from fmops.agent.resources import Resolver
-from fmops.assistant.playground import Playground
-from fmops.assistant.playground_routes import add_playground_routes
-from fmops.assistant.service import _add_error_handlers
 from fmops.budgets import Budgets, BudgetSettings, CounterTable, Unit
 from fmops.conversation.budget_answers import duration
 from fmops.conversation.failures import AnswerFailedError
 from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import Turns
 from fmops.conversation.wire import ChatMessage
-from fmops.guardrails import GuardrailSettings
 from fmops.identity.tokens import Principal, Pseudonyms
-from fmops.prompts import Prompt
 from fmops.telemetry.model import MeasuredChatBedrock, metered
 from fmops.toolkit.context import RequestContext
-from tests.assistant.test_playground import CASE, MODELS, Bench
 from tests.assistant.test_service import BAD, Model, Service, Verifier, call, events
 from tests.budgets.table import NAME as TABLE
 from tests.budgets.table import Clock, Table
 from tests.pages import enter
-from tests.review.page import Desk, Rules, served
-from tests.review.page import Verifier as Desks
+from tests.served import served
 
 DAY, MONTH, MINUTE = "2026-11-28", "2026-11", "2026-11-28T12:00"
 KEY = "a key of sixteen characters"
@@ -397,53 +388,6 @@ def test_a_measured_model_call_reports_its_usage_whatever_becomes_of_its_answer(
         list(model.stream("Hello"))
     list(model.stream("Hello"))
     assert [each["total_tokens"] for each in reported] == [7]
-
-
-def playground(it: Metered, bench: Bench) -> FastAPI:
-    """Return the playground's routes, for Petra, with a bench that reports its usage."""
-    made: Any = bench
-    app = FastAPI()
-    app.state.verifier = Desks()
-    _add_error_handlers(app)
-    add_playground_routes(
-        app,
-        Playground(
-            lambda: made,
-            lambda: made,
-            authorizer=Rules(),
-            resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-            guardrails=GuardrailSettings(),
-            models=MODELS,
-            packaged=Prompt(NAME, "packaged", "Packaged prompt."),
-            turn_budgets=it.conversation._turn_budgets,
-        ),
-    )
-    return app
-
-
-def test_tries_in_the_playground_are_paid_by_who_makes_them() -> None:
-    it, bench = Metered({"user": {"usd_per_day": 0.0012}}), Bench()
-    account = f"user#{Pseudonyms(KEY).user('petra')}"
-    body = {
-        "case_id": CASE,
-        "variants": [{"template": "Polite prompt.", "model_id": model} for model in MODELS],
-    }
-    headers = {"authorization": "Bearer petra"}
-    with TestClient(playground(it, bench)) as client:
-        assert client.post("/v1/playground/tries", json=body, headers=headers).status_code == 200
-        it.budgets._threads.submit(lambda: None).result()
-        asyncio.run(it.budgets.drain())
-        assert len(bench.asked) == 2
-        # Fifteen tokens each, at the prices of each model.
-        assert it.used(account) == {Unit.REQUESTS: 2, Unit.TOKENS: 30, Unit.MONEY: 39 + 2}
-        while (refusal := client.post("/v1/playground/tries", json=body, headers=headers)).status_code == 200:
-            asyncio.run(it.budgets.drain())
-    asyncio.run(it.budgets.drain())
-    assert refusal.status_code == 429
-    assert refusal.json()["error"]["code"] == "insufficient_quota"
-    assert refusal.headers["x-should-retry"] == "false"
-    assert it.used(account)[Unit.MONEY] <= 1_200
-    assert it.table.holds() == 0
 
 
 def test_what_an_approval_lets_run_is_paid_by_the_approver() -> None:

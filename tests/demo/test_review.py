@@ -15,7 +15,8 @@ from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import ReviewTask
 from tests.pages import token, use_token
 from tests.review.conftest import empty_store, make_task, review, uri
-from tests.review.page import make_app, served
+from tests.review.page import make_app
+from tests.served import served
 
 __all__ = ["empty_store", "make_task", "review", "uri"]
 

@@ -19,7 +19,8 @@ from local.aws.server import LocalAws
 from local.run.report import Section
 from tests.assistant.test_why import make_app
 from tests.demo.conftest import quiet
-from tests.review.page import PSEUDONYMS, served
+from tests.review.page import PSEUDONYMS
+from tests.served import served
 from tests.traces.conftest import search
 from tests.traces.traces import new_id, now, put, request
 

@@ -3,14 +3,10 @@ is their name."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
-import uvicorn
 from fastapi import FastAPI
 
 from fmops.agent import KNOWLEDGE
@@ -113,17 +109,3 @@ def make_app(queue: ReviewQueue) -> FastAPI:
     add_me_routes(app, review=desk)
     add_page_routes(app, Pages())
     return app
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """Serve the application, and yield its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://localhost:{port}"
-    server.should_exit = True
-    thread.join(10)

@@ -16,7 +16,8 @@ from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import ReviewTask
 from tests.assistant.test_service import BAD, SECRET
 from tests.pages import enter
-from tests.review.page import PSEUDONYMS, make_app, served
+from tests.review.page import PSEUDONYMS, make_app
+from tests.served import served
 
 Make = Callable[..., ReviewTask]
 GOOD: dict[str, Any] = {"verdict": "good"}
