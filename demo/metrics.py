@@ -33,7 +33,7 @@ def look(visit: Visit, section: Section) -> list[str]:
         for panel in board["panels"]
     )
     try:
-        empty = _wait(built, visit.outputs["Observability"]["PrometheusEndpoint"], metrics)
+        empty = _wait(built, _endpoint(visit), metrics)
     except NoMetricsError as error:
         section.found = "not drawn"
         section.notes.append(f"dashboards: not drawn. {error}")
@@ -41,6 +41,20 @@ def look(visit: Visit, section: Section) -> list[str]:
     section.found = f"{panels - len(empty)} of {panels} panels have data"
     section.say(f"Drawn on one page: {PREVIEW}")
     return [f"a panel has no data: {panel}" for panel in empty]
+
+
+def unanswered(visit: Visit) -> str:
+    """Return why the deployment's Managed Prometheus answers no queries, as in a local run without Prometheus; empty if
+    it does."""
+    try:
+        Prometheus(_endpoint(visit), sign=_signed)
+    except NoMetricsError as error:
+        return str(error)
+    return ""
+
+
+def _endpoint(visit: Visit) -> str:
+    return visit.outputs["Observability"]["PrometheusEndpoint"]
 
 
 def _wait(built: list[dict[str, object]], endpoint: str, metrics: CloudWatch) -> list[str]:
