@@ -289,7 +289,7 @@ class Assistant(FmopsStack):
     def _home(self) -> dict[str, str | bool]:
         """Return the names of what the home page shows."""
         table = self._capture.table
-        places = {
+        places: dict[str, str | bool | None] = {
             "lake": self._foundation.lake.bucket.bucket_name,
             "prometheus": self._observability.prometheus.endpoint,
             "grafana": self._settings.observability.grafana,
