@@ -200,6 +200,8 @@ def create(
             "TargetGroupArn": resource.arn,
             "TargetGroupFullName": full_name,
         }.__getitem__
+    if resource_type == "AWS::S3::Bucket":
+        _configure_bucket(resource_json, resources_map, resource)
     if resource_type == "AWS::Lambda::Function":
         _keep_image(resource_json, resources_map, resource)
     if resource_type == "AWS::IAM::Role":
@@ -208,6 +210,19 @@ def create(
     kind = _report.stand_ins if is_ours and resource_type not in PROVIDERS else _report.real
     kind.append((stack, logical_id, resource_type))
     return resource
+
+
+def _configure_bucket(resource_json: dict[str, Any], resources_map: Any, bucket: Any) -> None:
+    """Keep the versioning of a bucket and its notifications through EventBridge, which moto's Bucket drops."""
+    properties = parsing.clean_json(resource_json, resources_map).get("Properties", {})
+    if versioning := properties.get("VersioningConfiguration"):
+        _cloud.client("s3").put_bucket_versioning(
+            Bucket=bucket.name, VersioningConfiguration={"Status": versioning["Status"]}
+        )
+    if "EventBridgeConfiguration" in properties.get("NotificationConfiguration", {}):
+        _cloud.client("s3").put_bucket_notification_configuration(
+            Bucket=bucket.name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
 
 
 def _keep_image(resource_json: dict[str, Any], resources_map: Any, function: Any) -> None:
