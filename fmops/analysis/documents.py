@@ -23,14 +23,14 @@ COMPLETE = "COMPLETE"
 
 
 class ManifestDocument(BaseModel):
-    """A document of a manifest. ``vectors`` is the key of its passages' vectors, empty if it has none."""
+    """A document of a manifest. ``vectors`` is the key of its passages' vectors, None if it has none."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     id: str
     title: str = ""
     etag: str = ""
-    vectors: str = ""
+    vectors: str | None = None
 
 
 class Manifest(BaseModel):
@@ -107,10 +107,10 @@ class Documents:
         return corpus.vectors if len(corpus) else None
 
     def _read(self, manifest: Manifest) -> Corpus:
-        named = [document for document in manifest.documents if document.vectors]
+        named = [(document, document.vectors) for document in manifest.documents if document.vectors]
         found: list[tuple[ManifestDocument, Array]] = []
-        for document, data in zip(
-            named, in_order(self.lake.read, [each.vectors for each in named]), strict=True
+        for (document, _), data in zip(
+            named, in_order(self.lake.read, [key for _, key in named]), strict=True
         ):
             if data and len(rows := _vectors(data, manifest.dimension)):
                 found.append((document, rows))
