@@ -97,6 +97,12 @@ def _update_base(params: Params, context: Context) -> list[Need]:
     ]
 
 
+def _transient_data(params: Params, context: Context) -> list[Need]:
+    """The key of a data source, with which Bedrock encrypts what an ingestion job keeps while it runs."""
+    key = str(params["kmsKeyArn"])
+    arn = key if key.startswith("arn:") else context.arn("kms", f"key/{key}")
+    return [Need("kms:GenerateDataKey", arn), Need("kms:Decrypt", arn)]
+
 
 ON_BASE = (
     "CreateDataSource",
@@ -136,6 +142,8 @@ RULES: dict[tuple[str, str], Rule] = {
     ("s3vectors", "QueryVectors"): _on_vectors(
         "s3vectors:QueryVectors", "filter", "returnMetadata", "queryTexts"
     ),
+    # No operation: what an ingestion job does under the role of its knowledge base.
+    ("bedrock-agent", "EncryptTransientData"): _transient_data,
     ("bedrock-agent", "CreateKnowledgeBase"): _create_base,
     ("bedrock-agent", "ListKnowledgeBases"): lambda _, __: [Need("bedrock:ListKnowledgeBases")],
     ("bedrock-agent", "UpdateKnowledgeBase"): _update_base,
