@@ -106,6 +106,10 @@ def _broken(shape: Any, value: Any) -> str | None:
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> Any:
+    if "\\p{" in pattern:  # classes of letters, which the standard library does not know
+        import re2
+
+        return re2.compile(f"(?s){pattern}")
     # A dot stands for line ends too: descriptions, policies and ids may have them.
     return re.compile(pattern, re.DOTALL)
