@@ -56,7 +56,7 @@ SERVICES_BY_SIGNING_NAME = {
     "monitoring": ("cloudwatch",),
     "aps": ("amp",),
     "states": ("stepfunctions",),
-    "bedrock": ("bedrock-runtime", "bedrock"),
+    "bedrock": ("bedrock-runtime", "bedrock", "bedrock-agent-runtime", "bedrock-agent"),
     "elasticloadbalancing": ("elbv2", "elb"),
 }
 UNSIGNED_PATHS = re.compile(r"^/[\w-]+_\w+/\.well-known/(jwks\.json|openid-configuration)$")
@@ -148,6 +148,7 @@ class Front:
             headers=dict(request.headers),
         )
 
+        @functools.cache  # asked for by IAM and by the handler; a thousand vectors take a second to parse
         def parsed() -> Any:
             return PROTOCOL_PARSERS[protocol](model).parse(
                 {

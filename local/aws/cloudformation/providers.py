@@ -30,6 +30,7 @@ class Provider:
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None  # parameter that takes the generated name if the template gives none
+    lower: bool = False  # names of the service have no capitals, so that the generated one has none
     prepare: Callable[[Properties], Properties] | None = None
     after: Callable[[Cloud, Properties, Properties], None] | None = (
         None  # (cloud, template properties, answer)
@@ -136,6 +137,31 @@ def _guardrail(properties: Properties) -> Properties:
     return properties
 
 
+def _vector_bucket_time(cloud: Cloud, _: Properties, answer: Properties) -> None:
+    bucket = cloud.client("s3vectors").get_vector_bucket(vectorBucketArn=answer["vectorBucketArn"])[
+        "vectorBucket"
+    ]
+    answer["creationTime"] = bucket["creationTime"].isoformat()
+
+
+def _index_time(cloud: Cloud, _: Properties, answer: Properties) -> None:
+    index = cloud.client("s3vectors").get_index(indexArn=answer["indexArn"])["index"]
+    answer["creationTime"] = index["creationTime"].isoformat()
+
+
+def _policy_bucket(cloud: Cloud, properties: Properties, answer: Properties) -> None:
+    """Add the ARN of the bucket, which the template may name by either."""
+    name = properties.get("VectorBucketName")
+    answer["vectorBucketArn"] = properties.get("VectorBucketArn") or (
+        f"arn:aws:s3vectors:{cloud.region}:{cloud.account}:bucket/{name}"
+    )
+
+
+def _active(_: Cloud, __: Properties, answer: Properties) -> None:
+    """CloudFormation waits until the knowledge base is active."""
+    answer["knowledgeBase"]["status"] = "ACTIVE"
+
+
 def _certificate(properties: Properties) -> Properties:
     """Leave out the records that would validate the certificate, since nobody resolves names here."""
     return {key: properties[key] for key in ("DomainName", "ValidationMethod") if key in properties}
@@ -239,6 +265,47 @@ PROVIDERS: dict[str, Provider] = {
     "AWS::Bedrock::GuardrailVersion": Provider(
         *("bedrock", "CreateGuardrailVersion", "{a[guardrailId]}|{a[version]}"),
         {"GuardrailId": "{a[guardrailId]}", "Version": "{a[version]}"},
+    ),
+    "AWS::Bedrock::KnowledgeBase": Provider(
+        *("bedrock-agent", "CreateKnowledgeBase", "{a[knowledgeBase][knowledgeBaseId]}"),
+        {
+            "KnowledgeBaseArn": "{a[knowledgeBase][knowledgeBaseArn]}",
+            "KnowledgeBaseId": "{a[knowledgeBase][knowledgeBaseId]}",
+            "Status": "{a[knowledgeBase][status]}",
+            "CreatedAt": "{a[knowledgeBase][createdAt]:%Y-%m-%dT%H:%M:%SZ}",
+            "UpdatedAt": "{a[knowledgeBase][updatedAt]:%Y-%m-%dT%H:%M:%SZ}",
+        },
+        after=_active,
+    ),
+    "AWS::Bedrock::DataSource": Provider(
+        *(
+            "bedrock-agent",
+            "CreateDataSource",
+            "{a[dataSource][knowledgeBaseId]}|{a[dataSource][dataSourceId]}",
+        ),
+        {
+            "DataSourceId": "{a[dataSource][dataSourceId]}",
+            "DataSourceStatus": "{a[dataSource][status]}",
+            "CreatedAt": "{a[dataSource][createdAt]:%Y-%m-%dT%H:%M:%SZ}",
+            "UpdatedAt": "{a[dataSource][updatedAt]:%Y-%m-%dT%H:%M:%SZ}",
+        },
+    ),
+    "AWS::S3Vectors::VectorBucket": Provider(
+        *("s3vectors", "CreateVectorBucket", "{a[vectorBucketArn]}"),
+        {"VectorBucketArn": "{a[vectorBucketArn]}", "CreationTime": "{a[creationTime]}"},
+        name="vectorBucketName",
+        lower=True,
+        after=_vector_bucket_time,
+    ),
+    "AWS::S3Vectors::Index": Provider(
+        *("s3vectors", "CreateIndex", "{a[indexArn]}"),
+        {"IndexArn": "{a[indexArn]}", "CreationTime": "{a[creationTime]}"},
+        name="indexName",
+        lower=True,
+        after=_index_time,
+    ),
+    "AWS::S3Vectors::VectorBucketPolicy": Provider(
+        *("s3vectors", "PutVectorBucketPolicy", "{a[vectorBucketArn]}"), after=_policy_bucket
     ),
     "AWS::EMRServerless::Application": Provider(
         *("emr-serverless", "CreateApplication", "{a[applicationId]}"),

@@ -155,7 +155,8 @@ def _provision(
     dropped: list[str] = []
     params = to_input(model.input_shape, prepared, resource_type, dropped)
     if provider.name:
-        params.setdefault(provider.name, name[-MAX_NAME:].lstrip("-"))
+        generated = name[-MAX_NAME:].lstrip("-")
+        params.setdefault(provider.name, generated.lower() if provider.lower else generated)
     _report.dropped.update(dropped)
     client = _cloud.client(provider.service)
     answer = getattr(client, xform_name(provider.operation))(**params)

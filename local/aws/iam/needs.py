@@ -7,7 +7,7 @@ not here is answered 501 with its name, so that the table grows by what fails in
 
 from __future__ import annotations
 
-from local.aws.iam import needs_dynamodb, needs_s3
+from local.aws.iam import needs_dynamodb, needs_knowledge, needs_s3
 from local.aws.iam.need import Need, Rule, tag_keys, tagging
 from local.aws.kernel.api import Context, NotImplementedHere, Params
 
@@ -186,6 +186,7 @@ def _queue(action: str) -> Rule:
 
 RULES: dict[tuple[str, str], Rule] = {
     **needs_dynamodb.RULES,
+    **needs_knowledge.RULES,
     **needs_s3.RULES,
     ("amp", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
