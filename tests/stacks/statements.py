@@ -49,7 +49,7 @@ REF_IS_ARN = {
     "AWS::StepFunctions::StateMachine",
     "AWS::Lambda::Version",
 }
-ATTRIBUTES = {"Arn", "GuardrailArn", "TopicArn"}
+ATTRIBUTES = {"Arn", "GuardrailArn", "IndexArn", "KnowledgeBaseArn", "TopicArn"}
 
 
 @dataclass(frozen=True)
