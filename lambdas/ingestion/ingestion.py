@@ -117,7 +117,7 @@ class Ingestion:
     def _tell(self, manifest: Json, key: str) -> None:
         """Publish the problems: as a custom notification of Amazon Q Developer in chat applications, which shows no
         other text, and as plain text to mail addresses."""
-        if (topic := self._environment.get("ALARM_TOPIC_ARN")) is None:
+        if not (topic := self._environment.get("ALARM_TOPIC_ARN")):
             return
         title = f"Ingestion {manifest['job']}: {len(manifest['problems'])} problems with documents"
         lines = [
