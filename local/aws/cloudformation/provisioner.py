@@ -183,6 +183,7 @@ def create(
 ) -> Any:
     """Create one resource as moto does, with an error that names it and an entry in the report."""
     resource_type, stack = resource_json["Type"], resources_map["AWS::StackName"]
+    _create_first(resource_json.get("DependsOn", []), resources_map)
     try:
         resource = _moto_create(
             logical_id, resource_json, resources_map, account_id=account_id, region_name=region_name
@@ -211,6 +212,12 @@ def create(
     kind = _report.stand_ins if is_ours and resource_type not in PROVIDERS else _report.real
     kind.append((stack, logical_id, resource_type))
     return resource
+
+
+def _create_first(needed: str | list[str], resources_map: Any) -> None:
+    """Create what a resource depends on. moto leaves that out for resources that it needs for a stack's exports."""
+    for each in [needed] if isinstance(needed, str) else needed:
+        resources_map[each]
 
 
 def _configure_bucket(resource_json: dict[str, Any], resources_map: Any, bucket: Any) -> None:
