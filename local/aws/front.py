@@ -56,7 +56,7 @@ SERVICES_BY_SIGNING_NAME = {
     "monitoring": ("cloudwatch",),
     "aps": ("amp",),
     "states": ("stepfunctions",),
-    "bedrock": ("bedrock-runtime", "bedrock", "bedrock-agent-runtime", "bedrock-agent"),
+    "bedrock": ("bedrock-runtime", "bedrock", "bedrock-agent", "bedrock-agent-runtime"),
     "elasticloadbalancing": ("elbv2", "elb"),
 }
 UNSIGNED_PATHS = re.compile(r"^/[\w-]+_\w+/\.well-known/(jwks\.json|openid-configuration)$")
