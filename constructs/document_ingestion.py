@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from aws_cdk import Duration, Stack
+from aws_cdk import Duration, Size, Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_events as events
 from aws_cdk import aws_events_targets as event_targets
@@ -55,6 +55,8 @@ class DocumentIngestion(Construct):
 
     TIMEOUT = Duration.minutes(10)
     """Time for comparing the documents of a large knowledge base: each of its vectors is read."""
+    DISK = Size.gibibytes(2)
+    """Disk for the vectors of new versions of documents, 2 KB each at 1,024 dimensions."""
     VISIBILITY = Duration.minutes(15)
     """Time after which a message comes back whose function died: longer than its time-out with the batch window."""
     RECEIVES = 100
@@ -157,6 +159,7 @@ class DocumentIngestion(Construct):
             code=lambda_.Code.from_asset(str(code), exclude=["__pycache__"]),
             timeout=self.TIMEOUT,
             memory_size=1024,
+            ephemeral_storage_size=self.DISK,
             environment=self._environment(),
             role=self.role,
             log_group=log_group,

@@ -16,7 +16,10 @@ SOURCE = "x-amz-bedrock-kb-data-source-id"
 PAGE = "x-amz-bedrock-kb-document-page-number"
 
 SCHEMA = """
-CREATE TABLE passages (document TEXT, key TEXT, source TEXT, page REAL, facts TEXT, vector BLOB);
+CREATE TABLE passages (
+    document TEXT, key TEXT, source TEXT, page REAL, facts TEXT, vector BLOB
+);
+CREATE INDEX places ON passages (document, source, key);
 """
 INSERT = "INSERT INTO passages VALUES (?, ?, ?, ?, ?, ?)"
 
