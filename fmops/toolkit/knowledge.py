@@ -11,7 +11,7 @@ from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from fmops import written
+from fmops import documents
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,13 @@ class KnowledgeDocument:
 
 
 def load(directory: Path) -> list[KnowledgeDocument]:
-    """Return the documents of a folder. Raises ``ValueError``, which names the file, for an incomplete
-    header.
-    """
-    return [_parse(path) for path in sorted(directory.glob("*.md"))]
+    """Return the documents of a folder. Raises ``DocumentsError``, which names every file that is refused."""
+    return [
+        KnowledgeDocument(
+            each.id, each.header.title, each.body().decode(), each.header.classification, each.header.region
+        )
+        for each in documents.read(directory)
+    ]
 
 
 class KnowledgeBase:
@@ -59,23 +62,3 @@ class KnowledgeBase:
                 )
                 self._store = store
             return self._store
-
-
-def _parse(path: Path) -> KnowledgeDocument:
-    header, separator, text = written.read(path).partition("\n---\n")
-    if not separator:
-        reason = "a document begins with its header, then a line of three dashes"
-        raise written.UnreadableFileError(f"{path.name}: {reason}")
-    pairs = [line.partition(": ") for line in header.splitlines() if line]
-    if wrong := [name for name, colon, _ in pairs if not colon]:
-        raise written.UnreadableFileError(
-            f"{path.name}: write the header's line {wrong[0][:40]!r} as `name: value`"
-        )
-    fields = {name: value for name, _, value in pairs}
-    missing = {"title", "classification"} - fields.keys()
-    if missing:
-        reason = f"the header has no {', '.join(sorted(missing))}"
-        raise written.UnreadableFileError(f"{path.name}: {reason}")
-    return KnowledgeDocument(
-        path.stem, fields["title"], text.strip(), fields["classification"], fields.get("region", "")
-    )
