@@ -79,7 +79,11 @@ def test_only_what_differs_is_written_and_what_is_gone_is_removed(tmp_path: Path
     planned, writes = published(tmp_path, s3)
 
     assert planned.documents_removed == ["documents/gone.md"]
-    assert sorted(writes) == ["DeleteObjects ?delete", "PutObject body.md", "PutObject title.md.metadata.json"]
+    assert sorted(writes) == [
+        "DeleteObjects ?delete",
+        "PutObject body.md",
+        "PutObject title.md.metadata.json",
+    ]
     assert "elsewhere/kept.md" in keys(s3) and "documents/gone.md.metadata.json" not in keys(s3)
 
 
