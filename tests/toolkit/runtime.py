@@ -13,9 +13,19 @@ from botocore.validate import ParamValidator
 
 from fmops.toolkit.bedrock_knowledge import CHUNK, PAGE
 
-_RETRIEVE = (
-    botocore.session.get_session().get_service_model("bedrock-agent-runtime").operation_model("Retrieve")
-)
+_SESSION = botocore.session.get_session()
+
+
+def validated(
+    service: str, operation: str, request: Mapping[str, Any], answer: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the answer, after request and answer were held to botocore's model."""
+    model = _SESSION.get_service_model(service).operation_model(operation)
+    for values, shape in ((request, model.input_shape), (answer, model.output_shape)):
+        if values is not None:
+            report = ParamValidator().validate(values, shape)
+            assert not report.has_errors(), report.generate_report()
+    return answer or {}
 
 
 def chunk(
@@ -58,7 +68,7 @@ class Runtime:
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def retrieve(self, **request: Any) -> dict[str, Any]:
-        _valid(request, _RETRIEVE.input_shape)
+        validated("bedrock-agent-runtime", "Retrieve", request)
         self.asked.append(request)
         if self.fault:
             raise ClientError({"Error": {"Code": self.fault, "Message": "no"}}, "Retrieve")
@@ -67,13 +77,7 @@ class Runtime:
         found = [each for each in self.chunks if _matches(wanted, each["metadata"])]
         found.sort(key=lambda each: -each.get("score", 0.0))
         answer = {"retrievalResults": found[: search.get("numberOfResults", 5)]}
-        _valid(answer, _RETRIEVE.output_shape)
-        return answer
-
-
-def _valid(values: Mapping[str, Any], shape: Any) -> None:
-    report = ParamValidator().validate(values, shape)
-    assert not report.has_errors(), report.generate_report()
+        return validated("bedrock-agent-runtime", "Retrieve", request, answer)
 
 
 def _matches(wanted: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
