@@ -194,12 +194,20 @@ class Me(Shape):
     waiting: int = Field(description="number of tool calls that wait for the caller's decision")
 
 
+class Passage(Shape):
+    """A passage of a document, as it is found by a search."""
+
+    page: int | None = Field(description="page of a PDF on which it begins, from 1 on")
+    text: str
+
+
 class Document(Shape):
-    """A document of the knowledge base."""
+    """A document, or the page of it that was asked for."""
 
     id: str
     title: str
-    text: str
+    text: str = Field(description="all passages, each with its page in front if it has one")
+    passages: list[Passage]
 
 
 class Approval(Shape):
@@ -279,6 +287,7 @@ class RetrievedText(Shape):
     document_id: str
     title: str
     text: str
+    page: int | None = Field(description="page of a PDF, from 1 on")
     score: float
 
 
