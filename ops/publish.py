@@ -13,7 +13,7 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,12 @@ class PublishError(Exception):
 class Knowledge:
     """The knowledge base of a deployment, with the operator's credentials."""
 
-    def __init__(self, deployment: Deployment, session: Any) -> None:
-        """Raises ``DeploymentError`` for a deployment without one."""
+    def __init__(
+        self, deployment: Deployment, session: Any, say: Callable[[str], None] | None = None
+    ) -> None:
+        """``say`` takes lines about long work, which are printed by default. Raises ``DeploymentError`` for a
+        deployment without a knowledge base."""
+        self._say = say or _say
         try:
             self._outputs = deployment.outputs(STACK)
         except DeploymentError as error:
@@ -85,7 +89,7 @@ class Knowledge:
                 )
             if job := said.get("job"):
                 return str(job)
-            _say(f"Another ingestion is running; ours follows it ({waited:.0f} s).")
+            self._say(f"Another ingestion is running; ours follows it ({waited:.0f} s).")
         raise PublishError("Another ingestion has been running for an hour: publish again when it has ended.")
 
     def follow(self, job: str) -> dict[str, Any]:
@@ -98,7 +102,7 @@ class Knowledge:
             status, line = self._progress(job)
             if line != told:
                 told = line
-                _say(line)
+                self._say(line)
             if status in ENDED:
                 ended_at = ended_at or time.monotonic()
                 if time.monotonic() - ended_at > MANIFEST_SECONDS:
