@@ -112,11 +112,30 @@ class Details(Shape):
 FinishReason = Literal["stop", "length", "content_filter", "error"] | None
 
 
+class UrlCitation(Shape):
+    """A document that the answer was made from, and the part of the answer that cites it."""
+
+    start_index: int = Field(
+        description="first character of that part: where the document is mentioned, or 0"
+    )
+    end_index: int = Field(description="character after it")
+    title: str
+    url: str = Field(description="`/v1/documents/{id}?page={n}`: the passages, for those who may read them")
+
+
+class Annotation(Shape):
+    """OpenAI's annotation of an answer."""
+
+    type: Literal["url_citation"]
+    url_citation: UrlCitation
+
+
 class AnswerMessage(Shape):
     """The assistant's words."""
 
     role: Literal["assistant"]
     content: str
+    annotations: list[Annotation]
 
 
 class Choice(Shape):
@@ -144,6 +163,9 @@ class Delta(Shape):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    annotations: list[Annotation] | None = Field(
+        default=None, description="citations of the whole answer, in the event before the last one"
+    )
 
 
 class ChunkChoice(Shape):
