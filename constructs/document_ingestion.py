@@ -53,6 +53,8 @@ class DocumentIngestion(Construct):
         log_retention: How long the function's log group keeps events.
     """
 
+    LOOK_SECONDS = 5
+    """Seconds between two looks at a running job. A job of an hour costs 720 short invocations."""
     TIMEOUT = Duration.minutes(10)
     """Time for comparing the documents of a large knowledge base: each of its vectors is read."""
     DISK = Size.gibibytes(2)
@@ -189,7 +191,7 @@ class DocumentIngestion(Construct):
             "MANIFEST_PREFIX": self._prefix,
             "QUEUE_URL": self.queue.queue_url,
             "METRIC_NAMESPACE": self._namespace,
-            "WATCH_SECONDS": str(max(5, int(self._window.to_seconds()))),
+            "WATCH_SECONDS": str(self.LOOK_SECONDS),
             **({"ALARM_TOPIC_ARN": self._topic.topic_arn} if self._topic else {}),
         }
 

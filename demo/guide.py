@@ -12,6 +12,7 @@ from typing import Any
 from demo import (
     analysis,
     audit,
+    documents,
     evaluation,
     history,
     home,
@@ -36,6 +37,7 @@ PATIENCE = 180
 JOBS = "/aws/sagemaker/ProcessingJobs in CloudWatch"
 
 CHAPTERS: tuple[Chapter, ...] = (
+    documents.chapter,
     analysis.chapter,
     review.review,
     evaluation.chapter,

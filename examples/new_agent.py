@@ -48,6 +48,8 @@ EXAMPLES_TESTS = (
     "tests/local/test_verifiedpermissions.py",
     "tests/review/page.py",
     "tests/review/test_review_page.py",
+    "tests/toolkit/test_knowledge.py",
+    "tests/toolkit/test_retrieval.py",
 )
 """Tests of the insurance example, of its policies and its people, and tests that rely on them."""
 NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

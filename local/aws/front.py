@@ -56,7 +56,7 @@ SERVICES_BY_SIGNING_NAME = {
     "monitoring": ("cloudwatch",),
     "aps": ("amp",),
     "states": ("stepfunctions",),
-    "bedrock": ("bedrock-runtime", "bedrock"),
+    "bedrock": ("bedrock-runtime", "bedrock", "bedrock-agent", "bedrock-agent-runtime"),
     "elasticloadbalancing": ("elbv2", "elb"),
 }
 UNSIGNED_PATHS = re.compile(r"^/[\w-]+_\w+/\.well-known/(jwks\.json|openid-configuration)$")
@@ -148,6 +148,7 @@ class Front:
             headers=dict(request.headers),
         )
 
+        @functools.cache  # asked for by IAM and by the handler; a thousand vectors take a second to parse
         def parsed() -> Any:
             return PROTOCOL_PARSERS[protocol](model).parse(
                 {
@@ -319,9 +320,17 @@ def result_response(model: Any, protocol: str, result: Any) -> Response:
         events = EventStream(result, model.output_shape, serializer.EVENT_STREAM_SERIALIZER_CLS(model))
         return Response(200, _encode(events), "application/vnd.amazon.eventstream")
     answer = serializer.serialize(result or {})
-    response = Response(answer["status_code"], answer["body"])
+    # An operation whose payload is absent, such as an asynchronous Invoke, has no body.
+    response = Response(_status(model, result) or answer["status_code"], answer["body"] or b"")
     response.headers.update(answer["headers"])
     return response
+
+
+def _status(model: Any, result: Any) -> int | None:
+    """Return the HTTP status that the result holds, for an operation whose model has a member for it."""
+    members = model.output_shape.members if model.output_shape and isinstance(result, dict) else {}
+    names = [name for name, member in members.items() if member.serialization.get("location") == "statusCode"]
+    return next((int(result[name]) for name in names if name in result), None)
 
 
 def _encode(events: Iterable[Any]) -> Iterator[bytes]:

@@ -120,11 +120,21 @@ class Given(dict[str, Any]):
         return self[name]
 
 
+class Everything(dict[str, str]):
+    """A mapping in which everything has the same value."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def get(self, _: str, __: Any = None) -> Any:
+        return self._value
+
+
 @pytest.mark.parametrize(("service", "operation"), sorted(needs.RULES))
 def test_what_a_call_needs_is_an_action_upon_one_of_its_resources(service: str, operation: str) -> None:
     key = "arn:aws:kms:us-east-1:123456789012:key/k"
     context: Any = Context(
-        cloud=SimpleNamespace(bucket_key=lambda _: key),  # type: ignore[arg-type]
+        cloud=SimpleNamespace(bucket_key=lambda _: key, encryption_keys=Everything(key)),  # type: ignore[arg-type]
         service=service,
         operation=operation,
         region="us-east-1",

@@ -30,6 +30,7 @@ class Provider:
     ref: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     name: str | None = None  # parameter that takes the generated name if the template gives none
+    lower: bool = False  # names of the service have no capitals, so that the generated one has none
     prepare: Callable[[Properties], Properties] | None = None
     after: Callable[[Cloud, Properties, Properties], None] | None = (
         None  # (cloud, template properties, answer)
@@ -136,6 +137,31 @@ def _guardrail(properties: Properties) -> Properties:
     return properties
 
 
+def _vector_bucket_time(cloud: Cloud, _: Properties, answer: Properties) -> None:
+    bucket = cloud.client("s3vectors").get_vector_bucket(vectorBucketArn=answer["vectorBucketArn"])[
+        "vectorBucket"
+    ]
+    answer["creationTime"] = bucket["creationTime"].isoformat()
+
+
+def _index_time(cloud: Cloud, _: Properties, answer: Properties) -> None:
+    index = cloud.client("s3vectors").get_index(indexArn=answer["indexArn"])["index"]
+    answer["creationTime"] = index["creationTime"].isoformat()
+
+
+def _policy_bucket(cloud: Cloud, properties: Properties, answer: Properties) -> None:
+    """Add the ARN of the bucket, which the template may name by either."""
+    name = properties.get("VectorBucketName")
+    answer["vectorBucketArn"] = properties.get("VectorBucketArn") or (
+        f"arn:aws:s3vectors:{cloud.region}:{cloud.account}:bucket/{name}"
+    )
+
+
+def _active(_: Cloud, __: Properties, answer: Properties) -> None:
+    """CloudFormation waits until the knowledge base is active."""
+    answer["knowledgeBase"]["status"] = "ACTIVE"
+
+
 def _certificate(properties: Properties) -> Properties:
     """Leave out the records that would validate the certificate, since nobody resolves names here."""
     return {key: properties[key] for key in ("DomainName", "ValidationMethod") if key in properties}
@@ -149,6 +175,12 @@ def _repository(properties: Properties) -> Properties:
 def _stage(properties: Properties) -> Properties:
     """Leave out settings of methods, which need a second call: nothing is throttled here."""
     return {key: value for key, value in properties.items() if key != "MethodSettings"}
+
+
+def _queue_policy(properties: Properties) -> Properties:
+    """Return the attributes of the one queue that the policy is of."""
+    (queue,) = properties["Queues"]
+    return {"QueueUrl": queue, "Attributes": {"Policy": json.dumps(properties["PolicyDocument"])}}
 
 
 def _state_machine(properties: Properties) -> Properties:
@@ -234,6 +266,47 @@ PROVIDERS: dict[str, Provider] = {
         *("bedrock", "CreateGuardrailVersion", "{a[guardrailId]}|{a[version]}"),
         {"GuardrailId": "{a[guardrailId]}", "Version": "{a[version]}"},
     ),
+    "AWS::Bedrock::KnowledgeBase": Provider(
+        *("bedrock-agent", "CreateKnowledgeBase", "{a[knowledgeBase][knowledgeBaseId]}"),
+        {
+            "KnowledgeBaseArn": "{a[knowledgeBase][knowledgeBaseArn]}",
+            "KnowledgeBaseId": "{a[knowledgeBase][knowledgeBaseId]}",
+            "Status": "{a[knowledgeBase][status]}",
+            "CreatedAt": "{a[knowledgeBase][createdAt]:%Y-%m-%dT%H:%M:%SZ}",
+            "UpdatedAt": "{a[knowledgeBase][updatedAt]:%Y-%m-%dT%H:%M:%SZ}",
+        },
+        after=_active,
+    ),
+    "AWS::Bedrock::DataSource": Provider(
+        *(
+            "bedrock-agent",
+            "CreateDataSource",
+            "{a[dataSource][knowledgeBaseId]}|{a[dataSource][dataSourceId]}",
+        ),
+        {
+            "DataSourceId": "{a[dataSource][dataSourceId]}",
+            "DataSourceStatus": "{a[dataSource][status]}",
+            "CreatedAt": "{a[dataSource][createdAt]:%Y-%m-%dT%H:%M:%SZ}",
+            "UpdatedAt": "{a[dataSource][updatedAt]:%Y-%m-%dT%H:%M:%SZ}",
+        },
+    ),
+    "AWS::S3Vectors::VectorBucket": Provider(
+        *("s3vectors", "CreateVectorBucket", "{a[vectorBucketArn]}"),
+        {"VectorBucketArn": "{a[vectorBucketArn]}", "CreationTime": "{a[creationTime]}"},
+        name="vectorBucketName",
+        lower=True,
+        after=_vector_bucket_time,
+    ),
+    "AWS::S3Vectors::Index": Provider(
+        *("s3vectors", "CreateIndex", "{a[indexArn]}"),
+        {"IndexArn": "{a[indexArn]}", "CreationTime": "{a[creationTime]}"},
+        name="indexName",
+        lower=True,
+        after=_index_time,
+    ),
+    "AWS::S3Vectors::VectorBucketPolicy": Provider(
+        *("s3vectors", "PutVectorBucketPolicy", "{a[vectorBucketArn]}"), after=_policy_bucket
+    ),
     "AWS::EMRServerless::Application": Provider(
         *("emr-serverless", "CreateApplication", "{a[applicationId]}"),
         {"ApplicationId": "{a[applicationId]}", "Arn": "{a[arn]}"},
@@ -251,6 +324,12 @@ PROVIDERS: dict[str, Provider] = {
     # moto's own resource has no Ref that others could use.
     "AWS::ApiGateway::Deployment": Provider("apigateway", "CreateDeployment", "{a[id]}"),
     "AWS::ApiGateway::Stage": Provider(*("apigateway", "CreateStage", "{p[stageName]}"), prepare=_stage),
+    "AWS::SQS::QueuePolicy": Provider("sqs", "SetQueueAttributes", "{p[QueueUrl]}", prepare=_queue_policy),
+    # moto's own mapping would call Docker.
+    "AWS::Lambda::EventSourceMapping": Provider(
+        *("lambda", "CreateEventSourceMapping", "{a[UUID]}"),
+        {"Id": "{a[UUID]}", "EventSourceMappingArn": "{a[EventSourceMappingArn]}"},
+    ),
     "AWS::APS::Workspace": Provider(
         *("amp", "CreateWorkspace", "{a[arn]}"),
         {

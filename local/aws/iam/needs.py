@@ -7,7 +7,7 @@ not here is answered 501 with its name, so that the table grows by what fails in
 
 from __future__ import annotations
 
-from local.aws.iam import needs_dynamodb, needs_s3
+from local.aws.iam import needs_dynamodb, needs_knowledge, needs_s3
 from local.aws.iam.need import Need, Rule, tag_keys, tagging
 from local.aws.kernel.api import Context, NotImplementedHere, Params
 
@@ -177,8 +177,16 @@ def _function(params: Params, context: Context) -> list[Need]:
     return [Need("lambda:InvokeFunction", f"{arn}:{qualifier}" if qualifier else arn)]
 
 
+def _queue(action: str) -> Rule:
+    """A queue, which requests name by its URL: the queue's name is the path's end."""
+    return lambda params, context: [
+        Need(f"sqs:{action}", context.arn("sqs", str(params["QueueUrl"]).rsplit("/", 1)[-1]))
+    ]
+
+
 RULES: dict[tuple[str, str], Rule] = {
     **needs_dynamodb.RULES,
+    **needs_knowledge.RULES,
     **needs_s3.RULES,
     ("amp", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
     ("aps", "RemoteWrite"): _on("aps:RemoteWrite", "aps", "workspace/{workspaceId}"),
@@ -223,6 +231,13 @@ RULES: dict[tuple[str, str], Rule] = {
         "sagemaker:StopProcessingJob", "sagemaker", "processing-job/{ProcessingJobName}"
     ),
     ("secretsmanager", "GetSecretValue"): _secret,
+    ("sns", "Publish"): _by_arn("sns:Publish", "TopicArn"),
+    ("sqs", "ChangeMessageVisibility"): _queue("ChangeMessageVisibility"),
+    ("sqs", "DeleteMessage"): _queue("DeleteMessage"),
+    ("sqs", "GetQueueAttributes"): _queue("GetQueueAttributes"),
+    ("sqs", "GetQueueUrl"): _on("sqs:GetQueueUrl", "sqs", "{QueueName}"),
+    ("sqs", "ReceiveMessage"): _queue("ReceiveMessage"),
+    ("sqs", "SendMessage"): _queue("SendMessage"),
     ("ssm", "GetParameter"): _parameter("ssm:GetParameter"),
     ("ssm", "GetParameters"): _parameter("ssm:GetParameters"),
     ("states", "StartExecution"): _by_arn("states:StartExecution", "stateMachineArn"),

@@ -86,6 +86,9 @@ class Cloud(ABC):
         self.closers: list[Callable[[], None]] = []
         self._clients: dict[tuple[str, str, Config], Any] = {}
         self._bucket_keys: dict[str, str | None] = {}
+        self.encryption_keys: dict[
+            str, str
+        ] = {}  # customer keys by the ARN of what they encrypt, of other services
         self._client_lock = threading.Lock()
 
     @property
