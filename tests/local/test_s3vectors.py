@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from local.aws.kernel.api import ServiceError
 from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.server import LocalAws
-from local.aws.services.s3vectors import filters
-from local.aws.services.s3vectors.vectors import SPARE, SPARSE, Vectors
+from local.aws.vectors import filters
+from local.aws.vectors.index import SPARE, SPARSE, Vectors
 
 GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "s3vectors.yaml").read_text())
 UNCHECKED = Config(parameter_validation=False, retries={"total_max_attempts": 1})
