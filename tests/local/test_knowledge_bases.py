@@ -11,6 +11,8 @@ import pytest
 import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from local.aws.cloudformation.provisioner import install
 from local.aws.iam.permissions import Permissions
@@ -459,6 +461,51 @@ def test_a_word_document_is_read_with_its_tables(shelf: Shelf) -> None:
     shelf.put("hail.docx", word("Hail", "is covered", table=("up to", "500")), kind)
     shelf.ingest()
     assert shelf.stored()[0]["AMAZON_BEDROCK_TEXT"] == "Hail\nis covered\nup to\t500"
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["a.txt", "b.txt", "c.txt"]),
+        st.sampled_from(["put", "put", "restrict", "overload", "remove", "ingest"]),
+        st.sampled_from(["Hail", "Storm", "Flood"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_after_a_job_the_index_holds_what_the_folder_holds(
+    shelf: Shelf, steps: list[tuple[str, str, str]]
+) -> None:
+    folder: dict[str, tuple[str, str]] = {}
+    for key in ("a.txt", "b.txt", "c.txt"):
+        shelf.remove(key)
+    for key, step, text in steps:
+        if step == "put":
+            shelf.put(key, text, sidecar={"audience": "public"})
+            folder[key] = (text, "public")
+        elif step in ("restrict", "overload") and key in folder:
+            audience = "staff" if step == "restrict" else "x" * 1100
+            shelf.put(key, folder[key][0], sidecar={"audience": audience})
+            folder[key] = (folder[key][0], audience)
+        elif step == "remove":
+            shelf.remove(key)
+            folder.pop(key, None)
+        elif step == "ingest":
+            shelf.ingest()
+    shelf.ingest()
+    visible = {key: each for key, each in folder.items() if len(each[1]) < 1000}
+    assert shelf.documents() == dict.fromkeys(visible, "INDEXED")
+    stored = [
+        (
+            each["x-amz-bedrock-kb-source-uri"].rpartition("/")[2],
+            each["AMAZON_BEDROCK_TEXT"],
+            each["audience"],
+        )
+        for each in shelf.stored()
+    ]
+    assert sorted(stored) == sorted((key, *each) for key, each in visible.items())
 
 
 # Jobs
