@@ -62,6 +62,8 @@ help: ## Explain every target
 	  PORT=8080 'make run: the port of the assistant' \
 	  GATEWAY=1 "make run: make MLflow's own prompt page work, through an AI gateway to Bedrock" \
 	  AGAIN=1 'make forget: delete what arrived since; make analyse: analyse again' \
+	  DRY_RUN=1 'make publish: show what would change, and write nothing' \
+	  'WITHDRAW=ID RESTORE=ID' 'make publish: take a document out of every answer at once, or undo that' \
 	  'FIT=1' 'make analyse: fit a baseline' \
 	  COLLECT=1 'make review: only collect labels' \
 	  AWS=1 'make evaluate, make experiment: run as a job on SageMaker Processing' \
@@ -89,6 +91,13 @@ forget: setup ## Delete the records of PERSON=name from the lake, and prove it
 	@$(if $(AGAIN)$(PERSON),,$(error PERSON is required: make forget PERSON=name))
 	@$(if $(LOCAL),$(LOCAL_AWS) SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT=http://localhost:4566) \
 	  $(BIN)/python -m ops.forget $(if $(AGAIN),--again,--user $(call quoted,PERSON)) --environment $(ENVIRONMENT_WORD)
+
+.PHONY: publish
+publish: setup ## Publish the documents of FROM=folder to the knowledge base, and wait until they are indexed
+	@$(if $(FROM)$(WITHDRAW)$(RESTORE),,$(error FROM, WITHDRAW or RESTORE is required: make publish FROM=folder))
+	@$(if $(LOCAL),$(LOCAL_AWS)) $(BIN)/python -m ops.publish --environment $(ENVIRONMENT_WORD) \
+	  $(if $(FROM),--from $(call quoted,FROM) $(if $(DRY_RUN),--dry-run)) \
+	  $(if $(WITHDRAW),--withdraw $(call quoted,WITHDRAW)) $(if $(RESTORE),--restore $(call quoted,RESTORE))
 
 .PHONY: dashboards
 dashboards: setup ## Draw every dashboard with the metrics of the last `make run` on one page, as a preview

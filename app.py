@@ -17,6 +17,7 @@ from stacks.capture import Capture
 from stacks.foundation import Foundation
 from stacks.github import GitHub
 from stacks.identity import Identity
+from stacks.knowledge import Knowledge
 from stacks.observability import Observability
 from stacks.pipeline import Pipeline
 from stacks.review import Review
@@ -32,6 +33,7 @@ def environment(app: Construct, settings: Settings) -> None:
     tracking = Tracking(app, "Tracking", settings=settings, foundation=foundation)
     observability = Observability(app, "Observability", settings=settings)
     capture = Capture(app, "Capture", settings=settings, foundation=foundation)
+    knowledge = _knowledge(app, settings, foundation, observability)
     assistant = Assistant(
         app,
         "Assistant",
@@ -41,6 +43,7 @@ def environment(app: Construct, settings: Settings) -> None:
         tracking=tracking,
         observability=observability,
         capture=capture,
+        knowledge=knowledge,
     )
     if settings.observability.transaction_search == "enable":
         assistant.add_stack_dependency(TransactionSearch(app, "TransactionSearch", settings=settings))
@@ -53,6 +56,7 @@ def environment(app: Construct, settings: Settings) -> None:
         tracking=tracking,
         observability=observability,
         assistant=assistant,
+        knowledge=knowledge,
     )
     Analysis(
         app,
@@ -61,7 +65,17 @@ def environment(app: Construct, settings: Settings) -> None:
         foundation=foundation,
         tracking=tracking,
         observability=observability,
+        knowledge=knowledge,
     )
+
+
+def _knowledge(
+    app: Construct, settings: Settings, foundation: Foundation, observability: Observability
+) -> Knowledge | None:
+    """Build the stack of the documents, unless they are packaged in the image."""
+    if not settings.knowledge.has_base:
+        return None
+    return Knowledge(app, "Knowledge", settings=settings, foundation=foundation, observability=observability)
 
 
 def pipeline(app: App, settings: Settings, following: Settings | None) -> None:

@@ -40,9 +40,13 @@ def _arn_in_findings(role: iam.Role, bucket: s3.Bucket) -> str:
 def in_findings(scope: Construct, arn: str) -> str:
     """Return an ARN as cdk-nag writes it, with the template's references in angle brackets."""
     resolved = Stack.of(scope).resolve(arn)
-    if isinstance(resolved, str):
-        return resolved
-    if "Ref" in resolved:
-        return f"<{resolved['Ref']}>"
-    parts: Sequence[Any] = resolved["Fn::Join"][1]
-    return "".join(part if isinstance(part, str) else f"<{part['Ref']}>" for part in parts)
+    parts: Sequence[Any] = (
+        resolved["Fn::Join"][1] if isinstance(resolved, dict) and "Fn::Join" in resolved else [resolved]
+    )
+    return "".join(map(_reference, parts))
+
+
+def _reference(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    return f"<{part['Ref']}>" if "Ref" in part else f"<{'.'.join(part['Fn::GetAtt'])}>"

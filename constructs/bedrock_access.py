@@ -22,9 +22,9 @@ def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> No
     stack = Stack.of(role)
     profile = PROFILE.match(model_id)
     if profile is None:
-        _allow(role, streamed, _model_arn(stack, stack.region, model_id))
+        _allow(role, streamed, invoked_arn(stack, model_id))
         return
-    profile_arn = stack.format_arn(service="bedrock", resource="inference-profile", resource_name=model_id)
+    profile_arn = invoked_arn(stack, model_id)
     _allow(role, streamed, profile_arn)
     _allow(
         role,
@@ -39,6 +39,13 @@ def grant_invoke(role: iam.Role, model_id: str, *, streamed: bool = False) -> No
         " the profile only.",
         f"AwsSolutions-IAM5[Resource::arn:{partition}:bedrock:*::foundation-model/{profile['model']}]",
     )
+
+
+def invoked_arn(stack: Stack, model_id: str) -> str:
+    """Return the ARN that a call names: the inference profile's, or the model's in the stack's region."""
+    if PROFILE.match(model_id):
+        return stack.format_arn(service="bedrock", resource="inference-profile", resource_name=model_id)
+    return _model_arn(stack, stack.region, model_id)
 
 
 def foundation_model_arn(stack: Stack, model_id: str) -> str:

@@ -42,6 +42,17 @@ class DataLake(Construct):
         self.log_bucket = self._build_log_bucket(log_retention_days)
         self.bucket = self._build_bucket(retention_days or {})
 
+    def accept_access_logs(self, prefix: str) -> None:
+        """Allow S3 to write the access logs of the account's other buckets below a key prefix of the log bucket."""
+        self.log_bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                principals=[iam.ServicePrincipal("logging.s3.amazonaws.com")],
+                actions=["s3:PutObject"],
+                resources=[self.log_bucket.arn_for_objects(f"{prefix}*")],
+                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
+            )
+        )
+
     def _build_key(self) -> kms.Key:
         return kms.Key(
             self,

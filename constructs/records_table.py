@@ -30,5 +30,5 @@ class RecordsTable(Construct):
 
     def grant_use(self, role: iam.Role) -> None:
         """Allow a role to read and change items, but not to list, create or delete them."""
-        actions = ("GetItem", "UpdateItem")
+        actions = ("GetItem", "BatchGetItem", "UpdateItem")
         grant_use(self.table, self._key, role, *(f"dynamodb:{action}" for action in actions))

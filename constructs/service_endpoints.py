@@ -11,6 +11,7 @@ Service = ec2.InterfaceVpcEndpointAwsService
 INTERFACES: Mapping[str, tuple[ec2.InterfaceVpcEndpointAwsService, ...]] = {
     "aps": (Service.PROMETHEUS_WORKSPACES,),
     "bedrock": (Service.BEDROCK_RUNTIME,),
+    "bedrock-agent-runtime": (Service.BEDROCK_AGENT_RUNTIME,),
     "cognito-idp": (Service.COGNITO_IDP,),
     "comprehend": (Service.COMPREHEND,),
     "ecr": (Service.ECR, Service.ECR_DOCKER),
@@ -23,7 +24,10 @@ INTERFACES: Mapping[str, tuple[ec2.InterfaceVpcEndpointAwsService, ...]] = {
     "xray": (Service.XRAY,),
 }
 """Endpoints that receive a service's calls, by the prefix of its IAM actions ("AWS services that integrate
-with AWS PrivateLink")."""
+with AWS PrivateLink"), or by the name of `OTHER_ENDPOINTS`."""
+
+OTHER_ENDPOINTS = {"bedrock:Retrieve": "bedrock-agent-runtime"}
+"""Names of the endpoints of actions that go to another one than their service's other actions."""
 
 GATEWAYS = frozenset({"dynamodb", "s3"})
 """Services reached through the free gateway endpoints."""

@@ -12,6 +12,7 @@ from typing import Any
 from demo import (
     analysis,
     audit,
+    documents,
     evaluation,
     history,
     home,
@@ -39,6 +40,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     analysis.chapter,
     review.review,
     evaluation.chapter,
+    documents.chapter,
     metrics.look,
     leftovers.chapter,
     home.chapter,

@@ -34,6 +34,22 @@ class EvaluationScript(_Part):
     cases: tuple[str, ...] = Field(min_length=1)
 
 
+class DocumentsScript(_Part):
+    """A question that only the dropped document answers, and what is for staff only.
+
+    The visitor asks each of the ``wordings`` about each of the ``subjects``; no answer may rest on the ``hidden``
+    documents or hold one of the ``secrets``.
+    """
+
+    ask: str
+    says: str
+    page: int
+    hidden: tuple[str, ...] = Field(min_length=1)
+    secrets: tuple[str, ...] = Field(min_length=1)
+    wordings: tuple[str, ...] = Field(min_length=1)
+    subjects: tuple[str, ...] = Field(min_length=1)
+
+
 class LeftScript(_Part):
     """A request that waits for approval after the demo, for people to decide."""
 
@@ -48,6 +64,7 @@ class Script(_Part):
     invited: tuple[str, ...]
     operator: str
     left: LeftScript
+    documents: DocumentsScript
     review: ReviewScript
     evaluation: EvaluationScript
 

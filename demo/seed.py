@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from boto3.dynamodb.types import TypeSerializer
 
+from demo import documents
 from demo.accounts import Directory, load
 from fmops.agent import NAMESPACE
 
@@ -19,7 +20,10 @@ Outputs = Mapping[str, Mapping[str, str]]
 def main(outputs: Outputs) -> Directory:
     """Seed the deployment with the given stack outputs, and return the directory, which can sign the users
     in.
+
+    Raises ``PublishError`` if the agent's documents cannot be indexed.
     """
+    job = documents.seed(outputs)
     data = load()
     directory = Directory(
         boto3.client("cognito-idp"),
@@ -29,6 +33,7 @@ def main(outputs: Outputs) -> Directory:
     subjects = {name: directory.create(name, profile).subject for name, profile in data["users"].items()}
     put_items(outputs["Assistant"]["RecordsTableName"], data, subjects)
     make_grants(outputs["Identity"], data["grants"], subjects)
+    documents.wait(outputs, job)
     return directory
 
 

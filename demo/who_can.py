@@ -124,7 +124,8 @@ def _kinds(action: str, actions: Mapping[str, Any]) -> list[str]:
 
 def _found(name: str, kinds: Sequence[str], data: Mapping[str, Any], resolver: Resolver) -> Entity:
     """Return the demo's resource with that name, if it is of one of the kinds."""
-    documents = {each.id: resolver.document(each) for each in knowledge.load(KNOWLEDGE)}
+    entities = resolver.documents(knowledge.load(KNOWLEDGE))
+    documents = {entity.uid.id: entity for entity in entities}
     single = {
         "review": "ReviewQueue",
         "prompts": "PromptRegistry",

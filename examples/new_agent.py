@@ -24,6 +24,7 @@ REPLACED = (
     "demo/script.yaml",
     "demo/history.yaml",
     "demo/stand_in_model.yaml",
+    "demo/documents",
     "demo/prompts",
 )
 """Files and folders that belong to an agent; in a folder, files that the template does not replace are kept
@@ -48,6 +49,8 @@ EXAMPLES_TESTS = (
     "tests/local/test_verifiedpermissions.py",
     "tests/review/page.py",
     "tests/review/test_review_page.py",
+    "tests/toolkit/test_knowledge.py",
+    "tests/toolkit/test_retrieval.py",
 )
 """Tests of the insurance example, of its policies and its people, and tests that rely on them."""
 NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

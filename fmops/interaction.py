@@ -53,10 +53,12 @@ class TokenUsage(Record):
 
 
 class RetrievedDocument(Record):
-    """A document that retrieval returned and authorization let through, with its cosine similarity to the query."""
+    """A document, or a page of it, that retrieval returned and authorization let through, with the cosine
+    similarity of its best passage to the query."""
 
     document_id: str
     score: float
+    page: int | None = Field(default=None, description="page of a PDF, from 1 on")
     # For the caller only: captured records have the id.
     title: SkipJsonSchema[str] = Field(default="", exclude=True)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-Model = TypeVar("Model", bound=BaseModel)
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Model = TypeVar("Model", bound="BaseModel")
 
 
 class UnreadableFileError(ValueError):
@@ -44,6 +46,8 @@ def read_yaml(path: Path) -> Any:
 def read_model(kind: type[Model], path: Path) -> Model:
     """Return what a YAML file holds, as ``kind``. Raises ``UnreadableFileError``, which names the first field that
     is wrong, without its value."""
+    from pydantic import ValidationError
+
     try:
         return kind.model_validate(read_yaml(path))
     except ValidationError as error:

@@ -15,6 +15,7 @@ from settings.delivery import Delivery
 from settings.evaluation import Evaluation
 from settings.identity import Identity
 from settings.kinds import Pattern, RetentionDays, Section
+from settings.knowledge import Knowledge
 from settings.network import Network
 from settings.observability import Observability
 from settings.review import Review
@@ -52,6 +53,7 @@ class Settings(Section):
     tracking: Tracking = Tracking()
     observability: Observability = Observability()
     capture: Capture = Capture()
+    knowledge: Knowledge = Knowledge()
     assistant: Assistant = Assistant()
     evaluation: Evaluation = Evaluation()
     review: Review = Review()

@@ -15,6 +15,7 @@ from constructs.spark_application import SparkApplication
 from settings import Settings
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
+from stacks.knowledge import Knowledge
 from stacks.observability import Observability
 from stacks.tracking import Tracking
 
@@ -35,9 +36,10 @@ class Analysis(FmopsStack):
         foundation: Foundation,
         tracking: Tracking,
         observability: Observability,
+        knowledge: Knowledge | None,
     ) -> None:
         super().__init__(scope, id, settings, description="FMOps: embedding analysis")
-        self._settings = settings
+        self._settings, self._knowledge = settings, knowledge
         self._foundation, self._tracking, self._observability = foundation, tracking, observability
         self.spark = self._build_spark()
         self.job = self._build_job()
@@ -98,6 +100,7 @@ class Analysis(FmopsStack):
                 "FMOPS_WINDOW_HOURS": str(options.window_hours),
                 "FMOPS_BASELINE_WINDOWS": str(options.baseline_windows),
                 "FMOPS_ALARM_WINDOWS": str(options.alarm_windows),
+                **(self._knowledge.search_environment if self._knowledge else {}),
                 **self._report_environment(),
                 **self._spark_environment(),
             },
@@ -115,6 +118,8 @@ class Analysis(FmopsStack):
     def _grant(self) -> None:
         role, options = self.job.role, self._settings.analysis
         self._grant_lake(role)
+        if self._knowledge is not None:
+            self._grant_manifests(role)
         if self.spark is not None:
             self._grant_lake(self.spark.role)
             self.spark.grant_run(role)
@@ -153,6 +158,21 @@ class Analysis(FmopsStack):
         self._foundation.lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
         reason = "Windows get new objects all the time: the job reads interactions, and writes below its own prefix."
         acknowledge_keys(role, reason, bucket, read, write)
+
+    def _grant_manifests(self, role: iam.Role) -> None:
+        """Allow the job to read what each ingestion wrote about the documents."""
+        bucket, written = self._foundation.lake.bucket, f"{Foundation.KNOWLEDGE}/*"
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:GetObject"], resources=[bucket.arn_for_objects(written)])
+        )
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": [written]}},
+            )
+        )
+        acknowledge_keys(role, "Each ingestion writes a manifest of its own.", bucket, written)
 
     def _build_alarms(self) -> None:
         watched = [

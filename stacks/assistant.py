@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from aws_cdk import CfnOutput, Duration
 from aws_cdk import aws_certificatemanager as acm
@@ -24,13 +23,14 @@ from constructs.own_domain import OwnDomain
 from constructs.records_table import RecordsTable
 from constructs.streaming_api import StreamingApi
 from constructs.web_firewall import WebFirewall
-from pydantic import BaseModel
 
 from settings import Settings
+from stacks import variables
 from stacks.base import FmopsStack
 from stacks.capture import Capture
 from stacks.foundation import Foundation
 from stacks.identity import Identity
+from stacks.knowledge import Knowledge
 from stacks.observability import Observability
 from stacks.sidecar import CollectorSidecar
 from stacks.tracking import Tracking
@@ -66,9 +66,10 @@ class Assistant(FmopsStack):
         observability: Observability,
         capture: Capture,
         tracking: Tracking,
+        knowledge: Knowledge | None,
     ) -> None:
         super().__init__(scope, id, settings, description="FMOps: the assistant")
-        self._settings = settings
+        self._settings, self._knowledge = settings, knowledge
         self._foundation, self._identity = foundation, identity
         self._observability, self._capture, self._tracking = observability, capture, tracking
         self.records = RecordsTable(self, "Records", key=foundation.lake.key, lifetime=self.lifetime)
@@ -237,54 +238,30 @@ class Assistant(FmopsStack):
         return f"{self._settings.environment_name}-assistant"
 
     def _environment(self) -> dict[str, str]:
-        options = self._settings.assistant
         return {
             "AWS_REGION": self.region,
-            "FMOPS_PORT": str(options.port),
-            "FMOPS_MAX_BODY_BYTES": str(1024 * options.max_body_kib),
-            "FMOPS_MAX_TURNS": str(options.turns_per_task),
-            "FMOPS_MAX_TURNS_PER_USER": str(options.turns_per_user),
-            "FMOPS_TURN_SECONDS": str(options.turn_seconds),
-            "FMOPS_KEY_MAX_AGE_SECONDS": str(3600 * options.issuer_keys_hours),
-            "FMOPS_MODEL_ID": options.model_id,
-            "FMOPS_MAX_OUTPUT_TOKENS": str(options.max_output_tokens),
-            "FMOPS_EMBEDDING_MODEL_ID": options.embedding_model_id,
+            **variables.of_the_assistant(self._settings),
             **self._identity.token_environment,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
+            **self._document_environment(),
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
             "FMOPS_RECORDS_TABLE": self.records.table.table_name,
             "FMOPS_APPROVALS_TABLE": self.approvals.table.table_name,
-            **self._budget_environment(),
+            **({"FMOPS_BUDGETS_TABLE": self.budgets.table.table_name} if self.budgets else {}),
             "FMOPS_HOME": json.dumps(self._home(), separators=(",", ":")),
             "FMOPS_PSEUDONYM_KEY_SECRET": self.pseudonym_key.secret_arn,
-            "FMOPS_AUTHORIZATION_MODE": options.authorization,
             "FMOPS_GUARDRAILS": self.guardrails.settings_json,
-            "FMOPS_INSTRUMENTOR": options.instrumentor,
-            **(
-                {"FMOPS_TRANSACTION_SEARCH": "true"}
-                if self._settings.observability.transaction_search != "off"
-                else {}
-            ),
-            "FMOPS_PLAYGROUND_MODELS": json.dumps(options.playground_models),
-            "FMOPS_PROMPT_REFRESH_SECONDS": str(options.prompt_refresh_seconds),
             "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
-            "OTEL_RESOURCE_ATTRIBUTES": f"deployment.environment.name={self._settings.profile}",
-            "OTEL_METRIC_EXPORT_INTERVAL": str(1000 * self._settings.observability.metric_interval_seconds),
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://localhost:{options.collector_port}",
-            **(
-                {
-                    "FMOPS_CONTENT_TRACES_ENDPOINT": f"http://localhost:{options.collector_content_port}/v1/traces"
-                }
-                if self._settings.observability.mlflow_traces
-                else {}
-            ),
         }
+
+    def _document_environment(self) -> dict[str, str]:
+        if self._knowledge is None:
+            return {}
+        least = self._settings.knowledge.minimum_similarity
+        return {**self._knowledge.search_environment, "FMOPS_MINIMUM_SIMILARITY": str(least)}
 
     def _home(self) -> dict[str, str | bool]:
         """Return the names of what the home page shows."""
@@ -296,12 +273,6 @@ class Assistant(FmopsStack):
             "table": f"{table.database_name}.{table.table_name}",
         }
         return {name: place for name, place in places.items() if place}
-
-    def _budget_environment(self) -> dict[str, str]:
-        if self.budgets is None:
-            return {}
-        limits = json.dumps(_without_unset(self._settings.assistant.budgets))
-        return {"FMOPS_BUDGETS_TABLE": self.budgets.table.table_name, "FMOPS_BUDGETS": limits}
 
     def _balanced_environment(self) -> dict[str, str]:
         """Return the variables that differ behind the load balancer, which reuses connections up to its idle
@@ -368,6 +339,8 @@ class Assistant(FmopsStack):
         self.approvals.grant_use(role)
         if self.budgets is not None:
             self.budgets.grant_use(role)
+        if self._knowledge is not None:
+            self._knowledge.base.grant_retrieve(role)
         # Reading traces has no resources in IAM either (service authorization reference of X-Ray).
         role.add_to_policy(iam.PolicyStatement(actions=list(self._sidecar.read_actions), resources=["*"]))
 
@@ -402,14 +375,3 @@ class Assistant(FmopsStack):
         app.scale_on(self._turns_under_way(), target=TURNS_TARGET * options.turns_per_task)
         self._build_firewall(front_door.load_balancer.load_balancer_arn)
         CfnOutput(self, "AssistantUrl", value=front_door.url)
-
-
-def _without_unset(value: Any) -> Any:
-    """Return a settings section as plain values, as short as possible: Lambda's environment holds 4 KB."""
-    if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    if not isinstance(value, dict):
-        return value
-    return {
-        name: each for name, inner in value.items() if (each := _without_unset(inner)) not in (None, "", {})
-    }

@@ -21,10 +21,15 @@ MISSING = Path(__file__).with_name("availability.json")
 them.
 """
 
+PACKAGED = "set knowledge.documents to packaged"
 REMEDIES = {
+    "AWS::Bedrock::DataSource": PACKAGED,
     "AWS::Bedrock::Guardrail": "leave detectors of kind bedrock_guardrail out of assistant.guardrails",
+    "AWS::Bedrock::KnowledgeBase": PACKAGED,
     "AWS::CodeBuild::Project": "set images to docker and leave delivery.pipeline out",
     "AWS::Grafana::Workspace": "set observability.grafana to false",
+    "AWS::S3Vectors::Index": PACKAGED,
+    "AWS::S3Vectors::VectorBucket": PACKAGED,
     "AWS::SageMaker::MlflowApp": "set tracking.kind to server",
     "AWS::XRay::TransactionSearchConfig": "set observability.transaction_search to off",
 }

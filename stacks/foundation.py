@@ -21,6 +21,7 @@ class Foundation(FmopsStack):
     EVALUATION = "evaluation"
     ANALYSIS = "analysis"
     ANALYSIS_CONTENT = "analysis/content"
+    KNOWLEDGE = "knowledge"
     QUERY_RESULTS = "athena-results"
     QUERY_RESULT_DAYS = 7
 
@@ -92,4 +93,6 @@ def _called(settings: Settings) -> list[str]:
         "verifiedpermissions",
         "xray",
     ]
+    if settings.knowledge.has_base:
+        services.append("bedrock-agent-runtime")
     return [*services, *(["ecr", "logs"] if settings.assistant.compute == "ecs" else [])]

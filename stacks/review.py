@@ -21,6 +21,7 @@ from stacks.assistant import Assistant
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
 from stacks.identity import Identity
+from stacks.knowledge import Knowledge
 from stacks.observability import Observability
 from stacks.tracking import Tracking
 
@@ -44,9 +45,10 @@ class Review(FmopsStack):
         assistant: Assistant,
         tracking: Tracking,
         observability: Observability,
+        knowledge: Knowledge | None,
     ) -> None:
         super().__init__(scope, id, settings, description="FMOps: human review")
-        self._settings = settings
+        self._settings, self._knowledge = settings, knowledge
         self._foundation, self._tracking, self._observability = foundation, tracking, observability
         # A job's variables hold 256 characters each, too few for these.
         self._guardrails = ssm.StringParameter(
@@ -70,6 +72,9 @@ class Review(FmopsStack):
         )
         self.evaluation_job = self._build_evaluation_job(identity, assistant)
         self._grant_evaluation(self.evaluation_job.role, identity, assistant)
+        if knowledge is not None:
+            for searching in (self.job.role, self.evaluation_job.role):
+                knowledge.base.grant_retrieve(searching)
         CfnOutput(
             self,
             "EvaluationJobStateMachineArn",
@@ -139,6 +144,7 @@ class Review(FmopsStack):
                 "FMOPS_DAYS": str(options.days),
                 "FMOPS_BACKEND": options.backend,
                 **self._labeling(),
+                **(self._knowledge.search_environment if self._knowledge else {}),
             },
             instance_type=options.instance_type,
             volume_gib=options.volume_gib,
@@ -182,6 +188,7 @@ class Review(FmopsStack):
                 "FMOPS_POLICY_STORE_ID": identity.policies.store_id,
                 "FMOPS_JUDGE_MODEL_ID": self._settings.evaluation.judge_model_id,
                 "FMOPS_EVALUATION_JOURNAL": f"s3://{bucket}/{JOURNAL}",
+                **(self._knowledge.search_environment if self._knowledge else {}),
                 "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
             },
             instance_type=options.instance_type,

@@ -24,9 +24,9 @@ import settings
 from checks.agent import tools
 from fmops import interaction
 from fmops.agent import CASES, KNOWLEDGE, NAME, PROMPT
+from fmops.documents import DocumentsError, read
 from fmops.evaluation.cases import Case, load
 from fmops.prompts import PromptError, packaged
-from fmops.toolkit import knowledge
 from settings import geographies
 
 ROOT = Path(__file__).parents[2]
@@ -112,16 +112,18 @@ def agent_tools() -> Iterator[Finding]:
 
 
 def documents() -> Iterator[Finding]:
-    """Find documents that cannot be read: the assistant would not start with them."""
+    """Find documents that cannot be published or packaged."""
     try:
-        found = knowledge.load(KNOWLEDGE)
-    except ValueError as error:
-        yield Finding("fmops/agent/knowledge/", str(error), "Write its header like that of another document")
+        found = read(KNOWLEDGE)
+    except DocumentsError as error:
+        for each in error.refusals:
+            yield Finding(f"fmops/agent/knowledge/{each.file}", each.reason, each.remedy.capitalize())
         return
     for document in found:
-        if document.classification not in ("public", "internal"):
-            said = f"the classification of {document.id} is {document.classification!r}"
-            yield Finding("fmops/agent/knowledge/", said, "Use public or internal, which the policies know")
+        if document.header.classification not in ("public", "internal"):
+            said = f"the classification is {document.header.classification!r}"
+            where = f"fmops/agent/knowledge/{document.source}"
+            yield Finding(where, said, "Use public or internal, which the policies know")
 
 
 def prompt() -> Iterator[Finding]:

@@ -8,9 +8,9 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,9 @@ from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.interaction import Captured
 from fmops.prompts import PromptSource, packaged
 from fmops.telemetry import setup
-from fmops.toolkit import knowledge
 from fmops.toolkit.context import record_outcome
+from fmops.toolkit.knowledge import KnowledgeDocument
+from fmops.toolkit.knowledge import load as load_documents
 from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.server import LocalAws
 from local.run.up import use_as_environment
@@ -66,20 +67,27 @@ class Sink:
 class Documents:
     """A knowledge base in which every search finds the planted document, or the real ones while none is planted."""
 
+    minimum_similarity = 0.0
+
     def __init__(self) -> None:
         self.planted = ""
-        self._documents = [each for each in knowledge.load(KNOWLEDGE) if each.id == DOCUMENT]
+        (self._document,) = (each for each in load_documents(KNOWLEDGE) if each.id == DOCUMENT)
 
     def search(
         self,
         query: str,  # noqa: ARG002 - it finds what is planted
-        limit: int = 4,  # noqa: ARG002 - it finds one document
-    ) -> list[tuple[knowledge.KnowledgeDocument, float]]:
-        text = self.planted or self._documents[0].text
-        return [
-            (knowledge.KnowledgeDocument(each.id, each.title, text, each.classification, each.region), 0.9)
-            for each in self._documents
-        ]
+        audiences: Sequence[str] | None,  # noqa: ARG002 - whoever asks
+        limit: int = 1,  # noqa: ARG002 - it finds one document
+    ) -> list[tuple[KnowledgeDocument, float]]:
+        return [(each, 0.9) for each in self.document(DOCUMENT, None)]
+
+    def document(
+        self,
+        document_id: str,  # noqa: ARG002 - there is one document
+        audiences: Sequence[str] | None,  # noqa: ARG002 - whoever asks
+        page: int | None = None,  # noqa: ARG002 - it has one page
+    ) -> list[KnowledgeDocument]:
+        return [replace(self._document, text=self.planted or self._document.text)]
 
 
 class Log(logging.Handler):
@@ -184,7 +192,7 @@ def _assistant(cloud: Cloud, spans: InMemorySpanExporter | None) -> Target:
     agent = build_agent(
         model=model,
         prompts=prompts,
-        tools=build_tools(records, documents, resolver.readable(authorizer), engine),  # type: ignore[arg-type]
+        tools=build_tools(records, documents, resolver.readable(authorizer), engine),
         guardrails=engine,
         authorization=AuthorizationMiddleware(
             authorizer, resolver, principals=resolver.principals, approvals=APPROVALS

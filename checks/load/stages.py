@@ -117,9 +117,20 @@ class Report:
         if self.recovery_seconds is not None and self.recovery_seconds > RECOVERY_SECONDS:
             yield f"recovery took {self.recovery_seconds:.1f} s, more than {RECOVERY_SECONDS:.0f}"
         if self.soak and self.soak.refused:
-            yield f"the soak was refused {self.soak.refused} times, although it asks for less than one task can take"
+            yield (
+                f"the soak was refused {self.soak.refused} times ({_described(self.soak.measured['refusals'])}), "
+                "although it asks for less than one task can take"
+            )
         if self.soak and (growth := slope(self.soak.measured["memory"])) and growth.low > 0:
             yield f"memory grows by {growth.estimate:.2f} MiB a minute [{growth.low:.2f}, {growth.high:.2f}]"
+
+
+def _described(refusals: Sequence[tuple[float, str]]) -> str:
+    """Return the codes of refusals with their numbers, and when the first and the last came."""
+    counts = Counter(code for _, code in refusals)
+    times = [seconds for seconds, _ in refusals]
+    codes = ", ".join(f"{count} {code}" for code, count in sorted(counts.items()))
+    return f"{codes}, from second {min(times):.0f} to {max(times):.0f}" if times else "without a code"
 
 
 @dataclass(frozen=True)

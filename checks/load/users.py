@@ -37,6 +37,8 @@ class Asker(HttpUser):
     tokens: Any = cycle([""])
     numbers: Any = cycle([0])
     ids: list[str] = []
+    refusals: list[tuple[float, str]] = []
+    began = 0.0
 
     def on_start(self) -> None:
         self.token = next(self.tokens)
@@ -62,6 +64,7 @@ class Asker(HttpUser):
             if answer.status_code in REFUSED:
                 answer.request_meta["name"] = f"refused {answer.status_code}"
                 wait = answer.headers.get("retry-after")
+                self.refusals.append((time.perf_counter() - self.began, _code(answer)))
                 answer.failure(f"{answer.status_code}" + ("" if wait else " without Retry-After"))
                 gevent.sleep(float(wait or REFUSAL_PAUSE))
                 return
@@ -101,6 +104,14 @@ class Asker(HttpUser):
                         )  # fmt: skip
                     text += part
         return text if done else f"{text} (cut)"
+
+
+def _code(answer: Any) -> str:
+    """Return the code of a refusal in OpenAI's form, or its status."""
+    try:
+        return str(answer.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return f"status {answer.status_code}"
 
 
 class Samples:
@@ -143,6 +154,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     have their answers."""
     tokens = json.loads(Path(options.tokens).read_text())
     Asker.tokens, Asker.numbers, Asker.ids = cycle(tokens), iter(range(10**9)), []
+    Asker.refusals, Asker.began = [], time.perf_counter()
     environment = Environment(user_classes=[Asker], host=options.host, events=events, stop_timeout=130)
     runner = environment.create_local_runner()
     samples = Samples(json.loads(options.pids))
@@ -164,6 +176,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "users": options.users,
         "seconds": seconds,
         "outcomes": outcomes,
+        "refusals": Asker.refusals,
         "requests_per_second": outcomes.get("answered", 0) / seconds,
         "answers": {name: _percentiles(stats.entries.get((name, "POST"))) for name in ("whole", "streamed")},
         "first_token": _percentiles(stats.entries.get(("first token", "first"))),

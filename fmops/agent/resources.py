@@ -60,6 +60,13 @@ class Resolver(ToolResolver):
             case _:
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 
+    def audiences(self, context: RequestContext) -> list[str]:
+        found, caller = super().audiences(context), context.principal
+        if "staff" in caller.groups:
+            region = caller.claims.get("custom:region")
+            found += ["staff", f"staff-{region}"] if region else ["staff"]
+        return found
+
     def in_words(
         self, tool: str, arguments: Mapping[str, Any], request: AuthorizationRequest | None
     ) -> InWords:

@@ -11,7 +11,7 @@ from langchain_core.tools import BaseTool
 from fmops.agent.records import PayoutRefused, Records
 from fmops.guardrails import GuardrailEngine, disclose
 from fmops.toolkit.authorization import Readable
-from fmops.toolkit.knowledge import KnowledgeBase
+from fmops.toolkit.knowledge import KnowledgeStore
 from fmops.toolkit.record_table import run_of
 from fmops.toolkit.retrieval import search
 
@@ -22,7 +22,7 @@ DATA_SOURCE = "policy-documents"
 
 
 def build_tools(
-    records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
+    records: Records, knowledge: KnowledgeStore, readable: Readable, guardrails: GuardrailEngine
 ) -> list[BaseTool]:
     """Return the tools over records and a knowledge base."""
 

@@ -4,7 +4,7 @@ sample."""
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,13 @@ def fit(
     products = moment_products(components)
     values = {field.name: getattr(reference, field.name) for field in fields(reference)}
     return Reference(**{**values, "moment_scales": products.std(axis=0).astype(np.float32) + 1e-6})
+
+
+def with_corpus(reference: Reference, corpus: Array | None) -> Reference:
+    """Return the reference with other documents, shape ``[c, d]``; unchanged without any, or if it has none itself."""
+    if corpus is None or not len(corpus) or not len(reference.corpus):
+        return reference
+    return replace(reference, corpus=_unit(_reduce_corpus(corpus, np.random.default_rng(0))))
 
 
 def moment_products(components: Array) -> Array:

@@ -99,6 +99,9 @@ def render(result: WindowResult, history: Sequence[WindowResult], *, assistant: 
         ),
         map=charts.topic_map(found.topics, found.new_topics, compared=compared),
         windows=len(past),
+        documents=result.documents,
+        documents_sentence=wording.documents(result.documents) if result.documents else "",
+        shown=4 * MAX_SHOWN,
         trends=[(TRENDS[name], trend) for name, trend in result.trends.items()],
         risk=RISK,
     )

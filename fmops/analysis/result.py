@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fmops.analysis.document_drift import DocumentDrift
 from fmops.analysis.findings import Findings
 from fmops.analysis.trend import Trend
 
@@ -65,6 +66,9 @@ class WindowResult(_Part):
     parts: dict[str, PartResult] = {}
     trends: dict[str, Trend] = Field(default={}, description="trends of novelty and of coverage over windows")
     findings: Findings = Findings()
+    documents: DocumentDrift | None = Field(
+        default=None, description="what changed in the documents; None if they are in the image"
+    )
     mmd2: float = 0.0
     cosine_distance: float = Field(default=0.0, description="cosine distance of the mean vectors")
     checks: dict[str, int] = {}
@@ -100,8 +104,23 @@ class WindowResult(_Part):
             "DuplicateShare": self.duplicate_share,
             "RepeatedShare": self.repeated_share,
             "CorruptObjects": self.checks.get("corrupt_objects", 0),
+            **_of_documents(self.documents),
         }
         return {name: float(value) for name, value in numbers.items() if value is not None}
+
+
+def _of_documents(drift: DocumentDrift | None) -> dict[str, float]:
+    if drift is None:
+        return {}
+    return {
+        "DocumentDrift": float(drift.alert),
+        "DocumentsAdded": len(drift.added),
+        "DocumentsRemoved": len(drift.removed),
+        "DocumentsMoved": len(drift.moved),
+        "DocumentsUnreached": drift.unreached_count,
+        "PassagesGoneShare": drift.gone_share,
+        "QuestionsLostShare": drift.lost_share,
+    }
 
 
 def _gathered(trend: Trend | None) -> float | None:

@@ -13,10 +13,12 @@ import numpy as np
 from fmops.analysis import baseline as baselines
 from fmops.analysis import wording
 from fmops.analysis.baseline import Baseline
+from fmops.analysis.document_drift import DocumentDrift, during
+from fmops.analysis.documents import Documents
 from fmops.analysis.engine import fitting_rows, profile
 from fmops.analysis.findings import Findings, find
 from fmops.analysis.lake import Lake, Window, windows
-from fmops.analysis.reference import FIT_ROWS, Array, BaselineError, Reference, fit
+from fmops.analysis.reference import FIT_ROWS, Array, BaselineError, Reference, fit, with_corpus
 from fmops.analysis.result import PLACES, Engine, PartResult, Place, Verdict, WindowResult
 from fmops.analysis.state import State, StateError
 from fmops.analysis.statistics import MIN_WINDOWS, Comparison
@@ -43,7 +45,8 @@ after a drift."""
 class Analysis:
     """The analysis of one deployment.
 
-    ``corpus`` returns the vectors of the knowledge base, shape ``[c, d]``, when a baseline is fitted.
+    ``documents`` reads the published documents of a knowledge base, against which each window is held. Without them,
+    ``corpus`` returns the vectors of the packaged documents, shape ``[c, d]``, when a baseline is fitted.
     ``alarm_windows`` is the mean number of windows between alarms without drift. ``describe`` asks a language
     model to say what changed. ``spark`` is the engine for windows whose objects have ``spark_from`` bytes or
     more; without it, all windows are read in this process.
@@ -55,6 +58,7 @@ class Analysis:
     baseline_windows: int = MIN_WINDOWS
     alarm_windows: int = 500
     corpus: Callable[[str], Array | None] = lambda _: None
+    documents: Documents | None = None
     describe: Callable[[WindowResult], str] | None = None
     spark: Profiler | None = None
     spark_from: int = 0
@@ -94,7 +98,7 @@ class Analysis:
         little to fit."""
         spans = windows(start, end, hours=self.hours)
         vectors, similarities, model_id = self._fitting_sample(spans)
-        corpus = self.corpus(model_id)
+        corpus = self._corpus_at(end, model_id)
         version = version or f"b{self.now():%Y%m%dT%H%M%SZ}"
         log.info("fit baseline %s: %d rows of %d dimensions", version, *vectors.shape)
         reference = fit(vectors, version=version, model_id=model_id, corpus=corpus, similarities=similarities)
@@ -107,6 +111,35 @@ class Analysis:
         self.store.save_baseline(baseline)
         log.info("baseline %s: %d rows in %d windows", version, baseline.state.count, len(states))
         return baseline
+
+    def _corpus_at(self, moment: datetime, model_id: str) -> Array | None:
+        return (
+            self.documents.vectors_at(moment, model_id)
+            if self.documents is not None
+            else self.corpus(model_id)
+        )
+
+    def _measured_with(self, window: Window, baseline: Baseline) -> Reference:
+        """Return the baseline's reference with the documents as they were at the window's end, so that a document
+        published since then counts."""
+        reference = baseline.reference
+        if self.documents is None:
+            return reference
+        return with_corpus(reference, self.documents.vectors_at(window.end, reference.model_id))
+
+    def _document_drift(
+        self, window: Window, baseline: Baseline, states: Sequence[State]
+    ) -> DocumentDrift | None:
+        if self.documents is None:
+            return None
+        fitted = datetime.fromisoformat(baseline.window_ids[-1]).replace(tzinfo=UTC)
+        return during(
+            self.documents,
+            window.start,
+            window.end,
+            states,
+            baseline=fitted + timedelta(hours=self.hours),
+        )
 
     def _fitting_sample(self, spans: Sequence[Window]) -> tuple[Array, Array, str]:
         vectors, similarities, model_id = [], [], None
@@ -206,9 +239,8 @@ class Analysis:
 
     def _compare(self, window: Window, keys: Sequence[tuple[str, int]], baseline: Baseline) -> WindowResult:
         version = baseline.version
-        state = self.profile(
-            keys, window, baseline.reference, without_fitted=window.id in baseline.window_ids
-        )
+        reference = self._measured_with(window, baseline)
+        state = self.profile(keys, window, reference, without_fitted=window.id in baseline.window_ids)
         self.store.save_state(version, window.id, state)
         before = self._before(window, version)
         previous = before[-1] if before else None
@@ -236,6 +268,7 @@ class Analysis:
             if state.count
             else Findings()
         )
+        documents = self._document_drift(window, baseline, [state, *(known for _, known in earlier)])
         if comparison.p_value is None:
             words = f"Not enough data to speak of drift: {comparison.reason}."
             return self._result(
@@ -248,6 +281,7 @@ class Analysis:
                 evidence=evidence,
                 trends=previous.trends if previous else {},
                 findings=findings,
+                documents=documents,
             )
         trends = self._trends(state, baseline, previous)
         rising = [name for name, trend in trends.items() if trend.rising]
@@ -268,6 +302,7 @@ class Analysis:
             trends=trends,
             alert=alert,
             findings=findings,
+            documents=documents,
             previous_p_value=previous_p,
         )
 
@@ -311,7 +346,7 @@ class Analysis:
                 vectors,
                 version="none",
                 model_id=model_id,
-                corpus=self.corpus(model_id),
+                corpus=self._corpus_at(window.end, model_id),
                 similarities=similarities,
                 gap_quantile=0.2,
                 topics=max(1, len(vectors) // 4) if len(vectors) < 200 else None,
@@ -341,6 +376,7 @@ class Analysis:
         trends: dict[str, Trend] | None = None,
         alert: bool = False,
         findings: Findings | None = None,
+        documents: DocumentDrift | None = None,
         previous_p_value: float | None = None,
     ) -> WindowResult:
         result = WindowResult(
@@ -355,6 +391,7 @@ class Analysis:
             evidence=evidence,
             trends=trends or {},
             findings=findings or Findings(),
+            documents=documents,
             previous_p_value=previous_p_value,
         )
         if comparison:

@@ -30,8 +30,10 @@ KEPT = {"all": 512, "novel": 256, "farthest": 64, "gap": 128, "topic": 4}
 They are the rows with the least hashes among all, among the novel, among the uncovered and of each topic, and
 the farthest rows.
 """
-WITH_VECTORS = ("novel", "farthest", "gap")
-"""Kinds of examples that are clustered, and therefore keep their vectors."""
+WITH_VECTORS = ("all", "novel", "farthest", "gap")
+"""Kinds of examples that keep their vectors, to be clustered or held against documents."""
+_EARLIER_WITH_VECTORS = ("novel", "farthest", "gap")
+"""The same, in states that do not say it."""
 
 
 class StateError(ValueError):
@@ -48,7 +50,7 @@ class Example:
     topic: int
     novelty: float
     similarity: float
-    vector: Array  # [d], float16; [0] for kinds that are not clustered
+    vector: Array  # [d], float16; [0] for kinds without vectors
     trace: str = ""
     """Query of the assistant's page Why; empty when no trace was captured."""
 
@@ -121,13 +123,14 @@ class State:
             "checks": dict(self.checks),
             "models": dict(self.models),
             "bad_objects": self.bad_objects,
+            "with_vectors": WITH_VECTORS,
             "examples": [
                 (kind, row.order, row.interaction_id, row.topic, row.novelty, row.similarity, row.trace)
                 for kind, row in rows
             ],
         }
-        clustered = [row.vector for kind, row in rows if kind in WITH_VECTORS]
-        kept = np.array(clustered, np.float16).reshape(len(clustered), self.vectors.shape[1])
+        held = [row.vector for kind, row in rows if kind in WITH_VECTORS]
+        kept = np.array(held, np.float16).reshape(len(held), self.vectors.shape[1])
         buffer = io.BytesIO()
         np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), kept=kept, **arrays)
         return buffer.getvalue()
@@ -148,10 +151,10 @@ class State:
             arrays = {name: stored[name] for name in ARRAYS}
             kept = stored["kept"]
         examples: dict[str, list[Example]] = {kind: [] for kind in KEPT}
-        vectors = iter(kept)
+        vectors, with_vectors = iter(kept), meta.get("with_vectors", _EARLIER_WITH_VECTORS)
         # States of before have no traces.
         for kind, order, identifier, topic, novelty, similarity, *trace in meta["examples"]:
-            vector = next(vectors) if kind in WITH_VECTORS else NO_VECTOR
+            vector = next(vectors) if kind in with_vectors else NO_VECTOR
             text = (texts or {}).get(identifier, "")
             examples[kind].append(
                 Example(order, identifier, text, topic, novelty, similarity, vector, *trace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from fmops.analysis.document_drift import DocumentChange, DocumentDrift
 from fmops.analysis.findings import Cluster, Findings, TopicChange
 from fmops.analysis.trend import RECENT, Trend
 
@@ -77,6 +78,37 @@ def _changed(topic: TopicChange, others: int) -> str:
         f"People ask {direction} about {named(topic.terms)}: {percent(topic.share)} of the queries, "
         f"{percent(topic.usual)} usually.{more}"
     )
+
+
+def documents(drift: DocumentDrift) -> str:
+    """Return sentences on what changed in the documents, the loss of answers first; empty if nothing did."""
+    said = []
+    losing = max([*drift.removed, *drift.moved], key=lambda change: change.lost, default=None)
+    if losing is not None and losing.lost:
+        said.append(
+            f"{percent(drift.lost_share)} of the questions have lost the document that covered them, most of them "
+            f"{_titled(losing)}."
+        )
+    if drift.gained_share:
+        best = max([*drift.added, *drift.moved], key=lambda change: change.gained)
+        said.append(
+            f"{percent(drift.gained_share)} of the questions, which no document covered, are covered now: "
+            f"most of them by {_titled(best)}."
+        )
+    counts = [
+        (len(drift.added), "added"),
+        (len(drift.removed), "removed"),
+        (len(drift.moved), "changed in meaning"),
+        (drift.edited, "reworded"),
+    ]
+    told = [f"{count} {what}" for count, what in counts if count]
+    if told:
+        said.append(f"Documents: {', '.join(told)}.")
+    return " ".join(said)
+
+
+def _titled(change: DocumentChange) -> str:
+    return f"“{change.title or change.id}”"
 
 
 def named(terms: list[str]) -> str:

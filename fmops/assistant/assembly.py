@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -49,8 +50,9 @@ from fmops.telemetry.content import content_traces
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
 from fmops.threads import Threads
-from fmops.toolkit import knowledge
+from fmops.toolkit.bedrock_knowledge import choose
 from fmops.toolkit.context import record_outcome
+from fmops.toolkit.knowledge import PUBLIC, KnowledgeStore, KnowledgeUnavailableError
 from fmops.traces import TraceReader
 from fmops.variants.variant import Workbench
 
@@ -66,6 +68,7 @@ COUNTERS = Config(connect_timeout=0.5, read_timeout=1, max_pool_connections=16, 
 """Time-outs of budget calls, which every turn waits for. A caller without an answer by then is told so. Each
 call may be repeated."""
 EMBEDDING = Config(connect_timeout=1, read_timeout=5, max_pool_connections=64, retries=ONCE_MORE)
+"""Time-outs of embeddings, and of searches, which embed the query first."""
 MODEL = Config(connect_timeout=2, read_timeout=60, retries=ONCE_MORE)
 """Time-outs of model calls, which the turn's budget may end earlier: no call outlives it."""
 
@@ -86,8 +89,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         permissions, settings.policy_store_id, enforce=settings.authorization_mode == "ENFORCE"
     )
     resolver = Resolver(records, settings.principal_prefix)
-    documents, readable = knowledge.load(KNOWLEDGE), resolver.readable(authorizer)
-    base = knowledge.KnowledgeBase(documents, embeddings)
+    base, readable = _documents(settings, session, embeddings), resolver.readable(authorizer)
     pseudonyms = Pseudonyms(_secret(session, settings.pseudonym_key_secret))
     sink, raw_sink = _sinks(settings, session)
     runs = WaitingRuns(settings.approvals_table, session, FAST, keep_seconds=KEEP_SECONDS)
@@ -129,7 +131,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
     )
     verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
     approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
-    review = _review_desk(settings, permissions, resolver, guardrails, pseudonyms)
+    review = _review_desk(settings, permissions, resolver, base, guardrails, pseudonyms)
     why = Why(
         TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
         authorizer=Authorizer(permissions, settings.policy_store_id),
@@ -161,7 +163,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         stop=stop,
         threads=2 * settings.max_turns,
         routes=[
-            lambda app: add_document_routes(app, documents, readable),
+            lambda app: add_document_routes(app, base, readable),
             lambda app: add_why_routes(app, why),
             lambda app: add_home_routes(app, home),
         ],
@@ -193,6 +195,19 @@ def _embeddings(settings: AssistantSettings, session: boto3.Session) -> BedrockE
         client=deadline.inheriting(session.client("bedrock-runtime", config=EMBEDDING)),
         model_id=settings.embedding_model_id,
         region_name=settings.region,
+    )
+
+
+def _documents(
+    settings: AssistantSettings, session: boto3.Session, embeddings: BedrockEmbeddings
+) -> KnowledgeStore:
+    """Return the documents: those of the knowledge base, or without one those of the image."""
+    return choose(
+        lambda: deadline.inheriting(session.client("bedrock-agent-runtime", config=EMBEDDING)),
+        settings.knowledge_base_id,
+        KNOWLEDGE,
+        embeddings,
+        minimum_similarity=settings.minimum_similarity,
     )
 
 
@@ -245,6 +260,7 @@ def _review_desk(
     settings: AssistantSettings,
     permissions: Any,
     resolver: Resolver,
+    documents: KnowledgeStore,
     guardrails: GuardrailEngine,
     pseudonyms: Pseudonyms,
 ) -> ReviewDesk | None:
@@ -255,7 +271,7 @@ def _review_desk(
         MlflowReview(settings.tracking_uri),
         authorizer=Authorizer(permissions, settings.policy_store_id),
         resolver=resolver,
-        documents=knowledge.load(KNOWLEDGE),
+        documents=documents,
         guardrails=guardrails,
         pseudonyms=pseudonyms,
     )
@@ -278,6 +294,8 @@ def _playground(
             principal_prefix=settings.principal_prefix,
             embedding_model_id=settings.embedding_model_id,
             max_output_tokens=settings.max_output_tokens,
+            knowledge_base_id=settings.knowledge_base_id,
+            minimum_similarity=settings.minimum_similarity,
         ),
         lambda: _prompt_registry(settings.tracking_uri),
         authorizer=Authorizer(permissions, settings.policy_store_id),
@@ -354,9 +372,10 @@ def _published(session: boto3.Session, user_pool_id: str, document: str) -> str:
     return f"{cognito.meta.endpoint_url}/{user_pool_id}/.well-known/{document}" if user_pool_id else ""
 
 
-def _greet(guardrails: GuardrailEngine, base: knowledge.KnowledgeBase) -> None:
+def _greet(guardrails: GuardrailEngine, base: KnowledgeStore) -> None:
     """Call each service once, within a span of this service: without a parent, the call would appear as a
     service of its own on X-Ray's map."""
     with trace.get_tracer(__name__).start_as_current_span("warm-up", kind=trace.SpanKind.SERVER):
         guardrails.check_sync("Good morning.", Direction.INPUT)
-        base.search("Good morning.")
+        with suppress(KnowledgeUnavailableError):  # an assistant without its documents still serves
+            base.search("Good morning.", [PUBLIC])

@@ -18,6 +18,7 @@ from fmops.assistant.http_errors import INTERACTION_HEADER, body_of, failed, fai
 from fmops.assistant.openapi import OF_ANSWERS, answers
 from fmops.assistant.openapi_models import ChatCompletion, Models
 from fmops.conversation.answering import Answer, Cut, cut_by
+from fmops.conversation.citations import citations
 from fmops.conversation.conversation import Conversation
 from fmops.conversation.failures import Failure
 from fmops.conversation.wire import MODEL, ChatRequest, chunk, completion, error, usage_chunk
@@ -119,9 +120,13 @@ async def _left(request: Request) -> None:
 
 async def _events(interaction: Interaction, answer: Answer, *, include_usage: bool) -> AsyncIterator[str]:
     yield _event(chunk(interaction, {"role": "assistant", "content": ""}, usage_follows=include_usage))
+    said: list[str] = []
     try:
         async for piece in answer:
+            said.append(piece)
             yield _event(chunk(interaction, {"content": piece}, usage_follows=include_usage))
+        if cited := citations(interaction, "".join(said)):
+            yield _event(chunk(interaction, {"annotations": cited}, usage_follows=include_usage))
         yield _event(chunk(interaction, {}, interaction.finish_reason, usage_follows=include_usage))
         if include_usage:
             yield _event(usage_chunk(interaction))

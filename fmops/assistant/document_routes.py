@@ -1,29 +1,46 @@
-"""The route that shows a document of the knowledge base to whom the policies permit it."""
+"""The route that shows a document to whom the policies permit it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Annotated, Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Path, Query
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.openapi import answers
 from fmops.assistant.openapi_models import Document
-from fmops.assistant.route_errors import DocumentNotFoundError
+from fmops.assistant.route_errors import DocumentNotFoundError, DocumentsUnavailableError
 from fmops.interaction import Interaction
 from fmops.toolkit.authorization import Readable
 from fmops.toolkit.context import RequestContext
-from fmops.toolkit.knowledge import KnowledgeDocument
+from fmops.toolkit.knowledge import KnowledgeStore, KnowledgeUnavailableError
+from fmops.toolkit.retrieval import joined, permitted
 
 
-def add_document_routes(app: FastAPI, documents: Sequence[KnowledgeDocument], readable: Readable) -> None:
+def add_document_routes(app: FastAPI, store: KnowledgeStore, readable: Readable) -> None:
     """Add the route to read one document. One that a person may not read is reported as not found."""
-    by_id = {document.id: document for document in documents}
 
-    @app.get("/v1/documents/{document_id}", **answers(Document, DocumentNotFoundError))
-    def document(document_id: str, principal: Caller) -> dict[str, str]:
-        """Show a document of the knowledge base that the caller may read, such as an answer's source."""
-        found = by_id.get(document_id)
-        if found is None or not all(readable([found], RequestContext(principal, Interaction()))):
+    @app.get(
+        "/v1/documents/{document_id:path}",
+        **answers(Document, DocumentNotFoundError, DocumentsUnavailableError),
+    )
+    def document(
+        document_id: Annotated[str, Path(description="Id of the document, which may hold slashes")],
+        principal: Caller,
+        page: Annotated[int | None, Query(ge=1, description="Page of a PDF; all passages without it")] = None,
+    ) -> dict[str, Any]:
+        """Show a document's passages, or those of one page, if the caller may read it, such as an answer's source."""
+        context = RequestContext(principal, Interaction())
+        try:
+            found = store.document(document_id, readable.audiences(context), page)
+        except KnowledgeUnavailableError as error:
+            raise DocumentsUnavailableError from error
+        passages = permitted(found, readable, context)
+        if not passages:
             raise DocumentNotFoundError
-        return {"id": found.id, "title": found.title, "text": found.text}
+        return {
+            "id": document_id,
+            "title": passages[0].title,
+            "text": joined(passages),
+            "passages": [{"page": each.page, "text": each.text} for each in passages],
+        }

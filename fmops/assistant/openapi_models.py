@@ -112,11 +112,30 @@ class Details(Shape):
 FinishReason = Literal["stop", "length", "content_filter", "error"] | None
 
 
+class UrlCitation(Shape):
+    """A document that the answer was made from, and the part of the answer that cites it."""
+
+    start_index: int = Field(
+        description="first character of that part: where the document is mentioned, or 0"
+    )
+    end_index: int = Field(description="character after it")
+    title: str
+    url: str = Field(description="`/v1/documents/{id}?page={n}`: the passages, for those who may read them")
+
+
+class Annotation(Shape):
+    """OpenAI's annotation of an answer."""
+
+    type: Literal["url_citation"]
+    url_citation: UrlCitation
+
+
 class AnswerMessage(Shape):
     """The assistant's words."""
 
     role: Literal["assistant"]
     content: str
+    annotations: list[Annotation]
 
 
 class Choice(Shape):
@@ -144,6 +163,9 @@ class Delta(Shape):
 
     role: Literal["assistant"] | None = None
     content: str | None = None
+    annotations: list[Annotation] | None = Field(
+        default=None, description="citations of the whole answer, in the event before the last one"
+    )
 
 
 class ChunkChoice(Shape):
@@ -194,12 +216,20 @@ class Me(Shape):
     waiting: int = Field(description="number of tool calls that wait for the caller's decision")
 
 
+class Passage(Shape):
+    """A passage of a document, as it is found by a search."""
+
+    page: int | None = Field(description="page of a PDF on which it begins, from 1 on")
+    text: str
+
+
 class Document(Shape):
-    """A document of the knowledge base."""
+    """A document, or the page of it that was asked for."""
 
     id: str
     title: str
-    text: str
+    text: str = Field(description="all passages, each with its page in front if it has one")
+    passages: list[Passage]
 
 
 class Approval(Shape):
@@ -279,6 +309,7 @@ class RetrievedText(Shape):
     document_id: str
     title: str
     text: str
+    page: int | None = Field(description="page of a PDF, from 1 on")
     score: float
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,19 @@ from fmops.assistant.route_errors import BlockedTextError, ReviewNotPermittedErr
 from fmops.authorization import Authorizer
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.identity.tokens import Principal, Pseudonyms
-from fmops.interaction import Interaction
+from fmops.interaction import Interaction, RetrievedDocument
 from fmops.review.backend import NoSuchTaskError, ReviewQueue
 from fmops.review.labels import Reviewed, State, agreement
 from fmops.review.model import Label
 from fmops.toolkit.authorization import ToolResolver
 from fmops.toolkit.context import RequestContext
-from fmops.toolkit.knowledge import KnowledgeDocument
+from fmops.toolkit.knowledge import KnowledgeDocument, KnowledgeStore, KnowledgeUnavailableError
+from fmops.toolkit.retrieval import joined, permitted
 
 REVIEW, ADJUDICATE = "review_interactions", "adjudicate_reviews"
 NOT_READABLE = "You may not read this document."
 GONE = "The knowledge base no longer has this document."
+UNAVAILABLE = "The documents cannot be read at the moment: open the task again in a few minutes."
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ReviewDesk:
         *,
         authorizer: Authorizer,
         resolver: ToolResolver,
-        documents: Sequence[KnowledgeDocument],
+        documents: KnowledgeStore,
         guardrails: GuardrailEngine,
         pseudonyms: Pseudonyms,
     ) -> None:
@@ -55,7 +57,7 @@ class ReviewDesk:
         self._authorizer = authorizer
         self._resolver = resolver
         self._readable = resolver.readable(authorizer)
-        self._documents = {document.id: document for document in documents}
+        self._documents = documents
         self._guardrails = guardrails
         self._pseudonyms = pseudonyms
 
@@ -143,23 +145,28 @@ class ReviewDesk:
         return reviewed
 
     def _retrieved(self, reviewed: Reviewed, context: RequestContext) -> list[dict[str, Any]]:
-        found = reviewed.task.retrieved
-        known = [self._documents[each.document_id] for each in found if each.document_id in self._documents]
-        readable = dict(zip((each.id for each in known), self._readable(known, context), strict=True))
-        shown = []
-        for each in found:
-            document = self._documents.get(each.document_id)
-            text = GONE if document is None else document.text if readable[document.id] else NOT_READABLE
-            title = document.title if document and readable[document.id] else each.document_id
-            shown.append(
-                {
-                    "document_id": each.document_id,
-                    "title": title,
-                    "text": text,
-                    "score": round(each.score, 3),
-                }
-            )
-        return shown
+        return [self._source(each, context) for each in reviewed.task.retrieved]
+
+    def _source(self, retrieved: RetrievedDocument, context: RequestContext) -> dict[str, Any]:
+        """Return a document that the answer was given, or the page of it, with a reason in place of its text if the
+        reviewer cannot read it."""
+        known: list[KnowledgeDocument] = []
+        reason = GONE
+        try:
+            # Whatever its audience, so that a document that is gone is told apart from one that is not for them.
+            known = self._documents.document(retrieved.document_id, None, retrieved.page)
+        except KnowledgeUnavailableError:
+            reason = UNAVAILABLE
+        passages = permitted(known, self._readable, context)
+        if known and not passages:
+            reason = NOT_READABLE
+        return {
+            "document_id": retrieved.document_id,
+            "title": passages[0].title if passages else retrieved.document_id,
+            "text": joined(passages) or reason,
+            "page": retrieved.page,
+            "score": round(retrieved.score, 3),
+        }
 
     async def _vetted(self, text: str, direction: Direction) -> str:
         if not text:

@@ -49,6 +49,14 @@ class DocumentNotFoundError(RouteError):
     message = "There is no such document, or you may not read it."
 
 
+class DocumentsUnavailableError(RouteError):
+    """The knowledge base does not answer."""
+
+    status, kind, code = 503, "server_error", "documents_unavailable"
+    message = "The documents cannot be read at the moment: try again."
+    retry_after = 2
+
+
 class ApprovalsUnknownError(RouteError):
     """The policies could not be asked what this person may decide."""
 

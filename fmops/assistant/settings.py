@@ -82,6 +82,15 @@ class AssistantSettings(BaseSettings):
         default=MAX_OUTPUT_TOKENS, ge=1, description="maximum output tokens of one model call"
     )
     embedding_model_id: str = Field(min_length=1)
+    knowledge_base_id: str = Field(
+        default="", description="Bedrock knowledge base; the documents of the image are used when empty"
+    )
+    minimum_similarity: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="cosine similarity to the query below which a passage is not given to the model",
+    )
     oidc_issuer: str = Field(min_length=1)
     oidc_audience: str = Field(min_length=1)
     oidc_group_claim: str = Field(default="groups", min_length=1)

@@ -22,8 +22,15 @@ from fmops.guardrails import GuardrailBlocked
 from fmops.guardrails.messages import CALL_BLOCKS
 from fmops.interaction import FinishReason
 from fmops.toolkit.context import RequestContext
+from fmops.toolkit.knowledge import KnowledgeUnavailableError
 
 _log = logging.getLogger(__name__)
+
+DOCUMENTS_UNAVAILABLE = (
+    "The documents cannot be read at the moment. Tell the user so, and suggest to ask again in a few minutes. Do not "
+    "say from memory what they may contain."
+)
+"""Result of a search, for the model, while the knowledge base does not answer."""
 
 _FIELDS = ("stopReason", "stop_reason", "finish_reason", "done_reason", "completion_reason")
 """Fields of a message's ``response_metadata`` with the finish reason: Bedrock Converse's, Anthropic's, OpenAI's
@@ -88,12 +95,17 @@ class CallsMiddleware(AgentMiddleware[AgentState[Any], RequestContext]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
+        call = request.tool_call
         try:
             return await handler(request)
         except (GuardrailBlocked, GraphBubbleUp):
             raise
+        except KnowledgeUnavailableError:
+            return ToolMessage(
+                DOCUMENTS_UNAVAILABLE, tool_call_id=call["id"], name=call["name"], status="error"
+            )
         except Exception as error:
-            raise CallFailedError(request.tool_call["name"] if request.tool else "_OTHER") from error
+            raise CallFailedError(call["name"] if request.tool else "_OTHER") from error
 
 
 def finish_reason(message: AIMessage) -> FinishReason:

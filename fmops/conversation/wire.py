@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.agent import NAME
 from fmops.conversation.chat_request import ChatMessage, ChatRequest
+from fmops.conversation.citations import citations
 from fmops.interaction import Interaction
 from fmops.telemetry.prices import prices
 
@@ -47,7 +48,11 @@ def completion(interaction: Interaction, text: str) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text},
+                "message": {
+                    "role": "assistant",
+                    "content": text,
+                    "annotations": citations(interaction, text),
+                },
                 "finish_reason": _finish(interaction.finish_reason),
                 "logprobs": None,
             }
@@ -59,7 +64,7 @@ def completion(interaction: Interaction, text: str) -> dict[str, Any]:
 
 def chunk(
     interaction: Interaction,
-    delta: dict[str, str],
+    delta: dict[str, Any],
     finish_reason: str | None = None,
     *,
     usage_follows: bool = False,

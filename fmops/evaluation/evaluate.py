@@ -126,7 +126,7 @@ class Evaluator:
             mlflow.update_current_trace(
                 tags={"case_id": case_id, "prompt_version": assistant.variant.prompt.version}
             )
-            entry = key(assistant.variant.fingerprint, caller, question)
+            entry = key(assistant.fingerprint, caller, question)
             if (found := self.journal.find("answers", entry)) is not None:
                 return noted(case_id, found)
             try:

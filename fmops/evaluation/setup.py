@@ -46,6 +46,10 @@ class EvaluationSettings(BaseSettings):
     model_id: str = Field(min_length=1)
     max_output_tokens: int = Field(default=MAX_OUTPUT_TOKENS, ge=1)
     embedding_model_id: str = Field(min_length=1)
+    knowledge_base_id: str = Field(
+        default="", description="Bedrock knowledge base; the documents of the image are used when empty"
+    )
+    minimum_similarity: float = Field(default=0.0, ge=0, le=1)
     principal_prefix: str = Field(min_length=1)
     policy_store_id: str = Field(min_length=1)
     guardrails: GuardrailSettings = GuardrailSettings()
@@ -137,6 +141,8 @@ def assemble(environment: Mapping[str, str] | None = None) -> Setup:
         principal_prefix=settings.principal_prefix,
         embedding_model_id=settings.embedding_model_id,
         max_output_tokens=settings.max_output_tokens,
+        knowledge_base_id=settings.knowledge_base_id,
+        minimum_similarity=settings.minimum_similarity,
         rate_limiter=limiter,
     )
     set_session(bench.session)

@@ -13,6 +13,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fmops.analysis.describe import Describer, bedrock
+from fmops.analysis.documents import Documents
 from fmops.analysis.elsewhere import EngineError, SparkEngine
 from fmops.analysis.emr import EmrServerless
 from fmops.analysis.lake import S3Lake, Window, parse_time, windows
@@ -51,6 +52,10 @@ class AnalyseSettings(BaseSettings):
     embedding_model_id: str = Field(
         default="", description="model that embeds the knowledge base when a baseline is fitted"
     )
+    knowledge_base_id: str = Field(
+        default="",
+        description="knowledge base whose ingestions the lake holds; without one, the documents are in the image",
+    )
     description_model_id: str = Field(
         default="", description="model that says what changed when there is an alarm; none by default"
     )
@@ -82,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         baseline_windows=settings.baseline_windows,
         alarm_windows=settings.alarm_windows,
         corpus=lambda model: embed_knowledge(settings.embedding_model_id, model),
+        documents=Documents(lake) if settings.knowledge_base_id else None,
         spark=spark(settings),
         spark_from=settings.spark_from_gib << 30,
         describe=Describer(bedrock(model)) if (model := settings.description_model_id) else None,

@@ -37,7 +37,9 @@ from fmops.review.model import DriftSignal, JudgeScore, ReviewTask
 from fmops.review.model import parse as parse_lines
 from fmops.review.outcome import Quality, case, judge_agreement, quality
 from fmops.review.sampling import SamplingSettings, draw
-from fmops.toolkit import knowledge
+from fmops.toolkit.bedrock_knowledge import choose
+from fmops.toolkit.knowledge import KnowledgeUnavailableError
+from fmops.toolkit.sources import Sources, sources
 from fmops.tracking import quiet_mlflow
 from fmops.turn import TAKEN, TurnTakenError, turn
 
@@ -67,6 +69,9 @@ class ReviewSettings(BaseSettings):
     sampling: SamplingSettings = SamplingSettings()
     judges: tuple[str, ...] = Field(default=(), description="models that judge captured answers")
     judged: int = Field(default=0, ge=0, le=10_000, description="answers of a day that they judge")
+    knowledge_base_id: str = Field(
+        default="", description="Bedrock knowledge base; the documents of the image are used when empty"
+    )
     region: str = Field(default="", validation_alias="AWS_REGION")
     days: int = Field(default=30, ge=1, le=365, description="how many days' labels are collected")
 
@@ -131,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if not options.collect:
                 sample(objects, backend, settings, _day(options))
             collect(objects, backend, settings)
-    except (ReviewUnavailableError, TurnTakenError) as error:
+    except (KnowledgeUnavailableError, ReviewUnavailableError, TurnTakenError) as error:
         log.error("%s", error)
         return 2
     return 0
@@ -142,8 +147,19 @@ def _backend(objects: Lake, settings: ReviewSettings) -> ReviewBackend:
         return MlflowReview(settings.tracking_uri, days=settings.days)
     from fmops.review.ground_truth import GroundTruth, GroundTruthSettings
 
-    documents = {document.id: (document.title, document.text) for document in knowledge.load(KNOWLEDGE)}
-    return GroundTruth(objects.s3, objects.bucket, GroundTruthSettings(), documents)
+    return GroundTruth(objects.s3, objects.bucket, GroundTruthSettings(), _sources(settings))
+
+
+def _sources(settings: ReviewSettings) -> Sources:
+    """Return the texts of the documents, which nothing is searched in."""
+    return sources(
+        choose(
+            lambda: boto3.client("bedrock-agent-runtime", config=WAITS),
+            settings.knowledge_base_id,
+            KNOWLEDGE,
+            None,
+        )
+    )
 
 
 def sample(objects: Lake, backend: ReviewBackend, settings: ReviewSettings, day: date) -> list[ReviewTask]:
@@ -221,7 +237,7 @@ def _judge(
         keep=lambda scores: objects.write(
             f"{JUDGES}/{day}-{uuid4().hex}.jsonl", "".join(score.line() for score in scores)
         ),
-        documents={document.id: document.text for document in knowledge.load(KNOWLEDGE)},
+        sources=_sources(settings),
     )
     log.info(
         "%s: %d judges gave %d scores, %d of them before; %d answers without a usable one",
@@ -277,7 +293,7 @@ def collect(objects: Lake, backend: ReviewBackend, settings: ReviewSettings) -> 
         labels = [label for each in reviewed if each.task.day == day for label in each.labels]
         if labels:
             objects.write(f"{LABELS}/dt={day}/labels.jsonl", "".join(label.line() for label in labels))
-    added = _add_cases(objects, reviewed)
+    added = _add_cases(objects, reviewed, _sources(settings))
     found = quality(reviewed)
     judges = judge_agreement(reviewed, _scores(objects, reviewed), settings.sampling.judge_threshold)
     _publish(settings, found.metrics() | judges.metrics())
@@ -303,11 +319,10 @@ def _scores(objects: Lake, reviewed: Sequence[Reviewed]) -> list[JudgeScore]:
     return parse_lines((line for day in days for line in objects.read_all(f"{JUDGES}/{day}")), JudgeScore)[0]
 
 
-def _add_cases(objects: Lake, reviewed: Sequence[Reviewed]) -> int:
+def _add_cases(objects: Lake, reviewed: Sequence[Reviewed], documents: Sources) -> int:
     """Add what is settled to the reviewed cases; a case that was settled anew replaces itself."""
     text = objects.read(REVIEWED_KEY)
     known = parse(text, ReviewedCase, name=REVIEWED_KEY) if text else []
-    documents = {document.id: document.text for document in knowledge.load(KNOWLEDGE)}
     cases = {each.case_id: each for each in known}
     new = {made.case_id: made for each in reviewed if (made := case(each, documents))}
     if any(cases.get(case_id) != made for case_id, made in new.items()):

@@ -22,6 +22,7 @@ from fmops import json_lines
 from fmops.review.backend import ReviewUnavailableError
 from fmops.review.labels import Reviewed, State
 from fmops.review.model import Label, ReviewTask, parse
+from fmops.toolkit.sources import Sources
 
 PREFIX = "review/ground-truth"
 TEMPLATE = Path(__file__).with_name("worker.liquid.html")
@@ -56,21 +57,19 @@ class GroundTruthSettings(BaseSettings):
 
 def manifest(
     tasks: Sequence[ReviewTask],
-    documents: Mapping[str, tuple[str, str]],
+    sources: Sources,
     votes: Mapping[str, Sequence[Label]] | None = None,
 ) -> str:
-    """Return the input manifest: a line per task, within the service's limits. ``documents`` are title and text
-    by id.
+    """Return the input manifest: a line per task, within the service's limits. ``sources`` gives
+    the documents' titles and texts.
 
     ``votes`` are other reviewers' labels by task id, for the adjudicator.
     """
-    lines = (_line(task, documents, (votes or {}).get(task.task_id, ())) for task in tasks)
+    lines = (_line(task, sources, (votes or {}).get(task.task_id, ())) for task in tasks)
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _line(
-    task: ReviewTask, documents: Mapping[str, tuple[str, str]], votes: Sequence[Label]
-) -> dict[str, Any]:
+def _line(task: ReviewTask, sources: Sources, votes: Sequence[Label]) -> dict[str, Any]:
     layers = [
         f"{each.direction} {each.action}: {each.reason}" for each in task.guardrails if each.action != "allow"
     ]
@@ -84,7 +83,7 @@ def _line(
     }
     left = LONGEST_ATTRIBUTE
     for each in task.retrieved:
-        title, text = documents.get(each.document_id, (each.document_id, ""))
+        title, text = sources(each) or (each.document_id, "")
         line["retrieved"].append({"title": title, "text": _cut(text, max(left - 500, len(CUT)))})
         left -= len(json.dumps(line["retrieved"][-1], ensure_ascii=False)) + 2
         if left < 1_000:
@@ -115,7 +114,7 @@ class GroundTruth:
         s3: Any,
         bucket: str,
         settings: GroundTruthSettings,
-        documents: Mapping[str, tuple[str, str]],
+        sources: Sources,
         *,
         session: Any = None,
         region: str | None = None,
@@ -123,7 +122,7 @@ class GroundTruth:
         self._s3 = s3
         self._bucket = bucket
         self._settings = settings
-        self._documents = documents
+        self._sources = sources
         self._session = session
         self._region = region
 
@@ -133,7 +132,7 @@ class GroundTruth:
         """
         if not tasks:
             return 0
-        return self._start(self._name(tasks[0].day), tasks, manifest(tasks, self._documents))
+        return self._start(self._name(tasks[0].day), tasks, manifest(tasks, self._sources))
 
     def adjudicate(self, reviewed: Sequence[Reviewed]) -> int:
         """Start a job for each day whose reviewers are done and disagree, unless it has one. Raises
@@ -151,7 +150,7 @@ class GroundTruth:
     def _adjudicate(self, day: str, disputed: Sequence[Reviewed]) -> int:
         tasks = [each.task.model_copy(update={"reviewers": 1}) for each in disputed]
         votes = {each.task.task_id: each.votes for each in disputed}
-        return self._start(f"{self._name(day)}{ADJUDICATION}", tasks, manifest(tasks, self._documents, votes))
+        return self._start(f"{self._name(day)}{ADJUDICATION}", tasks, manifest(tasks, self._sources, votes))
 
     def _start(self, name: str, tasks: Sequence[ReviewTask], lines: str) -> int:
         if self._read(f"{PREFIX}/{name}/tasks.jsonl") is not None:

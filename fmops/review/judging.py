@@ -22,6 +22,8 @@ from fmops.evaluation.judge import Grade, JudgeError
 from fmops.interaction import Interaction
 from fmops.review.model import JudgeScore
 from fmops.review.sampling import interactions
+from fmops.toolkit.knowledge import KnowledgeUnavailableError
+from fmops.toolkit.sources import Sources
 
 CRITERIA: tuple[Criterion, ...] = ("relevance", "safety", "groundedness")
 """Criteria that can be judged without knowing the right answer; the last one applies where documents were
@@ -79,11 +81,11 @@ def judge(
     budget: int,
     known: Sequence[JudgeScore],
     keep: Callable[[Sequence[JudgeScore]], None],
-    documents: Mapping[str, str],
+    sources: Sources,
 ) -> Judged:
     """Have the judges grade up to ``budget`` answers of ``day`` (UTC), including those with ``known`` scores.
 
-    ``keep`` receives scores soon after they were paid for; ``documents`` are the knowledge base's texts by id.
+    ``keep`` receives scores soon after they were paid for; ``sources`` gives the documents' texts.
     The choice depends only on the day and the interactions' ids, so that the next run continues one that was
     interrupted.
     """
@@ -101,15 +103,15 @@ def judge(
     pool = ThreadPoolExecutor(WORKERS)
     running: list[Future[JudgeScore]] = []
     try:
-        running += [pool.submit(_score, *each, documents) for each in open_]
+        running += [pool.submit(_score, *each, sources) for each in open_]
         for each in as_completed(running):
             try:
                 waiting.append(each.result())
             except JudgeError as error:
                 failed += 1
                 _log.warning("%s", error)
-            except (BotoCoreError, ClientError) as error:
-                away = f"a judge did not answer ({_code(error)}): the next run of this day goes on"
+            except (BotoCoreError, ClientError, KnowledgeUnavailableError) as error:
+                away = f"{_whose(error)} did not answer ({_code(error)}): the next run of this day goes on"
                 break
             if len(waiting) >= KEEP_EVERY:
                 keep(waiting)
@@ -133,12 +135,12 @@ def _chosen(connection: duckdb.DuckDBPyConnection, day: str, budget: int, begun:
     return [each for each in ids if each in begun] + others
 
 
-def _score(interaction: Interaction, grader: Grader, documents: Mapping[str, str]) -> JudgeScore:
-    retrieved = [each.document_id for each in interaction.retrieved if each.document_id in documents]
+def _score(interaction: Interaction, grader: Grader, sources: Sources) -> JudgeScore:
+    retrieved = [found[1] for each in interaction.retrieved if (found := sources(each))]
     sections = {
         "question": interaction.input,
         "answer": interaction.output,
-        "sources": "\n\n".join(documents[each] for each in retrieved),
+        "sources": "\n\n".join(retrieved),
     }
     criteria = [each for each in CRITERIA if each != "groundedness" or retrieved]
     grades = {
@@ -161,7 +163,13 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def _code(error: BotoCoreError | ClientError) -> str:
+def _whose(error: BotoCoreError | ClientError | KnowledgeUnavailableError) -> str:
+    return "the knowledge base" if isinstance(error, KnowledgeUnavailableError) else "a judge"
+
+
+def _code(error: BotoCoreError | ClientError | KnowledgeUnavailableError) -> str:
+    if isinstance(error, KnowledgeUnavailableError):
+        return error.code
     return str(error.response["Error"]["Code"]) if isinstance(error, ClientError) else type(error).__name__
 
 

@@ -11,11 +11,12 @@ from fmops.evaluation.statistics import Interval, kappa
 from fmops.review.estimate import Estimate, NotEnoughLabelsError, StratumCount, weighted
 from fmops.review.labels import Reviewed, State, agreement
 from fmops.review.model import JudgeScore, Label, Stratum
+from fmops.toolkit.sources import Sources
 
 
-def case(reviewed: Reviewed, documents: Mapping[str, str]) -> ReviewedCase | None:
-    """Return the evaluation case of a settled task; ``None`` for others. ``documents`` are the knowledge base's
-    texts by id.
+def case(reviewed: Reviewed, sources: Sources) -> ReviewedCase | None:
+    """Return the evaluation case of a settled task; ``None`` for others. ``sources`` gives the
+    documents' texts.
 
     A good answer meets every criterion that applies to it; of a bad one, only the named criterion is known. An
     adjudicator's label counts alone: judges are compared with the settled verdict.
@@ -29,7 +30,7 @@ def case(reviewed: Reviewed, documents: Mapping[str, str]) -> ReviewedCase | Non
         trace_id=task.trace_id,
         question=task.question,
         answer=task.answer,
-        retrieved=[documents[each.document_id] for each in task.retrieved if each.document_id in documents],
+        retrieved=[found[1] for each in task.retrieved if (found := sources(each))],
         corrected_answer=reviewed.corrected_answer if reviewed.verdict == "bad" else "",
         labels=[
             CaseLabel(criterion=criterion, value=value, reviewer=label.reviewer, comment=label.comment)

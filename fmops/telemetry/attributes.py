@@ -44,6 +44,7 @@ PROMPT_RESULT: Final = "fmops.prompt.result"
 
 RETRIEVAL_FOUND: Final = "fmops.retrieval.found"
 RETRIEVAL_READABLE: Final = "fmops.retrieval.readable"
+RETRIEVAL_OUTCOME: Final = "fmops.retrieval.outcome"
 CAPTURE_RESULT: Final = "fmops.capture.result"
 CAPTURE_PLACE: Final = "fmops.capture.place"
 FEEDBACK_RATING: Final = "fmops.feedback.rating"
@@ -117,6 +118,8 @@ METRIC_BUDGET_SPENT: Final = "fmops.budget.spent"
 METRIC_BUDGET_REFUSALS: Final = "fmops.budget.refusals"
 METRIC_BUDGET_UNAVAILABLE: Final = "fmops.budget.unavailable"
 METRIC_BUDGET_SETTLEMENTS: Final = "fmops.budget.settlements"
+METRIC_RETRIEVAL_SEARCHES: Final = "fmops.retrieval.searches"
+METRIC_RETRIEVAL_SIMILARITY: Final = "fmops.retrieval.similarity"
 METRIC_TOOL_DURATION: Final = "gen_ai.execute_tool.duration"
 METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"
 METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"
@@ -142,3 +145,6 @@ DURATION_BUCKETS: Final = (
 
 TOKEN_BUCKETS: Final = tuple(4**exponent for exponent in range(14))
 """Boundaries in tokens of gen_ai.client.token.usage in the GenAI semantic conventions."""
+
+SIMILARITY_BUCKETS: Final = tuple(twentieth / 20 for twentieth in range(21))
+"""Boundaries of cosine similarities."""

@@ -72,6 +72,7 @@ class Instruments:
         self._make_turns()
         self._make_guardrails()
         self._make_authorization()
+        self._make_retrieval()
         self._make_capture()
         self._make_models()
         self._make_prompts()
@@ -147,6 +148,18 @@ class Instruments:
         )
         self.tool_duration = self._duration(
             names.METRIC_TOOL_DURATION, "Duration of a tool call, guards included"
+        )
+
+    def _make_retrieval(self) -> None:
+        self.retrieval_searches = self._counter(
+            names.METRIC_RETRIEVAL_SEARCHES,
+            "{search}",
+            "Searches of the documents by outcome: found, nothing near enough, or unavailable",
+        )
+        self.retrieval_similarity: Histogram = self._meter.create_histogram(
+            names.METRIC_RETRIEVAL_SIMILARITY,
+            unit="1",
+            description="Cosine similarity of a search's best passage, of those for the caller's audiences",
         )
 
     def _make_capture(self) -> None:
@@ -251,6 +264,8 @@ class Instruments:
             self.budget_unavailable.add(0, {names.BUDGET_ACTION: action})
         for result in ("settled", "postponed", "failed"):
             self.budget_settlements.add(0, {names.BUDGET_RESULT: result})
+        for outcome in ("found", "nothing", "unavailable"):
+            self.retrieval_searches.add(0, {names.RETRIEVAL_OUTCOME: outcome})
         for reason in ("policy_error", "unavailable"):
             self.authorization_errors.add(0, {names.AUTHORIZATION_REASON: reason})
 

@@ -93,11 +93,13 @@ def views() -> list[View]:
     """Return histograms with the conventions' boundaries: the SDK's defaults begin at five seconds."""
     duration = ExplicitBucketHistogramAggregation(names.DURATION_BUCKETS)
     tokens = ExplicitBucketHistogramAggregation(names.TOKEN_BUCKETS)
+    similarity = ExplicitBucketHistogramAggregation(names.SIMILARITY_BUCKETS)
     dropped = DropAggregation()
     return [
         View(instrument_name="*duration", meter_name=METER, aggregation=duration),
         View(instrument_name="*.time_to_first_*", meter_name=METER, aggregation=duration),
         View(instrument_name=names.METRIC_TOKEN_USAGE, meter_name=METER, aggregation=tokens),
+        View(instrument_name=names.METRIC_RETRIEVAL_SIMILARITY, meter_name=METER, aggregation=similarity),
         View(instrument_name="http.server.request.duration", aggregation=duration),
         View(instrument_name="http.server.*.body.size", aggregation=dropped),
         View(instrument_name="otel.sdk.metric_reader.*", aggregation=dropped),

@@ -6,18 +6,15 @@ from __future__ import annotations
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fmops.authorization import AuthorizationRequest, Authorizer, Entity, EntityUid
 from fmops.authorization.entities import Value
 from fmops.toolkit.context import RequestContext
-from fmops.toolkit.knowledge import KnowledgeDocument
+from fmops.toolkit.knowledge import PUBLIC, KnowledgeDocument
 from fmops.toolkit.record_table import RecordTable
-
-Readable = Callable[[Sequence[KnowledgeDocument], RequestContext], list[bool]]
-"""A function that says which of the documents the caller may read, in order."""
 
 Facts = Mapping[str, Value]
 
@@ -118,20 +115,23 @@ class ToolResolver(ABC):
         return {f"{self._prefix}|{name}" for name in names}
 
     def readable(self, authorizer: Authorizer) -> Readable:
-        """Return a function that says which documents the caller may read, decided in as few calls as
-        possible.
+        """Return what says which documents the caller may read."""
+        return Readable(self, authorizer)
+
+    def audiences(self, context: RequestContext) -> list[str]:  # noqa: ARG002 - an agent's override reads it
+        """Return the audiences whose documents are searched for the caller, by their verified token.
+
+        An agent overrides it so that it holds at least what its policies permit: a document of another audience
+        is never found. It permits nothing, since the policies decide each document.
         """
+        return [PUBLIC]
 
-        def decide(documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
-            session = {"session": self._session(context)}
-            action = self.uid("Action", "read_document")
-            requests = [AuthorizationRequest(action, self.document(each), session) for each in documents]
-            decisions = authorizer.decide(context.identity_token, requests)
-            for decision in decisions:
-                context.record_decision(decision)
-            return [decision.allowed for decision in decisions]
-
-        return decide
+    def reading(
+        self, documents: Sequence[KnowledgeDocument], context: RequestContext
+    ) -> list[AuthorizationRequest]:
+        """Return the requests to read the documents, in order."""
+        session, action = {"session": self._session(context)}, self.uid("Action", "read_document")
+        return [AuthorizationRequest(action, each, session) for each in self.documents(documents)]
 
     def user(self, subject: str) -> EntityUid:
         """Return a person's entity id, from the subject of their tokens."""
@@ -141,9 +141,17 @@ class ToolResolver(ABC):
         """Return an entity's id in the namespace of the agent's schema."""
         return EntityUid(f"{self.namespace}::{kind}", entity_id)
 
-    def document(self, document: KnowledgeDocument) -> Entity:
-        """Return the Cedar entity of a document of the knowledge base."""
-        attributes: dict[str, Value] = {"classification": document.classification}
+    def documents(self, documents: Sequence[KnowledgeDocument]) -> list[Entity]:
+        """Return the Cedar entities of documents, in order.
+
+        Classification and region are those of the index, which are as old as its last ingestion; whether a
+        document is withdrawn is read from the system of record.
+        """
+        withdrawn = self._people.withdrawn([each.id for each in documents]) if documents else set()
+        return [self._document(each, withdrawn=each.id in withdrawn) for each in documents]
+
+    def _document(self, document: KnowledgeDocument, *, withdrawn: bool) -> Entity:
+        attributes: dict[str, Value] = {"classification": document.classification, "withdrawn": withdrawn}
         if document.region:
             attributes["region"] = document.region
         return Entity(self.uid("Document", document.id), attributes)
@@ -163,6 +171,26 @@ class ToolResolver(ABC):
             "channel": context.channel,
             "signInAge": max(0, int(time.time()) - context.principal.signed_in_at),
         }
+
+
+class Readable:
+    """Say which documents a caller may read: narrowed by audience for the search, then decided by the policies."""
+
+    def __init__(self, resolver: ToolResolver, authorizer: Authorizer) -> None:
+        self._resolver = resolver
+        self._authorizer = authorizer
+
+    def audiences(self, context: RequestContext) -> list[str]:
+        """Return the audiences whose documents are searched for the caller."""
+        return self._resolver.audiences(context)
+
+    def __call__(self, documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
+        """Return for each document whether the caller may read it, decided in as few calls as possible."""
+        requests = self._resolver.reading(documents, context)
+        decisions = self._authorizer.decide(context.identity_token, requests)
+        for decision in decisions:
+            context.record_decision(decision)
+        return [decision.allowed for decision in decisions]
 
 
 def text(arguments: Mapping[str, Any], name: str) -> str:

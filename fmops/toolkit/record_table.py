@@ -4,13 +4,18 @@ memory."""
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 Record = dict[str, Any]
+
+DOCUMENT = "document"
+"""Kind of the records of documents, whose ids are the documents'."""
+BATCH = 100
+"""Maximum items of one BatchGetItem call (DynamoDB API Reference)."""
 
 _deserializer, _serializer = TypeDeserializer(), TypeSerializer()
 
@@ -52,6 +57,23 @@ class RecordTable:
         person = self.get("person", subject)
         return bool(person and person.get("suspended"))
 
+    def withdrawn(self, document_ids: Sequence[str]) -> set[str]:
+        """Return which of the documents are withdrawn now, by one call for each 100 of them.
+
+        A record that DynamoDB does not return in time counts as withdrawn.
+        """
+        found: set[str] = set()
+        for start in range(0, len(document_ids), BATCH):
+            ids = document_ids[start : start + BATCH]
+            keys = [{"kind": {"S": DOCUMENT}, "id": {"S": each}} for each in ids]
+            wanted = {"Keys": keys, "ConsistentRead": True}
+            answer = self._client.batch_get_item(RequestItems={self._table: wanted})
+            items = map(_plain, answer["Responses"].get(self._table, ()))
+            found |= {str(item["id"]) for item in items if item.get("withdrawn")}
+            unread = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", ())
+            found |= {str(key["id"]["S"]) for key in unread}
+        return found
+
 
 def run_of(runtime: Any) -> str:
     """Return an id of this run of a tool, for writes that must happen once; ``runtime`` is its ``ToolRuntime``.
@@ -78,6 +100,10 @@ class RecordsInMemory(RecordTable):
     def get(self, kind: str, record_id: str) -> Record | None:
         record = self._records.get(kind, {}).get(record_id)
         return None if record is None else {"kind": kind, "id": record_id, **record}
+
+    def withdrawn(self, document_ids: Sequence[str]) -> set[str]:
+        records = self._records.get(DOCUMENT, {})
+        return {each for each in document_ids if records.get(each, {}).get("withdrawn")}
 
     def update(self, kind: str, record_id: str, *_: Any, **__: Any) -> Record:
         raise NotImplementedError(f"the sandbox cannot change {kind} {record_id} with DynamoDB's expressions")

@@ -48,6 +48,11 @@ class Person:
         own = {key: facts[key] for key in ("groups", "mfa", "suspended") if key in facts}
         return cls(name, attributes={key: facts[key] for key in facts if key not in own}, **own)
 
+    @property
+    def claims(self) -> dict[str, Any]:
+        """Return the claims of the token that policies read, by their names there."""
+        return {f"custom:{name}": value for name, value in self.attributes.items()}
+
     def principal(self) -> Principal:
         """Return the person as a principal who has just signed in. Its token is a name, which only
         ``SandboxAuthorizer`` understands."""
@@ -57,7 +62,7 @@ class Person:
             frozenset(self.groups),
             self.mfa,
             self.name,
-            {},
+            self.claims,
             signed_in_at=int(time.time()),
         )
 
@@ -84,8 +89,7 @@ class SandboxAuthorizer(Authorizer):
         person = self._known[identity_token]
         uid = EntityUid(f"{NAMESPACE}::User", f"{self._prefix}|{person.name}")
         groups = [EntityUid(f"{NAMESPACE}::Group", f"{self._prefix}|{group}") for group in person.groups]
-        claims = {f"custom:{name}": value for name, value in person.attributes.items()}
-        entities = {uid: Entity(uid, claims, groups), **{group: Entity(group) for group in groups}}
+        entities = {uid: Entity(uid, person.claims, groups), **{group: Entity(group) for group in groups}}
         for request in batch:
             entities |= {entity.uid: entity for entity in (request.resource, *request.entities)}
         answer = self._client.batch_is_authorized(

@@ -10,8 +10,9 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -49,8 +50,9 @@ from fmops.identity.tokens import Pseudonyms
 from fmops.interaction import Interaction
 from fmops.prompts import Prompt, PromptSource
 from fmops.telemetry.prices import prices
-from fmops.toolkit import knowledge
+from fmops.toolkit.bedrock_knowledge import choose
 from fmops.toolkit.context import RequestContext, record_outcome
+from fmops.toolkit.knowledge import KnowledgeDocument, KnowledgeStore, load
 from fmops.variants.sandbox import SandboxAuthorizer, people, records
 
 WAITS = Config(
@@ -72,7 +74,7 @@ class Variant:
     guardrails: GuardrailSettings
     temperature: float = 0.0
     documents: int = 4
-    """Number of documents that retrieval returns."""
+    """Number of passages that retrieval returns."""
     name: str = ""
 
     def parameters(self) -> dict[str, str]:
@@ -88,11 +90,9 @@ class Variant:
 
     @property
     def fingerprint(self) -> str:
-        """Return a fingerprint of everything that decides its answers, including the sandbox and the
-        documents.
-        """
+        """Return a fingerprint of everything that decides its answers but the documents, including the sandbox."""
         texts = [json.dumps(self.parameters() | {"prompt": ""}, sort_keys=True), SANDBOX.read_text()]
-        return _digest(*texts, *(document.text for document in knowledge.load(KNOWLEDGE)))
+        return _digest(*texts)
 
 
 class Call(BaseModel):
@@ -138,6 +138,8 @@ class Workbench:
         principal_prefix: str,
         embedding_model_id: str,
         max_output_tokens: int = MAX_OUTPUT_TOKENS,
+        knowledge_base_id: str = "",
+        minimum_similarity: float = 0.0,
         rate_limiter: BaseRateLimiter | None = None,
     ) -> None:
         self.session = boto3.Session(region_name=region)
@@ -150,7 +152,15 @@ class Workbench:
         self._models: dict[tuple[str, float], ChatBedrockConverse] = {}
         self._making = threading.Lock()
         embeddings = BedrockEmbeddings(client=self.bedrock, model_id=embedding_model_id, region_name=region)
-        self._base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
+        self.documents = _state(knowledge_base_id)
+        """What stands for the state of the documents, since answers depend on it."""
+        self._documents = choose(
+            lambda: self.session.client("bedrock-agent-runtime", config=WAITS),
+            knowledge_base_id,
+            KNOWLEDGE,
+            embeddings,
+            minimum_similarity=minimum_similarity,
+        )
         self._authorizer = SandboxAuthorizer(self._permissions, policy_store_id, principal_prefix)
 
     def chat_model(self, model_id: str, temperature: float = 0.0) -> ChatBedrockConverse:
@@ -183,7 +193,7 @@ class Workbench:
         copied = SandboxRecords(records())
         resolver = Resolver(copied, self._prefix)
         prompts = PromptSource(variant.prompt)
-        base: Any = _TopKKnowledgeBase(self._base, variant.documents)
+        base = _Limited(self._documents, variant.documents)
         agent = build_agent(
             model=self.chat_model(variant.model_id, variant.temperature),
             tools=build_tools(copied, base, resolver.readable(self._authorizer), guardrails),
@@ -222,6 +232,11 @@ class VariantAssistant:
         # deadlock between threads.
         language.identify("Good morning, how can I help you today?", "en")
         self._guardrails.check_sync("Good morning.", Direction.INPUT)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a fingerprint of everything that decides the answers."""
+        return _digest(self.variant.fingerprint, self._bench.documents)
 
     async def answer(self, caller: str, question: str) -> Answer:
         """Answer a question as one of the sandbox's people, over records of its own.
@@ -332,14 +347,22 @@ class NullSink:
         """Do nothing, since nothing waits."""
 
 
-class _TopKKnowledgeBase:
-    """A knowledge base that returns a fixed number of documents."""
+class _Limited:
+    """Documents of which a search returns a fixed number of passages."""
 
-    def __init__(self, base: knowledge.KnowledgeBase, documents: int) -> None:
-        self._base, self._documents = base, documents
+    def __init__(self, store: KnowledgeStore, passages: int) -> None:
+        self._store, self._passages = store, passages
+        self.minimum_similarity = store.minimum_similarity
 
-    def search(self, query: str) -> list[tuple[knowledge.KnowledgeDocument, float]]:
-        return self._base.search(query, self._documents)
+    def search(
+        self, query: str, audiences: Sequence[str] | None, limit: int | None = None
+    ) -> list[tuple[KnowledgeDocument, float]]:
+        return self._store.search(query, audiences, limit or self._passages)
+
+    def document(
+        self, document_id: str, audiences: Sequence[str] | None, page: int | None = None
+    ) -> list[KnowledgeDocument]:
+        return self._store.document(document_id, audiences, page)
 
 
 class _NoEmbeddings(Embeddings):
@@ -356,6 +379,14 @@ class _NoEmbeddings(Embeddings):
 def with_prompt(variant: Variant, prompt: Prompt) -> Variant:
     """Return the same variant with another prompt."""
     return replace(variant, prompt=prompt, name=f"{prompt.name} {prompt.version}")
+
+
+def _state(knowledge_base_id: str) -> str:
+    """Return a text that changes with the documents. A knowledge base says nothing of its state, so the day stands
+    for it: answers of another day are asked for again."""
+    if knowledge_base_id:
+        return f"{knowledge_base_id} {datetime.now(UTC).date()}"
+    return _digest(*(document.text for document in load(KNOWLEDGE)))
 
 
 def _digest(*texts: str) -> str:

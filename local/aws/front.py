@@ -329,9 +329,17 @@ def result_response(model: Any, protocol: str, result: Any) -> Response:
         events = EventStream(result, model.output_shape, serializer.EVENT_STREAM_SERIALIZER_CLS(model))
         return Response(200, _encode(events), "application/vnd.amazon.eventstream")
     answer = serializer.serialize(result or {})
-    response = Response(answer["status_code"], answer["body"])
+    # An operation whose payload is absent, such as an asynchronous Invoke, has no body.
+    response = Response(_status(model, result) or answer["status_code"], answer["body"] or b"")
     response.headers.update(answer["headers"])
     return response
+
+
+def _status(model: Any, result: Any) -> int | None:
+    """Return the HTTP status that the result holds, for an operation whose model has a member for it."""
+    members = model.output_shape.members if model.output_shape and isinstance(result, dict) else {}
+    names = [name for name, member in members.items() if member.serialization.get("location") == "statusCode"]
+    return next((int(result[name]) for name in names if name in result), None)
 
 
 def _encode(events: Iterable[Any]) -> Iterator[bytes]:

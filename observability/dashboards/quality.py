@@ -9,6 +9,7 @@ from observability.dashboards.parts import (
     dashboard,
     lines,
     number,
+    quantiles,
     rate,
     row,
 )
@@ -22,6 +23,7 @@ def build() -> Dashboard:
     board = dashboard("fmops-quality", "FMOps / Quality and cost", "Are the answers worth their price?")
     _summary(board)
     _quality(board)
+    _retrieval(board)
     _review(board)
     _cost(board)
     _budgets(board)
@@ -71,6 +73,35 @@ def _quality(board: Dashboard) -> None:
             [rate("gen_ai_execute_tool_duration_seconds_count", "gen_ai_tool_name, fmops_tool_status")],
             unit="reqps",
             stacked=True,
+        ),
+    ):
+        board.with_panel(panel)
+
+
+def _retrieval(board: Dashboard) -> None:
+    searches = f"sum(increase(fmops_retrieval_searches_total{{{SERVICE}}}[$__range]))"
+    nothing = f'sum(increase(fmops_retrieval_searches_total{{{SERVICE}, fmops_retrieval_outcome="nothing"}}[$__range]))'
+    board.with_row(row("Retrieval"))
+    for panel in (
+        number(
+            "Searches without a passage",
+            f"{nothing} / {searches}",
+            unit="percentunit",
+            bad_above=0.2,
+            description="No passage of the caller's audiences is as near as knowledge.minimum_similarity asks for.",
+        ),
+        lines(
+            "Similarity of the best passage",
+            quantiles("fmops_retrieval_similarity", what=(0.05, 0.5, 0.95)),
+            description="Cosine similarity to the query. A p5 that falls says that questions go where no document is.",
+            span=10,
+        ),
+        lines(
+            "Searches by outcome",
+            [rate("fmops_retrieval_searches_total", "fmops_retrieval_outcome")],
+            unit="reqps",
+            stacked=True,
+            span=10,
         ),
     ):
         board.with_panel(panel)

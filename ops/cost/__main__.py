@@ -1,4 +1,5 @@
-"""``python -m ops.cost``: the cost of PROFILE for an idle month and for a thousand requests, by stack."""
+"""``python -m ops.cost``: the cost of PROFILE for an idle month, for a thousand requests and for a thousand published
+documents, by stack."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ops.cost.documents import documents
 from ops.cost.idle import Line, idle
 from ops.cost.prices import FILE, Prices, read
 from ops.cost.requests import NoAssistantError, requests
@@ -37,15 +39,21 @@ def main(arguments: list[str] | None = None) -> int:
         templates, prices = synthesize(options.profile), read()
         standing = idle(templates, prices, editors=options.editors)
         asked, unknown = requests(templates, prices)
+        published, unread = documents(templates, prices)
     except (LookupError, NoAssistantError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    unpriced = [*standing.unpriced, *standing.named, *unknown]
+    unpriced = [*standing.unpriced, *standing.named, *unknown, *unread]
     if options.json:
-        answer = {"idle": standing.lines, "thousand_requests": asked, "unpriced": unpriced}
+        answer = {
+            "idle": standing.lines,
+            "thousand_requests": asked,
+            "thousand_documents": published,
+            "unpriced": unpriced,
+        }
         print(json.dumps(answer, default=vars, indent=1))
         return 0
-    _show(options, prices, standing.lines, asked, unpriced)
+    _show(options, prices, standing.lines, asked, published, unpriced)
     return 0
 
 
@@ -77,11 +85,19 @@ def _without_region(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _show(
-    options: argparse.Namespace, prices: Prices, standing: list[Line], asked: list[Line], unpriced: list[str]
+    options: argparse.Namespace,
+    prices: Prices,
+    standing: list[Line],
+    asked: list[Line],
+    published: list[Line],
+    unpriced: list[str],
 ) -> None:
     console = Console()
     console.print(_table(f"{options.profile}: an idle month", standing, "USD a month"))
     console.print(_table("A thousand ordinary requests", asked, "USD per 1,000", 3))
+    if published:
+        pages = f"A thousand documents of {prices.document.pages:g} pages, published once"
+        console.print(_table(pages, published, "USD per 1,000", 3))
     total, thousand = _sum(standing), _sum(asked)
     if options.requests:
         month = total + options.requests / 1000 * thousand
@@ -89,9 +105,9 @@ def _show(
     for what in unpriced:
         console.print(f"[yellow]not priced:[/] {what}")
     console.print(
-        f"[dim]List prices of {prices.region} as of {prices.as_of}; they and the ordinary request are defined "
-        f"in {FILE.relative_to(ROOT)}. Free tiers, taxes and data transfer are left out, and so is what grows "
-        "with use: bytes stored, dashboard queries, metrics that jobs write.[/]"
+        f"[dim]List prices of {prices.region} as of {prices.as_of}; they, the ordinary request and the ordinary "
+        f"document are defined in {FILE.relative_to(ROOT)}. Free tiers, taxes and data transfer are left out, and so "
+        "is what grows with use: bytes stored, dashboard queries, metrics that jobs write.[/]"
     )
 
 

@@ -159,14 +159,26 @@ def _metric_interval(task: Properties) -> float:
     return float(variables["OTEL_METRIC_EXPORT_INTERVAL"]) / 1000
 
 
-def _schedule(_: Properties, template: Template, prices: Prices) -> Priced:
-    """Price a daily job: the machine that its state machine starts, and the transitions."""
+def _schedule(properties: Properties, template: Template, prices: Prices) -> Priced:
+    """Price a daily job: the machine that its state machine starts, and the transitions. A function that is called
+    once a day costs nothing worth a line."""
+    arn = properties["Target"]["Arn"]
+    target = arn.get("Ref") or arn["Fn::GetAtt"][0]
+    if template["Resources"][target]["Type"] == "AWS::Lambda::Function":
+        return
     instance = next(iter(INSTANCE.findall(json.dumps(template))), None)
     if instance:
         hours = DAYS * prices.of("jobs", "minutes") / 60
         yield f"daily job on {instance}", hours * prices.of("sagemaker", instance)
     transitions = DAYS * prices.of("jobs", "transitions")
     yield "its state machine", transitions / 1000 * prices.of("states", "thousand_transitions")
+
+
+def _event_source(_: Properties, __: Template, prices: Prices) -> Priced:
+    """Price Lambda's polls of a queue, also of an empty one (Lambda Developer Guide, "Using Lambda with Amazon
+    SQS")."""
+    polls = prices.of("sqs", "poll_requests")
+    yield "polls of a queue", polls / 1e6 * prices.of("sqs", "million_requests")
 
 
 def _tracking_server(properties: Properties, _: Template, prices: Prices) -> Priced:
@@ -183,6 +195,7 @@ PRICERS: Mapping[str, Callable[[Properties, Template, Prices], Priced]] = {
     "AWS::ECS::Service": _service,
     "AWS::ElasticLoadBalancingV2::LoadBalancer": _load_balancer,
     "AWS::KMS::Key": _key,
+    "AWS::Lambda::EventSourceMapping": _event_source,
     "AWS::SageMaker::MlflowTrackingServer": _tracking_server,
     "AWS::Scheduler::Schedule": _schedule,
     "AWS::SecretsManager::Secret": _secret,

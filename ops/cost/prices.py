@@ -31,6 +31,17 @@ class Request(BaseModel):
     series: NonNegativeFloat
 
 
+class Document(BaseModel):
+    """The size of an ordinary document."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pages: NonNegativeFloat
+    page_tokens: NonNegativeFloat
+    chunk_metadata_kb: NonNegativeFloat
+    thousand_seconds: NonNegativeFloat
+
+
 class Prices(BaseModel):
     """The prices, such as `of("kms", "key")`."""
 
@@ -40,6 +51,7 @@ class Prices(BaseModel):
     region: str
     hours: NonNegativeFloat
     request: Request
+    document: Document
     free: dict[str, str]
     unpriced: dict[str, str]
     listed: dict[str, Any]

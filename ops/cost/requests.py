@@ -159,6 +159,9 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
         # One call is a single request; several at once are a batch, which costs more.
         usd = THOUSAND * usage.tool_calls * prices.of("verified_permissions", "single")
         yield Line(stack, "authorization of tool calls", usd)
+    if stack := present.get("AWS::Bedrock::KnowledgeBase"):
+        queries = THOUSAND * usage.tool_calls / 1e6 * prices.of("s3vectors", "million_queries")
+        yield Line(stack, "searches of documents", queries)
     if stack := present.get("AWS::KinesisFirehose::DeliveryStream"):
         billed = math.ceil(usage.record_kb / FIREHOSE_STEP_KB) * FIREHOSE_STEP_KB
         yield Line(stack, "Firehose", THOUSAND * billed / 1e6 * prices.of("firehose", "gb"))

@@ -13,7 +13,7 @@ from fmops.agent import KNOWLEDGE
 from fmops.agent.records import Records
 from fmops.agent.resources import Resolver
 from fmops.agent.tools import build_tools
-from fmops.authorization import ApprovedCall, EntityUid
+from fmops.authorization import ApprovedCall, Authorizer, EntityUid
 from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
 from fmops.toolkit import knowledge
@@ -47,10 +47,11 @@ def context(subject: str = "s-1", *, mfa: bool = False) -> RequestContext:
 
 
 def test_no_tool_asks_the_model_who_the_user_is() -> None:
-    base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), DeterministicFakeEmbedding(size=8))
+    base = knowledge.PackagedDocuments(knowledge.load(KNOWLEDGE), DeterministicFakeEmbedding(size=8))
+    readable = Resolver(Desk(), "pool").readable(Authorizer(None, "ps"))
     arguments = {
         tool.name: set(cast(Any, tool.tool_call_schema).model_json_schema().get("properties", {}))
-        for tool in build_tools(Desk(), base, lambda documents, _: [True] * len(documents), engine())
+        for tool in build_tools(Desk(), base, readable, engine())
     }
     assert arguments == {
         "search_policy_docs": {"query"},

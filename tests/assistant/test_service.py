@@ -20,7 +20,7 @@ from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_core.tools import tool
+from langchain_core.tools import BaseTool, tool
 
 from fmops.agent import NAME, TITLE
 from fmops.assistant.service import create_app
@@ -167,6 +167,7 @@ class Service:
         turns: Turns | None = None,
         turn_seconds: float | None = None,
         embeddings: Embeddings | None = None,
+        tools: Sequence[BaseTool] = (),
         **limits: Any,
     ) -> None:
         self.sink, self.raw_sink = Sink(), Sink()
@@ -179,7 +180,7 @@ class Service:
         agent = build_agent(
             model=model or Model(script=script),
             prompts=prompts,
-            tools=[look_up, delete],
+            tools=list(tools) or [look_up, delete],
             guardrails=engine,
             authorization=AuthorizationMiddleware(
                 Rules(),

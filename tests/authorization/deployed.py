@@ -199,7 +199,7 @@ class Deployed:
         embeddings, sink, model = DeterministicFakeEmbedding(size=8), Sink(), model or Obedient()
         runs = WaitingRuns(self.approvals_table, self.session, Config(), keep_seconds=600)
         table = ApprovalTable(self.cloud.client("dynamodb"), self.approvals_table)
-        base = knowledge.KnowledgeBase(knowledge.load(KNOWLEDGE), embeddings)
+        base = knowledge.PackagedDocuments(knowledge.load(KNOWLEDGE), embeddings)
         agent = build_agent(
             model=model,
             tools=build_tools(self.desk, base, resolver.readable(authorizer), engine),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -75,3 +75,11 @@ def test_failures_are_lambdas_and_the_next_call_works(
     assert (error, result["errorType"]) == ("Unhandled", kind)
     assert message in result["errorMessage"]
     assert invoke(cloud, function, {})[1] is None
+
+
+@pytest.mark.parametrize(("kind", "status"), [("Event", 202), ("DryRun", 204)])
+def test_an_invocation_without_an_answer_has_the_status_alone(
+    cloud: Cloud, function: str, kind: Literal["Event", "DryRun"], status: int
+) -> None:
+    answer = cloud.client("lambda").invoke(FunctionName=function, InvocationType=kind, Payload=b"{}")
+    assert (answer["StatusCode"], answer["Payload"].read()) == (status, b"")

@@ -34,3 +34,17 @@ def test_a_cloud_that_took_over_stays_when_the_earlier_one_stops(tmp_path: Path)
         first.stop()
         assert created(second) == ["next"]
         assert report.real == [("next", "Group", "AWS::Logs::LogGroup")]
+
+
+def test_an_exported_resource_is_created_after_what_it_depends_on(tmp_path: Path) -> None:
+    template = {
+        "Resources": {
+            "First": {**GROUP, "DependsOn": "Second"},
+            "Second": {"Type": "AWS::Logs::LogGroup", "Properties": {"LogGroupName": "second"}},
+        },
+        "Outputs": {"Exported": {"Value": {"Ref": "First"}, "Export": {"Name": "exported"}}},
+    }
+    with LocalAws(port=0, enforce=False, directory=tmp_path) as cloud:
+        report = install(cloud)
+        cloud.client("cloudformation").create_stack(StackName="next", TemplateBody=json.dumps(template))
+        assert [name for _, name, _ in report.real] == ["Second", "First"]

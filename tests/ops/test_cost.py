@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ops.cost.__main__ import main
+from ops.cost.documents import documents
 from ops.cost.idle import PRICERS, idle
 from ops.cost.prices import Prices, read
 from ops.cost.requests import NoAssistantError, requests
@@ -175,3 +176,56 @@ def test_the_cheapest_whole_deployment_idles_below_twenty_dollars(capsys: pytest
 def test_an_unknown_profile_is_refused_in_the_settings_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--profile", "nothing"]) == 1
     assert "'nothing' is not in the context" in capsys.readouterr().err
+
+
+def knowledge_base(
+    tokens: int = 300, overlap: int = 20, model: str = "amazon.titan-embed-text-v2:0"
+) -> dict[str, Any]:
+    size = {"MaxTokens": tokens, "OverlapPercentage": overlap}
+    chunking = {"ChunkingConfiguration": {"FixedSizeChunkingConfiguration": size}}
+    arn = f"arn:aws:bedrock:eu-west-1::foundation-model/{model}"
+    base = {"VectorKnowledgeBaseConfiguration": {"EmbeddingModelArn": arn}}
+    return template(
+        Base={"Type": "AWS::Bedrock::KnowledgeBase", "Properties": {"KnowledgeBaseConfiguration": base}},
+        Source={"Type": "AWS::Bedrock::DataSource", "Properties": {"VectorIngestionConfiguration": chunking}},
+        Index={"Type": "AWS::S3Vectors::Index", "Properties": {"Dimension": 1024}},
+    )
+
+
+def priced(given: dict[str, Any]) -> dict[str, float]:
+    lines, unpriced = documents(given, PRICES)
+    assert unpriced == []
+    return {line.what: line.usd for line in lines}
+
+
+def test_documents_cost_their_embeddings_and_their_vectors() -> None:
+    usd = priced(knowledge_base())
+    # 5,000 tokens in chunks of 300, of which 240 are new.
+    chunks = 1000 * 5000 / 240
+    assert usd["embedding model amazon.titan-embed-text-v2:0"] == pytest.approx(chunks * 300 * 0.02 / 1e6)
+    # Each document is one PUT, and a PUT costs 128 KB at least.
+    assert usd["vectors, written"] == pytest.approx(1000 * 128 * 1024 / 1e9 * 0.20)
+    assert usd["vectors, kept for a month"] == pytest.approx(chunks * (4 * 1024 + 2000) / 1e9 * 0.06)
+
+
+def test_smaller_chunks_and_more_overlap_cost_more() -> None:
+    assert sum(priced(knowledge_base(tokens=100)).values()) > sum(priced(knowledge_base()).values())
+    assert sum(priced(knowledge_base(overlap=60)).values()) > sum(priced(knowledge_base()).values())
+
+
+def test_documents_without_a_knowledge_base_cost_nothing(assemblies: dict[str, Assembly]) -> None:
+    assert documents(assemblies["everything"].templates, PRICES) == ([], [])
+    lines, unpriced = documents(assemblies["dev"].templates, PRICES)
+    assert {line.stack for line in lines} == {"Knowledge"}
+    assert unpriced == []
+
+
+def test_an_embedding_model_without_a_price_is_named() -> None:
+    _, unpriced = documents(knowledge_base(model="acme.embed-v1:0"), PRICES)
+    assert unpriced == ["embedding model acme.embed-v1:0: add it to fmops/telemetry/prices.toml"]
+
+
+def test_the_knowledge_base_idles_below_a_dollar(assemblies: dict[str, Assembly]) -> None:
+    lines = idle({"Knowledge": assemblies["dev"].templates["Knowledge"]}, PRICES).lines
+    assert 0 < sum(line.usd for line in lines) < 1
+    assert {line.what for line in lines} == {"CloudWatch alarm", "polls of a queue"}

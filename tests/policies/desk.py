@@ -162,8 +162,12 @@ def customer(region: str = "north", customer_id: str = "CU-1") -> dict[str, Any]
     return {"uid": _euid("Customer", customer_id), "attrs": {"region": region}, "parents": []}
 
 
-def document(document_id: str = "d", **attributes: str) -> dict[str, Any]:
-    return {"uid": _euid("Document", document_id), "attrs": attributes, "parents": []}
+def document(document_id: str = "d", *, withdrawn: bool = False, **attributes: str) -> dict[str, Any]:
+    return {
+        "uid": _euid("Document", document_id),
+        "attrs": {**attributes, "withdrawn": withdrawn},
+        "parents": [],
+    }
 
 
 def knowledge_base() -> dict[str, Any]:
@@ -246,7 +250,9 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
         region = choose((*REGIONS, None))
         regional = {"region": region} if region else {}
         classification = choose(("public", "internal", "secret"))
-        return Case(person, action, document(f"d-{number}", classification=classification, **regional))
+        withdrawn = choose((False, False, True))
+        resource = document(f"d-{number}", withdrawn=withdrawn, classification=classification, **regional)
+        return Case(person, action, resource)
     if action == "get_customer_contact":
         purpose = choose(("claim_followup", "fraud_review", "birthday", ""))
         return Case(person, action, customer(choose(REGIONS), f"CU-{number}"), {"purpose": purpose})

@@ -55,6 +55,8 @@ CASES = {
     "staff read their region's": Case(AMIR, "read_document", document(classification="internal", region="north"),
         expected="Allow", because=("documents-internal-staff",)),
     "not another region's": Case(AMIR, "read_document", document(classification="internal", region="south")),
+    "nobody reads what is withdrawn": Case(CARLA, "read_document", document(classification="public", withdrawn=True),
+        because=("forbid-withdrawn-documents",)),
     "customers read no internal": Case(CARLA, "read_document", document(classification="internal")),
     "own claim": Case(CARLA, "get_claim", claim(**OWN), expected="Allow", because=("customer-own-claim",)),
     "not another's": Case(CARLA, "get_claim", claim(**OTHER)),

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from demo import accounts, history, script, tour
 from fmops.agent import KNOWLEDGE
 from fmops.assistant import welcome
+from fmops.documents import DocumentsError
 from fmops.toolkit import knowledge
 from fmops.variants import sandbox
 from fmops.written import UnreadableFileError, read_model, read_yaml
@@ -164,14 +165,14 @@ def test_a_field_that_is_wrong_is_named_without_its_value(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("Just text", "a document begins with its header"),
-        ("title: A\nclassification\n---\ntext", "write the header's line 'classification' as `name: value`"),
+        ("Just text", "begin the file with its header"),
+        ("title: A\nclassification\n---\ntext", "write each line as `name: value`"),
         ("title: A\n---\ntext", "the header has no classification"),
     ],
 )
 def test_a_broken_document_is_named(text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(text)
-    with pytest.raises(UnreadableFileError, match=r"a\.md: ") as refused:
+    with pytest.raises(DocumentsError, match=r"a\.md \(.* bytes\): ") as refused:
         knowledge.load(tmp_path)
     assert said in str(refused.value)
     assert knowledge.load(KNOWLEDGE)

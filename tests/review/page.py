@@ -21,7 +21,7 @@ from fmops.guardrails import GuardrailEngine
 from fmops.guardrails.detectors.base import Clients
 from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.review.backend import ReviewQueue
-from fmops.toolkit.knowledge import load
+from fmops.toolkit.knowledge import PackagedDocuments, load
 from tests.assistant.test_service import Words
 from tests.policies.desk import (
     Case,
@@ -92,6 +92,9 @@ class Desk:
     def is_suspended(self, subject: str) -> bool:
         return PEOPLE[subject].suspended
 
+    def withdrawn(self, document_ids: Sequence[str]) -> set[str]:
+        return set()
+
 
 def make_app(queue: ReviewQueue) -> FastAPI:
     app = FastAPI()
@@ -101,7 +104,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
         queue,
         authorizer=Rules(),
         resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-        documents=load(KNOWLEDGE),
+        documents=PackagedDocuments(load(KNOWLEDGE), None),
         guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
         pseudonyms=PSEUDONYMS,
     )

@@ -85,7 +85,7 @@ def backend(cloud: Cloud, parts: GroundTruthSettings, **changes: Any) -> GroundT
         cloud.client("s3"),
         "lake",
         parts.model_copy(update=changes),
-        DOCUMENTS,
+        lambda each: DOCUMENTS.get(each.document_id),
         session=session,
         region="us-east-1",
     )
@@ -127,7 +127,7 @@ def test_a_manifest_keeps_the_services_limits(make_task: Make) -> None:
         guardrails=[GuardrailOutcome(direction="output", action="flag", detector="d", reason="insult")],
     )
     documents = {f"d{number}": ("T", "x" * 9_000) for number in range(20)}
-    lines = manifest([long, make_task()], documents).splitlines()
+    lines = manifest([long, make_task()], lambda each: documents.get(each.document_id)).splitlines()
     assert len(lines) == 2
     for line in lines:
         given = json.loads(line)
@@ -247,7 +247,7 @@ def test_what_workers_disagree_on_is_settled_by_an_adjudicator_as_on_the_page(
     review.label(Label(task_id=tasks[1].task_id, reviewer="w3", **settled))
 
     def outcome(of: list[Reviewed]) -> Any:
-        made = {each.task.task_id: case(each, {}) for each in of}
+        made = {each.task.task_id: case(each, lambda _: None) for each in of}
         return {
             each.task.task_id: (
                 each.state, each.verdict, each.category, each.corrected_answer,

@@ -29,6 +29,11 @@ DAY = "2026-11-20"
 DOCUMENTS = {"motor": "Collisions are covered."}
 
 
+def source(retrieved: RetrievedDocument) -> tuple[str, str] | None:
+    text = DOCUMENTS.get(retrieved.document_id)
+    return ("Motor", text) if text else None
+
+
 class Scripted:
     """A judge that grades by the question's number, and counts what it was asked."""
 
@@ -83,7 +88,7 @@ def judged(
         budget=budget,
         known=list(kept),
         keep=lambda scores: kept.extend(scores),
-        documents=DOCUMENTS,
+        sources=source,
     )
 
 
@@ -163,7 +168,7 @@ def test_what_was_paid_for_is_kept_when_the_job_is_stopped(tmp_path: Path) -> No
 
     one = Scripted("one", {})
     with pytest.raises(SystemExit):
-        judge(connection, DAY, [one], budget=40, known=[], keep=keep, documents={})
+        judge(connection, DAY, [one], budget=40, known=[], keep=keep, sources=lambda _: None)
     assert sum(one.asked.values()) == 2 * len({each.interaction_id for each in kept})
 
 

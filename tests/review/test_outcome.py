@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fmops.evaluation.cases import ReviewedCase, dump, of_reviewed, parse
+from fmops.interaction import RetrievedDocument
 from fmops.review.estimate import StratumCount, weighted
 from fmops.review.labels import Reviewed
 from fmops.review.model import ReviewTask, Stratum
@@ -14,7 +15,12 @@ from fmops.review.outcome import case, quality
 from tests.review.test_labels import label
 
 Make = Callable[..., ReviewTask]
-DOCUMENTS = {"motor-collision": "Collisions are covered."}
+
+
+def source(retrieved: RetrievedDocument) -> tuple[str, str] | None:
+    """Return the text of the one document that there is."""
+    known = {"motor-collision": ("Motor", "Collisions are covered.")}
+    return known.get(retrieved.document_id)
 
 
 def test_a_bad_answer_becomes_a_case_with_its_correction(make_task: Make) -> None:
@@ -23,7 +29,7 @@ def test_a_bad_answer_becomes_a_case_with_its_correction(make_task: Make) -> Non
         label("b", "bad", "correctness", corrected_answer="Collisions are."),
     ]
     task = make_task()
-    made = case(Reviewed(task, labels), DOCUMENTS)
+    made = case(Reviewed(task, labels), source)
     assert made is not None
     assert parse(dump([made]), ReviewedCase, name="rows") == [made]
     assert (made.case_id, made.trace_id) == (task.interaction_id, task.trace_id)
@@ -37,7 +43,7 @@ def test_a_bad_answer_becomes_a_case_with_its_correction(make_task: Make) -> Non
 
 
 def test_a_good_answer_is_its_own_reference(make_task: Make) -> None:
-    made = case(Reviewed(make_task(), [label("a", "good"), label("b", "good")]), {})
+    made = case(Reviewed(make_task(), [label("a", "good"), label("b", "good")]), source)
     assert made is not None
     assert made.label("groundedness") and made.label("tool_calls") and made.label("safety")
     (evaluated,) = of_reviewed([made])
@@ -46,8 +52,8 @@ def test_a_good_answer_is_its_own_reference(make_task: Make) -> None:
 
 def test_an_adjudicator_has_the_last_word(make_task: Make) -> None:
     split = [label("a", "good"), label("b", "bad")]
-    assert case(Reviewed(make_task(), split), {}) is None
-    made = case(Reviewed(make_task(), [*split, label("c", "good", adjudicates=True)]), {})
+    assert case(Reviewed(make_task(), split), source) is None
+    made = case(Reviewed(make_task(), [*split, label("c", "good", adjudicates=True)]), source)
     assert made is not None and made.label("correctness") is True
     assert {each.reviewer for each in made.labels} == {"c"}
 

@@ -61,6 +61,23 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             " 'spark', or leave it out.",
         ),
         (
+            {"knowledge": {"documents": "packaged", "chunk_tokens": 200}},
+            "fmops.dev.knowledge: chunk_tokens has no use with documents 'packaged': set documents to"
+            " 'knowledge_base', or leave it out.",
+        ),
+        (
+            {"knowledge": {"minimum_similarity": 1.5}},
+            "fmops.dev.knowledge.minimum_similarity is 1.5, but it should be less than or equal to 1.",
+        ),
+        (
+            {"knowledge": {"batch_window_seconds": 301}},
+            "fmops.dev.knowledge.batch_window_seconds is 301, but it should be less than or equal to 300.",
+        ),
+        (
+            {"knowledge": {"nightly": "24:00"}},
+            "fmops.dev.knowledge.nightly is \"24:00\", but it should match pattern '^([01]\\d|2[0-3]):[0-5]\\d$'.",
+        ),
+        (
             {"assistant": {"cpu": 256, "memory_mib": 4096}},
             "fmops.dev.assistant: memory_mib is 4096, but with cpu 256 Fargate allows 512, 1024, 2048.",
         ),

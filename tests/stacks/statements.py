@@ -17,6 +17,8 @@ PSEUDO = {
 IN_REGION = "arn:aws:{}:eu-west-1:111122223333:{}"
 ARNS = {
     "AWS::APS::Workspace": IN_REGION.format("aps", "workspace/ws-1"),
+    "AWS::Bedrock::KnowledgeBase": IN_REGION.format("bedrock", "knowledge-base/KB12345678"),
+    "AWS::S3Vectors::Index": IN_REGION.format("s3vectors", "bucket/v/index/i"),
     "AWS::Bedrock::Guardrail": IN_REGION.format("bedrock", "guardrail/g1"),
     "AWS::CodeBuild::Project": IN_REGION.format("codebuild", "project/p"),
     "AWS::CodePipeline::Pipeline": IN_REGION.format("codepipeline", "p"),
@@ -47,7 +49,7 @@ REF_IS_ARN = {
     "AWS::StepFunctions::StateMachine",
     "AWS::Lambda::Version",
 }
-ATTRIBUTES = {"Arn", "GuardrailArn", "TopicArn"}
+ATTRIBUTES = {"Arn", "GuardrailArn", "IndexArn", "KnowledgeBaseArn", "TopicArn"}
 
 
 @dataclass(frozen=True)

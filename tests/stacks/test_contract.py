@@ -59,6 +59,13 @@ OUTPUTS = {
     "Identity": {"UserPoolId", "UserPoolClientId", "PolicyStoreId"},
     "Tracking": {"MlflowArn"},
     "Observability": {"PrometheusWorkspaceId", "PrometheusEndpoint"},
+    "Knowledge": {
+        "DocumentsBucketName",
+        "KnowledgeBaseId",
+        "DataSourceId",
+        "IngestionFunctionName",
+        "VectorIndexArn",
+    },
     "Capture": {"LakeBucketName", "DeliveryStreamName", "GlueDatabaseName", "GlueTableName"},
     "Analysis": {"StateMachineArn"},
     "Review": {"StateMachineArn", "EvaluationJobStateMachineArn", "EvaluationStateMachineArn"},
@@ -70,6 +77,9 @@ def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> No
     assistant = _container(on_ecs, "assistant")
     options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT", "FMOPS_TRANSACTION_SEARCH"}
     on = {"FMOPS_KEEP_ALIVE_SECONDS"} | (options if on_ecs.profile == "everything" else set())
+    on |= (
+        {"FMOPS_KNOWLEDGE_BASE_ID", "FMOPS_MINIMUM_SIMILARITY"} if "Knowledge" in on_ecs.templates else set()
+    )
     on |= (
         {"FMOPS_TURNS_NAMESPACE"} if on_ecs.resources("AWS::ApplicationAutoScaling::ScalingPolicy") else set()
     )
@@ -208,6 +218,7 @@ def test_outputs(assembly: Assembly) -> None:
     if assembly.profile == "everything":
         expected["TransactionSearch"] = set()
         expected["GitHub"] = {"DeployRoleArn", "LookupRoleArn"}
+        del expected["Knowledge"]
     on_lambda = assembly.profile in ("serverless", "enclosed")
     if assembly.profile != "enclosed":
         expected["Identity"] = OUTPUTS["Identity"] | {"SignInUrl"}

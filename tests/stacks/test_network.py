@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from constructs.service_endpoints import CALLED_BY_SERVICES, GATEWAYS, INTERFACES
+from constructs.service_endpoints import CALLED_BY_SERVICES, GATEWAYS, INTERFACES, OTHER_ENDPOINTS
 
 import app
 import settings
@@ -32,7 +32,8 @@ def test_there_is_an_endpoint_for_each_service_that_the_roles_may_call_and_no_ot
     assemblies: dict[str, Assembly], on_ecs_without_internet: Assembly, compute: str
 ) -> None:
     assembly = on_ecs_without_internet if compute == "ecs" else assemblies["enclosed"]
-    called = {action.split(":")[0] for action in _actions(assembly)} | {"cognito-idp"}  # its keys are public
+    called = {OTHER_ENDPOINTS.get(action, action.split(":")[0]) for action in _actions(assembly)}
+    called |= {"cognito-idp"}  # its keys are public
     called -= GATEWAYS | CALLED_BY_SERVICES | NOT_FROM_THE_VPC[compute]
     assert called <= INTERFACES.keys(), "say in constructs/service_endpoints.py behind which endpoint it is"
     needed = {endpoint.short_name for service in called for endpoint in INTERFACES[service]}

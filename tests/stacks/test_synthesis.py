@@ -18,6 +18,7 @@ STACKS = {
     "Capture",
     "Foundation",
     "Identity",
+    "Knowledge",
     "Observability",
     "Review",
     "Tracking",
@@ -36,6 +37,8 @@ STATEFUL = {
     "AWS::SecretsManager::Secret",
     "AWS::VerifiedPermissions::PolicyStore",
 }
+VECTORS = {"AWS::S3Vectors::Index", "AWS::S3Vectors::VectorBucket"}
+"""Resources with data in a knowledge base, which not every profile has."""
 
 READ_OF_ALL = {
     "cloudwatch:DescribeAlarmHistory",
@@ -50,8 +53,8 @@ policies.
 
 
 def test_has_the_stacks(assembly: Assembly) -> None:
-    optional = {"TransactionSearch", "GitHub"} if assembly.profile == "everything" else set()
-    assert assembly.templates.keys() == STACKS | optional
+    everything = STACKS - {"Knowledge"} | {"TransactionSearch", "GitHub"}
+    assert assembly.templates.keys() == (everything if assembly.profile == "everything" else STACKS)
 
 
 def test_has_no_finding_that_nobody_acknowledged(assembly: Assembly) -> None:
@@ -98,8 +101,9 @@ def test_every_function_writes_to_a_log_group_of_ours(assembly: Assembly) -> Non
 
 def test_data_lifetime_drives_every_stateful_resource(assembly: Assembly) -> None:
     expected = "RetainExceptOnCreate" if assembly.profile in RETAINED else "Delete"
-    stateful = assembly.resources(*STATEFUL)
-    assert {resource["Type"] for resource in stateful.values()} == STATEFUL
+    types = STATEFUL if assembly.profile == "everything" else STATEFUL | VECTORS
+    stateful = assembly.resources(*types)
+    assert {resource["Type"] for resource in stateful.values()} == types
     assert {name: resource.get("DeletionPolicy") for name, resource in stateful.items()} == dict.fromkeys(
         stateful, expected
     )
@@ -107,7 +111,7 @@ def test_data_lifetime_drives_every_stateful_resource(assembly: Assembly) -> Non
 
 def test_buckets_are_emptied_only_with_temporary_data(assembly: Assembly) -> None:
     emptied = assembly.resources("Custom::S3AutoDeleteObjects")
-    assert len(emptied) == (0 if assembly.profile in RETAINED else 2)
+    assert len(emptied) == (0 if assembly.profile in RETAINED else 2 + ("Knowledge" in assembly.templates))
 
 
 def test_services_that_can_protect_data_do(assembly: Assembly) -> None:

@@ -177,6 +177,12 @@ def _stage(properties: Properties) -> Properties:
     return {key: value for key, value in properties.items() if key != "MethodSettings"}
 
 
+def _queue_policy(properties: Properties) -> Properties:
+    """Return the attributes of the one queue that the policy is of."""
+    (queue,) = properties["Queues"]
+    return {"QueueUrl": queue, "Attributes": {"Policy": json.dumps(properties["PolicyDocument"])}}
+
+
 def _state_machine(properties: Properties) -> Properties:
     names = {"DefinitionString": "definition", "StateMachineName": "name", "StateMachineType": "type"}
     return {names.get(key, key): value for key, value in properties.items()}
@@ -318,6 +324,12 @@ PROVIDERS: dict[str, Provider] = {
     # moto's own resource has no Ref that others could use.
     "AWS::ApiGateway::Deployment": Provider("apigateway", "CreateDeployment", "{a[id]}"),
     "AWS::ApiGateway::Stage": Provider(*("apigateway", "CreateStage", "{p[stageName]}"), prepare=_stage),
+    "AWS::SQS::QueuePolicy": Provider("sqs", "SetQueueAttributes", "{p[QueueUrl]}", prepare=_queue_policy),
+    # moto's own mapping would call Docker.
+    "AWS::Lambda::EventSourceMapping": Provider(
+        *("lambda", "CreateEventSourceMapping", "{a[UUID]}"),
+        {"Id": "{a[UUID]}", "EventSourceMappingArn": "{a[EventSourceMappingArn]}"},
+    ),
     "AWS::APS::Workspace": Provider(
         *("amp", "CreateWorkspace", "{a[arn]}"),
         {

@@ -183,6 +183,7 @@ def create(
 ) -> Any:
     """Create one resource as moto does, with an error that names it and an entry in the report."""
     resource_type, stack = resource_json["Type"], resources_map["AWS::StackName"]
+    _create_first(resource_json.get("DependsOn", []), resources_map)
     try:
         resource = _moto_create(
             logical_id, resource_json, resources_map, account_id=account_id, region_name=region_name
@@ -201,6 +202,8 @@ def create(
             "TargetGroupArn": resource.arn,
             "TargetGroupFullName": full_name,
         }.__getitem__
+    if resource_type == "AWS::S3::Bucket":
+        _configure_bucket(resource_json, resources_map, resource)
     if resource_type == "AWS::Lambda::Function":
         _keep_image(resource_json, resources_map, resource)
     if resource_type == "AWS::IAM::Role":
@@ -209,6 +212,25 @@ def create(
     kind = _report.stand_ins if is_ours and resource_type not in PROVIDERS else _report.real
     kind.append((stack, logical_id, resource_type))
     return resource
+
+
+def _create_first(needed: str | list[str], resources_map: Any) -> None:
+    """Create what a resource depends on. moto leaves that out for resources that it needs for a stack's exports."""
+    for each in [needed] if isinstance(needed, str) else needed:
+        resources_map[each]
+
+
+def _configure_bucket(resource_json: dict[str, Any], resources_map: Any, bucket: Any) -> None:
+    """Keep the versioning of a bucket and its notifications through EventBridge, which moto's Bucket drops."""
+    properties = parsing.clean_json(resource_json, resources_map).get("Properties", {})
+    if versioning := properties.get("VersioningConfiguration"):
+        _cloud.client("s3").put_bucket_versioning(
+            Bucket=bucket.name, VersioningConfiguration={"Status": versioning["Status"]}
+        )
+    if "EventBridgeConfiguration" in properties.get("NotificationConfiguration", {}):
+        _cloud.client("s3").put_bucket_notification_configuration(
+            Bucket=bucket.name, NotificationConfiguration={"EventBridgeConfiguration": {}}
+        )
 
 
 def _keep_image(resource_json: dict[str, Any], resources_map: Any, function: Any) -> None:

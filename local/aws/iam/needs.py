@@ -177,6 +177,13 @@ def _function(params: Params, context: Context) -> list[Need]:
     return [Need("lambda:InvokeFunction", f"{arn}:{qualifier}" if qualifier else arn)]
 
 
+def _queue(action: str) -> Rule:
+    """A queue, which requests name by its URL: the queue's name is the path's end."""
+    return lambda params, context: [
+        Need(f"sqs:{action}", context.arn("sqs", str(params["QueueUrl"]).rsplit("/", 1)[-1]))
+    ]
+
+
 RULES: dict[tuple[str, str], Rule] = {
     **needs_dynamodb.RULES,
     **needs_knowledge.RULES,
@@ -224,6 +231,13 @@ RULES: dict[tuple[str, str], Rule] = {
         "sagemaker:StopProcessingJob", "sagemaker", "processing-job/{ProcessingJobName}"
     ),
     ("secretsmanager", "GetSecretValue"): _secret,
+    ("sns", "Publish"): _by_arn("sns:Publish", "TopicArn"),
+    ("sqs", "ChangeMessageVisibility"): _queue("ChangeMessageVisibility"),
+    ("sqs", "DeleteMessage"): _queue("DeleteMessage"),
+    ("sqs", "GetQueueAttributes"): _queue("GetQueueAttributes"),
+    ("sqs", "GetQueueUrl"): _on("sqs:GetQueueUrl", "sqs", "{QueueName}"),
+    ("sqs", "ReceiveMessage"): _queue("ReceiveMessage"),
+    ("sqs", "SendMessage"): _queue("SendMessage"),
     ("ssm", "GetParameter"): _parameter("ssm:GetParameter"),
     ("ssm", "GetParameters"): _parameter("ssm:GetParameters"),
     ("states", "StartExecution"): _by_arn("states:StartExecution", "stateMachineArn"),

@@ -1,4 +1,4 @@
-"""Trust policies: the principals that may act under a role, and the conditions on them.
+"""Trust policies and resources' policies: what services may do, and the conditions on them.
 
 Source: "IAM JSON policy elements: Principal" and "NotPrincipal", and the services' pages on the confused deputy.
 """
@@ -22,6 +22,20 @@ def trusts(document: Mapping[str, Any], service: str, *, account: str, source_ar
     return evaluate(_about(document, service), ASSUME, "*", keys).allowed
 
 
+def permits(
+    document: Mapping[str, Any],
+    service: str,
+    action: str,
+    resource: str,
+    *,
+    account: str,
+    source_arn: str | None,
+) -> bool:
+    """Whether a resource's own policy lets a service act upon it, for the resource ``source_arn`` of the account."""
+    statements = parse("policy", {**document, "Statement": _without_principals(document, service)})
+    return evaluate(statements, action, resource, _keys(service, account, source_arn)).allowed
+
+
 def _keys(service: str, account: str, source_arn: str | None) -> Keys:
     keys: dict[str, tuple[str, ...]] = {
         "aws:sourceaccount": (account,),
@@ -38,14 +52,17 @@ def _keys(service: str, account: str, source_arn: str | None) -> Keys:
 
 def _about(document: Mapping[str, Any], service: str) -> list[Statement]:
     """The statements about a service, with its role as their resource, which a trust policy does not name."""
-    given = document.get("Statement", [])
-    statements = given if isinstance(given, list) else [given]
-    about = [
-        {name: value for name, value in each.items() if not name.endswith("Principal")} | {"Resource": "*"}
-        for each in statements
+    about = [each | {"Resource": "*"} for each in _without_principals(document, service)]
+    return parse("trust", {**document, "Statement": about})
+
+
+def _without_principals(document: Mapping[str, Any], service: str) -> list[dict[str, Any]]:
+    """The statements about a service, without the principals."""
+    return [
+        {name: value for name, value in each.items() if not name.endswith("Principal")}
+        for each in _many(document.get("Statement", []))
         if is_about(each, service)
     ]
-    return parse("trust", {**document, "Statement": about})
 
 
 def is_about(statement: Mapping[str, Any], service: str) -> bool:

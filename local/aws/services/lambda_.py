@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, ServiceState, operation
 from local.aws.kernel.cloud import Cloud
+from local.aws.kernel.credentials import TemporaryCredentials
 from local.processes.process import base_environment
 
 WORKER = Path(__file__).parents[2] / "processes" / "lambda_worker.py"
@@ -33,6 +34,7 @@ class Function:
         self._process: subprocess.Popen[bytes] | None = None
         self._answers = -1
         self._directory = cloud.directory / "functions" / config.function_name
+        self.arn, self.timeout = str(config.function_arn), int(config.timeout)
         self.log = cloud.directory / "logs" / f"function-{config.function_name}.log"
 
     def invoke(self, event: Any) -> tuple[Any, str | None]:
@@ -41,10 +43,20 @@ class Function:
             stdin = self._started()
             stdin.write(json.dumps({"id": str(uuid.uuid4()), "event": event}).encode() + b"\n")
             stdin.flush()
-            answer = self._read(float(self._config.timeout))
+            answer = self._read(float(self.timeout))
         if "error" in answer:
             return answer["error"], "Unhandled"
         return answer["result"], None
+
+    def role(self) -> TemporaryCredentials:
+        """Return credentials of the function's role."""
+        config = self._config
+        return self._cloud.assume(
+            config.role,
+            "lambda.amazonaws.com",
+            session=config.function_name,
+            source_arn=config.function_arn,
+        )
 
     def stop(self) -> None:
         if self._process:
@@ -86,15 +98,9 @@ class Function:
 
     def _environment(self) -> dict[str, str]:
         config = self._config
-        role = self._cloud.assume(
-            config.role,
-            "lambda.amazonaws.com",
-            session=config.function_name,
-            source_arn=config.function_arn,
-        )
         return {
             **base_environment(),
-            **role.environment(),
+            **self.role().environment(),
             **{name: str(value) for name, value in (config.environment_vars or {}).items()},
             "AWS_REGION": self._cloud.region,
             "AWS_DEFAULT_REGION": self._cloud.region,

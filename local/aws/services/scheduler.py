@@ -12,14 +12,14 @@ from typing import Any
 from local.aws.kernel.cloud import Cloud, Route, install_routes
 from local.aws.kernel.http import Response
 
-STATES = "arn:aws:states:"
+STATES, FUNCTIONS = "arn:aws:states:", "arn:aws:lambda:"
 
 
 def fire(cloud: Cloud, name: str, *, group: str = "default", at: datetime | None = None) -> str:
     """Do what the schedule would do at a time (UTC, now by default), under its role, and return
-    the execution's ARN.
+    the ARN of the execution, or of the function that was invoked.
 
-    Raises LookupError if there is no such schedule or its target is not a state machine.
+    Raises LookupError if there is no such schedule or its target is neither a state machine nor a function.
     """
     scheduler = cloud.client("scheduler")
     try:
@@ -27,15 +27,18 @@ def fire(cloud: Cloud, name: str, *, group: str = "default", at: datetime | None
     except scheduler.exceptions.ResourceNotFoundException as error:
         raise LookupError(f"there is no schedule {name} in the group {group}") from error
     target = schedule["Target"]
-    if not target["Arn"].startswith(STATES):
-        raise LookupError(f"schedule {name} starts {target['Arn']}: only state machines are started here")
+    arn: str = target["Arn"]
+    if not arn.startswith((STATES, FUNCTIONS)):
+        raise LookupError(f"schedule {name} starts {arn}: only state machines and functions are started here")
     # The source is the group, not the schedule (its guide, "Confused deputy prevention").
     source = f"arn:aws:scheduler:{cloud.region}:{cloud.account}:schedule-group/{group}"
     role = cloud.assume(target["RoleArn"], "scheduler.amazonaws.com", session="scheduler", source_arn=source)
-    execution: str = cloud.client("stepfunctions", role=role).start_execution(
-        stateMachineArn=target["Arn"],
-        input=_input(target.get("Input", "{}"), schedule, at or datetime.now(UTC)),
-    )["executionArn"]
+    text = _input(target.get("Input", "{}"), schedule, at or datetime.now(UTC))
+    if arn.startswith(FUNCTIONS):
+        cloud.client("lambda", role=role).invoke(FunctionName=arn, InvocationType="Event", Payload=text)
+        return arn
+    states = cloud.client("stepfunctions", role=role)
+    execution: str = states.start_execution(stateMachineArn=arn, input=text)["executionArn"]
     return execution
 
 

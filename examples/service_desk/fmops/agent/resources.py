@@ -56,6 +56,10 @@ class Resolver(ToolResolver):
             case _:
                 raise ValueError(f"there is no resource of the kind {kind!r}: add a case here")
 
+    def audiences(self, context: RequestContext) -> list[str]:
+        staff = ["staff"] if "staff" in context.principal.groups else []
+        return super().audiences(context) + staff
+
     def _ticket(self, ticket_id: str) -> Facts:
         ticket = self._records.ticket(ticket_id) or {}
         attributes: dict[str, Value] = {"team": ticket.get("team", ""), "status": ticket.get("status", "")}

@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool
 from fmops.agent.records import NoSuchSystem, Records
 from fmops.guardrails import GuardrailEngine
 from fmops.toolkit.authorization import Readable
-from fmops.toolkit.knowledge import KnowledgeBase
+from fmops.toolkit.knowledge import KnowledgeStore
 from fmops.toolkit.record_table import run_of
 from fmops.toolkit.retrieval import search
 
@@ -25,7 +25,7 @@ DATA_SOURCE = "service-guides"
 
 
 def build_tools(
-    records: Records, knowledge: KnowledgeBase, readable: Readable, guardrails: GuardrailEngine
+    records: Records, knowledge: KnowledgeStore, readable: Readable, guardrails: GuardrailEngine
 ) -> list[BaseTool]:
     """Return the tools for records and a knowledge base."""
 

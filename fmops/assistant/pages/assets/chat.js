@@ -92,6 +92,7 @@ export async function show(page, { person, signal, query }) {
       if (event.error) throw new ApiError(200, event.error.code, event.error.message);
       const { delta, finish_reason } = event.choices[0];
       turn.content += delta.content ?? "";
+      if (delta.annotations) turn.citations = delta.annotations.map((each) => each.url_citation);
       if (delta.content && !drawing) {
         drawing = true;
         requestAnimationFrame(() => { drawing = false; if (turn.content && !turn.event) box.words.replaceChildren(...markdown(turn.content)); });
@@ -179,14 +180,12 @@ function draw(log, turn, { rate, copy, poll }) {
 
   function notice(sentence, bad) { return node.appendChild(el("p", { class: bad ? "notice bad" : "notice" }, sentence)); }
 
-  function finish({ content, event }) {
+  function finish({ content, citations, event }) {
     words.replaceChildren(...markdown(content));
     for (const { sentence, bad } of notices(event)) notice(sentence, bad);
     for (const approval of event.approvals) poll(approval, node.appendChild(el("div", { class: "notice", role: "status" }, `Waiting for approval. ${MEANWHILE}`)));
-    if (event.sources.length) {
-      node.append(el("div", { class: "sources" }, "Documents it read: ", el("ul", {}, event.sources.map(({ document_id, title }) => el("li", {},
-        el("a", { href: `document?id=${encodeURIComponent(document_id)}` }, title || document_id))))));
-    }
+    const cited = (citations ?? []).map(shown);
+    if (cited.length) node.append(el("div", { class: "sources" }, "Documents it read: ", el("ul", {}, cited.map((link) => el("li", {}, link)))));
     const thanks = el("span", { role: "status" });
     const copying = el("button", { type: "button", class: "button", onclick: () => copy(content, copying) }, "Copy");
     const rating = (value, name) => el("button", { type: "button", class: "button", onclick: () => rate(event.id, value, thanks) }, name);
@@ -194,6 +193,13 @@ function draw(log, turn, { rate, copy, poll }) {
       event.trace_id && el("a", { class: "button", href: `why?trace=${event.trace_id}` }, "Why?"), thanks));
     node.append(engineering(event));
   }
+}
+
+// The link to a cited document's page here, from the citation's address in the API: /v1/documents/<id>?page=<n>.
+function shown({ title, url }) {
+  const { pathname, searchParams } = new URL(url, location.href);
+  const id = decodeURIComponent(pathname.replace(/^\/v1\/documents\//, "")), number = searchParams.get("page");
+  return el("a", { href: `document?id=${encodeURIComponent(id)}${number ? `&page=${number}` : ""}` }, number ? `${title}, page ${number}` : title);
 }
 
 function engineering(event) {

@@ -36,8 +36,8 @@ export async function show(page, { signal }) {
     $("done").hidden = true;
     $("question").textContent = task.question;
     $("answer").textContent = task.answer;
-    $("retrieved").replaceChildren(...task.retrieved.map(({ title, score, text }) => el("details", {},
-      el("summary", {}, `${title} `, el("span", { class: "muted" }, `similarity ${score}`)), el("p", {}, text))));
+    $("retrieved").replaceChildren(...task.retrieved.map(({ title, score, text, page }) => el("details", {},
+      el("summary", {}, `${title} `, el("span", { class: "muted" }, `${page ? `page ${page}, ` : ""}similarity ${score}`)), el("p", {}, text))));
     if (!task.retrieved.length) $("retrieved").append(el("p", { class: "text" }, "Nothing was retrieved."));
     const layers = [
       ...task.guardrails.map((each) => `${each.direction} ${each.action}: ${each.reason}`),

@@ -1,0 +1,116 @@
+"""The Knowledge stack: the documents that the assistant answers from. It changes rarely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aws_cdk import CfnOutput, Duration
+from aws_cdk import aws_s3 as s3
+from constructs import Construct
+from constructs.custom_resource_logs import CustomResourceLogs
+from constructs.data_lake import DataLake
+from constructs.document_ingestion import DocumentIngestion
+from constructs.knowledge_base import KnowledgeBase
+
+from settings import Settings
+from stacks.base import FmopsStack
+from stacks.foundation import Foundation
+from stacks.observability import Observability
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = "documents"
+"""Key prefix of the published documents."""
+DIMENSION = 1024
+
+
+class Knowledge(FmopsStack):
+    """The bucket of documents, the knowledge base that indexes them, and their ingestion."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002 - CDK's name
+        *,
+        settings: Settings,
+        foundation: Foundation,
+        observability: Observability,
+    ) -> None:
+        super().__init__(scope, id, settings, description="FMOps: documents and their knowledge base")
+        options = settings.knowledge
+        self.bucket = self._build_bucket(foundation.lake)
+        self.base = KnowledgeBase(
+            self,
+            "KnowledgeBase",
+            name=f"{settings.environment_name}-documents",
+            bucket=self.bucket,
+            prefix=DOCUMENTS,
+            key=foundation.lake.key,
+            embedding_model_id=settings.assistant.embedding_model_id,
+            dimension=DIMENSION,
+            chunk_tokens=options.chunk_tokens,
+            overlap_percent=options.chunk_overlap_percent,
+            lifetime=self.lifetime,
+        )
+        self.ingestion = DocumentIngestion(
+            self,
+            "Ingestion",
+            knowledge_base=self.base,
+            manifest_bucket=foundation.lake.bucket,
+            manifest_prefix=Foundation.KNOWLEDGE,
+            metric_namespace=f"{settings.environment_name}/knowledge",
+            batch_window=Duration.seconds(options.batch_window_seconds),
+            nightly=options.nightly,
+            alarm_topic=observability.prometheus.alert_topic,
+            lifetime=self.lifetime,
+            log_retention=self.log_retention,
+        )
+        self._build_outputs()
+        CustomResourceLogs(self, "CustomResourceLogs", retention=self.log_retention)
+
+    @property
+    def search_environment(self) -> dict[str, str]:
+        """Return the variables of what searches the documents."""
+        return {"FMOPS_KNOWLEDGE_BASE_ID": self.base.id}
+
+    def _build_bucket(self, lake: DataLake) -> s3.Bucket:
+        bucket = s3.Bucket(
+            self,
+            "Documents",
+            encryption=s3.BucketEncryption.KMS,
+            encryption_key=lake.key,
+            bucket_key_enabled=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            enforce_ssl=True,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            versioned=True,
+            removal_policy=self.lifetime.removal_policy,
+            auto_delete_objects=not self.lifetime.protected,
+            lifecycle_rules=[
+                s3.LifecycleRule(
+                    abort_incomplete_multipart_upload_after=Duration.days(7),
+                    noncurrent_version_expiration=Duration.days(DataLake.NONCURRENT_DAYS),
+                    expired_object_delete_marker=True,
+                )
+            ],
+        )
+        resource = bucket.node.default_child
+        assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - the bucket's L1
+        # CDK's own option would add a custom resource.
+        resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+            event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(
+                event_bridge_enabled=True
+            )
+        )
+        # CDK's own option would name this bucket in the policy of the log bucket, whose stack is deployed before.
+        lake.accept_access_logs(f"{DOCUMENTS}/")
+        resource.logging_configuration = s3.CfnBucket.LoggingConfigurationProperty(
+            destination_bucket_name=lake.log_bucket.bucket_name, log_file_prefix=f"{DOCUMENTS}/"
+        )
+        return bucket
+
+    def _build_outputs(self) -> None:
+        CfnOutput(self, "DocumentsBucketName", value=self.bucket.bucket_name)
+        CfnOutput(self, "KnowledgeBaseId", value=self.base.id)
+        CfnOutput(self, "DataSourceId", value=self.base.data_source_id)
+        CfnOutput(self, "IngestionFunctionName", value=self.ingestion.function.function_name)
+        CfnOutput(self, "VectorIndexArn", value=self.base.index_arn)
