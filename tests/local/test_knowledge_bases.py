@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from local.aws.services.bedrock_agent.retrieval import score
 from tests.local.knowledge import MODEL, Shelf, pdf, trust, word
 
 GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "knowledge_bases.yaml").read_text())
+NUMBERS = itertools.count()
 UNCHECKED = Config(parameter_validation=False, retries={"total_max_attempts": 1})
 
 
@@ -36,7 +38,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def shelf(cloud: Cloud, request: pytest.FixtureRequest) -> Shelf:
     """An open knowledge base for one test."""
     name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
-    made = Shelf(cloud, f"{name}-{abs(hash(request.node.name)) % 10**6}")
+    made = Shelf(cloud, f"{name}-{next(NUMBERS)}")
     made.grant()
     return made.open()
 
@@ -195,7 +197,7 @@ def test_no_run_of_a_base_is_denied_or_leaves_a_documented_permission_unused(clo
 
 @pytest.mark.parametrize("case", GOLDEN["bases"], ids=lambda case: str(case)[:90])
 def test_bases_are_taken_as_documented(cloud: Cloud, case: dict[str, Any]) -> None:
-    name = f"bases-{abs(hash(str(case))) % 10**8}"
+    name = f"bases-{next(NUMBERS)}"
     shelf = Shelf(cloud, name)
     shelf.grant()
     text = json.dumps(case.get("change", {}))
