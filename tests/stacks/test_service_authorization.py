@@ -79,6 +79,7 @@ VALUES = {
     "RoleArn": "arn:aws:iam::123456789012:role/r",
     "roleArn": "arn:aws:iam::123456789012:role/r",
     "executionRoleArn": "arn:aws:iam::123456789012:role/r",
+    "TopicArn": "arn:aws:sns:us-east-1:123456789012:topic",
     "SecretId": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s-abcdef",
     "FunctionName": "f",
     "modelId": "us.anthropic.claude-haiku-4-5-20251001-v1:0",
