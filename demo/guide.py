@@ -37,10 +37,10 @@ PATIENCE = 180
 JOBS = "/aws/sagemaker/ProcessingJobs in CloudWatch"
 
 CHAPTERS: tuple[Chapter, ...] = (
-    documents.chapter,
     analysis.chapter,
     review.review,
     evaluation.chapter,
+    documents.chapter,
     metrics.look,
     leftovers.chapter,
     home.chapter,

@@ -24,6 +24,7 @@ REPLACED = (
     "demo/script.yaml",
     "demo/history.yaml",
     "demo/stand_in_model.yaml",
+    "demo/documents",
     "demo/prompts",
 )
 """Files and folders that belong to an agent; in a folder, files that the template does not replace are kept

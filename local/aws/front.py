@@ -81,6 +81,10 @@ def _moto_backend(host: str) -> str | None:
     )
 
 
+class MalformedRequest(Exception):  # noqa: N818 - an answer
+    """A request that the parser fails on, since it takes the types of values for granted."""
+
+
 ATOMIC = frozenset({"dynamodb"})
 """Services that check a condition and write in one step: moto takes two, between which another thread may
 write.
@@ -150,16 +154,19 @@ class Front:
 
         @functools.cache  # asked for by IAM and by the handler; a thousand vectors take a second to parse
         def parsed() -> Any:
-            return PROTOCOL_PARSERS[protocol](model).parse(
-                {
-                    "method": request.method,
-                    "values": request.values,
-                    "headers": request.headers,
-                    "body": request.data,
-                    "url_path": request.path,
-                    "url_params": uri_params,
-                }
-            )
+            try:
+                return PROTOCOL_PARSERS[protocol](model).parse(
+                    {
+                        "method": request.method,
+                        "values": request.values,
+                        "headers": request.headers,
+                        "body": request.data,
+                        "url_path": request.path,
+                        "url_params": uri_params,
+                    }
+                )
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                raise MalformedRequest(f"The request is not of the form of {model.name}") from error
 
         def authorized() -> None:
             # Objects may be large, and everything that IAM needs to know about them is in the address.
@@ -218,6 +225,8 @@ class Front:
             result = change(handler)(parsed(), context)
         except AccessDenied as error:
             return plain_error(403, error.code, str(error), protocol, service)
+        except MalformedRequest as error:
+            return plain_error(400, "SerializationException", str(error), protocol, service)
         except ServiceError as error:
             return error_response(model, protocol, error)
         except NotImplementedHere as error:

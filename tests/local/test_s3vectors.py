@@ -338,7 +338,7 @@ def naive(document: dict[str, Any], metadata: dict[str, Any]) -> bool:
 
     def holds(key: str, name: str, wanted: Any) -> bool:
         if name == "$exists":
-            return (key in metadata) == wanted
+            return bool((key in metadata) == wanted)
         if name in ("$ne", "$nin"):
             return not holds(key, {"$ne": "$eq", "$nin": "$in"}[name], wanted)
         if key not in metadata:

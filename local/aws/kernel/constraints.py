@@ -6,12 +6,25 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import botocore.session
 
 from local.aws.kernel.api import Context, Handler, Params, ServiceError, operation
+
+TYPES: dict[str, Any] = {
+    "structure": Mapping,
+    "map": Mapping,
+    "list": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "long": int,
+    "float": int | float,
+    "double": int | float,
+}
+"""Types of values as they are parsed."""
 
 
 def constrained(
@@ -49,6 +62,11 @@ def violations(
     """Say each limit of the shape that a value does not keep."""
     if value is None:
         return
+    if not isinstance(value, TYPES.get(shape.type_name, object)) and not getattr(
+        shape, "is_document_type", False
+    ):
+        yield f"Value at '{place}' failed to satisfy constraint: Member must be of the type {shape.type_name}"
+        return
     if shape.name not in ignoring and (broken := _broken(shape, value)):
         # The value itself is left out: it may be a token or a text.
         yield f"Value at '{place}' failed to satisfy constraint: {broken}"
@@ -68,6 +86,8 @@ def violations(
             for name, each in value.items()
             if name in shape.members
         ]
+    elif shape.type_name == "list" and None in value:
+        yield f"Value at '{place}' failed to satisfy constraint: Member must not be null"
     elif shape.type_name == "list" and not _is_free(shape.member):
         children = [(f"{place}.{number}", shape.member, each) for number, each in enumerate(value, 1)]
     elif shape.type_name == "map":

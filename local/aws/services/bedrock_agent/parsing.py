@@ -25,6 +25,7 @@ BLOCKS = (
     "address, article, aside, blockquote, br, dd, div, dl, dt, figcaption, figure, footer, form, h1, h2, h3, h4, h5,"
     " h6, header, hr, li, main, nav, ol, option, p, pre, section, summary, table, td, th, title, tr, ul"
 )
+BREAK = "\x1e"  # a line end of the source is a space to a reader, and the border of a block is a line end
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ def _html(body: bytes, charset: str | None) -> list[Page]:
     for node in tree.css(INVISIBLE):
         node.decompose()
     for node in tree.css(BLOCKS):
-        node.insert_before("\n")
-        node.insert_after("\n")
-    lines = (tree.root.text() if tree.root else "").splitlines()
-    return [Page("\n".join(" ".join(line.split()) for line in lines if line.strip()))]
+        node.insert_before(BREAK)
+        node.insert_after(BREAK)
+    lines = (" ".join(each.split()) for each in (tree.root.text() if tree.root else "").split(BREAK))
+    return [Page("\n".join(line for line in lines if line))]
 
 
 def _pdf(body: bytes, _: str | None) -> list[Page]:
