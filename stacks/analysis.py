@@ -179,6 +179,11 @@ class Analysis(FmopsStack):
             ("Drift", "What people ask has changed: the report says how (docs/analysis.md)."),
             ("Incomparable", "The embedding model has changed: fit a new baseline (docs/analysis.md)."),
         ]
+        if self._knowledge is not None:
+            meaning = (
+                "Changed documents no longer cover what people ask: the report names them (docs/analysis.md)."
+            )
+            watched.append(("DocumentDrift", meaning))
         alarms = [
             cloudwatch.Alarm(
                 self,

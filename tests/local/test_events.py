@@ -32,9 +32,14 @@ def handler(event, context):
         return
     messages = [(each["messageId"], json.loads(each["body"])) for each in event["Records"]]
     print(json.dumps([body for _, body in messages]), flush=True)
+    if any(body.get("asked") == "sooner" for _, body in messages):
+        sqs, failed = boto3.client("sqs"), event["Records"]
+        url = sqs.meta.endpoint_url + "/123456789012/arrivals"
+        entries = [{"Id": "0", "ReceiptHandle": failed[0]["receiptHandle"], "VisibilityTimeout": 0}]
+        sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
     if any(body.get("asked") == "raise" for _, body in messages):
         raise RuntimeError("not now")
-    bad = [each for each, body in messages if body.get("asked") == "fail"]
+    bad = [each for each, body in messages if body.get("asked") in ("fail", "sooner")]
     return {"batchItemFailures": [{"itemIdentifier": each} for each in bad]}
 """
 
@@ -112,6 +117,7 @@ def template(queue_policy_source: Any) -> dict[str, Any]:
                                         "Effect": "Allow",
                                         "Action": [
                                             "sqs:ReceiveMessage",
+                                            "sqs:ChangeMessageVisibility",
                                             "sqs:DeleteMessage",
                                             "sqs:GetQueueAttributes",
                                             "sqs:SendMessage",
@@ -223,6 +229,15 @@ def test_a_message_that_the_function_reports_comes_back_and_ends_in_the_dead_let
     sqs.send_message(QueueUrl=chain.url, MessageBody=json.dumps({"asked": "well"}))
     until(lambda: chain.left("dead") == 1)
     assert chain.left() == 0
+
+
+def test_a_function_lets_a_message_come_back_sooner_than_the_queue_would(chain: Chain) -> None:
+    chain.cloud.client("sqs").set_queue_attributes(
+        QueueUrl=chain.url, Attributes={"VisibilityTimeout": "3600"}
+    )
+    chain.map()
+    chain.cloud.client("sqs").send_message(QueueUrl=chain.url, MessageBody=json.dumps({"asked": "sooner"}))
+    until(lambda: chain.left("dead") == 1)
 
 
 def test_a_batch_that_the_function_fails_on_comes_back(chain: Chain) -> None:
