@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from local.aws.cloudformation.provisioner import install
 from local.aws.iam.permissions import Permissions
@@ -20,6 +23,7 @@ from local.aws.services.bedrock_agent.retrieval import score
 from tests.local.knowledge import MODEL, Shelf, pdf, trust, word
 
 GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "knowledge_bases.yaml").read_text())
+NUMBERS = itertools.count()
 UNCHECKED = Config(parameter_validation=False, retries={"total_max_attempts": 1})
 
 
@@ -34,7 +38,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def shelf(cloud: Cloud, request: pytest.FixtureRequest) -> Shelf:
     """An open knowledge base for one test."""
     name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
-    made = Shelf(cloud, f"{name}-{abs(hash(request.node.name)) % 10**6}")
+    made = Shelf(cloud, f"{name}-{next(NUMBERS)}")
     made.grant()
     return made.open()
 
@@ -193,7 +197,7 @@ def test_no_run_of_a_base_is_denied_or_leaves_a_documented_permission_unused(clo
 
 @pytest.mark.parametrize("case", GOLDEN["bases"], ids=lambda case: str(case)[:90])
 def test_bases_are_taken_as_documented(cloud: Cloud, case: dict[str, Any]) -> None:
-    name = f"bases-{abs(hash(str(case))) % 10**8}"
+    name = f"bases-{next(NUMBERS)}"
     shelf = Shelf(cloud, name)
     shelf.grant()
     text = json.dumps(case.get("change", {}))
@@ -459,6 +463,51 @@ def test_a_word_document_is_read_with_its_tables(shelf: Shelf) -> None:
     shelf.put("hail.docx", word("Hail", "is covered", table=("up to", "500")), kind)
     shelf.ingest()
     assert shelf.stored()[0]["AMAZON_BEDROCK_TEXT"] == "Hail\nis covered\nup to\t500"
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["a.txt", "b.txt", "c.txt"]),
+        st.sampled_from(["put", "put", "restrict", "overload", "remove", "ingest"]),
+        st.sampled_from(["Hail", "Storm", "Flood"]),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS)
+def test_after_a_job_the_index_holds_what_the_folder_holds(
+    shelf: Shelf, steps: list[tuple[str, str, str]]
+) -> None:
+    folder: dict[str, tuple[str, str]] = {}
+    for key in ("a.txt", "b.txt", "c.txt"):
+        shelf.remove(key)
+    for key, step, text in steps:
+        if step == "put":
+            shelf.put(key, text, sidecar={"audience": "public"})
+            folder[key] = (text, "public")
+        elif step in ("restrict", "overload") and key in folder:
+            audience = "staff" if step == "restrict" else "x" * 1100
+            shelf.put(key, folder[key][0], sidecar={"audience": audience})
+            folder[key] = (folder[key][0], audience)
+        elif step == "remove":
+            shelf.remove(key)
+            folder.pop(key, None)
+        elif step == "ingest":
+            shelf.ingest()
+    shelf.ingest()
+    visible = {key: each for key, each in folder.items() if len(each[1]) < 1000}
+    assert shelf.documents() == dict.fromkeys(visible, "INDEXED")
+    stored = [
+        (
+            each["x-amz-bedrock-kb-source-uri"].rpartition("/")[2],
+            each["AMAZON_BEDROCK_TEXT"],
+            each["audience"],
+        )
+        for each in shelf.stored()
+    ]
+    assert sorted(stored) == sorted((key, *each) for key, each in visible.items())
 
 
 # Jobs

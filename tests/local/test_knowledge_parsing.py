@@ -133,10 +133,10 @@ def test_a_damaged_file_is_read_or_refused(kind: str, data: st.DataObject) -> No
         assert str(error)
 
 
-def test_parsers_are_not_imported_before_they_are_needed() -> None:
+def test_parsers_and_numpy_are_not_imported_before_they_are_needed() -> None:
     code = (
-        "import sys, local.aws.services.bedrock_agent.ingestion\n"
-        "print([name for name in ('pypdf', 'docx', 'lxml', 'selectolax') if name in sys.modules])"
+        "import sys\nfrom local.aws.server import _load_services\n_load_services()\n"
+        "print([name for name in ('pypdf', 'docx', 'lxml', 'selectolax', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import operator
@@ -22,10 +23,11 @@ from hypothesis import strategies as st
 from local.aws.kernel.api import ServiceError
 from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.server import LocalAws
-from local.aws.services.s3vectors import filters
-from local.aws.services.s3vectors.vectors import SPARE, SPARSE, Vectors
+from local.aws.vectors import filters
+from local.aws.vectors.index import SPARE, SPARSE, Vectors
 
 GOLDEN = yaml.safe_load((Path(__file__).parent / "golden" / "s3vectors.yaml").read_text())
+NUMBERS_OF_ROLES = itertools.count()
 UNCHECKED = Config(parameter_validation=False, retries={"total_max_attempts": 1})
 EXAMPLES = int(os.environ.get("VECTORS_FUZZ", "150"))
 FUZZ = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -536,7 +538,7 @@ def test_a_filter_and_metadata_need_the_permission_to_read(
     with contextlib.suppress(admin.exceptions.ConflictException):
         make_index(admin, "permissions")
     arn = f"arn:aws:s3vectors:us-east-1:{ACCOUNT}:bucket/permissions/index/index"
-    role = f"reader-{abs(hash((tuple(granted), str(call))))}"
+    role = f"reader-{next(NUMBERS_OF_ROLES)}"
     iam = enforcing.client("iam")
     role_arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     statement = {"Effect": "Allow", "Action": granted, "Resource": arn}

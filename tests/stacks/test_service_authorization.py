@@ -79,6 +79,7 @@ VALUES = {
     "RoleArn": "arn:aws:iam::123456789012:role/r",
     "roleArn": "arn:aws:iam::123456789012:role/r",
     "executionRoleArn": "arn:aws:iam::123456789012:role/r",
+    "TopicArn": "arn:aws:sns:us-east-1:123456789012:topic",
     "SecretId": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s-abcdef",
     "FunctionName": "f",
     "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",

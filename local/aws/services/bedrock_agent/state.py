@@ -21,6 +21,7 @@ SERVICE = "bedrock-agent"
 RUNTIME = "bedrock-agent-runtime"
 SECONDS_BETWEEN_STARTS = 10.0
 """StartIngestionJob takes 0.1 requests a second and account (Bedrock's quotas)."""
+MAX_REASONS = 2048
 ENDED = ("COMPLETE", "FAILED", "STOPPED")
 STATISTICS = (
     "numberOfDocumentsScanned",
@@ -83,7 +84,7 @@ class IngestionJob:
 
     def details(self) -> Params:
         """Return the job as GetIngestionJob shows it."""
-        return {**self.summary(), "failureReasons": list(self.reasons) or None}
+        return {**self.summary(), "failureReasons": self.reasons[:MAX_REASONS] or None}
 
     def became(self, status: str) -> None:
         self.status, self.updated = status, now()

@@ -7,7 +7,6 @@ import re
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, validation_error
 from local.aws.services.s3vectors.buckets import check_mode
 from local.aws.services.s3vectors.state import Index, checked, encryption_of, find_bucket, find_index, page_of
-from local.aws.services.s3vectors.vectors import Vectors
 
 INDEX_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 PAGE = 500
@@ -15,6 +14,8 @@ PAGE = 500
 
 @checked("CreateIndex")
 def create_index(params: Params, context: Context) -> Params:
+    from local.aws.vectors.index import Vectors
+
     bucket, name = find_bucket(params, context), params["indexName"]
     if not INDEX_NAME.fullmatch(name):
         raise validation_error("Invalid index name")

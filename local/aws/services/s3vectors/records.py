@@ -7,15 +7,17 @@ names them.
 
 from __future__ import annotations
 
+import functools
 import json
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, validation_error
-from local.aws.services.s3vectors import filters
 from local.aws.services.s3vectors.state import Index, checked, find_index, token_number
-from local.aws.services.s3vectors.vectors import Numbers, Stored
+
+if TYPE_CHECKING:
+    from local.aws.vectors.columns import Mask
+    from local.aws.vectors.index import Stored, Vectors
 
 MAX_METADATA_BYTES = 40 * 1024
 MAX_FILTERABLE_BYTES = 2048
@@ -38,36 +40,21 @@ def put_vectors(params: Params, context: Context) -> Params:
             message = f"Invalid record for key '{each['key']}': {why[1]}"
             place = {"path": f"vectors[{number}].{why[0]}", "message": why[1]}
             raise ServiceError("ValidationException", message, fieldList=[place])
-    numbers = np.array([each["data"]["float32"] for each in given], np.float32)
-    index.vectors.put(
-        [each["key"] for each in given], numbers, [each.get("metadata") or {} for each in given]
+    data, metadata = (
+        [each["data"]["float32"] for each in given],
+        [each.get("metadata") or {} for each in given],
     )
+    index.vectors.put([each["key"] for each in given], data, metadata)
     return {}
 
 
 def _flaw(vector: Params, index: Index) -> tuple[str, str] | None:
     """Return the member of a vector that the service refuses, and why."""
-    if why := _flaw_of_data(vector["data"].get("float32"), index):
+    if why := index.vectors.flaw_of(vector["data"]["float32"]):
         return "data", why
     if why := _flaw_of_metadata(vector.get("metadata"), index):
         return "metadata", why
     return None
-
-
-def _flaw_of_data(data: Any, index: Index) -> str | None:
-    if len(data) != index.dimension:
-        return f"vector must have length {index.dimension}, but has length {len(data)}"
-    numbers = _numbers(data)
-    if not np.isfinite(numbers).all():
-        return "vector must contain only finite float32 values"
-    if index.metric == "cosine" and not numbers.any():
-        return "vector must not be all zeros for the cosine distance metric"
-    return None
-
-
-def _numbers(data: list[Any]) -> Numbers:
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-        return np.array(data, np.float64).astype(np.float32)
 
 
 def _flaw_of_metadata(metadata: Any, index: Index) -> str | None:
@@ -153,17 +140,23 @@ def _shown(vector: Stored, params: Params) -> Params:
 def query_vectors(params: Params, context: Context) -> Params:
     index = find_index(params, context)
     query = _query(params, index)
-    document = params.get("filter")
-    hidden = index.non_filterable
-    accepts = None if document is None else (lambda vectors: filters.mask(document, vectors, hidden=hidden))
     results = []
-    for distance, found in index.vectors.search(query, params["topK"], accepts):
+    for distance, found in index.vectors.search(query, params["topK"], _accepts(params.get("filter"), index)):
         shown = _shown(found, {"returnMetadata": params.get("returnMetadata")})
         results.append({**shown, "distance": distance} if params.get("returnDistance") else shown)
     return {"vectors": results, "distanceMetric": index.metric}
 
 
-def _query(params: Params, index: Index) -> Numbers:
+def _accepts(document: Any, index: Index) -> Callable[[Vectors], Mask] | None:
+    """The filter of a query, as a question to the vectors."""
+    if document is None:
+        return None
+    from local.aws.vectors import filters
+
+    return functools.partial(filters.mask, document, hidden=index.non_filterable)
+
+
+def _query(params: Params, index: Index) -> list[float]:
     """The vector to search with. Raises for what the service refuses, and for what is not here."""
     for name in ("queryTexts", "nextToken"):
         if params.get(name):
@@ -175,7 +168,7 @@ def _query(params: Params, index: Index) -> Numbers:
     vector = params.get("queryVector")
     if vector is None:
         raise validation_error("A request must include queryVector, queryTexts, or both")
-    why = _flaw_of_data(vector["float32"], index)
-    if why:
+    query: list[float] = vector["float32"]
+    if why := index.vectors.flaw_of(query):
         raise validation_error(f"Invalid query vector: {why}")
-    return _numbers(vector["float32"])
+    return query

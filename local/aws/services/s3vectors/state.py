@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.aws.kernel.api import Context, Params, ServiceError, ServiceState, validation_error
 from local.aws.kernel.cloud import Cloud
 from local.aws.kernel.constraints import constrained
-from local.aws.services.s3vectors.vectors import Vectors
+
+if TYPE_CHECKING:
+    from local.aws.vectors.index import Vectors
 
 SERVICE = "s3vectors"
 MODE = "ENHANCED"

@@ -6,7 +6,7 @@ AWS's index answers approximately. An exact answer is the one that it approximat
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,23 @@ import numpy as np
 import numpy.typing as npt
 
 from local.aws.kernel.api import Params
-from local.aws.services.s3vectors.columns import Column, Condition, Mask, grown
+from local.aws.vectors.columns import Column, Condition, Mask, grown
 
 Numbers = npt.NDArray[np.float32]
+Data = Sequence[float] | Numbers
 SPARE = 32
 """How many more candidates than asked for are measured again with double precision, which decides their order."""
 SPARSE = 4
 """Where a filter accepts fewer than one row in so many, only those rows are multiplied."""
+
+
+def as_numbers(data: Any) -> Numbers:
+    """Return numbers with single precision. What that cannot hold becomes infinite."""
+    if isinstance(data, np.ndarray) and data.dtype == np.float32:
+        return data
+    with np.errstate(over="ignore"):
+        numbers: Numbers = np.array(data, np.float64).astype(np.float32)
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -55,8 +65,20 @@ class Vectors:
     def rows(self) -> int:
         return len(self._keys)
 
-    def put(self, keys: list[str], numbers: Numbers, metadata: list[Params]) -> None:
+    def flaw_of(self, data: Data) -> str | None:
+        """Return what is wrong with the numbers of a vector or of a query, if anything is."""
+        if len(data) != self.dimension:
+            return f"vector must have length {self.dimension}, but has length {len(data)}"
+        numbers = as_numbers(data)
+        if not np.isfinite(numbers).all():
+            return "vector must contain only finite float32 values"
+        if self._cosine and not numbers.any():
+            return "vector must not be all zeros for the cosine distance metric"
+        return None
+
+    def put(self, keys: list[str], data: Sequence[Data] | Numbers, metadata: list[Params]) -> None:
         """Add vectors, shape ``[len(keys), dimension]``; one with a known key replaces it entirely."""
+        numbers = as_numbers(data)
         norms = np.linalg.norm(numbers.astype(np.float64), axis=1)
         with self._lock:
             rows = [self._row(key) for key in keys]
@@ -127,9 +149,10 @@ class Vectors:
         return self._columns[key].mask(self.rows, condition)
 
     def search(
-        self, query: Numbers, limit: int, accepts: Callable[[Vectors], Mask] | None = None
+        self, data: Data, limit: int, accepts: Callable[[Vectors], Mask] | None = None
     ) -> list[tuple[float, Stored]]:
         """Return the nearest vectors with their distances, nearest first, of those that ``accepts`` lets through."""
+        query = as_numbers(data)
         with self._lock:
             rows = None if accepts is None else np.flatnonzero(accepts(self))
             candidates = self._candidates(query, limit + SPARE, rows)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from local.aws.kernel.api import Params, ServiceError, validation_error
-from local.aws.services.s3vectors.columns import Condition, Mask
+from local.aws.vectors.columns import Condition, Mask
 
 MAX_VALUES = 100
 """Values in the filter of one query, of an index in enhanced mode (S3 User Guide, "Index modes")."""
