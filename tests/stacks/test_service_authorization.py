@@ -82,7 +82,6 @@ VALUES = {
     "TopicArn": "arn:aws:sns:us-east-1:123456789012:topic",
     "SecretId": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s-abcdef",
     "FunctionName": "f",
-    "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",
     "modelId": "us.anthropic.claude-haiku-4-5-20251001-v1:0",
     "Names": None,
     "Delete": {"Objects": [{"Key": "k"}]},
