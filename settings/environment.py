@@ -82,6 +82,8 @@ class Settings(Section):
             )
         if self.network.egress == "endpoints":
             self._check_endpoints()
+        if fault := self.knowledge.fault_of(self.assistant.embedding_model_id):
+            raise ValueError(fault)
         self._check_delivery()
         vpc = self.network.vpc
         if (

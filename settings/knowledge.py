@@ -11,6 +11,12 @@ from pydantic import (
 
 from settings.kinds import Pattern, Section
 
+DIMENSION = 1024
+"""Numbers in an embedding: what the index of the knowledge base takes."""
+OTHER_DIMENSIONS = {"amazon.titan-embed-text-v1": 1536}
+"""Numbers in the embeddings of models that cannot make 1,024 (Bedrock User Guide, "Supported models and regions for
+Amazon Bedrock knowledge bases")."""
+
 
 class Knowledge(Section):
     """The documents that the assistant answers from (docs/knowledge.md)."""
@@ -36,6 +42,16 @@ class Knowledge(Section):
     def has_base(self) -> bool:
         """Return whether the documents are in a knowledge base."""
         return self.documents == "knowledge_base"
+
+    def fault_of(self, embedding_model_id: str) -> str | None:
+        """Return why the index cannot take a model's embeddings, with the remedy; None if it can."""
+        made = OTHER_DIMENSIONS.get(embedding_model_id.partition(":")[0])
+        if not self.has_base or made is None:
+            return None
+        return (
+            f"assistant.embedding_model_id is {embedding_model_id}, which makes {made:,} numbers, but the index of the "
+            f"knowledge base takes {DIMENSION:,}: set amazon.titan-embed-text-v2:0, or knowledge.documents to packaged"
+        )
 
     @model_validator(mode="after")
     def _check(self) -> Knowledge:

@@ -14,6 +14,7 @@ from constructs.knowledge_base import KnowledgeBase
 
 from fmops import documents
 from settings import Settings, SettingsError
+from settings.knowledge import DIMENSION
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
 from stacks.observability import Observability
@@ -23,7 +24,6 @@ AGENT = ROOT / "fmops" / "agent" / "knowledge"
 """Folder of the agent's own documents, which the demo publishes, or which are packaged in the image."""
 DOCUMENTS = documents.PREFIX.rstrip("/")
 """Key prefix of the published documents."""
-DIMENSION = 1024
 
 
 def check_documents(folder: Path = AGENT) -> None:

@@ -4,7 +4,9 @@ A message of the queue is an event of S3, or `{"watch": <job>}`, which the funct
 """
 
 import json
+import posixpath
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,7 @@ EVENTS = {"Object Created", "Object Deleted"}
 BACK_SECONDS, LAST_BACK_SECONDS = 60, 900
 """Seconds until a message comes back: as many minutes as it was received times, at most 15."""
 SQS_BATCH = 10
+FOLDER = posixpath.dirname(__file__)
 NAMED = 20
 """Problems that a notification names; the manifest has all."""
 
@@ -189,9 +192,10 @@ def _log_metrics(namespace: str, manifest: Json) -> None:
 
 
 def _brief(error: Exception) -> str:
-    """Return an error without its text, which may quote a document."""
-    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
-    return f"{type(error).__name__} {code}".strip()
+    """Return an error and its place, without its text, which may quote a document."""
+    code = f" {error.response['Error']['Code']}" if isinstance(error, ClientError) else ""
+    ours = [each for each in traceback.extract_tb(error.__traceback__) if each.filename.startswith(FOLDER)]
+    return f"{type(error).__name__}{code} at {posixpath.basename(ours[-1].filename)}:{ours[-1].lineno}"
 
 
 def _log(line: str) -> None:

@@ -27,6 +27,8 @@ TYPES = (".csv", ".doc", ".docx", ".htm", ".html", ".md", ".pdf", ".txt", ".xls"
 FACTS = ("title", "audience", "classification", "region")
 INDEXED, PENDING, MISSING = "INDEXED", "PENDING", "MISSING"
 REASON_CHARACTERS = 500
+LISTED_AT_ONCE = 1000
+"""Maximum documents of a page of ListKnowledgeBaseDocuments, whose calls are few per second."""
 
 Json = dict[str, Any]
 
@@ -147,7 +149,8 @@ class Outcome:
             "knowledgeBaseId": self._environment["KNOWLEDGE_BASE_ID"],
             "dataSourceId": self._environment["DATA_SOURCE_ID"],
         }
-        pages = self._pages("bedrock-agent", "list_knowledge_base_documents", **source)
+        most = {"PageSize": LISTED_AT_ONCE}
+        pages = self._pages("bedrock-agent", "list_knowledge_base_documents", PaginationConfig=most, **source)
         return {
             self._key(each["identifier"]["s3"]["uri"], folder): each
             for page in pages

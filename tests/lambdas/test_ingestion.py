@@ -94,7 +94,7 @@ def test_a_watch_that_fails_holds_up_no_other(world: World, capsys: pytest.Captu
     assert failed == [{"itemIdentifier": batch["Records"][0]["messageId"]}]
     assert MANIFEST in world.written()
     assert len(world.bedrock.calls("StartIngestionJob")) == 1
-    assert "job BROKEN1234 could not be checked: ClientError Oops" in capsys.readouterr().out
+    assert "job BROKEN1234 could not be checked: ClientError Oops at ingestion.py:" in capsys.readouterr().out
 
 
 def test_the_handler_gives_the_event_to_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

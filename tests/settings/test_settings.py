@@ -66,6 +66,12 @@ def test_ports_can_be_given_on_the_command_line() -> None:
             " 'knowledge_base', or leave it out.",
         ),
         (
+            {"assistant": {"embedding_model_id": "amazon.titan-embed-text-v1:2"}},
+            "fmops.dev: assistant.embedding_model_id is amazon.titan-embed-text-v1:2, which makes 1,536 numbers, but"
+            " the index of the knowledge base takes 1,024: set amazon.titan-embed-text-v2:0, or knowledge.documents to"
+            " packaged.",
+        ),
+        (
             {"knowledge": {"minimum_similarity": 1.5}},
             "fmops.dev.knowledge.minimum_similarity is 1.5, but it should be less than or equal to 1.",
         ),
