@@ -17,7 +17,7 @@ from stacks.capture import Capture
 from stacks.foundation import Foundation
 from stacks.github import GitHub
 from stacks.identity import Identity
-from stacks.knowledge import Knowledge
+from stacks.knowledge import Knowledge, check_documents
 from stacks.observability import Observability
 from stacks.pipeline import Pipeline
 from stacks.review import Review
@@ -72,7 +72,8 @@ def environment(app: Construct, settings: Settings) -> None:
 def _knowledge(
     app: Construct, settings: Settings, foundation: Foundation, observability: Observability
 ) -> Knowledge | None:
-    """Build the stack of the documents, unless they are packaged in the image."""
+    """Check the agent's documents, and build the stack of the documents unless they are packaged in the image."""
+    check_documents()
     if not settings.knowledge.has_base:
         return None
     return Knowledge(app, "Knowledge", settings=settings, foundation=foundation, observability=observability)

@@ -12,15 +12,26 @@ from constructs.data_lake import DataLake
 from constructs.document_ingestion import DocumentIngestion
 from constructs.knowledge_base import KnowledgeBase
 
-from settings import Settings
+from fmops import documents
+from settings import Settings, SettingsError
 from stacks.base import FmopsStack
 from stacks.foundation import Foundation
 from stacks.observability import Observability
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = "documents"
+AGENT = ROOT / "fmops" / "agent" / "knowledge"
+"""Folder of the agent's own documents, which the demo publishes, or which are packaged in the image."""
+DOCUMENTS = documents.PREFIX.rstrip("/")
 """Key prefix of the published documents."""
 DIMENSION = 1024
+
+
+def check_documents(folder: Path = AGENT) -> None:
+    """Raise SettingsError, which names each file with its remedy, for documents that could not be published."""
+    try:
+        documents.read(folder)
+    except documents.DocumentsError as error:
+        raise SettingsError(f"Documents in {folder.name}/ cannot be published.\n{error}") from None
 
 
 class Knowledge(FmopsStack):

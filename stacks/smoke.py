@@ -16,6 +16,7 @@ def smoke_test_statements(stack: Stack, environment: str) -> list[iam.PolicyStat
 
     tagged = {"StringEquals": {"aws:ResourceTag/fmops:environment": environment}}
     named = f"{environment}-*"
+    buckets = f"arn:{stack.partition}:s3:::{named}"
     return [
         _allow(["cloudformation:DescribeStacks"], arn("cloudformation", f"stack/{named}/*")),
         _allow(["ecs:DescribeServices"], arn("ecs", f"service/{named}/*")),
@@ -32,8 +33,8 @@ def smoke_test_statements(stack: Stack, environment: str) -> list[iam.PolicyStat
         ),
         _allow(["lambda:GetFunctionConfiguration"], arn("lambda", f"function:{named}")),
         _allow(["dynamodb:PutItem"], arn("dynamodb", f"table/{named}")),
-        _allow(["s3:ListBucket"], f"arn:{stack.partition}:s3:::{named}"),
-        _allow(["s3:GetObject"], f"arn:{stack.partition}:s3:::{named}/interactions/*"),
+        _allow(["s3:ListBucket"], buckets),
+        _allow(["s3:GetObject"], f"{buckets}/interactions/*"),
         _allow(["kms:Decrypt"], arn("kms", "key/*"), tagged),
         _allow(
             [
@@ -56,6 +57,26 @@ def smoke_test_statements(stack: Stack, environment: str) -> list[iam.PolicyStat
             tagged,
         ),
         _allow(["sagemaker:CallMlflowAppApi"], arn("sagemaker", "mlflow-app/*"), tagged),
+        *_documents(stack, environment, tagged),
+    ]
+
+
+def _documents(
+    stack: Stack, environment: str, tagged: dict[str, dict[str, str]]
+) -> list[iam.PolicyStatement]:
+    """Return the permissions to publish documents and to follow their ingestion (`ops/publish.py`)."""
+    buckets = f"arn:{stack.partition}:s3:::{environment}-*"
+    function = (
+        f"arn:{stack.partition}:lambda:{stack.region}:{stack.account}:function:{environment}-Knowledge-*"
+    )
+    base = stack.format_arn(service="bedrock", resource="knowledge-base", resource_name="*")
+    key = stack.format_arn(service="kms", resource="key", resource_name="*")
+    return [
+        _allow(["s3:DeleteObject", "s3:GetObject", "s3:PutObject"], f"{buckets}/documents/*"),
+        _allow(["s3:GetObject"], f"{buckets}/knowledge/manifests/*"),
+        _allow(["lambda:InvokeFunction"], function),
+        _allow(["bedrock:GetIngestionJob"], base, tagged),
+        _allow(["kms:GenerateDataKey"], key, tagged),
     ]
 
 

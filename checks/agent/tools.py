@@ -12,6 +12,7 @@ from langchain_core.tools import BaseTool
 from fmops.agent.resources import Resolver
 from fmops.agent.sandbox import SandboxRecords
 from fmops.agent.tools import build_tools
+from fmops.authorization import Authorizer
 from fmops.evaluation.cases import Case
 from fmops.identity.tokens import Principal
 from fmops.interaction import Interaction
@@ -24,8 +25,9 @@ _PERMIT = re.compile(r"(?:^|\n)\s*permit\s*\((?P<head>.*?)\)\s*(?:when|unless|;)
 
 def built() -> list[BaseTool]:
     """Return the agent's tools over the sandbox's records, with a search that finds nothing."""
-    nothing: Any = SimpleNamespace(search=lambda *_: [], check_all_sync=lambda *_: [])
-    return build_tools(SandboxRecords(records()), nothing, lambda *_: [], nothing)
+    kept = SandboxRecords(records())
+    nothing: Any = SimpleNamespace(search=lambda *_: [], minimum_similarity=0.0, check_all_sync=lambda *_: [])
+    return build_tools(kept, nothing, Resolver(kept, "check").readable(Authorizer(None, "check")), nothing)
 
 
 def actions(schema: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -74,7 +74,7 @@ BUCKET = Service(
     "bucket", "an S3 bucket or object", "check the data lake's bucket, and deploy the Foundation stack"
 )
 KNOWLEDGE_BASE = Service(
-    "knowledge_base", "the knowledge base", "check its id, and deploy the Assistant stack"
+    "knowledge_base", "the knowledge base", "check FMOPS_KNOWLEDGE_BASE_ID, and deploy the Knowledge stack"
 )
 UNKNOWN = Service("service", "an AWS service", "check what the deployment names, and deploy")
 

@@ -48,9 +48,10 @@ def search(
         _count("found" if near else "nothing", found[0][1] if found else None)
         may_read = permitted([passage for passage, _ in near], readable, context)
         hits = _vetted([hit for hit in near if hit[0] in may_read], guardrails)
-        span.set_attributes({names.RETRIEVAL_FOUND: len(found), names.RETRIEVAL_READABLE: len(hits)})
+        documents = merged([passage for passage, _ in hits])
+        span.set_attribute(names.RETRIEVAL_FOUND, len({passage.id for passage, _ in found}))
+        span.set_attribute(names.RETRIEVAL_READABLE, len(documents))
     context.interaction.retrieved += _recorded(hits)
-    documents = merged([passage for passage, _ in hits])
     return [{"id": each[0].id, "title": each[0].title, "text": joined(each)} for each in documents]
 
 

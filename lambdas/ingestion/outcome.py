@@ -21,7 +21,7 @@ import passages
 SIDECAR = ".metadata.json"
 SIDECAR_BYTES = 1024
 """Size from which Bedrock ignores a document with its sidecar, against its documentation, which says 10 KB."""
-DOCUMENT_BYTES = 50 * 1024 * 1024
+DOCUMENT_BYTES = 50_000_000
 """Maximum size of a document (Bedrock User Guide, "Prerequisites for your knowledge base data")."""
 TYPES = (".csv", ".doc", ".docx", ".htm", ".html", ".md", ".pdf", ".txt", ".xls", ".xlsx")
 FACTS = ("title", "audience", "classification", "region")

@@ -51,9 +51,10 @@ class Site:
             return {"pages": ["chat"], "waiting": 0}
 
         @app.get("/v1/documents/{name}")
-        def document(name: str, request: Request) -> dict[str, str]:
+        def document(name: str, request: Request) -> dict[str, Any]:
             self.tokens.append(request.headers["authorization"])
-            return {"id": name, "title": f"Document {name}", "text": "Words."}
+            passages = [{"page": None, "text": "Words."}]
+            return {"id": name, "title": f"Document {name}", "text": "Words.", "passages": passages}
 
 
 @pytest.fixture(scope="module")

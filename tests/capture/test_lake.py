@@ -57,6 +57,15 @@ def rows(connection: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(relation.columns, row, strict=True)) for row in relation.fetchall()]
 
 
+def test_a_page_is_read_and_records_from_before_pages_have_none(tmp_path: Path) -> None:
+    new = Interaction(retrieved=[RetrievedDocument(document_id="hail", score=0.5, page=3)])
+    old = {**json.loads(interaction().line()), "retrieved": [{"document_id": "motor", "score": 0.7}]}
+    connection = read(tmp_path, {f"{DAY}a": packed(new.line(), json.dumps(old).encode() + b"\n")})
+    found = {row["retrieved"][0]["document_id"]: row["retrieved"][0]["page"] for row in rows(connection)}
+    assert found == {"hail": 3, "motor": None}
+    assert Interaction.model_validate(old).retrieved[0].page is None
+
+
 def test_an_interaction_is_one_row_with_the_last_rating_of_its_own_user(tmp_path: Path) -> None:
     asked = interaction()
     ratings = [
@@ -85,7 +94,7 @@ def test_an_interaction_is_one_row_with_the_last_rating_of_its_own_user(tmp_path
     )
     (row,) = rows(connection)
     assert (row["rating"], row["comment"], row["rated_at"]) == ("down", "wrong", "2026-11-20T10:00Z")
-    assert row["retrieved"] == [{"document_id": "motor", "score": 0.7}]
+    assert row["retrieved"] == [{"document_id": "motor", "score": 0.7, "page": None}]
     assert row["guardrails"][0]["findings"][0]["score"] == 0.4
     assert (row["dt"], row["hour"]) == ("2026-11-20", "09")
 

@@ -228,8 +228,8 @@ def test_a_job_that_ends_well_over_a_document_that_cannot_be_found_names_it(
 
 def test_a_document_that_is_too_large_is_named(world: World) -> None:
     outcome = importlib.import_module("outcome")
-    large = outcome.Document("documents/a.pdf", "e", 51 * 1024 * 1024, 100, late=False)
-    assert "53,477,376 bytes, and only 52,428,800 are read" in outcome._problem(large, {}, 0, {})
+    large = outcome.Document("documents/a.pdf", "e", 51_000_000, 100, late=False)
+    assert "51,000,000 bytes, and only 50,000,000 are read" in outcome._problem(large, {}, 0, {})
 
 
 def test_what_was_removed_after_the_job_began_is_not_judged(world: World) -> None:

@@ -17,6 +17,8 @@ from constructs.document_ingestion import DocumentIngestion
 from constructs.knowledge_base import KnowledgeBase
 
 import app
+from settings import SettingsError
+from stacks.knowledge import check_documents
 from tests.lambdas.knowledge import World
 from tests.synthesized import Assembly, context
 
@@ -298,3 +300,27 @@ def test_documents_can_be_packaged_where_there_is_no_way_to_the_internet(tmp_pat
     foundation = (tmp_path / "Foundation.template.json").read_text()
     assert "bedrock-runtime" in foundation
     assert "bedrock-agent-runtime" not in foundation
+
+
+def test_documents_that_cannot_be_published_stop_the_synthesis(tmp_path: Path) -> None:
+    folder = tmp_path / "knowledge"
+    folder.mkdir()
+    (folder / "hail.md").write_text("title: Hail\nclassification: public\n---\nHail breaks glass.\n")
+    check_documents(folder)
+    (folder / "storm.md").write_text("title: Storm\n---\nStorms break roofs.\n")
+    (folder / "tool.exe").write_bytes(b"MZ")
+    with pytest.raises(SettingsError, match=r"Documents in knowledge/ cannot be published\.\n") as refused:
+        check_documents(folder)
+    assert {"storm.md", "tool.exe"} <= {line.partition(" ")[0] for line in str(refused.value).splitlines()}
+
+
+def test_the_documents_of_this_repository_are_checked_whenever_it_is_synthesized(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse() -> None:
+        raise SettingsError("storm.md is refused")
+
+    monkeypatch.setattr(app, "check_documents", refuse)
+    for documents in ("knowledge_base", "packaged"):
+        with pytest.raises(SettingsError, match="is refused"):
+            app.build(context("dev", knowledge={"documents": documents}), str(tmp_path))

@@ -192,7 +192,7 @@ def test_the_smoke_test_reaches_nothing_of_another_environment(template: dict[st
                 .get("StringEquals", {})
                 .get("aws:ResourceTag/fmops:environment")
             )
-            assert "fmops-dev-*" in text or tag == "fmops-dev", statement
+            assert re.search(r"fmops-dev-(Knowledge-)?\*", text) or tag == "fmops-dev", statement
 
 
 def test_roles_of_another_account_get_a_key_that_they_can_use(tmp_path: Path) -> None:
