@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from fmops.authorization import Authorizer
 from fmops.guardrails import Direction, GuardrailEngine
 from fmops.identity.tokens import Principal, Pseudonyms
 from fmops.interaction import Interaction, RetrievedDocument
+from fmops.parallel import in_order
 from fmops.review.backend import NoSuchTaskError, ReviewQueue
 from fmops.review.labels import Reviewed, State, agreement
 from fmops.review.model import Label
@@ -145,28 +146,22 @@ class ReviewDesk:
         return reviewed
 
     def _retrieved(self, reviewed: Reviewed, context: RequestContext) -> list[dict[str, Any]]:
-        return [self._source(each, context) for each in reviewed.task.retrieved]
+        """Return the documents that the answer was given, or their pages, with a reason in place of the text that
+        the reviewer cannot read."""
+        given = reviewed.task.retrieved
+        found = list(in_order(self._passages, given))
+        readable = permitted([each for known in found for each in known or ()], self._readable, context)
+        return [
+            _shown(each, known, [passage for passage in known or () if passage in readable])
+            for each, known in zip(given, found, strict=True)
+        ]
 
-    def _source(self, retrieved: RetrievedDocument, context: RequestContext) -> dict[str, Any]:
-        """Return a document that the answer was given, or the page of it, with a reason in place of its text if the
-        reviewer cannot read it."""
-        known: list[KnowledgeDocument] = []
-        reason = GONE
+    def _passages(self, retrieved: RetrievedDocument) -> list[KnowledgeDocument] | None:
+        """Return the passages of a retrieved document, whatever its audience, or None while they cannot be read."""
         try:
-            # Whatever its audience, so that a document that is gone is told apart from one that is not for them.
-            known = self._documents.document(retrieved.document_id, None, retrieved.page)
+            return self._documents.document(retrieved.document_id, None, retrieved.page)
         except KnowledgeUnavailableError:
-            reason = UNAVAILABLE
-        passages = permitted(known, self._readable, context)
-        if known and not passages:
-            reason = NOT_READABLE
-        return {
-            "document_id": retrieved.document_id,
-            "title": passages[0].title if passages else retrieved.document_id,
-            "text": joined(passages) or reason,
-            "page": retrieved.page,
-            "score": round(retrieved.score, 3),
-        }
+            return None
 
     async def _vetted(self, text: str, direction: Direction) -> str:
         if not text:
@@ -175,6 +170,21 @@ class ReviewDesk:
         if outcome.blocked:
             raise BlockedTextError
         return outcome.text
+
+
+def _shown(
+    retrieved: RetrievedDocument,
+    known: Sequence[KnowledgeDocument] | None,
+    readable: Sequence[KnowledgeDocument],
+) -> dict[str, Any]:
+    reason = UNAVAILABLE if known is None else NOT_READABLE if known else GONE
+    return {
+        "document_id": retrieved.document_id,
+        "title": readable[0].title if readable else retrieved.document_id,
+        "text": joined(readable) or reason,
+        "page": retrieved.page,
+        "score": round(retrieved.score, 3),
+    }
 
 
 def _is_for(reviewer: Reviewer, each: Reviewed) -> bool:

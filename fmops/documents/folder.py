@@ -107,9 +107,9 @@ def read(folder: Path) -> list[DocumentFile]:
     paths = list(_files(folder))
     refusals: list[Refusal] = []
     files: list[DocumentFile] = []
-    beside = {path for path in paths if path.suffix.lower() == BESIDE}
+    there = set(paths)
     for path in paths:
-        if path in beside and path.with_suffix("") in paths:
+        if path.suffix.lower() == BESIDE and path.with_suffix("") in there:
             continue
         try:
             files.append(_document(path, folder))
