@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,14 @@ TRIES = 100
 
 
 def seed(outputs: Outputs) -> str:
-    """Publish the agent's documents, and return the id of the ingestion's job; empty if they are in the image."""
+    """Publish the agent's documents beside those that are there, and return the id of the ingestion's job; empty if
+    they are in the image."""
     if "Knowledge" not in outputs:
         return ""
     knowledge = _knowledge(outputs)
-    publish(plan(read(KNOWLEDGE), knowledge.s3, knowledge.bucket), knowledge.s3, knowledge.bucket)
+    planned = plan(read(KNOWLEDGE), knowledge.s3, knowledge.bucket)
+    # What other people have published stays.
+    publish(replace(planned, removed=[]), knowledge.s3, knowledge.bucket)
     return knowledge.ingest()
 
 
