@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,12 +15,35 @@ from local.aws.server import LocalAws
 from local.aws.services.cognito.grants import Grants
 from tests.local.sign_in_client import Browser, SignInPool
 
+if TYPE_CHECKING:
+    from tests.local.knowledge import Shelf
+
+SHELVES = itertools.count()
+
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     directory: Path = tmp_path_factory.mktemp("cloud")
     with LocalAws(port=0, enforce=False, directory=directory) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def enforcing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """Return a cloud that holds every call of a role to its policies."""
+    with LocalAws(port=0, directory=tmp_path_factory.mktemp("enforcing")) as running:
+        yield running
+
+
+@pytest.fixture
+def shelf(enforcing: Cloud, request: pytest.FixtureRequest) -> Shelf:
+    """Return a knowledge base for one test, with a data source and the documented permissions."""
+    from tests.local.knowledge import Shelf
+
+    name = request.node.originalname.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    made = Shelf(enforcing, f"{name}-{next(SHELVES)}")
+    made.grant()
+    return made.open()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from pypdf import PdfWriter
 from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
@@ -14,6 +17,8 @@ from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.services.bedrock_agent.state import KnowledgeBases
 
 MODEL = "arn:aws:bedrock:us-east-1::foundation-model/amazon.titan-embed-text-v2:0"
+UNCHECKED = Config(parameter_validation=False, retries={"total_max_attempts": 1})
+"""A client that sends what it is given."""
 VECTOR_ACTIONS = ("GetIndex", "PutVectors", "GetVectors", "DeleteVectors", "QueryVectors")
 HIDDEN = ["AMAZON_BEDROCK_TEXT", "AMAZON_BEDROCK_METADATA"]
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -177,6 +182,26 @@ class Shelf:
             retrievalConfiguration={"vectorSearchConfiguration": search},
         )
         return list(answer["retrievalResults"])
+
+
+def refusal(call: Callable[..., Any], **arguments: Any) -> dict[str, Any]:
+    """The status, the code and the message of an error."""
+    with pytest.raises(ClientError) as refused:
+        call(**arguments)
+    response: Any = refused.value.response
+    return {"status": response["ResponseMetadata"]["HTTPStatusCode"], **response["Error"]}
+
+
+def hold(case: dict[str, Any], call: Callable[..., Any], **arguments: Any) -> None:
+    """Hold an answer to a row of the golden tables."""
+    if case.get("taken"):
+        call(**arguments)
+        return
+    found = refusal(call, **arguments)
+    assert found["status"] == case.get("status", 400)
+    assert case.get("message", "") in found["Message"]
+    if "status" not in case:
+        assert found["Code"] == "ValidationException"
 
 
 def pdf(*pages: str, password: str | None = None) -> bytes:

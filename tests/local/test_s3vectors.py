@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 from local.aws.kernel.api import ServiceError
 from local.aws.kernel.cloud import ACCOUNT, Cloud
-from local.aws.server import LocalAws
 from local.aws.vectors import filters
 from local.aws.vectors.index import SPARE, SPARSE, Vectors
 
@@ -522,12 +521,6 @@ def test_any_vector_is_stored_or_refused(vectors: Any, metadata: Any, numbers: l
         assert error.response["Error"]["Code"] == "ValidationException"
     else:
         assert search(vectors, arn, returnMetadata=True)[0]["metadata"] == metadata
-
-
-@pytest.fixture(scope="module")
-def enforcing(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with LocalAws(port=0, directory=tmp_path_factory.mktemp("enforcing")) as running:
-        yield running
 
 
 @pytest.mark.parametrize(
