@@ -157,6 +157,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
             authorizer.catalog.refresh,
             verifier.keys.refresh,
             sign_in.refresh,
+            *([turn_budgets.greet] if turn_budgets else []),
         ],
         max_body_bytes=settings.max_body_bytes,
         on_stop=[prompts.stop, stop_telemetry],

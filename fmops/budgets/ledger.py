@@ -88,6 +88,10 @@ class Budgets:
         self._spent: dict[tuple[Scope, Window, Unit], tuple[float, float]] = {}
         instruments().watch_budgets(self)
 
+    def greet(self) -> None:
+        """Reach the counters once, before the first reservation."""
+        self._table.greet()
+
     async def reserve(self, accounts: Sequence[Account], amount: Amount) -> Reservation:
         """Take ``amount`` from every account, or from none.
 

@@ -60,6 +60,10 @@ class TurnBudgets:
         self._settings = settings
         self._pseudonyms = pseudonyms
 
+    def greet(self) -> None:
+        """Reach the counters once, before the first turn."""
+        self.budgets.greet()
+
     def open(self, principal: Principal, model_id: str = "") -> Spending:
         """Return the spending of a turn of this person."""
         teams = {name: self._pseudonyms.team(name) for name in self._teams(principal)}

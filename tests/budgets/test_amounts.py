@@ -17,7 +17,7 @@ from fmops.budgets.amounts import at_most, dearest
 from fmops.telemetry.metrics import instruments
 from fmops.telemetry.prices import prices
 from settings.assistant import Budgets
-from stacks.assistant import _without_unset
+from stacks.variables import _without_unset
 
 HAIKU = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 

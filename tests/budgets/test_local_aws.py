@@ -49,3 +49,10 @@ async def test_a_hundred_at_once_never_exceed_the_limit_of_any_scope(cloud: Clou
     assert sums["team#a"] + sums["team#b"] == sums["deployment"]
     assert all(tokens <= 1_000 for account, tokens in sums.items() if account.startswith("user#"))
     assert len(taken) >= 20
+
+
+def test_a_greeting_leaves_nothing_in_the_table(cloud: Cloud) -> None:
+    client = cloud.client("dynamodb")
+    create(client, "budgets")
+    CounterTable(client, "budgets").greet()
+    assert client.scan(TableName="budgets")["Items"] == []
