@@ -130,7 +130,8 @@ class Analysis(FmopsStack):
                 conditions={"StringEquals": {"cloudwatch:namespace": NAMESPACE}},
             )
         )
-        grant_invoke(role, self._settings.assistant.embedding_model_id)
+        if self._knowledge is None:  # else the documents' vectors are in the lake
+            grant_invoke(role, self._settings.assistant.embedding_model_id)
         if options.description_model_id:
             grant_invoke(role, options.description_model_id)
         self._tracking.mlflow.grant_use(role)

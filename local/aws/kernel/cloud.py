@@ -25,7 +25,7 @@ from local.aws.kernel.credentials import (
 
 log = logging.getLogger("local.aws.kernel.cloud")
 
-ONE_ATTEMPT = Config(retries={"total_max_attempts": 1})
+ONE_ATTEMPT = Config(retries={"total_max_attempts": 1}, max_pool_connections=64)
 ACCOUNT = "123456789012"  # moto's default account
 State = TypeVar("State", bound=ServiceState)
 
