@@ -32,6 +32,7 @@ from fmops.toolkit.record_table import DOCUMENT
 STACK = "Knowledge"
 MANIFESTS = "knowledge/manifests/"
 """Prefix, in the lake, of what each ingestion writes when it has ended."""
+INDEXED = "INDEXED"
 ENDED = ("COMPLETE", "FAILED", "STOPPED")
 LOOK_SECONDS = 2.0
 LOOK_GROWTH = 1.2
@@ -160,19 +161,18 @@ def publish_folder(knowledge: Knowledge, folder: Path, *, dry_run: bool = False)
 def report(manifest: Mapping[str, Any]) -> int:
     """Print what is indexed, and every problem with its file and remedy; return 1 for a problem."""
     documents: Sequence[Mapping[str, Any]] = manifest["documents"]
-    passages = sum(int(each.get("chunks", 0)) for each in documents)
-    _say(f"{len(documents)} documents are in the index, in {passages} passages ({manifest['status']}).")
-    problems = [f"{_file(each['key'])}: {each['reason']}" for each in manifest["problems"]]
-    named = {each["key"] for each in manifest["problems"]}
-    problems += [
-        f"{_file(each['key'])}: {each['status']}"
-        for each in documents
-        if each.get("status") != "INDEXED" and each["key"] not in named
-    ]
+    indexed = [each for each in documents if each["status"] == INDEXED]
+    passages = sum(int(each["chunks"]) for each in indexed)
+    _say(f"{len(indexed)} documents are in the index, in {passages} passages ({manifest['status']}).")
+    problems = {each["key"]: str(each["reason"]) for each in manifest["problems"]}
+    for each in documents:
+        if each["status"] != INDEXED:
+            problems.setdefault(each["key"], f"its status is {each['status']}")
     if manifest["status"] != "COMPLETE" and not problems:
-        problems = [f"the job {manifest['job']} ended as {manifest['status']}", *manifest["failure_reasons"]]
-    for each in problems:
-        _say(f"✗ {each.rstrip('.')}. Remedy: correct the file, and publish the folder again.")
+        problems[""] = " ".join([f"the job ended as {manifest['status']}", *manifest["failure_reasons"]])
+    for key, reason in problems.items():
+        remedy = "correct the file, and publish the folder again" if key else "publish the folder again"
+        _say(f"✗ {_file(key) or 'The ingestion'}: {reason.rstrip('.')}. Remedy: {remedy}.")
     return int(bool(problems))
 
 

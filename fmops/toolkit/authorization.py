@@ -185,12 +185,18 @@ class Readable:
         return self._resolver.audiences(context)
 
     def __call__(self, documents: Sequence[KnowledgeDocument], context: RequestContext) -> list[bool]:
-        """Return for each document whether the caller may read it, decided in as few calls as possible."""
+        """Return for each document whether the caller may read it, decided in as few calls as possible.
+
+        A withdrawn one is withheld in ``LOG_ONLY`` too: that tries out policies, and a withdrawal is none.
+        """
         requests = self._resolver.reading(documents, context)
         decisions = self._authorizer.decide(context.identity_token, requests)
         for decision in decisions:
             context.record_decision(decision)
-        return [decision.allowed for decision in decisions]
+        return [
+            decision.allowed and decision.request.resource.attributes["withdrawn"] is False
+            for decision in decisions
+        ]
 
 
 def text(arguments: Mapping[str, Any], name: str) -> str:

@@ -73,7 +73,14 @@ class Ingestion:
             "job": job,
             "status": self.status,
             "failure_reasons": [],
-            "documents": [{"key": key, "status": "INDEXED", "chunks": 2} for key in keys if key not in bad],
+            "documents": [
+                {
+                    "key": key,
+                    "status": "IGNORED" if key in bad else "INDEXED",
+                    "chunks": 0 if key in bad else 2,
+                }
+                for key in keys
+            ],
             "problems": self.problems,
         }
         key = f"{publish.MANIFESTS}{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{job}.json"
@@ -171,7 +178,10 @@ def test_a_problem_is_named_with_its_file_though_the_job_is_complete(
     write(tmp_path, "theft", "hail")
     session.ingestion.problems = [{"key": "documents/hail.md", "reason": "it is not in the index"}]
     assert run(session, "--from", str(tmp_path)) == 1
-    assert "✗ hail.md: it is not in the index. Remedy: " in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "1 documents are in the index, in 2 passages" in told
+    assert "✗ hail.md: it is not in the index. Remedy: correct the file" in told
+    assert told.count("✗") == 1
     assert run(session, "--from", str(tmp_path)) == 1, "it is still a problem"
 
 
@@ -181,7 +191,7 @@ def test_a_job_that_failed_is_a_problem(
     write(tmp_path, "theft")
     session.ingestion.status = "FAILED"
     assert run(session, "--from", str(tmp_path)) == 1
-    assert "ended as FAILED" in capsys.readouterr().out
+    assert "✗ The ingestion: the job ended as FAILED. Remedy: " in capsys.readouterr().out
 
 
 def test_a_dry_run_says_what_would_change_and_writes_nothing(

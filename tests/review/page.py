@@ -21,7 +21,7 @@ from fmops.guardrails import GuardrailEngine
 from fmops.guardrails.detectors.base import Clients
 from fmops.identity.tokens import AuthenticationError, Principal, Pseudonyms
 from fmops.review.backend import ReviewQueue
-from fmops.toolkit.knowledge import PackagedDocuments, load
+from fmops.toolkit.knowledge import KnowledgeStore, PackagedDocuments, load
 from tests.assistant.test_service import Words
 from tests.policies.desk import (
     Case,
@@ -96,7 +96,7 @@ class Desk:
         return set()
 
 
-def make_app(queue: ReviewQueue) -> FastAPI:
+def make_app(queue: ReviewQueue, documents: KnowledgeStore | None = None) -> FastAPI:
     app = FastAPI()
     app.state.verifier = Verifier()
     _add_error_handlers(app)
@@ -104,7 +104,7 @@ def make_app(queue: ReviewQueue) -> FastAPI:
         queue,
         authorizer=Rules(),
         resolver=Resolver(Desk(), "pool"),  # type: ignore[arg-type]
-        documents=PackagedDocuments(load(KNOWLEDGE), None),
+        documents=documents or PackagedDocuments(load(KNOWLEDGE), None),
         guardrails=GuardrailEngine([Words("words", Clients(boto3.Session(), timeout=1, connections=1))]),
         pseudonyms=PSEUDONYMS,
     )

@@ -14,10 +14,12 @@ from fmops.review.backend import ReviewUnavailableError
 from fmops.review.labels import State
 from fmops.review.mlflow_review import MlflowReview
 from fmops.review.model import ReviewTask
+from fmops.toolkit.bedrock_knowledge import BedrockKnowledgeBase
 from tests.assistant.test_service import BAD, SECRET
 from tests.pages import enter
 from tests.review.page import PSEUDONYMS, make_app
 from tests.served import served
+from tests.toolkit.runtime import Runtime, chunk
 
 Make = Callable[..., ReviewTask]
 GOOD: dict[str, Any] = {"verdict": "good"}
@@ -68,6 +70,20 @@ def test_documents_are_shown_to_those_who_may_read_them(
         "The knowledge base no longer has this document.",
     ]
     assert texts["rita"][0] != texts["ravi"][0]
+
+
+def test_a_page_of_a_document_is_shown_and_said_when_it_cannot_be_read(
+    review: MlflowReview, make_task: Make
+) -> None:
+    base = Runtime([chunk("hail", "Glass", page=3), chunk("hail", "Else", page=4)])
+    client = TestClient(make_app(review, BedrockKnowledgeBase(base, "KB12345678")))
+    task = make_task(retrieved=[{"document_id": "hail", "score": 0.5, "page": 3}])
+    review.submit([task])
+    (shown,) = get(client, "rita", f"/{task.task_id}").json()["retrieved"]
+    assert (shown["title"], shown["page"], shown["text"]) == ("Hail", 3, "[page 3] Glass")
+    base.fault = "ThrottlingException"
+    (away,) = get(client, "rita", f"/{task.task_id}").json()["retrieved"]
+    assert away["text"].startswith("The documents cannot be read at the moment")
 
 
 @pytest.mark.parametrize(

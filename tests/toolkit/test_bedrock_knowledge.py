@@ -10,6 +10,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError
 
+from fmops import deadline
 from fmops.agent import KNOWLEDGE
 from fmops.toolkit.bedrock_knowledge import BedrockKnowledgeBase, choose
 from fmops.toolkit.knowledge import KnowledgeUnavailableError, PackagedDocuments
@@ -123,3 +124,20 @@ def test_without_an_id_the_documents_of_the_image_are_used(tmp_path: Path) -> No
     chosen = choose(Runtime, "KB12345678", tmp_path, None, minimum_similarity=0.3)
     assert isinstance(chosen, BedrockKnowledgeBase)
     assert chosen.minimum_similarity == 0.3
+
+
+def test_no_search_begins_after_the_turns_time() -> None:
+    client = boto3.client(
+        "bedrock-agent-runtime",
+        endpoint_url="http://127.0.0.1:9",
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+    )
+    store = BedrockKnowledgeBase(deadline.inheriting(client), "KB12345678")
+    deadline.begin(0)
+    try:
+        with pytest.raises(deadline.OutOfTimeError):
+            store.search("x", ["public"])
+    finally:
+        deadline.begin(None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -134,6 +135,18 @@ def test_a_withdrawn_document_is_gone_at_once_and_comes_back(records: Records) -
     assert [each["id"] for each in run(records, runtime, context())] == ["hail"]
     records.update("document", "theft", "SET withdrawn = :no", {":no": False})
     assert [each["id"] for each in run(records, runtime, context())] == ["theft", "hail"]
+
+
+def test_a_withdrawn_document_is_withheld_in_log_only_too(records: Records) -> None:
+    class Lenient(Rules):
+        def decide(self, identity_token: str, requests: Sequence[AuthorizationRequest]) -> list[Decision]:
+            return [replace(each, enforced=False) for each in super().decide(identity_token, requests)]
+
+    records._client.put_item(
+        TableName=TABLE, Item={"kind": {"S": "document"}, "id": {"S": "theft"}, "withdrawn": {"BOOL": True}}
+    )
+    runtime = Runtime([chunk("theft"), chunk("secret", classification="internal")])
+    assert [each["id"] for each in run(records, runtime, context(), rules=Lenient())] == ["secret"]
 
 
 def test_a_record_that_was_not_read_counts_as_withdrawn() -> None:
