@@ -243,7 +243,7 @@ class Assistant(FmopsStack):
             **variables.of_the_assistant(self._settings),
             **self._identity.token_environment,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
-            **self._document_environment(),
+            **(self._knowledge.search_environment if self._knowledge else {}),
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
             "FMOPS_RECORDS_TABLE": self.records.table.table_name,
@@ -256,12 +256,6 @@ class Assistant(FmopsStack):
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
         }
-
-    def _document_environment(self) -> dict[str, str]:
-        if self._knowledge is None:
-            return {}
-        least = self._settings.knowledge.minimum_similarity
-        return {**self._knowledge.search_environment, "FMOPS_MINIMUM_SIMILARITY": str(least)}
 
     def _home(self) -> dict[str, str | bool]:
         """Return the names of what the home page shows."""

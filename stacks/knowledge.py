@@ -48,6 +48,7 @@ class Knowledge(FmopsStack):
     ) -> None:
         super().__init__(scope, id, settings, description="FMOps: documents and their knowledge base")
         options = settings.knowledge
+        self._minimum_similarity = options.minimum_similarity
         self.bucket = self._build_bucket(foundation.lake)
         self.base = KnowledgeBase(
             self,
@@ -81,7 +82,10 @@ class Knowledge(FmopsStack):
     @property
     def search_environment(self) -> dict[str, str]:
         """Return the variables of what searches the documents."""
-        return {"FMOPS_KNOWLEDGE_BASE_ID": self.base.id}
+        return {
+            "FMOPS_KNOWLEDGE_BASE_ID": self.base.id,
+            "FMOPS_MINIMUM_SIMILARITY": str(self._minimum_similarity),
+        }
 
     def _build_bucket(self, lake: DataLake) -> s3.Bucket:
         bucket = s3.Bucket(
