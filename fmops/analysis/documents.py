@@ -15,6 +15,7 @@ from datetime import datetime
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from fmops import json_lines
 from fmops.analysis.lake import Lake
 from fmops.analysis.reference import Array
 from fmops.parallel import in_order
@@ -127,7 +128,7 @@ class Documents:
 
 def _vectors(data: bytes, dimension: int) -> Array:
     """Return unit rows, shape ``[p, d]``; vectors of another dimension, or without a length, are left out."""
-    lines = [json.loads(line)["vector"] for line in gzip.decompress(data).splitlines() if line]
+    lines = [json.loads(line)["vector"] for line in json_lines.split(gzip.decompress(data)) if line]
     rows = [np.frombuffer(base64.b64decode(line), "<f2").astype(np.float32) for line in lines]
     fitting = np.array([row for row in rows if len(row) == dimension], np.float32).reshape(-1, dimension)
     lengths = np.linalg.norm(fitting, axis=1)

@@ -17,6 +17,7 @@ def stage(
         "users": users,
         "requests_per_second": rate,
         "outcomes": {"answered": 100, **outcomes},
+        "refusals": [(float(second), "overloaded") for second in range(outcomes.get("503", 0))],
         "health_ms": {"p99": health},
         "memory": [],
         "answers": {"whole": {"p50": 2.0}, "streamed": {"p50": 4.0}},
@@ -55,7 +56,7 @@ def test_turns_under_way_are_answers_a_second_times_their_seconds() -> None:
 
 def test_a_soak_below_what_one_task_holds_must_not_be_refused() -> None:
     (sentence,) = Report([stage(4, 1.0)], soak=stage(30, 7.0, name="soak", **{"503": 7})).missed()
-    assert "refused 7 times" in sentence
+    assert "refused 7 times (7 overloaded, from second 0 to 6)" in sentence
 
 
 def test_a_slow_recovery_is_named() -> None:
