@@ -9,7 +9,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
-from constructs.acknowledge import acknowledge
+from constructs.acknowledge import acknowledge, acknowledge_keys
 from constructs.agent_function import AgentFunction
 from constructs.agent_service import AgentService
 from constructs.approvals_table import ApprovalsTable
@@ -261,7 +261,12 @@ class Assistant(FmopsStack):
         if self._knowledge is None:
             return {}
         least = self._settings.knowledge.minimum_similarity
-        return {**self._knowledge.search_environment, "FMOPS_MINIMUM_SIMILARITY": str(least)}
+        return {
+            **self._knowledge.search_environment,
+            "FMOPS_MINIMUM_SIMILARITY": str(least),
+            "FMOPS_DOCUMENTS_BUCKET": self._knowledge.bucket.bucket_name,
+            "FMOPS_LAKE_BUCKET": self._foundation.lake.bucket.bucket_name,
+        }
 
     def _home(self) -> dict[str, str | bool]:
         """Return the names of what the home page shows."""
@@ -341,6 +346,8 @@ class Assistant(FmopsStack):
             self.budgets.grant_use(role)
         if self._knowledge is not None:
             self._knowledge.base.grant_retrieve(role)
+            self._knowledge.grant_publish_drafts(role)
+            self._grant_drafts(role)
         # Reading traces has no resources in IAM either (service authorization reference of X-Ray).
         role.add_to_policy(iam.PolicyStatement(actions=list(self._sidecar.read_actions), resources=["*"]))
 
@@ -353,6 +360,26 @@ class Assistant(FmopsStack):
                 actions=["s3:GetObject"], resources=[bucket.arn_for_objects(key) for key in keys]
             )
         )
+
+    def _grant_drafts(self, role: iam.Role) -> None:
+        """Allow a role to read what a draft is made from, and to keep drafts and the cases of their questions."""
+        lake = self._foundation.lake
+        kept = [Foundation.DRAFTS + "/*", Foundation.GAP_CASES]
+        read = [f"{Foundation.ANALYSIS_CONTENT}/results/*", f"{Foundation.EVALUATION}/reviewed.jsonl", *kept]
+        for action, keys in (("s3:GetObject", read), ("s3:PutObject", kept)):
+            objects = [lake.bucket.arn_for_objects(key) for key in keys]
+            role.add_to_policy(iam.PolicyStatement(actions=[action], resources=objects))
+        # Without it, what is not there yet would be forbidden.
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[lake.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": read}},
+            )
+        )
+        lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        reason = "Each window of the analysis has a result of its own, and each draft an object of its own."
+        acknowledge_keys(role, reason, lake.bucket, *(key for key in read if key.endswith("*")))
 
     def _build_front_door(self, app: AgentService) -> None:
         options, network = self._settings.assistant, self._foundation.network

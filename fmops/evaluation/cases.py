@@ -26,7 +26,7 @@ Kind = Literal["answer", "retrieval", "tool", "refusal", "attack"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 DocumentId = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f/][^\x00-\x1f\x7f]{0,1022}$")]
-"""A document's path below the published folder, without its extension: slashes, spaces and other scripts are allowed."""
+"""A document's path below the published folder, without its extension: with slashes, spaces and any script."""
 
 REVIEWED_KEY = "evaluation/reviewed.jsonl"
 """Key in the data lake under which the review job stores reviewed cases."""
