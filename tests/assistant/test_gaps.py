@@ -19,6 +19,7 @@ from fmops.agent.resources import Resolver
 from fmops.assistant.draft_desk import DRAFTS_PER_MINUTE, DraftDesk
 from fmops.assistant.draft_routes import add_draft_routes
 from fmops.assistant.me_routes import add_me_routes
+from fmops.assistant.page_routes import Pages, add_page_routes
 from fmops.assistant.service import _add_error_handlers
 from fmops.drafting.objects import Objects
 from fmops.evaluation.datasets import closed
@@ -32,7 +33,9 @@ from fmops.toolkit.knowledge import (
 )
 from tests.assistant.test_service import BAD, SECRET, Words
 from tests.drafting.lake import CORRECTION, DOCUMENTS, LAKE, QUESTIONS, aws, corrected, keys, report
+from tests.pages import enter, serious, watched
 from tests.review.page import PSEUDONYMS, Desk, Rules, Verifier
+from tests.served import served
 
 TEXT = "Fires of e-bike batteries are covered up to 3,000.00, also in the cellar."
 EDIT = {"title": "Fires of batteries", "text": TEXT, "classification": "public", "region": ""}
@@ -236,3 +239,60 @@ def test_drafts_of_gaps_that_the_report_no_longer_has_are_still_there(site: Site
     shown = site.ask("GET", "gaps").json()
     assert [each["draft"] for each in shown["gaps"]] == [None, None]
     assert [each["id"] for each in shown["earlier"]] == [draft["id"]]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_an_editor_closes_a_gap_on_the_page(site: Site, browser: Any, width: int) -> None:
+    from playwright.sync_api import expect
+
+    add_page_routes(site.app, Pages())
+    page = browser.new_context(viewport={"width": width, "height": 844}).new_page()
+    with served(site.app) as address, watched(page):
+        enter(page, f"{address}/gaps", "rita", ("staff", "reviewers"))
+        expect(page.locator("[data-gap]")).to_have_count(2)
+        first = page.locator("[data-gap]").first
+        expect(first).to_contain_text(QUESTIONS[0])
+        expect(first).to_contain_text("30 % of all questions")
+        assert serious(page) == []
+
+        first.get_by_role("button", name="Draft a document").click()
+        expect(page.locator("#mark")).to_contain_text("DRAFT")
+        expect(page.locator("#text")).to_have_value(CORRECTION)
+        expect(page.get_by_role("link", name="Storm desk of the north region")).to_be_visible()
+        assert serious(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
+
+        page.get_by_label("Title").fill("Fires of <b>batteries</b>")
+        page.get_by_label("Text, in Markdown").fill(TEXT)
+        page.get_by_label("Who may read it").select_option("public")
+        page.get_by_role("button", name="Publish …").click()
+        expect(page.locator("#consequence")).to_contain_text("everybody who is signed in")
+        expect(page.locator("#narrower")).to_contain_text("Storm desk of the north region")
+        assert keys(site.s3, DOCUMENTS) == []
+        assert serious(page) == []
+        page.get_by_role("button", name="Publish", exact=True).click()
+        expect(page.locator("#outcome")).to_contain_text("Published")
+        expect(page.locator("#draft-title")).to_have_text("Fires of <b>batteries</b>")
+        expect(page.locator("#text")).to_be_disabled()
+        assert len(keys(site.s3, DOCUMENTS)) == 2
+        page.get_by_role("link", name="All gaps").click()
+        expect(first).to_contain_text("Published: Fires of <b>batteries</b>")
+    page.context.close()
+
+
+@pytest.mark.browser
+def test_what_somebody_else_changed_is_told_and_nothing_is_lost(site: Site, browser: Any) -> None:
+    from playwright.sync_api import expect
+
+    add_page_routes(site.app, Pages())
+    draft = site.drafted()
+    page = browser.new_context().new_page()
+    with served(site.app) as address, watched(page):
+        enter(page, f"{address}/gaps?draft={draft['id']}", "rita", ("staff", "reviewers"))
+        page.get_by_label("Text, in Markdown").fill("Mine")
+        site.ask("PUT", f"drafts/{draft['id']}", {**EDIT, "version": draft["version"]}, name="sofia")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("alert")).to_contain_text("in the meantime")
+        expect(page.locator("#text")).to_have_value("Mine")
+    page.context.close()
