@@ -151,6 +151,7 @@ class DraftDesk:
                 title=made.title,
                 text=made.text,
                 questions=gap.questions,
+                interaction_ids=gap.interaction_ids,
                 sources=_sources(made.passages),
                 corrections=made.corrections,
                 model_id=self._model_id if made.by_model else "",
@@ -284,5 +285,5 @@ def _summary(draft: Draft) -> dict[str, Any]:
 
 
 def _shown(draft: Draft, version: str) -> dict[str, Any]:
-    left_out = {"schema_version", "made_by", "edited_by", "published_by", "discarded_by"}
+    left_out = {"schema_version", "interaction_ids", "made_by", "edited_by", "published_by", "discarded_by"}
     return {**draft.model_dump(exclude=left_out), "version": version}

@@ -60,6 +60,8 @@ class Draft(BaseModel):
     classification: Classification = "internal"
     region: str = ""
     questions: list[str]
+    interaction_ids: list[str]
+    """Interaction of each question, by which the draft is deleted when their person is to be forgotten."""
     sources: list[Source] = []
     corrections: int = 0
     """Number of reviewers' corrected answers that the model was given."""

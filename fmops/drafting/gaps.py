@@ -30,6 +30,7 @@ class Gap(BaseModel):
     questions: list[str]
     """Examples, as they were captured after redaction."""
     interaction_ids: list[str]
+    """Interaction of each question."""
 
 
 # The analysis's own models need packages that the assistant does not have; a test reads with these what they write.
@@ -78,13 +79,17 @@ def latest(lake: Objects) -> list[Gap]:
 
 
 def _gap(window: str, cluster: _Cluster) -> Gap:
-    ids = [each.interaction_id for each in cluster.examples]
+    ids = sorted(each.interaction_id for each in cluster.examples)
+    asked: dict[str, str] = {}
+    for each in cluster.examples:
+        if text := each.text.strip():
+            asked.setdefault(text, each.interaction_id)
     return Gap(
-        id=hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()[:16],
+        id=hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16],
         window=window,
         terms=cluster.terms,
         share=cluster.share,
         similarity=cluster.similarity,
-        questions=list(dict.fromkeys(each.text.strip() for each in cluster.examples if each.text.strip())),
-        interaction_ids=ids,
+        questions=list(asked),
+        interaction_ids=list(asked.values()),
     )

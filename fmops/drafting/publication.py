@@ -75,14 +75,15 @@ def cases_of(draft: Draft, audiences: Callable[[Principal], Sequence[str]]) -> l
     expected = Expected(documents=[draft.document_id])
     return [
         Case(
-            case_id=f"gap-{draft.id}-{number}",
+            # By this id, the case is deleted when the question's person is to be forgotten.
+            case_id=f"gap-{interaction_id}",
             kind="retrieval",
             caller=caller,
             question=question,
             expected=expected,
             source="reviewed",
         )
-        for number, question in enumerate(draft.questions, 1)
+        for interaction_id, question in zip(draft.interaction_ids, draft.questions, strict=True)
     ]
 
 

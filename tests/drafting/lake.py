@@ -18,7 +18,7 @@ from fmops.evaluation.cases import REVIEWED_KEY, Label, ReviewedCase, dump
 
 LAKE, DOCUMENTS = "lake-of-the-test", "documents-of-the-test"
 QUESTIONS = ("Is a fire of an e-bike battery insured?", "My battery burnt the cellar: who pays?")
-IDS = ("int-1", "int-2")
+IDS = (f"int-{1:032x}", f"int-{2:032x}")
 CORRECTION = "Fires of e-bike batteries are covered up to 3,000.00."
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from fmops.capture.forget import forget
 from fmops.drafting import gaps
 from fmops.drafting.drafter import INSTRUCTIONS, OPEN, Drafted, Drafter, DraftRefusedError
 from fmops.drafting.drafts import (
@@ -37,6 +38,7 @@ from fmops.guardrails import GuardrailEngine
 from fmops.guardrails.detectors.base import Clients
 from fmops.identity.tokens import Principal
 from fmops.toolkit.knowledge import KnowledgeDocument
+from ops.forget import PREFIXES
 from tests.assistant.test_service import ATTACK, BAD, SECRET, Words
 from tests.drafting.lake import CORRECTION, DOCUMENTS, IDS, LAKE, QUESTIONS, aws, corrected, keys, report
 
@@ -74,6 +76,7 @@ def draft(**changes: Any) -> Draft:
         title="Fires of batteries",
         text="They are covered up to 3,000.00.",
         questions=list(QUESTIONS),
+        interaction_ids=list(IDS),
         sources=[Source(id="household-fire", title="Fire", classification="public")],
         made_at="2026-11-28T10:00:00.000Z",
         made_by="editor",
@@ -327,3 +330,20 @@ def test_cases_that_are_added_at_the_same_time_are_all_kept(s3: Any, lake: Objec
     assert stored is not None
     assert parse(stored.data.decode(), Case, name="gaps") == [*theirs, *ours]
     assert keys(s3, LAKE) == [GAPS_KEY]
+
+
+def test_who_is_forgotten_leaves_neither_their_question_in_a_case_nor_the_draft(
+    s3: Any, lake: Objects
+) -> None:
+    s3.put_bucket_versioning(Bucket=LAKE, VersioningConfiguration={"Status": "Enabled"})
+    record = {"record_type": "interaction", "interaction_id": IDS[0], "user": "u" * 32, "input": QUESTIONS[0]}
+    s3.put_object(Bucket=LAKE, Key="interactions/dt=2026-11-27/a.jsonl", Body=json.dumps(record).encode())
+    Drafts(lake).create(draft())
+    Drafts(lake).create(
+        draft(id="fedcba9876543210-1", interaction_ids=["int-" + "7" * 32], questions=["Other?"])
+    )
+    add_cases(cases_of(checked(draft()), audiences), lake)
+
+    assert forget(s3, LAKE, "u" * 32, PREFIXES).left == []
+    assert [each.case_id for each in closed(s3, LAKE)] == [f"gap-{IDS[1]}"]
+    assert [each.id for each in Drafts(lake).all()] == ["fedcba9876543210-1"]
