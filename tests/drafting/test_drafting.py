@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from fmops.capture.forget import forget
-from fmops.drafting import gaps
+from fmops.drafting import gaps, publication
 from fmops.drafting.drafter import INSTRUCTIONS, OPEN, Drafted, Drafter, DraftRefusedError
 from fmops.drafting.drafts import (
     Draft,
@@ -38,6 +38,7 @@ from fmops.guardrails import GuardrailEngine
 from fmops.guardrails.detectors.base import Clients
 from fmops.identity.tokens import Principal
 from fmops.toolkit.knowledge import KnowledgeDocument
+from fmops.variants.sandbox import Person
 from ops.forget import PREFIXES
 from tests.assistant.test_service import ATTACK, BAD, SECRET, Words
 from tests.drafting.lake import CORRECTION, DOCUMENTS, IDS, LAKE, QUESTIONS, aws, corrected, keys, report
@@ -287,13 +288,20 @@ def test_a_documents_id_comes_from_its_title(title: str, name: str) -> None:
     ("readers", "caller"),
     [
         ({"classification": "public"}, "customer"),
-        ({"classification": "internal"}, "adam"),
-        ({"classification": "internal", "region": "south"}, "irene"),
+        ({"classification": "internal"}, "north"),
+        ({"classification": "internal", "region": "south"}, "south"),
     ],
 )
 def test_a_documents_questions_become_cases_of_somebody_who_may_read_it(
-    s3: Any, lake: Objects, readers: dict[str, str], caller: str
+    s3: Any, lake: Objects, monkeypatch: pytest.MonkeyPatch, readers: dict[str, str], caller: str
 ) -> None:
+    known = (
+        Person("customer", ["customers"]),
+        Person("suspended", ["staff"], suspended=True, attributes={"region": "south"}),
+        Person("north", ["staff"], attributes={"region": "north"}),
+        Person("south", ["staff"], attributes={"region": "south"}),
+    )
+    monkeypatch.setattr(publication, "people", lambda: {each.name: each for each in known})
     ready = checked(draft(**readers))
     cases = cases_of(ready, audiences)
     assert [(each.question, each.caller, each.kind) for each in cases] == [
