@@ -50,6 +50,17 @@ class DocumentsScript(_Part):
     subjects: tuple[str, ...] = Field(min_length=1)
 
 
+class GapsScript(_Part):
+    """What an editor publishes for the gap whose questions hold ``about``, and a question that is answered from it."""
+
+    editor: str
+    about: str
+    title: str
+    text: str
+    ask: str
+    says: str
+
+
 class LeftScript(_Part):
     """A request that waits for approval after the demo, for people to decide."""
 
@@ -65,6 +76,7 @@ class Script(_Part):
     operator: str
     left: LeftScript
     documents: DocumentsScript
+    gaps: GapsScript
     review: ReviewScript
     evaluation: EvaluationScript
 

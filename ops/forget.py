@@ -25,7 +25,7 @@ from fmops.tracking import delete_traces
 
 CONTENT_OUTPUT = "ContentTracesExperimentId"
 """Output of the Assistant stack that names the experiment, with `observability.mlflow_traces`."""
-PREFIXES = ("interactions", "review", "evaluation", "analysis", "athena-results")
+PREFIXES = ("interactions", "review", "evaluation", "analysis", "knowledge/drafts", "athena-results")
 """Key prefixes of the lake that hold records or data derived from them, including every key that begins with
 one.
 """

@@ -9,7 +9,7 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
-from constructs.acknowledge import acknowledge
+from constructs.acknowledge import acknowledge, acknowledge_keys
 from constructs.agent_function import AgentFunction
 from constructs.agent_service import AgentService
 from constructs.approvals_table import ApprovalsTable
@@ -243,7 +243,7 @@ class Assistant(FmopsStack):
             **variables.of_the_assistant(self._settings),
             **self._identity.token_environment,
             "FMOPS_POLICY_STORE_ID": self._identity.policies.store_id,
-            **(self._knowledge.search_environment if self._knowledge else {}),
+            **self._document_environment(),
             "FMOPS_DELIVERY_STREAM": self._capture.stream.name,
             **({"FMOPS_RAW_DELIVERY_STREAM": raw.name} if (raw := self._capture.raw_stream) else {}),
             "FMOPS_RECORDS_TABLE": self.records.table.table_name,
@@ -255,6 +255,15 @@ class Assistant(FmopsStack):
             "MLFLOW_TRACKING_URI": self._tracking.mlflow.arn,
             "FMOPS_SPOOL_DIRECTORY": self.SPOOL_DIRECTORY,
             "OTEL_SERVICE_NAME": self._service_name,
+        }
+
+    def _document_environment(self) -> dict[str, str]:
+        if self._knowledge is None:
+            return {}
+        return {
+            **self._knowledge.search_environment,
+            "FMOPS_DOCUMENTS_BUCKET": self._knowledge.bucket.bucket_name,
+            "FMOPS_LAKE_BUCKET": self._foundation.lake.bucket.bucket_name,
         }
 
     def _home(self) -> dict[str, str | bool]:
@@ -335,6 +344,8 @@ class Assistant(FmopsStack):
             self.budgets.grant_use(role)
         if self._knowledge is not None:
             self._knowledge.base.grant_retrieve(role)
+            self._knowledge.grant_publish_drafts(role)
+            self._grant_drafts(role)
         # Reading traces has no resources in IAM either (service authorization reference of X-Ray).
         role.add_to_policy(iam.PolicyStatement(actions=list(self._sidecar.read_actions), resources=["*"]))
 
@@ -347,6 +358,26 @@ class Assistant(FmopsStack):
                 actions=["s3:GetObject"], resources=[bucket.arn_for_objects(key) for key in keys]
             )
         )
+
+    def _grant_drafts(self, role: iam.Role) -> None:
+        """Allow a role to read what a draft is made from, and to keep drafts and the cases of their questions."""
+        lake = self._foundation.lake
+        kept = [Foundation.DRAFTS + "/*", Foundation.GAP_CASES]
+        read = [f"{Foundation.ANALYSIS_CONTENT}/results/*", f"{Foundation.EVALUATION}/reviewed.jsonl", *kept]
+        for action, keys in (("s3:GetObject", read), ("s3:PutObject", kept)):
+            objects = [lake.bucket.arn_for_objects(key) for key in keys]
+            role.add_to_policy(iam.PolicyStatement(actions=[action], resources=objects))
+        # Without it, what is not there yet would be forbidden.
+        role.add_to_policy(
+            iam.PolicyStatement(
+                actions=["s3:ListBucket"],
+                resources=[lake.bucket.bucket_arn],
+                conditions={"StringLike": {"s3:prefix": read}},
+            )
+        )
+        lake.key.grant(role, "kms:Decrypt", "kms:GenerateDataKey")
+        reason = "Each window of the analysis has a result of its own, and each draft an object of its own."
+        acknowledge_keys(role, reason, lake.bucket, *(key for key in read if key.endswith("*")))
 
     def _build_front_door(self, app: AgentService) -> None:
         options, network = self._settings.assistant, self._foundation.network

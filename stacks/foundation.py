@@ -22,6 +22,8 @@ class Foundation(FmopsStack):
     ANALYSIS = "analysis"
     ANALYSIS_CONTENT = "analysis/content"
     KNOWLEDGE = "knowledge"
+    DRAFTS = "knowledge/drafts"
+    GAP_CASES = "evaluation/gaps.jsonl"
     QUERY_RESULTS = "athena-results"
     QUERY_RESULT_DAYS = 7
 

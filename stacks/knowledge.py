@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Duration
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
+from constructs.acknowledge import acknowledge_keys
 from constructs.custom_resource_logs import CustomResourceLogs
 from constructs.data_lake import DataLake
 from constructs.document_ingestion import DocumentIngestion
@@ -86,6 +88,14 @@ class Knowledge(FmopsStack):
             "FMOPS_KNOWLEDGE_BASE_ID": self.base.id,
             "FMOPS_MINIMUM_SIMILARITY": str(self._minimum_similarity),
         }
+
+    def grant_publish_drafts(self, role: iam.Role) -> None:
+        """Allow a role to write the documents of published drafts, and no other document."""
+        drafted = f"{documents.PREFIX}drafted/*"
+        role.add_to_policy(
+            iam.PolicyStatement(actions=["s3:PutObject"], resources=[self.bucket.arn_for_objects(drafted)])
+        )
+        acknowledge_keys(role, "Each published draft has a key of its own.", self.bucket, drafted)
 
     def _build_bucket(self, lake: DataLake) -> s3.Bucket:
         bucket = s3.Bucket(

@@ -202,11 +202,12 @@ class Review(FmopsStack):
 
     def _grant_evaluation(self, role: iam.Role, identity: Identity, assistant: Assistant) -> None:
         bucket, options = self._foundation.lake.bucket, self._settings.assistant
-        reviewed, journal = f"{Foundation.EVALUATION}/reviewed.jsonl", f"{JOURNAL}/*"
+        reviewed, gaps = f"{Foundation.EVALUATION}/reviewed.jsonl", Foundation.GAP_CASES
+        journal = f"{JOURNAL}/*"
         role.add_to_policy(
             iam.PolicyStatement(
                 actions=["s3:GetObject"],
-                resources=[bucket.arn_for_objects(reviewed), bucket.arn_for_objects(journal)],
+                resources=[bucket.arn_for_objects(key) for key in (reviewed, gaps, journal)],
             )
         )
         role.add_to_policy(
@@ -219,7 +220,7 @@ class Review(FmopsStack):
                 actions=["s3:ListBucket"],
                 resources=[bucket.bucket_arn],
                 conditions={
-                    "StringLike": {"s3:prefix": [reviewed, journal, f"{Foundation.MLFLOW_ARTIFACTS}/*"]}
+                    "StringLike": {"s3:prefix": [reviewed, gaps, journal, f"{Foundation.MLFLOW_ARTIFACTS}/*"]}
                 },
             )
         )

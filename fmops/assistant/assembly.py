@@ -18,6 +18,7 @@ from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.document_routes import add_document_routes
+from fmops.assistant.draft_desk import DraftDesk
 from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
 from fmops.assistant.home import Home
@@ -40,6 +41,7 @@ from fmops.conversation.conversation import Conversation
 from fmops.conversation.recording import RecordingMiddleware
 from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import EmbeddedMetric, Turns
+from fmops.drafting.objects import Objects
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.guardrails.metrics import observe_guardrails
 from fmops.identity.sign_in import SignIn
@@ -97,8 +99,9 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
     prompts = _prompts(settings)
     tools = build_tools(records, base, readable, guardrails)
     turn_budgets = _turn_budgets(settings, session, pseudonyms, prompts, tool_tokens(tools))
+    model = _model(settings, session)
     agent = build_agent(
-        model=_model(settings, session),
+        model=model,
         tools=tools,
         guardrails=guardrails,
         authorization=AuthorizationMiddleware(
@@ -139,9 +142,11 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         region=settings.region,
     )
-    home = _home(
-        settings, session, approvals, review, Authorizer(permissions, settings.policy_store_id), resolver
+    drafting = _draft_desk(
+        settings, session, permissions, resolver, base, guardrails, pseudonyms, model, turn_budgets
     )
+    decides = Authorizer(permissions, settings.policy_store_id)
+    home = _home(settings, session, approvals, review, drafting, decides, resolver)
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -150,6 +155,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         review=review,
         playground=_playground(settings, permissions, resolver, turn_budgets, turns),
+        drafting=drafting,
         sign_in=sign_in,
         approvals=approvals,
         warm_up=[
@@ -278,6 +284,35 @@ def _review_desk(
     )
 
 
+def _draft_desk(
+    settings: AssistantSettings,
+    session: boto3.Session,
+    permissions: Any,
+    resolver: Resolver,
+    documents: KnowledgeStore,
+    guardrails: GuardrailEngine,
+    pseudonyms: Pseudonyms,
+    model: MeasuredChatBedrock,
+    turn_budgets: TurnBudgets | None,
+) -> DraftDesk | None:
+    """Return the desk for drafted documents, or None without a knowledge base to publish them in."""
+    if not (settings.knowledge_base_id and settings.documents_bucket and settings.lake_bucket):
+        return None
+    s3 = session.client("s3", config=FAST)
+    return DraftDesk(
+        Objects(s3, settings.lake_bucket),
+        Objects(s3, settings.documents_bucket),
+        model=model,
+        model_id=settings.model_id,
+        store=documents,
+        guardrails=guardrails,
+        authorizer=Authorizer(permissions, settings.policy_store_id),
+        resolver=resolver,
+        pseudonyms=pseudonyms,
+        turn_budgets=turn_budgets,
+    )
+
+
 def _playground(
     settings: AssistantSettings,
     permissions: Any,
@@ -314,6 +349,7 @@ def _home(
     session: boto3.Session,
     approvals: Approvals,
     review: ReviewDesk | None,
+    drafting: DraftDesk | None,
     authorizer: Authorizer,
     resolver: Resolver,
 ) -> Home:
@@ -321,6 +357,7 @@ def _home(
     return Home(
         approvals=approvals,
         review=review,
+        drafting=drafting,
         registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
         elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
         authorizer=authorizer,

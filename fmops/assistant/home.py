@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from fmops.agent import NAME
 from fmops.assistant.approvals import Approvals
+from fmops.assistant.draft_desk import DraftDesk
 from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.readings import Reader, Readings
 from fmops.assistant.review_desk import REVIEW, ReviewDesk
@@ -37,6 +38,7 @@ class Permitted:
 
     review: bool
     edit_prompts: bool
+    edit_documents: bool
     operate: bool
     read_traces: bool
     approvals: bool
@@ -66,10 +68,11 @@ class Home:
         elsewhere: Elsewhere,
         authorizer: Authorizer,
         resolver: ToolResolver,
+        drafting: DraftDesk | None = None,
         readings: Readings | None = None,
     ) -> None:
         self._approvals, self._review, self._elsewhere = approvals, review, elsewhere
-        self._make_registry = registry
+        self._make_registry, self._drafting = registry, drafting
         self._authorizer, self._resolver = authorizer, resolver
         self._readings = readings or Readings(Threads(READERS, "home"))
 
@@ -84,12 +87,14 @@ class Home:
         requests = [
             self._resolver.review(REVIEW, context),
             self._resolver.prompts(context),
+            self._resolver.editing(context),
             self._resolver.operations(context),
             self._resolver.traces(context),
         ]
         decisions = self._authorizer.decide(principal.token, requests)
-        review, edit_prompts, operate, traces = (each.allowed for each in decisions)
-        return Permitted(review, edit_prompts, operate, traces, self._approvals.concern(principal))
+        review, edit_prompts, edit_documents, operate, traces = (each.allowed for each in decisions)
+        concern = self._approvals.concern(principal)
+        return Permitted(review, edit_prompts, edit_documents, operate, traces, concern)
 
     def mlflow_address(self, principal: Principal) -> str:
         """Return an address of MLflow for somebody who operates. Raises ``HomeNotPermittedError``."""
@@ -124,6 +129,7 @@ class Home:
                 may.review and self._review is not None,
                 Card("review", self._tasks(principal), f"review {principal.subject}"),
             ),
+            (may.edit_documents and self._drafting is not None, Card("gaps", self._gaps, "gaps")),
             (may.edit_prompts and bool(prompt), Card("playground", self._prompt, prompt)),
             (may.operate and bool(there.mlflow), Card("mlflow", self._prompt, prompt)),
             (
@@ -161,6 +167,10 @@ class Home:
             return progress
 
         return read
+
+    def _gaps(self) -> dict[str, Any]:
+        assert self._drafting is not None  # noqa: S101 - there is no card without a desk
+        return self._drafting.standing()
 
     def _prompt(self) -> dict[str, Any]:
         return self._registry.standing(NAME)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.caller import Caller
+from fmops.assistant.draft_desk import DraftDesk
 from fmops.assistant.openapi import answers
 from fmops.assistant.openapi_models import Me
 from fmops.assistant.playground import Playground
@@ -22,6 +23,7 @@ def add_me_routes(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
+    drafting: DraftDesk | None = None,
 ) -> None:
     """Add the route to see one's own name, groups and pages, and the number of calls that wait for one's decision."""
 
@@ -32,6 +34,7 @@ def add_me_routes(
             "chat": True,
             "approvals": approvals is not None and approvals.concern(principal),
             "review": review is not None and _reviews(review, principal),
+            "gaps": drafting is not None and drafting.permits(principal),
             "playground": playground is not None and playground.permits(principal),
         }
         return {

@@ -28,11 +28,19 @@ TAGS = {
     "me": "What the caller may use.",
     "approvals": "Tool calls that wait for a person.",
     "review": "Human review of captured answers, for the group `reviewers`.",
+    "gaps": "Coverage gaps and the documents that close them, for the group `reviewers`.",
     "playground": "Try and save prompts, for the group `prompt-engineers`.",
     "home": "Cards of the home page.",
     "public": "Routes that need no token.",
 }
-_MINE = {"welcome": "me", "models": "chat", "feedback": "chat", "documents": "chat", "traces": "chat"}
+_MINE = {
+    "welcome": "me",
+    "models": "chat",
+    "feedback": "chat",
+    "documents": "chat",
+    "traces": "chat",
+    "drafts": "gaps",
+}
 """Tags of the first parts of paths that are no tags themselves."""
 
 Refusal = type[RouteError] | Failure

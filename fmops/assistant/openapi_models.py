@@ -355,6 +355,66 @@ class LabelAccepted(Shape):
     state: Literal["open", "disagreed", "settled"]
 
 
+DraftState = Literal["draft", "publishing", "published", "discarded"]
+
+
+class DraftSummary(Shape):
+    """A draft without its text."""
+
+    id: str
+    title: str
+    state: DraftState
+    classification: Literal["public", "internal"]
+    region: str
+    made_at: str
+    published_at: str
+    document_id: str
+
+
+class CoverageGap(Shape):
+    """Questions that are like each other and that no document answers."""
+
+    id: str
+    terms: list[str]
+    share: float = Field(description="share of all questions of the report, between 0 and 1")
+    similarity: float | None = Field(description="median cosine similarity to the nearest document")
+    questions: list[str] = Field(description="examples, after redaction")
+    draft: DraftSummary | None
+
+
+class Gaps(Shape):
+    """The gaps of the last report."""
+
+    window: str = Field(description="the report's day, or day and hour; empty without any gap")
+    gaps: list[CoverageGap]
+    earlier: list[DraftSummary] = Field(description="drafts of gaps that the last report no longer has")
+
+
+class DraftSource(Shape):
+    """A document that the draft was made from."""
+
+    id: str
+    title: str
+    classification: str
+    region: str
+
+
+class DraftedDocument(DraftSummary):
+    """A draft of a document."""
+
+    gap_id: str
+    window: str
+    text: str = Field(description="Markdown")
+    questions: list[str]
+    sources: list[DraftSource]
+    corrections: int = Field(description="number of reviewers' corrected answers that it was made from")
+    model_id: str = Field(description="the model that wrote it; empty if there was nothing to write it from")
+    edited_at: str
+    discarded_at: str
+    cases: int = Field(description="number of evaluation cases that its questions became")
+    version: str = Field(description="to be sent with the next change")
+
+
 class PlaygroundPrompt(Shape):
     """A version of the prompt."""
 

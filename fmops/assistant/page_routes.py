@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 from fmops.agent import HINT, TITLE
 
 FOLDER = Path(__file__).with_name("pages")
-ROUTES = ("chat", "approvals", "review", "playground", "why", "document", "signed-in")
+ROUTES = ("chat", "approvals", "review", "gaps", "playground", "why", "document", "signed-in")
 """Paths below the home page that answer with the shell, which shows the page of its address."""
 MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",

@@ -78,6 +78,47 @@ class BlockedTextError(RouteError):
     message = "Guardrails block this text: say it in other words."
 
 
+class DraftingNotPermittedError(RouteError):
+    """The policies do not let this person edit documents."""
+
+    status, kind, code, param = 403, "permission_error", "drafting_not_permitted", "edit_documents"
+    message = "You may not edit documents: it takes the group reviewers, and a sign-in with a second factor."
+
+
+class GapNotFoundError(RouteError):
+    """The last report has no such gap."""
+
+    status, code = 404, "gap_not_found"
+    message = "The last report has no such gap: load the page again."
+
+
+class DraftNotFoundError(RouteError):
+    """No such draft exists."""
+
+    status, code = 404, "draft_not_found"
+    message = "There is no such draft."
+
+
+class DraftTakenError(RouteError):
+    """The gap has a draft or a document."""
+
+    status, kind, code = 409, "conflict_error", "draft_exists"
+    message = "There is a draft or a document for this gap already: open it, or discard the draft first."
+
+
+class DraftConflictError(RouteError):
+    """Somebody else has changed the draft in the meantime."""
+
+    status, kind, code = 409, "conflict_error", "draft_changed"
+    message = "The draft was changed, published or discarded in the meantime: copy what you wrote, and load it again."
+
+
+class DraftUnusableError(RouteError):
+    """No draft can be made, or it cannot be published; the message says why and what to do."""
+
+    status, code = 422, "draft_unusable"
+
+
 class PlaygroundNotPermittedError(RouteError):
     """The policies do not let this person edit prompts; the message names the action and the remedy."""
 

@@ -19,6 +19,8 @@ from fmops.assistant.approvals import Approvals
 from fmops.assistant.border import MendedRoute
 from fmops.assistant.caller import Caller
 from fmops.assistant.chat_routes import CHAT, add_chat_routes
+from fmops.assistant.draft_desk import DraftDesk
+from fmops.assistant.draft_routes import add_draft_routes
 from fmops.assistant.http_errors import add_error_handlers, failed
 from fmops.assistant.me_routes import add_me_routes
 from fmops.assistant.openapi import TOO_OFTEN, answers, describe, operation_id
@@ -68,6 +70,7 @@ def create_app(
     approvals: Approvals | None = None,
     review: ReviewDesk | None = None,
     playground: Playground | None = None,
+    drafting: DraftDesk | None = None,
     sign_in: SignIn | None = None,
     warm_up: Sequence[Callable[[], object]] = (),
     on_stop: Sequence[Callable[[], None]] = (),
@@ -134,7 +137,9 @@ def create_app(
         add_review_routes(app, review)
     if playground is not None:
         add_playground_routes(app, playground)
-    add_me_routes(app, approvals=approvals, review=review, playground=playground)
+    if drafting is not None:
+        add_draft_routes(app, drafting)
+    add_me_routes(app, approvals=approvals, review=review, playground=playground, drafting=drafting)
     for add in routes:
         add(app)
     _add_health_routes(app)

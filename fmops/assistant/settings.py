@@ -85,6 +85,11 @@ class AssistantSettings(BaseSettings):
     knowledge_base_id: str = Field(
         default="", description="Bedrock knowledge base; the documents of the image are used when empty"
     )
+    documents_bucket: str = Field(
+        default="",
+        description="bucket in which drafted documents are published; there are no drafts when empty",
+    )
+    lake_bucket: str = Field(default="", description="data lake, in which drafts are stored")
     minimum_similarity: float = Field(
         default=0.0,
         ge=0,

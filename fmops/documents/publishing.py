@@ -18,6 +18,8 @@ from fmops.parallel import in_order
 
 DIGEST = "sha256"
 """Name of the object's metadata that holds the digest of its body. The ETag is no digest with a KMS key."""
+DRAFTED = "drafted/"
+"""Folder of the documents that people published from drafts (``fmops.drafting``), which no other folder removes."""
 DELETED_AT_ONCE = 1000
 """Maximum number of keys of one DeleteObjects call (S3 API Reference)."""
 
@@ -57,7 +59,10 @@ class Plan:
 
 
 def plan(files: Sequence[DocumentFile], s3: Any, bucket: str, tell: Tell = lambda *_: None) -> Plan:
-    """Compare a folder's documents with the bucket, and return what must be written and removed."""
+    """Compare a folder's documents with the bucket, and return what must be written and removed.
+
+    Documents that were published from drafts stay, unless the folder has documents of their names.
+    """
     stored = _stored(s3, bucket)
     found = in_order(partial(_change, s3=s3, bucket=bucket, stored=stored), files)
     changes = []
@@ -66,7 +71,8 @@ def plan(files: Sequence[DocumentFile], s3: Any, bucket: str, tell: Tell = lambd
         if change.body or change.sidecar:
             changes.append(change)
     kept = {key for file in files for key in (file.key, file.sidecar_key)}
-    return Plan(changes, sorted(stored.keys() - kept), len(files) - len(changes))
+    removed = (key for key in stored.keys() - kept if not key.startswith(PREFIX + DRAFTED))
+    return Plan(changes, sorted(removed), len(files) - len(changes))
 
 
 def publish(planned: Plan, s3: Any, bucket: str, *, kms_key: str = "", tell: Tell = lambda *_: None) -> None:

@@ -98,8 +98,8 @@ def _parser() -> argparse.ArgumentParser:
         "--without-reviewed",
         action="store_true",
         help=(
-            "leave out the cases that people corrected in review, which are otherwise added to the golden "
-            "cases"
+            "leave out the cases that people corrected in review and those of closed coverage gaps, which are "
+            "otherwise added to the golden cases"
         ),
     )
     evaluate.add_argument("--dry-run", action="store_true", help="decide and record, but promote nothing")
@@ -222,14 +222,17 @@ def check_dataset(options: argparse.Namespace, _: Deployment) -> None:
 def run_gate(options: argparse.Namespace, deployment: Deployment) -> int:
     import boto3
 
-    from fmops.evaluation.datasets import corrected, golden
+    from fmops.evaluation.datasets import closed, corrected, golden
     from fmops.evaluation.promotion import judge_candidate
 
     cases = golden(options.dataset or CASES)
     if not options.dataset and not options.without_reviewed:
-        reviewed = corrected(boto3.client("s3"), deployment.output("Capture", "LakeBucketName"))
-        print(f"{len(cases)} golden cases, {len(reviewed)} that people corrected in review")
-        cases = [*cases, *reviewed]
+        s3, bucket = boto3.client("s3"), deployment.output("Capture", "LakeBucketName")
+        reviewed, gaps = corrected(s3, bucket), closed(s3, bucket)
+        print(
+            f"{len(cases)} golden cases, {len(reviewed)} that people corrected in review, {len(gaps)} of closed gaps"
+        )
+        cases = [*cases, *reviewed, *gaps]
     setup = _setup(deployment)
     prompt = _prompt(setup, options.candidate)
     if prompt.version == setup.production().prompt.version and not options.model and not options.guardrails:

@@ -25,6 +25,13 @@ Criterion = Literal["correctness", "groundedness", "relevance", "safety", "tool_
 Kind = Literal["answer", "retrieval", "tool", "refusal", "attack"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=20_000)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+DocumentId = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f/][^\x00-\x1f\x7f]{0,1022}$")]
+"""A document's path below the published folder, without its extension: with slashes, spaces and any script."""
+
+REVIEWED_KEY = "evaluation/reviewed.jsonl"
+"""Key in the data lake under which the review job stores reviewed cases."""
+GAPS_KEY = "evaluation/gaps.jsonl"
+"""Key in the data lake of the cases that came of closed coverage gaps (``fmops.drafting``)."""
 
 
 class EvaluationError(Exception):
@@ -52,7 +59,7 @@ class Expected(_Row):
 
     facts: list[Text] = Field(default=[], description="statements that a correct answer makes")
     answer: str = Field(default="", description="a reference answer, for people and for Bedrock's judge")
-    documents: list[Identifier] = Field(default=[], description="documents that retrieval must return")
+    documents: list[DocumentId] = Field(default=[], description="documents that retrieval must return")
     tools: list[ExpectedCall] | None = Field(default=None, description="exactly these calls; [] means none")
     finish: Literal["stop", "content_filter"] | None = None
     guardrail: str = Field(

@@ -10,10 +10,16 @@ from mlflow.genai.datasets import create_dataset, search_datasets
 
 from fmops import written
 from fmops.agent import CASES, LABELS
-from fmops.evaluation.cases import Case, ReviewedCase, digest, load, of_reviewed, parse
-
-REVIEWED_KEY = "evaluation/reviewed.jsonl"
-"""Key in the data lake under which the review job stores reviewed cases."""
+from fmops.evaluation.cases import (
+    GAPS_KEY,
+    REVIEWED_KEY,
+    Case,
+    ReviewedCase,
+    digest,
+    load,
+    of_reviewed,
+    parse,
+)
 
 
 def golden(path: Path = CASES) -> list[Case]:
@@ -31,12 +37,26 @@ def corrected(s3: Any, bucket: str) -> list[Case]:
 
     Empty until the review job has written some. Raises ``DatasetError``, which names every bad row.
     """
-    try:
-        data = s3.get_object(Bucket=bucket, Key=REVIEWED_KEY)["Body"].read()
-    except s3.exceptions.NoSuchKey:
-        return []
-    rows = parse(written.decode(data, REVIEWED_KEY), ReviewedCase, name=REVIEWED_KEY)
+    text = _stored(s3, bucket, REVIEWED_KEY)
+    rows = parse(text, ReviewedCase, name=REVIEWED_KEY) if text is not None else []
     return list(of_reviewed(row for row in rows if row.corrected_answer))
+
+
+def closed(s3: Any, bucket: str) -> list[Case]:
+    """Return the cases of coverage gaps for which people published a document: it must be found from now on.
+
+    Empty until there is one. Raises ``DatasetError``, which names every bad row.
+    """
+    text = _stored(s3, bucket, GAPS_KEY)
+    return parse(text, Case, name=GAPS_KEY) if text is not None else []
+
+
+def _stored(s3: Any, bucket: str, key: str) -> str | None:
+    try:
+        data = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        return None
+    return written.decode(data, key)
 
 
 def publish(cases: Sequence[Case], *, name: str, experiment_id: str) -> str:

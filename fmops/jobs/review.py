@@ -24,8 +24,7 @@ from fmops import json_lines
 from fmops.agent import KNOWLEDGE
 from fmops.capture import lake
 from fmops.capture.forget import requests
-from fmops.evaluation.cases import ReviewedCase, dump, parse
-from fmops.evaluation.datasets import REVIEWED_KEY
+from fmops.evaluation.cases import REVIEWED_KEY, ReviewedCase, dump, parse
 from fmops.guardrails.settings import GuardrailSettings
 from fmops.parallel import PATIENT, in_order
 from fmops.partitions import LONGEST_BUFFER

@@ -101,6 +101,10 @@ class ToolResolver(ABC):
         """Return the request for an action in the playground."""
         return self._request("edit_prompts", Entity(self.uid("PromptRegistry", "prompts")), context)
 
+    def editing(self, context: RequestContext) -> AuthorizationRequest:
+        """Return the request to draft, edit and publish documents."""
+        return self._request("edit_documents", Entity(self.uid("KnowledgeBase", "documents")), context)
+
     def operations(self, context: RequestContext) -> AuthorizationRequest:
         """Return the request for what operators do from the home page."""
         return self._request("operate", Entity(self.uid("Operations", "operations")), context)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from demo import __main__ as smoke
-from demo import analysis, documents, evaluation, guide, home, leftovers, metrics, review
+from demo import analysis, documents, evaluation, gaps, guide, home, leftovers, metrics, review
 from demo.tour import Step, Tour
 from demo.visit import Chapter, Visit
 from fmops.written import UnreadableFileError
@@ -21,7 +21,7 @@ from local.run.report import Report, Section
 from tests.pages import serious
 
 ASSISTANT = {"FMOPS_AUTHORIZATION_MODE": "ENFORCE", "FMOPS_GUARDRAILS": "profanity"}
-CHAPTERS = (analysis, review, evaluation, documents, metrics, leftovers, home)
+CHAPTERS = (analysis, review, evaluation, documents, gaps, metrics, leftovers, home)
 FAILING = "finish reason stop, not content_filter"
 
 

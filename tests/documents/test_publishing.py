@@ -143,3 +143,15 @@ def test_a_deletion_that_fails_is_said(tmp_path: Path, s3: Any, monkeypatch: pyt
     monkeypatch.setattr(s3, "delete_objects", lambda **_: answer)
     with pytest.raises(PublishingError, match=r"documents/b\.md \(AccessDenied\)"):
         publish(planned, s3, BUCKET)
+
+
+def test_documents_from_drafts_stay_unless_the_folder_has_their_names(tmp_path: Path, s3: Any) -> None:
+    for key in ("drafted/ours.md", "drafted/ours.md.metadata.json", "drafted/taken.md", "drafts.md"):
+        s3.put_object(Bucket=BUCKET, Key=f"documents/{key}", Body=b"Drafted")
+    (tmp_path / "drafted").mkdir()
+    write(tmp_path / "drafted", "taken", "Taken over")
+
+    planned, _ = published(tmp_path, s3)
+    assert planned.removed == ["documents/drafts.md"]
+    assert s3.get_object(Bucket=BUCKET, Key="documents/drafted/ours.md")["Body"].read() == b"Drafted"
+    assert s3.get_object(Bucket=BUCKET, Key="documents/drafted/taken.md")["Body"].read() == b"Taken over"

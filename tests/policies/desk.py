@@ -34,7 +34,7 @@ GROUPS = (
 )
 PAY, REQUEST = "approve_payout", "request_payout_approval"
 REVIEW = ("review_interactions", "adjudicate_reviews")
-EDIT, OPERATE, TRACES = "edit_prompts", "operate", "read_traces"
+EDIT, OPERATE, TRACES, PUBLISH = "edit_prompts", "operate", "read_traces", "edit_documents"
 CLAIM_TOOLS = ("get_claim", "add_claim_note", "escalate_to_siu")
 
 Choice = TypeVar("Choice")
@@ -227,6 +227,7 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
             EDIT,
             OPERATE,
             TRACES,
+            PUBLISH,
             "search_policy_docs",
             "read_document",
             "get_customer_contact",
@@ -244,7 +245,7 @@ def any_case(choose: Choose, person: Person, number: int = 1) -> Case:
         return Case(person, action, operations())
     if action == TRACES:
         return Case(person, action, trace_store())
-    if action == "search_policy_docs":
+    if action in (PUBLISH, "search_policy_docs"):
         return Case(person, action, knowledge_base())
     if action == "read_document":
         region = choose((*REGIONS, None))

@@ -28,6 +28,7 @@ from tests.policies.desk import (
     Person,
     document,
     engine,
+    knowledge_base,
     operations,
     prompt_registry,
     review_queue,
@@ -76,6 +77,8 @@ class Rules(Authorizer):
                 resource = document(request.resource.uid.id, **attributes)
             case "PromptRegistry":
                 resource = prompt_registry()
+            case "KnowledgeBase":
+                resource = knowledge_base()
             case "Operations":
                 resource = operations()
             case "TraceStore":

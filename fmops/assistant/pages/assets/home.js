@@ -26,6 +26,15 @@ const CARDS = {
       el("p", {}, agreement === null ? "Too few labels to tell how far reviewers agree." : `Reviewers agree by α = ${agreement.toFixed(2)} (1 is always, 0 is chance).`),
     ],
   },
+  gaps: {
+    title: "Gaps", page: "gaps", go: "Close a gap",
+    what: "Questions that no document answers. Have a document drafted, correct it, and publish it.",
+    attempt: "Draft a document for the largest gap, and read what its questions ask.",
+    state: ({ gaps, untouched, drafts }) => [
+      el("p", {}, chip(untouched ? "warn" : "good", many(gaps, "gap")), ` in the last report, ${many(untouched, "gap")} without a draft.`),
+      drafts > 0 && el("p", {}, `${many(drafts, "draft")} to finish.`),
+    ],
+  },
   playground: {
     title: "Playground", page: "playground", go: "Try a prompt",
     what: "Try a prompt on a test case beside the one that serves, and save it as a new version.",

@@ -5,7 +5,7 @@ import { json, onSignedOut, person, resume, begin, signIn, signOut, use } from "
 const BASE = new URL("./", location.href);
 const TITLE = document.title;
 const PAGES = {
-  home: "Home", chat: "Chat", approvals: "Approvals", review: "Review", playground: "Playground", why: "Why?", document: "Document",
+  home: "Home", chat: "Chat", approvals: "Approvals", review: "Review", gaps: "Gaps", playground: "Playground", why: "Why?", document: "Document",
 };
 const BADGE_SECONDS = 20;
 

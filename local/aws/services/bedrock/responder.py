@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from local.aws.services.bedrock import judging
+from local.aws.services.bedrock import drafting, judging
 from local.aws.services.bedrock.responder_script import Call, script
 
 Event = dict[str, dict[str, Any]]
@@ -99,7 +99,7 @@ def respond(request: dict[str, Any]) -> Iterator[Event]:
         yield from _tool_use(calls)
         answered = json.dumps([call.arguments for call in calls])
     else:
-        answered = _answer(turn, manner)
+        answered = drafting.draft(request) or _answer(turn, manner)
         yield from _text(answered)
     yield {"messageStop": {"stopReason": "tool_use" if calls else "end_turn"}}
     asked = len(json.dumps(request["messages"], default=str)) + len(
