@@ -29,7 +29,15 @@ class Walk:
 
     def run(self) -> None:
         """Take the whole walk."""
-        for part in (self._customer, self._expired, self._payout, self._pages_of_each, self._signed_out):
+        parts = (
+            self._customer,
+            self._expired,
+            self._payout,
+            self._gap,
+            self._pages_of_each,
+            self._signed_out,
+        )
+        for part in parts:
             part()
             self._progress((part.__doc__ or "").strip().splitlines()[0].rstrip("."))
 
@@ -105,6 +113,21 @@ class Walk:
             supervisor.get_by_text("You approved").wait_for(timeout=PATIENCE)
             self._eyes.look(supervisor, "approvals-decided")
             adjuster.get_by_text(re.compile("approved by sofia")).wait_for(timeout=PATIENCE)
+
+    def _gap(self) -> None:
+        """An editor has a document drafted for a gap, reads the draft, and looks at what publishing would do."""
+        with self._person("sofia") as page:
+            self._open(page, "Gaps")
+            page.locator("[data-gap]").first.wait_for(timeout=PATIENCE)
+            self._eyes.look(page, "gaps")
+            page.get_by_role("button", name=re.compile("^Draft a document")).first.click()
+            page.locator("#draft").wait_for(timeout=PATIENCE)
+            self._eyes.look(page, "gaps-draft")
+            page.get_by_label("Text, in Markdown").fill("A document that a person has written.")
+            page.get_by_role("button", name=re.compile("^Publish")).click()
+            page.get_by_role("dialog").wait_for(timeout=PATIENCE)
+            self._eyes.look(page, "gaps-publish")
+            page.get_by_role("dialog").get_by_role("button", name="Back").click()
 
     def _pages_of_each(self) -> None:
         """Reviewers, operators and prompt engineers see their pages."""
