@@ -26,6 +26,7 @@ from demo.script import script
 from demo.visit import Visit
 from fmops import json_lines
 from fmops.agent import NAME
+from fmops.deployment import Deployment
 from fmops.partitions import earliest_hour, partition
 from local.run.report import Section
 from ops.jobs import JobError, follow
@@ -104,10 +105,13 @@ def work(pages: Mapping[str, Page]) -> None:
 
 @contextmanager
 def _pages(visit: Visit, section: Section) -> Iterator[Any]:
-    found = browser.find() if visit.chooses_users else None
+    refusal = Deployment("", outputs=visit.outputs).assistant_environment().get("FMOPS_NO_SIGN_IN")
+    # In AWS nobody's password is typed by a program, so the browser is for the local run only.
+    found = browser.find() if visit.chooses_users and not refusal else None
     if found is None:
-        # In AWS nobody's password is typed by a program, so the browser is for the local run only.
-        if visit.chooses_users:
+        if refusal:
+            section.notes.append(f"The labels go through the page's HTTP API. {refusal}")
+        elif visit.chooses_users:
             section.notes.append(
                 "There is no browser here, so the labels go through the page's HTTP API."
                 f" To see the page used, {browser.REMEDY}."
