@@ -75,27 +75,34 @@ def make(name: str, root: Path = ROOT) -> list[str]:
             f"{changed[0]} has changes that are not committed, and would be lost: commit or stash them first."
         )
     files = {
-        path.relative_to(TEMPLATE): path.read_text() for path in sorted(TEMPLATE.rglob("*")) if _is_text(path)
+        str(path.relative_to(TEMPLATE)): _named(path.read_bytes(), name)
+        for path in sorted(TEMPLATE.rglob("*"))
+        if _is_file(path)
     }
-    kept = {path: (root / path).read_text() for path in KEPT}
+    kept = {path: (root / path).read_bytes() for path in KEPT}
     for path in (*REPLACED, *EXAMPLES_TESTS):
         _remove(root / path)
-    for path, text in {**{str(path): _named(text, name) for path, text in files.items()}, **kept}.items():
+    for path, content in {**files, **kept}.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text)
-    return [str(path) for path in files]
+        (root / path).write_bytes(content)
+    return list(files)
 
 
-def _named(text: str, name: str) -> str:
-    """Return the template's text with another name, in each of the forms that the name has."""
+def _named(content: bytes, name: str) -> bytes:
+    """Return a file of the template with another name, in each of the forms that the name has; one that is no text,
+    such as a PDF, stays as it is."""
     words = name.split("-")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return content
     for old, new in (
         ("service-desk", name),
         ("ServiceDesk", "".join(word.capitalize() for word in words)),
         ('"Service desk"', f'"{" ".join(words).capitalize()}"'),
     ):
         text = text.replace(old, new)
-    return text
+    return text.encode()
 
 
 def _uncommitted(root: Path) -> list[str]:
@@ -107,7 +114,7 @@ def _uncommitted(root: Path) -> list[str]:
     return [line[3:] for line in answer.stdout.splitlines()] if answer.returncode == 0 else []
 
 
-def _is_text(path: Path) -> bool:
+def _is_file(path: Path) -> bool:
     return path.is_file() and "__pycache__" not in path.parts
 
 
