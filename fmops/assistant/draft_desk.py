@@ -231,7 +231,7 @@ class DraftDesk:
         """Return the whole answer of the model, which is asked in a stream like for every other answer."""
         messages = [("system", instructions), ("human", text)]
         chunks = [chunk async for chunk in self._model.astream(messages)]
-        return add_ai_message_chunks(AIMessageChunk(""), *chunks)
+        return add_ai_message_chunks(AIMessageChunk(content=""), *chunks)
 
     async def _vetted(self, text: str) -> str:
         outcome = await self._guardrails.check(text, Direction.OUTPUT)
