@@ -10,6 +10,7 @@ from typing import Any
 from docs.site.generated import update
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.document_routes import add_document_routes
+from fmops.assistant.draft_desk import DraftDesk
 from fmops.assistant.home_routes import add_home_routes
 from fmops.assistant.playground import Playground
 from fmops.assistant.review_desk import ReviewDesk
@@ -33,6 +34,7 @@ def document() -> dict[str, Any]:
         pseudonyms=part,
         approvals=Approvals.__new__(Approvals),
         review=ReviewDesk.__new__(ReviewDesk),
+        drafting=DraftDesk.__new__(DraftDesk),
         playground=Playground.__new__(Playground),
         routes=[
             lambda app: add_document_routes(app, [], part),

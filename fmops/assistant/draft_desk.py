@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages.ai import AIMessageChunk, add_ai_message_chunks
 
 from fmops.assistant.rates import Rate
 from fmops.assistant.route_errors import (
@@ -214,18 +215,23 @@ class DraftDesk:
 
     async def _asked(self, instructions: str, text: str, principal: Principal) -> str:
         """Return the model's answer, paid for from the person's budgets."""
-        messages = [("system", instructions), ("human", text)]
         if self._turn_budgets is None:
-            return str((await self._model.ainvoke(messages)).text)
+            return str((await self._streamed(instructions, text)).text)
         spending = self._turn_budgets.open(principal)
         await spending.admit([instructions, text])
         try:
-            answer = await self._model.ainvoke(messages)
+            answer = await self._streamed(instructions, text)
             spending.settle(await spending.call(0), answer.usage_metadata)
         except BaseException:
             spending.keep()
             raise
         return str(answer.text)
+
+    async def _streamed(self, instructions: str, text: str) -> AIMessageChunk:
+        """Return the whole answer of the model, which is asked in a stream like for every other answer."""
+        messages = [("system", instructions), ("human", text)]
+        chunks = [chunk async for chunk in self._model.astream(messages)]
+        return add_ai_message_chunks(AIMessageChunk(content=""), *chunks)
 
     async def _vetted(self, text: str) -> str:
         outcome = await self._guardrails.check(text, Direction.OUTPUT)

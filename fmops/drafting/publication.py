@@ -36,7 +36,9 @@ class UnpublishableError(ValueError):
 def document_id(draft: Draft) -> str:
     """Return the id of a draft's document, such as ``drafted/fires-of-batteries-3f9a21``."""
     words = re.findall(r"[^\W_]+", unicodedata.normalize("NFC", draft.title).casefold())
-    name = "-".join(words)[:NAME_CHARACTERS].rstrip("-") or "document"
+    name = "-".join(words) or "document"
+    if len(name) > NAME_CHARACTERS:
+        name = name[: NAME_CHARACTERS + 1].rpartition("-")[0] or name[:NAME_CHARACTERS]
     return f"{DRAFTED}{name}-{draft.gap_id[:6]}"
 
 

@@ -75,10 +75,13 @@ def client(there: There) -> TestClient:
     return TestClient(application(there))
 
 
-def application(there: Elsewhere, readings: Readings | None = None, registry: Any = Registry) -> FastAPI:
+def application(
+    there: Elsewhere, readings: Readings | None = None, registry: Any = Registry, drafting: Any = None
+) -> FastAPI:
     home = Home(
         approvals=Inbox(),  # type: ignore[arg-type]
         review=None,
+        drafting=drafting,
         registry=registry,
         elsewhere=there,
         authorizer=Rules(),
@@ -114,6 +117,16 @@ def test_each_person_sees_the_cards_that_the_policies_permit(
     client: TestClient, name: str, expected: list[str]
 ) -> None:
     assert list(cards(client, name)) == expected
+
+
+def test_whoever_may_edit_documents_sees_how_the_gaps_stand(there: There) -> None:
+    class Drafting:
+        def standing(self) -> dict[str, Any]:
+            return {"gaps": 2, "untouched": 1, "drafts": 1}
+
+    client = TestClient(application(there, drafting=Drafting()))
+    assert cards(client, "rita")["gaps"]["state"] == {"gaps": 2, "untouched": 1, "drafts": 1}
+    assert not any("gaps" in cards(client, name) for name in ("carla", "amir", "petra", "olga"))
 
 
 def test_the_cards_tell_their_states(client: TestClient) -> None:

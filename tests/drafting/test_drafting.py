@@ -277,6 +277,8 @@ def test_what_no_reader_should_get_is_not_published(changes: dict[str, Any], sai
         ("Feuer: Akkus & Öl!", "feuer-akkus-öl"),
         ("電池の火災", "電池の火災"),
         ("!!", "document"),
+        ("word " * 11, "-".join(["word"] * 10)),
+        ("x" * 60, "x" * 50),
         ("a/../b", "a-b"),
     ],
 )
