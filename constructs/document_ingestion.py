@@ -63,7 +63,7 @@ class DocumentIngestion(Construct):
     """Time after which a message comes back whose function died: longer than its time-out with the batch window."""
     RECEIVES = 100
     """Receives after which a message is a dead letter. One that meets a running job comes back after 1 to 15
-    minutes, so that it waits about a day for jobs of others to end."""
+    minutes, so that it waits about 17 hours for jobs of others to end."""
     OLDEST = Duration.hours(6)
     """Age of a waiting message from which an alarm rings."""
 

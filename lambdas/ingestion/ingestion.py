@@ -18,8 +18,8 @@ BUSY = {"ConflictException", "ThrottlingException", "ServiceQuotaExceededExcepti
 """Errors of StartIngestionJob that pass: another job runs, or too many were started."""
 RUNNING = {"STARTING", "IN_PROGRESS", "STOPPING"}
 EVENTS = {"Object Created", "Object Deleted"}
-BACK_SECONDS, LAST_BACK_SECONDS = 60, 900
-"""Seconds until a message comes back: as many minutes as it was received times, at most 15."""
+BACK_SECONDS, LAST_BACK_SECONDS = 15, 900
+"""Seconds until a message comes back: 15 for each time that it was received, at most a quarter of an hour."""
 SQS_BATCH = 10
 FOLDER = posixpath.dirname(__file__)
 NAMED = 20

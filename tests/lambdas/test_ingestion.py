@@ -56,7 +56,7 @@ def test_a_message_comes_back_later_each_time(world: World, monkeypatch: pytest.
     for received in (1, 2, 14, 15, 99):
         batch["Records"][0]["attributes"]["ApproximateReceiveCount"] = str(received)
         world.handle(batch)
-    assert waits == [60, 120, 840, 900, 900]
+    assert waits == [15, 30, 210, 225, 900]
 
 
 def test_another_error_is_not_taken_for_a_running_job(world: World) -> None:

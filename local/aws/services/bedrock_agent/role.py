@@ -22,7 +22,7 @@ from local.aws.services.bedrock_agent.state import SERVICE, KnowledgeBase
 PRINCIPAL = "bedrock.amazonaws.com"
 PRODUCTS = {"bedrock-runtime": "BedrockRuntime", "s3vectors": "S3Vectors", "s3": "S3", "kms": "Kms"}
 # A request with hundreds of vectors takes longer to check than to answer, and ours are right.
-UNCHECKED = Config(retries={"total_max_attempts": 1}, parameter_validation=False)
+UNCHECKED = Config(retries={"total_max_attempts": 1}, parameter_validation=False, max_pool_connections=64)
 
 
 class RoleDenied(Exception):  # noqa: N818 - an answer of a service
