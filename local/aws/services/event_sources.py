@@ -89,14 +89,18 @@ class Mapping:
             )
 
     def _poll(self) -> None:
+        told = ""
         while not self._stopped.is_set():
             try:
                 if batch := self._collect():
                     self._hand_over(batch)
-            except Exception:
-                if not self._stopped.is_set():
-                    log.exception("the mapping of %s failed; it tries again", self.queue_arn)
-                    self._stopped.wait(POLL_SECONDS)
+                told = ""
+            except Exception as error:  # noqa: BLE001 - Lambda polls on, whatever a poll met
+                if self._stopped.wait(POLL_SECONDS):
+                    return
+                if str(error) != told:
+                    log.warning("the mapping of %s failed, and tries again: %s", self.queue_arn, error)
+                told = str(error)
 
     def _collect(self) -> list[Params]:
         """Return messages: as many as a batch holds, or all that arrive within the window of the first."""
