@@ -6,19 +6,25 @@ The text of the person stands in the script; the gap, the draft, the ingestion a
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import httpx
 from rich.table import Table
 
 from demo.documents import PATIENCE, PATIENCE_IN_AWS
 from demo.script import script
-from demo.visit import Visit
+from demo.visit import Outputs, Visit
 from fmops.agent import NAME
 from local.run.report import Section
 
 WAITING = 1.0
 """Seconds between two questions while the document is indexed."""
+COMES_BACK = 120
+"""Further seconds, in case the document meets an ingestion under way and comes back (docs/knowledge.md)."""
+BETWEEN_STARTS = 10
+"""Seconds between two starts of an ingestion (Bedrock's quota of StartIngestionJob)."""
 
 
 def chapter(visit: Visit, section: Section) -> list[str]:
@@ -37,7 +43,7 @@ class _Gaps:
 
     def __init__(self, visit: Visit, section: Section) -> None:
         self._visit, self._section, self._said = visit, section, script().gaps
-        self._patience = PATIENCE if visit.logs else PATIENCE_IN_AWS
+        self._patience = (PATIENCE if visit.logs else PATIENCE_IN_AWS) + COMES_BACK
         self._editor = self._client(self._said.editor)
         self._visitor = self._client(script().visitor)
 
@@ -82,6 +88,7 @@ class _Gaps:
                 "version": draft["version"],
             }
             draft = self._call("PUT", path, body)
+        calm(self._visit.outputs)
         return self._call("POST", f"{path}/publication", {"version": draft["version"]})
 
     def _answered(self, document_id: str) -> tuple[float, str]:
@@ -118,6 +125,20 @@ class _Gaps:
     def _client(self, name: str) -> httpx.Client:
         headers = {"authorization": f"Bearer {self._visit.directory.id_token(name)}"}
         return httpx.Client(base_url=f"{self._visit.base_url}/v1", headers=headers, timeout=90)
+
+
+def calm(outputs: Outputs) -> None:
+    """Wait until another ingestion may start, after that of the chapter before."""
+    source = {
+        "knowledgeBaseId": outputs["Knowledge"]["KnowledgeBaseId"],
+        "dataSourceId": outputs["Knowledge"]["DataSourceId"],
+    }
+    jobs = boto3.client("bedrock-agent").list_ingestion_jobs(
+        **source, sortBy={"attribute": "STARTED_AT", "order": "DESCENDING"}, maxResults=1
+    )["ingestionJobSummaries"]
+    for job in jobs:
+        since = (datetime.now(UTC) - job["startedAt"]).total_seconds()
+        time.sleep(max(0.0, BETWEEN_STARTS - since))
 
 
 def _table(gap: dict[str, Any], drafted: str, published: dict[str, Any], ask: str, answer: str) -> Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """The assistant's routes, and a chat that answers from what is in the bucket."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setattr(gaps, "WAITING", 0)
+    monkeypatch.setattr(gaps, "calm", lambda _: None)
     with aws(monkeypatch) as s3:
         site = Site(s3, f"# Batteries\n\n{CORRECTION}")
 
@@ -68,7 +70,7 @@ def test_what_did_not_come_true_is_told(site: Site, monkeypatch: pytest.MonkeyPa
         "gaps: the history ends with a topic that no document covers, but the report has no gap"
     ]
     report(site.s3)
-    monkeypatch.setattr(gaps, "PATIENCE", -1)
+    monkeypatch.setattr(gaps, "PATIENCE", -gaps.COMES_BACK - 1)
     monkeypatch.setattr("fmops.drafting.publication.publish", lambda *_: None)
     (problem,) = visited(site)[0]
     assert "no answer rests on drafted/household-insurance-batteries" in problem
@@ -79,3 +81,23 @@ def test_no_made_up_document_is_published_where_people_ask_or_documents_are_pack
     assert visited(site, history=False)[0] == []
     assert visited(site, outputs={"Assistant": {}})[0] == []
     assert keys(site.s3, DOCUMENTS) == []
+
+
+@pytest.mark.parametrize("age", [0, 4, 600])
+def test_a_document_is_published_only_when_its_ingestion_can_start(
+    monkeypatch: pytest.MonkeyPatch, age: int
+) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=age)
+    slept: list[float] = []
+
+    class Agent:
+        def list_ingestion_jobs(self, **asked: Any) -> dict[str, Any]:
+            assert asked["sortBy"] == {"attribute": "STARTED_AT", "order": "DESCENDING"}
+            return {"ingestionJobSummaries": [{"startedAt": started}]}
+
+    monkeypatch.setattr(gaps.boto3, "client", lambda _: Agent())
+    monkeypatch.setattr(gaps.time, "sleep", slept.append)
+    gaps.calm({"Knowledge": {"KnowledgeBaseId": "k", "DataSourceId": "d"}})
+    (seconds,) = slept
+    assert seconds <= max(0, gaps.BETWEEN_STARTS - age)
+    assert (datetime.now(UTC) - started).total_seconds() + seconds >= gaps.BETWEEN_STARTS

@@ -252,3 +252,13 @@ class TestComprehend:
             comprehend.detect_pii_entities(Text="x", LanguageCode="de")
         with pytest.raises(errors.TextSizeLimitExceededException):
             comprehend.detect_pii_entities(Text="x" * (100 * 1024 + 1), LanguageCode="en")
+
+
+def test_a_draft_repeats_corrections_and_leaves_the_questions_open(cloud: Cloud) -> None:
+    instructions = [{"text": "You draft a document for a knowledge base."}]
+    given = json.dumps({"questions": ["Is it covered?"], "corrections": ["It is."], "passages": []})
+    answer = ask(cloud, given, system=instructions)["output"]["message"]["content"][0]["text"]
+    said = ["# Draft of a document", "", "It is.", "", "## Open questions", "", "- Is it covered?"]
+    assert answer.splitlines() == said
+    other = ask(cloud, "no JSON", system=instructions)["output"]["message"]["content"][0]["text"]
+    assert "Open questions" not in other

@@ -77,9 +77,8 @@ def test_assistant_gets_its_environment_and_nothing_else(on_ecs: Assembly) -> No
     assistant = _container(on_ecs, "assistant")
     options = {"FMOPS_RAW_DELIVERY_STREAM", "FMOPS_CONTENT_TRACES_ENDPOINT", "FMOPS_TRANSACTION_SEARCH"}
     on = {"FMOPS_KEEP_ALIVE_SECONDS"} | (options if on_ecs.profile == "everything" else set())
-    on |= (
-        {"FMOPS_KNOWLEDGE_BASE_ID", "FMOPS_MINIMUM_SIMILARITY"} if "Knowledge" in on_ecs.templates else set()
-    )
+    documents = {"KNOWLEDGE_BASE_ID", "MINIMUM_SIMILARITY", "DOCUMENTS_BUCKET", "LAKE_BUCKET"}
+    on |= {f"FMOPS_{name}" for name in documents} if "Knowledge" in on_ecs.templates else set()
     on |= (
         {"FMOPS_TURNS_NAMESPACE"} if on_ecs.resources("AWS::ApplicationAutoScaling::ScalingPolicy") else set()
     )

@@ -287,9 +287,27 @@ def test_who_searches_may_retrieve_from_this_base_and_the_analysis_reads_manifes
     assert "/knowledge/*" in analysis
 
 
+@pytest.mark.parametrize("profile", WITH_BASE)
+def test_the_assistant_writes_drafted_documents_drafts_and_their_cases_and_nothing_else(
+    profile: str, assemblies: dict[str, Assembly]
+) -> None:
+    policies = assemblies[profile].resources("AWS::IAM::Policy")
+    keys = {
+        resource["Fn::Join"][1][-1]
+        for name, policy in policies.items()
+        if name.startswith("Assistant/")
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Action"] == "s3:PutObject"
+        for resource in statement["Resource"]
+    }
+    assert keys == {"/documents/drafted/*", "/evaluation/gaps.jsonl", "/knowledge/drafts/*"}
+
+
 def test_packaged_documents_leave_no_trace_of_the_base(assemblies: dict[str, Assembly]) -> None:
     text = json.dumps(assemblies["everything"].templates)
     assert "FMOPS_KNOWLEDGE_BASE_ID" not in text
+    assert "FMOPS_DOCUMENTS_BUCKET" not in text
+    assert "knowledge/drafts" not in text
     assert "bedrock:Retrieve" not in text
     assert "s3vectors" not in text.casefold()
 
