@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -16,15 +16,12 @@ from fmops.agent import KNOWLEDGE, NAME, PROMPT
 from fmops.agent.records import Records
 from fmops.agent.resources import APPROVALS, Resolver
 from fmops.agent.tools import build_tools
+from fmops.assistant import desks
 from fmops.assistant.approvals import Approvals
 from fmops.assistant.document_routes import add_document_routes
-from fmops.assistant.draft_desk import DraftDesk
 from fmops.assistant.elsewhere import Elsewhere
 from fmops.assistant.flushing import FlushEachRequest
-from fmops.assistant.home import Home
 from fmops.assistant.home_routes import add_home_routes
-from fmops.assistant.playground import Playground
-from fmops.assistant.review_desk import ReviewDesk
 from fmops.assistant.service import create_app
 from fmops.assistant.settings import AssistantSettings
 from fmops.assistant.stopping import Stop
@@ -41,13 +38,11 @@ from fmops.conversation.conversation import Conversation
 from fmops.conversation.recording import RecordingMiddleware
 from fmops.conversation.spending import TurnBudgets
 from fmops.conversation.turns import EmbeddedMetric, Turns
-from fmops.drafting.objects import Objects
 from fmops.guardrails import Direction, GuardrailEngine, build_engine
 from fmops.guardrails.metrics import observe_guardrails
 from fmops.identity.sign_in import SignIn
 from fmops.identity.tokens import Pseudonyms, TokenVerifier
 from fmops.prompts import PromptSource, from_mlflow, packaged
-from fmops.review.mlflow_review import MlflowReview
 from fmops.telemetry.content import content_traces
 from fmops.telemetry.model import MeasuredChatBedrock
 from fmops.telemetry.setup import start
@@ -56,10 +51,6 @@ from fmops.toolkit.bedrock_knowledge import choose
 from fmops.toolkit.context import record_outcome
 from fmops.toolkit.knowledge import PUBLIC, KnowledgeStore, KnowledgeUnavailableError
 from fmops.traces import TraceReader
-from fmops.variants.variant import Workbench
-
-if TYPE_CHECKING:
-    from fmops.evaluation.registry import PromptRegistry
 
 ONCE_MORE: Any = {"total_max_attempts": 2, "mode": "standard"}
 FAST = Config(connect_timeout=1, read_timeout=3, max_pool_connections=64, retries=ONCE_MORE)
@@ -134,7 +125,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
     )
     verifier, sign_in = _verifier(settings, session), _sign_in(settings, session)
     approvals = Approvals(table, conversation, Authorizer(permissions, settings.policy_store_id), resolver)
-    review = _review_desk(settings, permissions, resolver, base, guardrails, pseudonyms)
+    review = desks.review_desk(settings, permissions, resolver, base, guardrails, pseudonyms)
     why = Why(
         TraceReader(session.client("xray", config=FAST), transaction_search=settings.transaction_search),
         authorizer=Authorizer(permissions, settings.policy_store_id),
@@ -142,11 +133,13 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         pseudonyms=pseudonyms,
         region=settings.region,
     )
-    drafting = _draft_desk(
-        settings, session, permissions, resolver, base, guardrails, pseudonyms, model, turn_budgets
+    s3 = session.client("s3", config=FAST)
+    drafting = desks.draft_desk(
+        settings, s3, permissions, resolver, base, guardrails, pseudonyms, model, turn_budgets
     )
+    elsewhere = Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST)
     decides = Authorizer(permissions, settings.policy_store_id)
-    home = _home(settings, session, approvals, review, drafting, decides, resolver)
+    home = desks.home(settings, elsewhere, approvals, review, drafting, decides, resolver)
     app = create_app(
         conversation=conversation,
         guardrails=guardrails,
@@ -154,7 +147,7 @@ def assemble(settings: AssistantSettings, stop: Stop | None = None) -> tuple[ASG
         verifier=verifier,
         pseudonyms=pseudonyms,
         review=review,
-        playground=_playground(settings, permissions, resolver, turn_budgets, turns),
+        playground=desks.playground(settings, permissions, resolver, turn_budgets, turns),
         drafting=drafting,
         sign_in=sign_in,
         approvals=approvals,
@@ -263,108 +256,6 @@ def _prompts(settings: AssistantSettings) -> PromptSource:
     return prompts
 
 
-def _review_desk(
-    settings: AssistantSettings,
-    permissions: Any,
-    resolver: Resolver,
-    documents: KnowledgeStore,
-    guardrails: GuardrailEngine,
-    pseudonyms: Pseudonyms,
-) -> ReviewDesk | None:
-    """Return the desk for human review, or None without MLflow."""
-    if not settings.tracking_uri:
-        return None
-    return ReviewDesk(
-        MlflowReview(settings.tracking_uri),
-        authorizer=Authorizer(permissions, settings.policy_store_id),
-        resolver=resolver,
-        documents=documents,
-        guardrails=guardrails,
-        pseudonyms=pseudonyms,
-    )
-
-
-def _draft_desk(
-    settings: AssistantSettings,
-    session: boto3.Session,
-    permissions: Any,
-    resolver: Resolver,
-    documents: KnowledgeStore,
-    guardrails: GuardrailEngine,
-    pseudonyms: Pseudonyms,
-    model: MeasuredChatBedrock,
-    turn_budgets: TurnBudgets | None,
-) -> DraftDesk | None:
-    """Return the desk for drafted documents, or None without a knowledge base to publish them in."""
-    if not (settings.knowledge_base_id and settings.documents_bucket and settings.lake_bucket):
-        return None
-    s3 = session.client("s3", config=FAST)
-    return DraftDesk(
-        Objects(s3, settings.lake_bucket),
-        Objects(s3, settings.documents_bucket),
-        model=model,
-        model_id=settings.model_id,
-        store=documents,
-        guardrails=guardrails,
-        authorizer=Authorizer(permissions, settings.policy_store_id),
-        resolver=resolver,
-        pseudonyms=pseudonyms,
-        turn_budgets=turn_budgets,
-    )
-
-
-def _playground(
-    settings: AssistantSettings,
-    permissions: Any,
-    resolver: Resolver,
-    turn_budgets: TurnBudgets | None,
-    turns: Turns,
-) -> Playground | None:
-    """Return the playground for prompts, or None without MLflow."""
-    if not settings.tracking_uri:
-        return None
-    return Playground(
-        lambda: Workbench(
-            region=settings.region,
-            policy_store_id=settings.policy_store_id,
-            principal_prefix=settings.principal_prefix,
-            embedding_model_id=settings.embedding_model_id,
-            max_output_tokens=settings.max_output_tokens,
-            knowledge_base_id=settings.knowledge_base_id,
-            minimum_similarity=settings.minimum_similarity,
-        ),
-        lambda: _prompt_registry(settings.tracking_uri),
-        authorizer=Authorizer(permissions, settings.policy_store_id),
-        resolver=resolver,
-        guardrails=settings.guardrails,
-        models=list(dict.fromkeys([settings.model_id, *settings.playground_models])),
-        packaged=packaged(NAME, PROMPT),
-        turn_budgets=turn_budgets,
-        turns=turns,
-    )
-
-
-def _home(
-    settings: AssistantSettings,
-    session: boto3.Session,
-    approvals: Approvals,
-    review: ReviewDesk | None,
-    drafting: DraftDesk | None,
-    authorizer: Authorizer,
-    resolver: Resolver,
-) -> Home:
-    """Return the home page."""
-    return Home(
-        approvals=approvals,
-        review=review,
-        drafting=drafting,
-        registry=(lambda: _prompt_registry(settings.tracking_uri)) if settings.tracking_uri else None,
-        elsewhere=Elsewhere(session, settings.home, tracking_uri=settings.tracking_uri, config=FAST),
-        authorizer=authorizer,
-        resolver=resolver,
-    )
-
-
 def _turn_budgets(
     settings: AssistantSettings,
     session: boto3.Session,
@@ -391,13 +282,6 @@ def _secret(session: boto3.Session, arn: str) -> str:
     """Read a secret at the start with the service's own role, so that no environment variable holds it."""
     answer = session.client("secretsmanager", config=FAST).get_secret_value(SecretId=arn)
     return str(answer["SecretString"])
-
-
-def _prompt_registry(tracking_uri: str) -> PromptRegistry:
-    # Imported here because it takes seconds, which only those who edit prompts should wait for.
-    from fmops.evaluation.registry import PromptRegistry
-
-    return PromptRegistry(tracking_uri)
 
 
 def _published(session: boto3.Session, user_pool_id: str, document: str) -> str:
