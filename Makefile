@@ -224,7 +224,7 @@ token: setup ## Print an ID token of the demo's USER= for scripts, from PROFILE 
 try: setup ## Ask the agent ASK="..." in the sandbox, AS= one of its people; PROMPT=file tries another prompt
 	@$(if $(value ASK),,$(error ASK is required: make try ASK="What is covered?" AS=clara))
 	@$(BIN)/python -m checks.agent.ask $(call quoted,ASK) --profile $(call quoted,PROFILE) \
-	  $(if $(AS),--caller $(call quoted,AS)) $(if $(PROMPT),--prompt $(call quoted,PROMPT))
+	  $(if $(filter-out default,$(origin AS)),$(if $(AS),--caller $(call quoted,AS))) $(if $(PROMPT),--prompt $(call quoted,PROMPT))
 
 .PHONY: check
 check: setup node_modules ## Look for what is missing or wrong in the agent, its policies and its settings, in seconds

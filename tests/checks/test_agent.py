@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from checks.agent.add_tool import AddToolError, add
+from stacks.nodejs import NODE
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (
@@ -80,7 +81,7 @@ def test_an_added_tool_passes_the_check_and_answers(checkout: Path) -> None:
     files = add("check_coverage", "Claim", "handlers", checkout)
     assert "policies/handlers-check-coverage.cedar" in files
     converted = subprocess.run(
-        ["node", "policies/convert-schema.mjs", "policies"],
+        [NODE, "policies/convert-schema.mjs", "policies"],
         cwd=checkout,
         capture_output=True,
         text=True,

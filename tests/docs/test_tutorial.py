@@ -7,6 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from stacks.nodejs import NODE
 from tests.checks.test_agent import checkout, run
 from tests.docs.test_links import ROOT
 
@@ -55,7 +56,7 @@ def test_a_tool_is_added_with_its_policy_and_then_narrowed(checkout: Path) -> No
     (condition,) = re.findall(r"^```cedar\n(.*?)^```", TUTORIAL, re.DOTALL | re.MULTILINE)
     policy = checkout / "policies/handlers-check-coverage.cedar"
     policy.write_text(policy.read_text().rstrip().removesuffix(";") + f"\n{condition}")
-    convert = ["node", "policies/convert-schema.mjs", "policies"]
+    convert = [NODE, "policies/convert-schema.mjs", "policies"]
     subprocess.run(convert, cwd=checkout, check=True, capture_output=True)
     found = run(checkout, "checks.agent.check")
     assert found.returncode == 0, found.stdout

@@ -14,8 +14,16 @@ from checks.faults.scenario import Scenario, ScenarioError, load
 from checks.faults.traffic import Outcome
 
 SERVICES = {
-    "firehose", "bedrock-runtime", "comprehend", "verifiedpermissions", "dynamodb", "cognito-idp", "s3", "cloudwatch"
-}  # fmt: skip
+    "bedrock-agent-runtime",
+    "bedrock-runtime",
+    "cloudwatch",
+    "cognito-idp",
+    "comprehend",
+    "dynamodb",
+    "firehose",
+    "s3",
+    "verifiedpermissions",
+}
 UNSIGNED = {("cognito-idp", "GetSigningKeys")}
 FAULT = {"service": "firehose", "kind": "throttle"}
 
