@@ -224,7 +224,8 @@ token: setup ## Print an ID token of the demo's USER= for scripts, from PROFILE 
 try: setup ## Ask the agent ASK="..." in the sandbox, AS= one of its people; PROMPT=file tries another prompt
 	@$(if $(value ASK),,$(error ASK is required: make try ASK="What is covered?" AS=clara))
 	@$(BIN)/python -m checks.agent.ask $(call quoted,ASK) --profile $(call quoted,PROFILE) \
-	  $(if $(filter-out default,$(origin AS)),$(if $(AS),--caller $(call quoted,AS))) $(if $(PROMPT),--prompt $(call quoted,PROMPT))
+	  $(if $(filter-out default,$(origin AS)),$(if $(AS),--caller $(call quoted,AS))) \
+	  $(if $(PROMPT),--prompt $(call quoted,PROMPT))
 
 .PHONY: check
 check: setup node_modules ## Look for what is missing or wrong in the agent, its policies and its settings, in seconds
@@ -270,7 +271,7 @@ attack: setup ## Attack the assistant with the whole pack, and print what each l
 	@$(BIN)/python -W ignore -m checks.attack $(if $(EACH),--each $(call quoted,EACH))
 
 .PHONY: people
-people: setup node_modules $(CHROMIUM) ## Use the pages of the local run that is serving as people do, with axe; PICTURES=folder
+people: setup node_modules $(CHROMIUM) ## Use the serving local run's pages as people do, with axe; PICTURES=folder
 	@$(BIN)/python -m checks.people $(if $(PICTURES),--pictures $(call quoted,PICTURES))
 
 .PHONY: load

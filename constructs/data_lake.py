@@ -8,6 +8,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 from constructs.data_lifetime import DataLifetime
+from constructs.encrypted_bucket import build_bucket
 
 
 class DataLake(Construct):
@@ -22,7 +23,6 @@ class DataLake(Construct):
     """
 
     ALB_LOGS_PREFIX = "load-balancer"
-    NONCURRENT_DAYS = 30
 
     def __init__(
         self,
@@ -87,36 +87,20 @@ class DataLake(Construct):
         return bucket
 
     def _build_bucket(self, retention_days: Mapping[str, int]) -> s3.Bucket:
-        return s3.Bucket(
+        return build_bucket(
             self,
             "Bucket",
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=self.key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            versioned=True,
+            self.key,
+            self._lifetime,
             server_access_logs_bucket=self.log_bucket,
             server_access_logs_prefix="data-lake/",
-            removal_policy=self._lifetime.removal_policy,
-            auto_delete_objects=not self._lifetime.protected,
+            # Where rules overlap, S3 applies the shorter one: expired objects are gone after a day, not after thirty.
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    abort_incomplete_multipart_upload_after=Duration.days(7),
-                    noncurrent_version_expiration=Duration.days(self.NONCURRENT_DAYS),
-                    # Removes the delete marker that expiry leaves once the last version is gone.
-                    expired_object_delete_marker=True,
-                ),
-                # Where rules overlap, S3 applies the shorter one: expired objects are gone after a day,
-                # not after thirty.
-                *(
-                    s3.LifecycleRule(
-                        prefix=prefix,
-                        expiration=Duration.days(days),
-                        noncurrent_version_expiration=Duration.days(1),
-                    )
-                    for prefix, days in retention_days.items()
-                ),
+                    prefix=prefix,
+                    expiration=Duration.days(days),
+                    noncurrent_version_expiration=Duration.days(1),
+                )
+                for prefix, days in retention_days.items()
             ],
         )

@@ -61,8 +61,8 @@ class _Gaps:
         seconds, answer = self._answered(published["document_id"])
         self._section.table(_table(gap, drafted, published, self._said.ask, answer))
         self._section.found = (
-            f"{len(gaps)} in the report; {published['document_id']} answers “{self._said.ask}” {seconds:.0f} s after it"
-            f" was published"
+            f"{len(gaps)} in the report; {published['document_id']} answers “{self._said.ask}”"
+            f" {seconds:.0f} s after it was published"
         )
         return self._problems(published, seconds, answer)
 

@@ -51,7 +51,7 @@ class DocumentsScript(_Part):
 
 
 class GapsScript(_Part):
-    """What an editor publishes for the gap whose questions hold ``about``, and a question that is answered from it."""
+    """Document that an editor publishes for the gap whose questions hold ``about``, and a question that it answers."""
 
     editor: str
     about: str

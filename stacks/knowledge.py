@@ -12,6 +12,7 @@ from constructs.acknowledge import acknowledge_keys
 from constructs.custom_resource_logs import CustomResourceLogs
 from constructs.data_lake import DataLake
 from constructs.document_ingestion import DocumentIngestion
+from constructs.encrypted_bucket import build_bucket
 from constructs.knowledge_base import KnowledgeBase
 
 from fmops import documents
@@ -98,26 +99,7 @@ class Knowledge(FmopsStack):
         acknowledge_keys(role, "Each published draft has a key of its own.", self.bucket, drafted)
 
     def _build_bucket(self, lake: DataLake) -> s3.Bucket:
-        bucket = s3.Bucket(
-            self,
-            "Documents",
-            encryption=s3.BucketEncryption.KMS,
-            encryption_key=lake.key,
-            bucket_key_enabled=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            versioned=True,
-            removal_policy=self.lifetime.removal_policy,
-            auto_delete_objects=not self.lifetime.protected,
-            lifecycle_rules=[
-                s3.LifecycleRule(
-                    abort_incomplete_multipart_upload_after=Duration.days(7),
-                    noncurrent_version_expiration=Duration.days(DataLake.NONCURRENT_DAYS),
-                    expired_object_delete_marker=True,
-                )
-            ],
-        )
+        bucket = build_bucket(self, "Documents", lake.key, self.lifetime)
         resource = bucket.node.default_child
         assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - the bucket's L1
         # CDK's own option would add a custom resource.

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from html import unescape
 
 import botocore.session
 import numpy as np
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from scipy.stats import beta
 
@@ -258,6 +259,10 @@ def table(tallies: Sequence[Tally]) -> Table:
     return shown
 
 
+def _tell(status: Status, told: str, week: int) -> None:
+    status.update(f"{told}, week {week}")
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m checks.bench.document_story", description=__doc__)
@@ -268,8 +273,8 @@ def main() -> int:
     tallies = []
     with console.status("") as status:
         for number in range(options.years):
-            told = f"year {number + 1} of {options.years}"
-            tallies.append(year(options.seed + number, lambda week: status.update(f"{told}, week {week}")))  # noqa: B023
+            tell = partial(_tell, status, f"year {number + 1} of {options.years}")
+            tallies.append(year(options.seed + number, tell))
     console.print(table(tallies))
     console.print(
         f"Weeks without drift: {sum(each.calm_weeks for each in tallies)}, with an alarm "

@@ -7,7 +7,6 @@ bad ones ends as COMPLETE; the alarm must name each of them all the same.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import resource
 import shutil
@@ -16,14 +15,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import boto3
-from pypdf import PdfWriter
-from pypdf.generic import DictionaryObject, NameObject, StreamObject
 from rich.console import Console
 from rich.table import Table
 
+from checks.documents.pdf import pdf
 from fmops.deployment import Deployment
 from fmops.documents import PREFIX, read
 from fmops.documents.publishing import plan, publish
@@ -116,9 +113,9 @@ class Run:
         }
         long = {"metadataAttributes": {**sidecar["metadataAttributes"], "title": "long " * 250}}
         dropped = {
-            "bad/long title.pdf": (pdf(["Some text."]), "application/pdf", long),
+            "bad/long title.pdf": (pdf("Some text."), "application/pdf", long),
             "bad/slides.pptx": (b"PK slides", "application/vnd.ms-powerpoint", sidecar),
-            "bad/scan.pdf": (pdf([""]), "application/pdf", sidecar),
+            "bad/scan.pdf": (pdf(""), "application/pdf", sidecar),
         }
         s3, bucket = self._knowledge.s3, self._knowledge.bucket
         for name, (body, kind, beside) in dropped.items():
@@ -171,30 +168,8 @@ def write_pdf(folder: Path, number: int, pages: int) -> None:
     ]
     name = folder / f"{number % 20:02}" / f"rule {number:04}.pdf"
     name.parent.mkdir(exist_ok=True)
-    name.write_bytes(pdf(texts))
+    name.write_bytes(pdf(*texts))
     name.with_name(f"{name.name}.yaml").write_text(f"title: Rule {number}\nclassification: public\n")
-
-
-def pdf(pages: list[str]) -> bytes:
-    """Return a PDF with a line of text on each page; an empty text gives a page as a scan has it."""
-    writer = PdfWriter()
-    for text in pages:
-        page = writer.add_blank_page(612, 792)
-        font = DictionaryObject(
-            {
-                NameObject("/Type"): NameObject("/Font"),
-                NameObject("/Subtype"): NameObject("/Type1"),
-                NameObject("/BaseFont"): NameObject("/Helvetica"),
-            }
-        )
-        fonts = DictionaryObject({NameObject("/F1"): font})
-        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
-        content: Any = StreamObject()
-        content.set_data(f"BT /F1 9 Tf 40 700 Td ({text}) Tj ET".encode() if text else b"")
-        page[NameObject("/Contents")] = writer._add_object(content)
-    buffer = io.BytesIO()
-    writer.write(buffer)
-    return buffer.getvalue()
 
 
 if __name__ == "__main__":

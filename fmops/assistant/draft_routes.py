@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from fmops.assistant.caller import Caller
 from fmops.assistant.draft_desk import DraftDesk, Edited, Editor
 from fmops.assistant.openapi import OF_ANSWERS, answers
-from fmops.assistant.openapi_models import DraftedDocument, Gaps
+from fmops.assistant.openapi_desks import DraftedDocument, Gaps
 from fmops.assistant.route_errors import (
     BlockedTextError,
     DocumentsUnavailableError,

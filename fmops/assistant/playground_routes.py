@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.openapi import OF_ANSWERS, answers
-from fmops.assistant.openapi_models import PlaygroundChoices, SavedVersion, Tried
+from fmops.assistant.openapi_desks import PlaygroundChoices, SavedVersion, Tried
 from fmops.assistant.playground import DRAFT, Playground, Try
 from fmops.assistant.route_errors import (
     PlaygroundNotPermittedError,

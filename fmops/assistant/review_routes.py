@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fmops.assistant.caller import Caller
 from fmops.assistant.openapi import answers
-from fmops.assistant.openapi_models import LabelAccepted, ReviewQueue, ReviewTask
+from fmops.assistant.openapi_desks import LabelAccepted, ReviewQueue, ReviewTask
 from fmops.assistant.review_desk import ReviewDesk, Reviewer
 from fmops.assistant.route_errors import BlockedTextError, ReviewNotPermittedError
 from fmops.conversation.failures import Failure

@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What publishing changes, and how many documents stay as they are."""
+    """Changes that publishing makes, and the number of documents that stay as they are."""
 
     changes: list[Change]
     removed: list[str]

@@ -48,7 +48,8 @@ def checked(draft: Draft) -> Draft:
         raise UnpublishableError("A document has a title and a text: write them first.")
     if any(line.strip().casefold() == OPEN.casefold() for line in draft.text.splitlines()):
         raise UnpublishableError(
-            f"The text still has the heading “{OPEN.lstrip('# ')}”: answer or remove the questions, and the heading."
+            f"The text still has the heading “{OPEN.lstrip('# ')}”:"
+            " answer or remove the questions, and the heading."
         )
     named = draft.model_copy(update={"document_id": document_id(draft)})
     if len(_sidecar(named)) > MAXIMUM_BYTES:

@@ -1,4 +1,4 @@
-"""What retrieved documents say, for jobs: the texts behind the ids that records hold."""
+"""Texts of retrieved documents, for jobs: records hold their ids only."""
 
 from __future__ import annotations
 

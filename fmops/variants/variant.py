@@ -153,7 +153,7 @@ class Workbench:
         self._making = threading.Lock()
         embeddings = BedrockEmbeddings(client=self.bedrock, model_id=embedding_model_id, region_name=region)
         self.documents = _state(knowledge_base_id)
-        """What stands for the state of the documents, since answers depend on it."""
+        """Text that changes with the documents, since answers depend on them."""
         self._documents = choose(
             lambda: self.session.client("bedrock-agent-runtime", config=WAITS),
             knowledge_base_id,

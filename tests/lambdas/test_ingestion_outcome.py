@@ -1,4 +1,4 @@
-"""What the function finds out and writes when an ingestion job has ended."""
+"""Findings that the function writes when an ingestion job has ended."""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from pypdf import PdfWriter
-from pypdf.generic import DictionaryObject, NameObject, StreamObject
 
+from checks.documents.pdf import pdf as pdf
 from local.aws.kernel.cloud import ACCOUNT, Cloud
 from local.aws.services.bedrock_agent.state import KnowledgeBases
 
@@ -202,28 +201,6 @@ def hold(case: dict[str, Any], call: Callable[..., Any], **arguments: Any) -> No
     assert case.get("message", "") in found["Message"]
     if "status" not in case:
         assert found["Code"] == "ValidationException"
-
-
-def pdf(*pages: str, password: str | None = None) -> bytes:
-    """A PDF with a line of text on each page; a page without text shows nothing that a parser reads."""
-    writer = PdfWriter()
-    for text in pages:
-        page = writer.add_blank_page(612, 792)
-        font = DictionaryObject(
-            {
-                NameObject("/Type"): NameObject("/Font"),
-                NameObject("/Subtype"): NameObject("/Type1"),
-                NameObject("/BaseFont"): NameObject("/Helvetica"),
-            }
-        )
-        fonts = DictionaryObject({NameObject("/F1"): font})
-        page[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
-        stream = StreamObject()
-        stream.set_data(f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode() if text else b"")
-        page[NameObject("/Contents")] = stream
-    if password:
-        writer.encrypt(password, algorithm="AES-256")
-    return written(writer.write)
 
 
 def word(*paragraphs: str, table: tuple[str, ...] = ()) -> bytes:

@@ -1,4 +1,4 @@
-"""What Bedrock asks of a knowledge base's role, and what it does under it: each call is held to the role's policies."""
+"""Calls under a knowledge base's role, and the checks of that role at creation: each is held to its policies."""
 
 from __future__ import annotations
 

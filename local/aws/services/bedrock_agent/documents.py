@@ -1,4 +1,4 @@
-"""What a data source holds in the index. Ignored files are absent."""
+"""ListKnowledgeBaseDocuments and GetKnowledgeBaseDocuments: the documents of a data source, without ignored files."""
 
 from __future__ import annotations
 

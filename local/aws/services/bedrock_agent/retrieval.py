@@ -14,9 +14,10 @@ from botocore.exceptions import ClientError
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, validation_error
 from local.aws.kernel.constraints import constrained
+from local.aws.kernel.pages import token_number
 from local.aws.services.bedrock_agent.ingestion import DETAILS, SOURCE_URI, TEXT
 from local.aws.services.bedrock_agent.role import BaseRole, said
-from local.aws.services.bedrock_agent.state import RUNTIME, KnowledgeBase, find_base, token_number
+from local.aws.services.bedrock_agent.state import INVALID_TOKEN, RUNTIME, KnowledgeBase, find_base
 
 DEFAULT_RESULTS = 5
 MAX_RESULTS = 100
@@ -44,7 +45,7 @@ def retrieve(params: Params, context: Context) -> Params:
     base = find_base(params, context)
     search = _search(params, base)
     count = search.get("numberOfResults") or DEFAULT_RESULTS
-    start = token_number(params.get("nextToken"))
+    start = token_number(params.get("nextToken"), INVALID_TOKEN)
     end = min(start + count, MAX_RESULTS)
     found = _query(
         BaseRole(context.cloud, base), _text(params), min(end + 1, MAX_RESULTS), search.get("filter")

@@ -1,4 +1,4 @@
-"""What a knowledge base does under its own role: embed texts, read its source, read and write its vectors.
+"""Calls of a knowledge base under its own role: embed texts, read its source, read and write its vectors.
 
 The texts of errors are those that people report from the service.
 """

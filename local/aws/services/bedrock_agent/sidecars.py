@@ -11,7 +11,7 @@ from typing import Any
 
 SUFFIX = ".metadata.json"
 MAX_BYTES = 1024
-"""What ingestion into S3 Vectors takes. The user guide says 10 KB."""
+"""Maximum size of a sidecar for ingestion into S3 Vectors. The user guide says 10 KB."""
 MAX_KEYS = 35
 MEMBERS = {"STRING": "stringValue", "NUMBER": "numberValue", "BOOLEAN": "booleanValue"}
 

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from local.aws.kernel.api import Context, Params, ServiceError, ServiceState, validation_error
+from local.aws.kernel import pages
+from local.aws.kernel.api import Context, Params, ServiceError, ServiceState
 from local.aws.kernel.cloud import Cloud
 from local.aws.kernel.constraints import constrained
 
@@ -259,17 +260,9 @@ def conflict(message: str) -> ServiceError:
     return ServiceError("ConflictException", message)
 
 
+INVALID_TOKEN = "The nextToken is invalid"
+
+
 def page_of(items: Sequence[Any], params: Params, *, default: int = 1000) -> tuple[Sequence[Any], str | None]:
-    """Return a page of a list, and the token of the next one: the number of items before it."""
-    start = token_number(params.get("nextToken"))
-    end = start + (params.get("maxResults") or default)
-    return items[start:end], str(end) if end < len(items) else None
-
-
-def token_number(token: str | None) -> int:
-    """Return the number in a token of ours. ValidationException for any other text."""
-    if token is None:
-        return 0
-    if not token.isascii() or not token.isdigit() or len(token) > 18:
-        raise validation_error("The nextToken is invalid")
-    return int(token)
+    """Return a page of a list, and the token of the next one."""
+    return pages.page_of(items, params, default=default, invalid=INVALID_TOKEN)

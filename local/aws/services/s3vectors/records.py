@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from local.aws.kernel.api import Context, NotImplementedHere, Params, ServiceError, validation_error
-from local.aws.services.s3vectors.state import Index, checked, find_index, token_number
+from local.aws.kernel.pages import token_number
+from local.aws.services.s3vectors.state import INVALID_TOKEN, Index, checked, find_index
 
 if TYPE_CHECKING:
     from local.aws.vectors.columns import Mask
@@ -26,7 +27,7 @@ MAX_TOP_K = 100
 MAX_REQUEST_BYTES = 20 * 1024 * 1024
 PAGE = 500
 PAGE_BYTES = 1024 * 1024
-"""Where a page of ListVectors ends, however few its vectors are."""
+"""Size at which a page of ListVectors ends, however few its vectors are."""
 BYTES_PER_NUMBER = 4
 
 
@@ -98,7 +99,9 @@ def delete_vectors(params: Params, context: Context) -> Params:
 def list_vectors(params: Params, context: Context) -> Params:
     index = find_index(params, context)
     limit = params.get("maxResults") or PAGE
-    after = token_number(params.get("nextToken")) - 1  # the token is the serial number of the next vector
+    after = (
+        token_number(params.get("nextToken"), INVALID_TOKEN) - 1
+    )  # the token is the serial number of the next vector
     found = index.vectors.page(after, limit + 1, _segment(params))
     shown: list[Params] = []
     size = 0

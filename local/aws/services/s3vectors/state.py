@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from local.aws.kernel import pages
 from local.aws.kernel.api import Context, Params, ServiceError, ServiceState, validation_error
 from local.aws.kernel.cloud import Cloud
 from local.aws.kernel.constraints import constrained
@@ -126,17 +127,9 @@ def encryption_of(params: Params, default: Params) -> Params:
     return {"sseType": kind, **({"kmsKeyArn": key} if key else {})}
 
 
+INVALID_TOKEN = "Invalid nextToken"
+
+
 def page_of(items: Sequence[Any], params: Params, *, default: int) -> tuple[Sequence[Any], str | None]:
-    """Return a page of a list, and the token of the next one: the number of items before it."""
-    start = token_number(params.get("nextToken"))
-    end = start + (params.get("maxResults") or default)
-    return items[start:end], str(end) if end < len(items) else None
-
-
-def token_number(token: str | None) -> int:
-    """Return the number in a token of ours. ValidationException for any other text."""
-    if token is None:
-        return 0
-    if not token.isascii() or not token.isdigit() or len(token) > 18:
-        raise validation_error("Invalid nextToken")
-    return int(token)
+    """Return a page of a list, and the token of the next one."""
+    return pages.page_of(items, params, default=default, invalid=INVALID_TOKEN)
