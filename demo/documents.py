@@ -34,7 +34,11 @@ PATIENCE_IN_AWS = 600
 """The same in an account, where an ingestion takes minutes."""
 AT_ONCE = 4
 """Tries of the customer at the same time: fewer than one person's limit of turns."""
+ATTEMPTS, LONGEST_PAUSE = 5, 20.0
+"""Attempts to ask a busy assistant, and seconds between two of them at most."""
 TRIES = 100
+SEARCHED = 0.8
+"""Least share of the tries that must find documents, though others."""
 
 
 def seed(outputs: Outputs) -> str:
@@ -125,21 +129,28 @@ class _Documents:
         tries = list(itertools.islice(itertools.cycle(asked), TRIES))
         done = itertools.count(1)
 
-        def attempt(question: str) -> bool:
+        def attempt(question: str) -> tuple[bool, bool]:
             answer = self._ask(question)
             self._visit.progress.tell(f"documents: {next(done)} of {len(tries)} tries at what is for staff")
             shown = {each["document_id"] for each in answer["sources"]}
             text = answer["choices"][0]["message"]["content"]
-            return not shown & set(self._said.hidden) and not any(each in text for each in self._said.secrets)
+            reached = shown & set(self._said.hidden) or any(each in text for each in self._said.secrets)
+            return bool(reached), bool(shown)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            held = list(pool.map(attempt, tries))
-        reached = [question for question, safe in zip(tries, held, strict=True) if not safe]
+            came = list(pool.map(attempt, tries))
+        reached = [question for question, (found, _) in zip(tries, came, strict=True) if found]
+        searched = sum(searched for _, searched in came)
         self._expect(not reached, f"{len(reached)} tries reached what is for staff, such as {reached[:1]}")
+        # Tries that a guardrail or a budget stops before the search would say nothing about it.
+        self._expect(
+            searched >= SEARCHED * len(tries), f"only {searched} of {len(tries)} tries found any document"
+        )
         statuses = {name: self._client.get(f"/documents/{name}").status_code for name in self._said.hidden}
         self._expect(set(statuses.values()) == {404}, f"links to documents for staff answer {statuses}")
         self._row(
-            f"{len(tries)} tries of {script().visitor} at documents for staff", f"{len(reached)} reached one"
+            f"{len(tries)} tries of {script().visitor} at documents for staff",
+            f"{searched} found other documents, {len(reached)} reached one for staff",
         )
         self._row(
             f"{len(statuses)} links to them", ", ".join(f"{each} {statuses[each]}" for each in statuses)
@@ -159,9 +170,7 @@ class _Documents:
         return file.id in {each["document_id"] for each in self._ask(self._said.ask)["sources"]}
 
     def _ask(self, question: str) -> dict[str, Any]:
-        body = {"model": NAME, "messages": [{"role": "user", "content": question}]}
-        answer: dict[str, Any] = self._client.post("/chat/completions", json=body).raise_for_status().json()
-        return answer
+        return ask(self._client, question)
 
     def _until(self, holds: Callable[[], bool]) -> float:
         """Return the seconds until it holds, or infinity once patience ends."""
@@ -178,6 +187,19 @@ class _Documents:
 
     def _row(self, what: str, outcome: str) -> None:
         self.table.add_row(what, outcome)
+
+
+def ask(client: httpx.Client, question: str) -> dict[str, Any]:
+    """Return the assistant's answer. One that is busy is asked again when it says so, as OpenAI's clients do."""
+    body = {"model": NAME, "messages": [{"role": "user", "content": question}]}
+    for attempt in range(1, ATTEMPTS + 1):
+        answer = client.post("/chat/completions", json=body)
+        pause = answer.headers.get("retry-after") if answer.status_code in (429, 503) else None
+        if pause is None or attempt == ATTEMPTS:
+            break
+        time.sleep(min(float(pause), LONGEST_PAUSE))
+    found: dict[str, Any] = answer.raise_for_status().json()
+    return found
 
 
 def _links(answer: dict[str, Any]) -> list[str]:

@@ -13,10 +13,9 @@ import boto3
 import httpx
 from rich.table import Table
 
-from demo.documents import PATIENCE, PATIENCE_IN_AWS
+from demo.documents import PATIENCE, PATIENCE_IN_AWS, ask
 from demo.script import script
 from demo.visit import Outputs, Visit
-from fmops.agent import NAME
 from local.run.report import Section
 
 WAITING = 1.0
@@ -96,8 +95,7 @@ class _Gaps:
         began = time.monotonic()
         self._visit.progress.tell(f"gaps: waiting until answers know {document_id}")
         while True:
-            body = {"model": NAME, "messages": [{"role": "user", "content": self._said.ask}]}
-            answer = self._visitor.post("/chat/completions", json=body).raise_for_status().json()
+            answer = ask(self._visitor, self._said.ask)
             text = str(answer["choices"][0]["message"]["content"])
             seconds = time.monotonic() - began
             if document_id in {each["document_id"] for each in answer["sources"]}:
