@@ -9,11 +9,12 @@ from demo import seed
 from demo.accounts import Directory
 from local.aws.kernel.ports import check_ports
 from local.aws.server import LocalAws
-from local.run.deploy import Deployment, deploy, synthesize
+from local.run.deploy import Deployment, deploy
 from local.run.folder import held
 from local.run.options import Options
 from local.run.runner import Runner
 from local.run.sign_in import allow_sign_in_at
+from local.run.synthesis import synthesize
 from local.run.up import use_as_environment
 
 
@@ -25,7 +26,7 @@ def deployed(options: Options, cloud: LocalAws, runner: Runner) -> Iterator[tupl
         try:
             assembly = cloud.directory / "cdk.out"
             cloud.start()
-            synthesize(assembly, context=options.synth_context())
+            synthesize(assembly, context=options.synth_context(), reuse=True)
             deployment = deploy(cloud, assembly)
             use_as_environment(cloud)
             runner.start()

@@ -37,5 +37,8 @@ def browser() -> Iterator[Any]:
     found = browsers.find()
     if found is None:
         pytest.skip(f"needs a browser: {browsers.REMEDY}")
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)  # on a busy machine a page takes longer than Playwright's five seconds
     with browsers.opened(found) as opened:
         yield opened

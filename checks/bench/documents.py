@@ -23,7 +23,8 @@ from fmops.toolkit.bedrock_knowledge import BedrockKnowledgeBase
 from fmops.toolkit.knowledge import PackagedDocuments, load
 from local.aws.kernel.cloud import Cloud
 from local.aws.server import LocalAws
-from local.run.deploy import deploy, synthesize
+from local.run.deploy import deploy
+from local.run.synthesis import synthesize
 from local.run.up import use_as_environment
 
 PASSAGES, DIMENSION = 100_000, 1024

@@ -25,7 +25,8 @@ from fmops.deployment import Deployment
 from fmops.documents import PREFIX, read
 from fmops.documents.publishing import plan, publish
 from local.aws.server import LocalAws
-from local.run.deploy import deploy, synthesize
+from local.run.deploy import deploy
+from local.run.synthesis import synthesize
 from local.run.up import LOG_WIDTH, use_as_environment
 from ops.publish import Knowledge
 

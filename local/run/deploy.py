@@ -1,13 +1,10 @@
-"""Synthesize the CDK app and create its stacks in the local AWS, as `cdk deploy` would: first the assets, then
-stack by stack."""
+"""Create the stacks of a cloud assembly in the local AWS, as `cdk deploy` would: first the assets, then stack by
+stack."""
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
@@ -25,7 +22,7 @@ TEMPLATE_SECONDS = 60
 
 
 class DeployError(Exception):
-    """Synth or a stack failed; the message is the cause."""
+    """A stack failed; the message is the cause."""
 
 
 @dataclass
@@ -36,29 +33,6 @@ class Deployment:
     stack_names: dict[str, str] = field(default_factory=dict)  # stack id -> stack name
     seconds: dict[str, float] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
-
-
-def synthesize(assembly: Path, *, context: Mapping[str, str] | None = None, app: Path | None = None) -> None:
-    """Run `python app.py` into `assembly`, without CDK's slow validation (which CI runs). DeployError has
-    what it printed."""
-    app = app or Path(__file__).parents[2] / "app.py"
-    arguments = [part for key, value in (context or {}).items() for part in ("-c", f"{key}={value}")]
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "CDK_"))},
-        "CDK_OUTDIR": str(assembly),
-        "CDK_VALIDATION": "false",
-        "PYTHONWARNINGS": "ignore",
-    }
-    result = subprocess.run(
-        [sys.executable, str(app), *arguments],
-        cwd=app.parent,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode != 0:
-        raise DeployError(f"synth failed:\n{result.stderr.strip() or result.stdout.strip()}")
 
 
 def deploy(

@@ -19,6 +19,8 @@ from local.run.containers import Container, read_services
 from local.run.web_functions import Api, read_web_functions
 
 READY_SECONDS = 60
+COLLECTOR = "collector"
+"""Name of the collector's container, which has an image of its own."""
 LISTENS_ON = re.compile(r"^(?:0\.0\.0\.0|localhost|127\.0\.0\.1):(\d+)$")
 HEALTH_VARIABLE = (
     # set for the collector, whose image uses it in /healthcheck, which a process does not have
@@ -71,13 +73,15 @@ class Runner:
     def wait_ready(self) -> None:
         """Wait until every container that has a health check is healthy."""
         for running in self.running:
-            url = health_url(running.container)
-            if url:
-                self._progress(f"wait for {running.container.name}")
-                running.process.wait_until(lambda url=url: _answers(url), READY_SECONDS)  # type: ignore[misc]
+            self._wait_ready(running)
         for api in self._apis:
             self._progress(f"wait for the function {api.function.name}")
             api.sandbox.wait_ready()
+
+    def _wait_ready(self, running: Running) -> None:
+        if url := health_url(running.container):
+            self._progress(f"wait for {running.container.name}")
+            running.process.wait_until(lambda: _answers(url), READY_SECONDS)
 
     def environments(self) -> list[Mapping[str, str]]:
         """Return the deployment's environment of each container, then of each function behind an API."""
@@ -106,6 +110,17 @@ class Runner:
         if running.process.exit_code is None:
             running.process.stop()
         running.process = self._process(running.container)
+
+    def restart_code(self) -> None:
+        """Restart what runs the image's code, and wait until it is ready: every container but the collector, and every
+        function behind an API."""
+        own = [running for running in self.running if running.container.name != COLLECTOR]
+        for running in own:
+            self.restart(running.container.name)
+        for running in own:
+            self._wait_ready(running)
+        for api in self._apis:
+            api.sandbox.retire()
 
     def _running(self, name: str) -> Running:
         return next(each for each in self.running if each.container.name == name)
@@ -156,7 +171,7 @@ class Runner:
 def _command(container: Container) -> list[str]:
     """Return the container's command with this machine's programs; the collector's image has only an entry
     point of its own."""
-    if container.name == "collector":
+    if container.name == COLLECTOR:
         return programs.collector_command()
     if container.command:
         return programs.command("assistant", container.command)

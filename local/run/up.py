@@ -8,7 +8,6 @@ import importlib.util
 import os
 import signal
 import subprocess
-import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,14 +25,16 @@ from local.aws.server import LocalAws
 from local.processes.process import ProcessError
 from local.run import gateway
 from local.run.containers import UnresolvedError
-from local.run.deploy import DeployError, Deployment, deploy, synthesize
+from local.run.deploy import DeployError, Deployment, deploy
 from local.run.folder import FolderError, explained, held
 from local.run.options import Options
 from local.run.progress import Progress, terminal
 from local.run.report import Report, Section
 from local.run.runner import Runner
+from local.run.serving import serve
 from local.run.sign_in import allow_sign_in_at
 from local.run.standins import unreviewed
+from local.run.synthesis import SynthesisError, synthesize
 
 FIREHOSE_SECONDS = 2.0
 PROMPT_PAGE = "{mlflow}: Model training, an experiment, New run, using Prompt Engineering"
@@ -46,7 +47,15 @@ LOG_WIDTH = 140
 REPORT = "report.html"
 """Name of the report in the run's folder."""
 STANDINS, UNUSED = "local/run/standins.yaml", "local/aws/iam/unused.yaml"
-EXPECTED_FAILURES = (FolderError, PortInUseError, DeployError, ProcessError, UnresolvedError, LookupError)
+EXPECTED_FAILURES = (
+    FolderError,
+    PortInUseError,
+    SynthesisError,
+    DeployError,
+    ProcessError,
+    UnresolvedError,
+    LookupError,
+)
 
 
 def up(options: Options, console: Console) -> int:
@@ -129,9 +138,8 @@ def _run(options: Options, progress: Progress, cloud: LocalAws, runner: Runner) 
         progress.conclude()
         return 1 if held is False or any(progress.report.problems()) else 0
     progress.conclude(f"Open {runner.base_url()} and sign in; Ctrl-C stops the run.")
-    while True:
-        time.sleep(1)
-        runner.check_alive()
+    serve(runner, progress)
+    return 0
 
 
 def _deploy(
@@ -139,12 +147,13 @@ def _deploy(
 ) -> tuple[Deployment, Future[None]]:
     """Deploy the stacks, and return them with the detectors, which are still loading."""
     assembly = cloud.directory / "cdk.out"
-    synth = pool.submit(synthesize, assembly, context=options.synth_context())
+    synth = pool.submit(synthesize, assembly, context=options.synth_context(), reuse=True)
     with progress.step("start the local AWS"):
         cloud.start()
     detectors = pool.submit(_load_detectors)
-    with progress.step("synthesize the stacks"):
-        synth.result()
+    with progress.step("synthesize the stacks") as section:
+        if synth.result():
+            section.found = "nothing that synthesis reads has changed since the last run"
     with progress.step("deploy", f"Read {STANDINS}") as section:
         table = Table(title="Stacks")
         table.add_column("stack")

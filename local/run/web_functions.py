@@ -143,6 +143,13 @@ class Sandbox:
                 connection.close()
                 self._freeze()
 
+    def retire(self) -> None:
+        """Replace the sandbox by a new one, as an update of the function's code does."""
+        with self._turn:
+            self.stop()
+            self.start()
+            self.wait_ready()
+
     def stop(self) -> None:
         """Stop the application first, so that the collector runs until it is done."""
         for process in reversed(self._processes):

@@ -9,7 +9,8 @@ import pytest
 
 from demo import seed
 from local.aws.server import LocalAws
-from local.run.deploy import deploy, synthesize
+from local.run.deploy import deploy
+from local.run.synthesis import synthesize
 from local.run.up import use_as_environment
 from tests.authorization.deployed import Deployed
 from tests.documented import documented  # noqa: F401 - a fixture

@@ -19,9 +19,10 @@ from local.aws.cloudformation.provisioner import install
 from local.aws.kernel.cloud import Cloud
 from local.aws.server import LocalAws
 from local.run.containers import UnresolvedError, read_services
-from local.run.deploy import DeployError, Deployment, _create_stack, deploy, synthesize
+from local.run.deploy import DeployError, Deployment, _create_stack, deploy
 from local.run.options import ALL_OPTIONS
 from local.run.standins import reasons
+from local.run.synthesis import SynthesisError, synthesize
 from local.run.web_functions import read_web_functions
 
 pytestmark = pytest.mark.rehearsal
@@ -185,7 +186,7 @@ def test_a_container_that_depends_on_a_stand_in_is_refused_by_name(cloud: Cloud,
 
 
 def test_a_bad_profile_is_the_settings_error(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="The profile 'production' is not in the context"):
+    with pytest.raises(SynthesisError, match="The profile 'production' is not in the context"):
         synthesize(tmp_path, context={"profile": "production"})
 
 

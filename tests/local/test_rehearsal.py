@@ -10,9 +10,10 @@ from botocore.exceptions import ClientError
 
 from local.aws.server import LocalAws
 from local.run.containers import read_services
-from local.run.deploy import deploy, synthesize
+from local.run.deploy import deploy
 from local.run.options import Options
 from local.run.report import Section
+from local.run.synthesis import synthesize
 from local.run.up import report_permissions
 
 pytestmark = pytest.mark.rehearsal
