@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from local.processes.process import ProcessError
-from local.run import serving
 from local.run.serving import Watch, serve
 
 
@@ -92,7 +91,7 @@ def run(project: Path, runner: Deployed, monkeypatch: pytest.MonkeyPatch, *looks
             raise KeyboardInterrupt
         todo.pop(0)()
 
-    monkeypatch.setattr(serving.time, "sleep", look)
+    monkeypatch.setattr("time.sleep", look)
     with pytest.raises(KeyboardInterrupt):
         serve(runner, told, root=project)  # type: ignore[arg-type]
     return told
