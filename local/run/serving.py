@@ -48,7 +48,7 @@ class Watch:
             path: path.stat().st_mtime_ns for top in tops for path in _files(root / top)
         }
         self._known: Times = self._look()
-        self._settling = self._known
+        self._settling: Times = self._known
 
     def changed(self) -> list[Path]:
         """Return the files that were changed, added or removed since the last time that this returned any.
