@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from demo import seed
 from demo.accounts import NoPasswordsError, check_passwords
-from demo.guide import CHAPTERS, guide
+from demo.guide import CHAPTERS, every, guide
 from demo.outputs import remedy, stack_outputs
 from demo.script import script
 from demo.visit import Visit
@@ -95,7 +95,7 @@ def _seeded(
     visit = Visit(url, outputs, seed.main(outputs), progress, history=arguments.history)
     held = guide(visit, chapters=CHAPTERS if arguments.all else ())
     if not arguments.all:
-        left_out = ", ".join(chapter.__module__.removeprefix("demo.") for chapter in CHAPTERS)
+        left_out = ", ".join(chapter.__module__.removeprefix("demo.") for chapter in every(CHAPTERS))
         progress.say(f"left out, since they change the deployment: {left_out} (ALL=1)")
     progress.say("the demo's users, customers and claims stay in the deployment")
     progress.conclude(f"Open {url}/ and sign in, such as as {', '.join(script().invited)}")

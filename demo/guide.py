@@ -37,18 +37,15 @@ PATIENCE = 180
 """Maximum seconds until captured records arrive: Firehose buffers for up to a minute by default."""
 JOBS = "/aws/sagemaker/ProcessingJobs in CloudWatch"
 
-CHAPTERS: tuple[Chapter, ...] = (
-    analysis.chapter,
-    review.review,
-    evaluation.chapter,
-    documents.chapter,
-    gaps.chapter,
-    metrics.look,
-    leftovers.chapter,
-    home.chapter,
+Lane = tuple[Chapter, ...]
+CHAPTERS: tuple[tuple[Lane, ...], ...] = (
+    ((analysis.chapter, review.review),),
+    ((evaluation.chapter, leftovers.chapter), (documents.chapter, gaps.chapter)),
+    ((metrics.look, home.chapter),),
 )
-"""Chapters, each after those whose results it needs. They change a deployment: its analysis, its review tasks,
-and for a while the prompt that serves."""
+"""Chapters after the tour, in parts. The lanes of a part run at the same time, the chapters of a lane one after another,
+each after those whose results it needs. They change a deployment: its analysis, its review tasks, its documents, and for
+a while the prompt that serves."""
 TITLES = {
     analysis.__name__: "embedding analysis",
     metrics.__name__: "dashboards",
@@ -63,7 +60,9 @@ def run(**parts: Any) -> bool:
     return guide(Visit(**parts, chooses_users=True, history=True))
 
 
-def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone: bool = False) -> bool:
+def guide(
+    visit: Visit, *, chapters: tuple[tuple[Lane, ...], ...] = CHAPTERS, for_anyone: bool = False
+) -> bool:
     """Send the tour, show the results, go through the chapters, and return whether every expectation held.
 
     ``for_anyone`` sends only the steps that hold for every caller.
@@ -80,11 +79,15 @@ def guide(visit: Visit, *, chapters: tuple[Chapter, ...] = CHAPTERS, for_anyone:
     with visit.progress.step("why", log) as section:
         for problem in why.explain(visit, tour.steps, section, for_anyone=for_anyone):
             section.fail(problem)
-    with ThreadPoolExecutor(1) as meanwhile:
-        if evaluation.chapter in chapters:
-            visit.ahead[evaluation.__name__] = meanwhile.submit(evaluation.prepare, visit)
-        for chapter in chapters:
-            _go_through(visit, chapter)
+    pool = ThreadPoolExecutor()
+    try:
+        if evaluation.chapter in every(chapters):
+            visit.ahead[evaluation.__name__] = pool.submit(evaluation.prepare, visit)
+        for lanes in chapters:
+            for done in [pool.submit(_go_through, visit, lane) for lane in lanes]:
+                done.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # Ctrl-C does not wait for the chapters under way
     return sum(1 for _ in visit.progress.report.problems()) == before
 
 
@@ -151,12 +154,18 @@ def _decisions(visit: Visit, section: Section, tour: Tour, evidence: Evidence) -
     section.found = f"{checked} checks and {decided} decisions recorded"
 
 
-def _go_through(visit: Visit, chapter: Chapter) -> None:
-    name = chapter.__module__
-    title = TITLES.get(name, name.removeprefix("demo."))
-    with visit.progress.step(title, _remedy(visit, name)) as section:
-        for problem in chapter(visit, section):
-            section.fail(problem.removeprefix(f"{title}: "))
+def every(chapters: tuple[tuple[Lane, ...], ...]) -> list[Chapter]:
+    """Return every chapter."""
+    return [chapter for lanes in chapters for lane in lanes for chapter in lane]
+
+
+def _go_through(visit: Visit, lane: Lane) -> None:
+    for chapter in lane:
+        name = chapter.__module__
+        title = TITLES.get(name, name.removeprefix("demo."))
+        with visit.progress.step(title, _remedy(visit, name)) as section:
+            for problem in chapter(visit, section):
+                section.fail(problem.removeprefix(f"{title}: "))
 
 
 def _remedy(visit: Visit, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,6 +53,8 @@ class Progress:
         self._began = time.monotonic()
         self._shown = 0
         self._status: Status | None = None
+        self._running: list[str] = []
+        self._lock = threading.RLock()
         self._concluded = False
         self._ascii = not (console.encoding or "").lower().startswith("utf")
 
@@ -64,18 +67,40 @@ class Progress:
     def step(self, title: str, remedy: str = "") -> Iterator[Section]:
         """Do a part of the run, which writes to the section, and print its line when it ends.
 
-        An exception ends the run: it is printed at the end, by ``stop``. ``remedy`` is where to look if something
-        failed.
+        Several threads may do parts at the same time. An exception ends the run: it is printed at the end, by ``stop``.
+        ``remedy`` is where to look if something failed.
         """
-        section = self.report.section(title, remedy)
+        with self._lock:
+            section = self.report.section(title, remedy)
         began = time.monotonic()
-        with self.console.status(Text(f"{title} …")) as self._status:
-            try:
-                yield section
-            finally:
+        self._show(title)
+        try:
+            yield section
+        finally:
+            section.seconds = time.monotonic() - began
+            self._hide(title)
+        with self._lock:
+            self._print_section(section)
+
+    def _show(self, title: str) -> None:
+        """Name a part in the line of progress."""
+        with self._lock:
+            self._running.append(title)
+            if self._status is None:
+                self._status = self.console.status("")
+                self._status.start()
+            self._name_running()
+
+    def _hide(self, title: str) -> None:
+        with self._lock:
+            self._running.remove(title)
+            if self._status and not self._running:
+                self._status.stop()
                 self._status = None
-                section.seconds = time.monotonic() - began
-        self._print_section(section)
+            self._name_running()
+
+    def _name_running(self) -> None:
+        self.tell(", ".join(self._running))
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -89,8 +114,9 @@ class Progress:
 
     def tell(self, doing: str) -> None:
         """Replace the line of progress, which only a terminal shows."""
-        if self._status is not None:
-            self._status.update(Text(f"{doing} …"))
+        with self._lock:
+            if self._status is not None:
+                self._status.update(Text(f"{doing} …"))
 
     def say(self, text: str | Text, mark: str = "", style: str = "") -> None:
         """Print a line. It is never wrapped, so that addresses in it can be copied or opened."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from rich.table import Table
 
 from demo import __main__ as smoke
 from demo import analysis, documents, evaluation, gaps, guide, home, leftovers, metrics, review
@@ -108,7 +111,7 @@ def guided(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Guided:
         monkeypatch.setattr(Tour, "run", send)
         outputs: Any = {"Assistant": {"RecordsTableName": "t"}, "Tracking": {"MlflowArn": "arn"}}
         visit = Visit("http://localhost:8080", outputs, Names(), progress, logs)
-        held = guide.guide(visit, chapters=tuple(chapter(module, problems) for module in CHAPTERS))
+        held = guide.guide(visit, chapters=(tuple((chapter(module, problems),) for module in CHAPTERS),))
         progress.conclude("Open http://localhost:8080")
         return held, out.getvalue().splitlines(), progress.path.read_text()
 
@@ -141,6 +144,30 @@ def test_each_failed_step_is_printed_with_its_problem_and_stands_at_the_end_with
     assert "demo/tour.yaml" in lines[end + 3] and "build/local/logs/assistant.log" in lines[end + 3]
     assert lines[end + 4].startswith("Report: ") and len(lines) == end + 5
     assert page.count(FAILING) >= 4
+
+
+def test_the_lanes_of_a_part_run_at_the_same_time_and_a_part_after_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, done = threading.Barrier(2, timeout=30), []
+
+    def meets(visit: Visit, section: Section) -> list[str]:
+        both.wait()  # passes only if another lane waits at the same time
+        done.append("first part")
+        return []
+
+    def follows(visit: Visit, section: Section) -> list[str]:
+        return [] if done == ["first part", "first part"] else ["it did not wait"]
+
+    monkeypatch.setattr(
+        guide, "_tour", lambda *_, **__: (SimpleNamespace(table=Table, steps=[]), Section("tour"))
+    )
+    monkeypatch.setattr(guide, "_evidence", lambda *_: None)
+    monkeypatch.setattr(guide, "_decisions", lambda *_: None)
+    monkeypatch.setattr(guide.why, "explain", lambda *_, **__: [])
+    progress = Progress(terminal(io.StringIO()), Report("Local run"), tmp_path / "report.html")
+    visit = Visit("http://localhost:8080", {"Assistant": {}}, Names(), progress, "logs")
+    assert guide.guide(visit, chapters=(((meets,), (meets,)), ((follows,),)))
 
 
 @pytest.mark.parametrize("module", CHAPTERS)

@@ -16,8 +16,8 @@ from fmops.identity.tokens import TokenVerifier
 from local.aws.kernel.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
 from local.aws.server import LocalAws
 from local.run.deploy import Deployment, deploy
-from local.run.synthesis import synthesize
 from local.run.sign_in import allow_sign_in_at
+from local.run.synthesis import synthesize
 from tests.local.sign_in_client import CALLBACK, Browser, SignInPool
 
 USERS: dict[str, Any] = load()["users"]
