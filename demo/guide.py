@@ -43,9 +43,9 @@ CHAPTERS: tuple[tuple[Lane, ...], ...] = (
     ((evaluation.chapter, leftovers.chapter), (documents.chapter, gaps.chapter)),
     ((metrics.look, home.chapter),),
 )
-"""Chapters after the tour, in parts. The lanes of a part run at the same time, the chapters of a lane one after another,
-each after those whose results it needs. They change a deployment: its analysis, its review tasks, its documents, and for
-a while the prompt that serves."""
+"""Chapters after the tour, in parts. The lanes of a part run at the same time, the chapters of a lane one after
+another, each after those whose results it needs. They change a deployment: its analysis, its review tasks, its
+documents, and for a while the prompt that serves."""
 TITLES = {
     analysis.__name__: "embedding analysis",
     metrics.__name__: "dashboards",
