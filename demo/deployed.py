@@ -9,6 +9,7 @@ from demo import seed
 from demo.accounts import Directory
 from local.aws.kernel.ports import check_ports
 from local.aws.server import LocalAws
+from local.processes.garbage import made_to_stay
 from local.run.deploy import Deployment, deploy
 from local.run.folder import held
 from local.run.options import Options
@@ -25,9 +26,10 @@ def deployed(options: Options, cloud: LocalAws, runner: Runner) -> Iterator[tupl
         check_ports(options.needed_ports(), "--port-base")
         try:
             assembly = cloud.directory / "cdk.out"
-            cloud.start()
-            synthesize(assembly, context=options.synth_context(), reuse=True)
-            deployment = deploy(cloud, assembly)
+            with made_to_stay():
+                cloud.start()
+                synthesize(assembly, context=options.synth_context(), reuse=True)
+                deployment = deploy(cloud, assembly)
             use_as_environment(cloud)
             runner.start()
             allow_sign_in_at(cloud, deployment.outputs["Identity"], runner.base_url())

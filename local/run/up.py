@@ -22,6 +22,7 @@ from local.aws.iam.permissions import Permissions, compare, reviewed
 from local.aws.kernel.credentials import ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY
 from local.aws.kernel.ports import PortInUseError, check_ports
 from local.aws.server import LocalAws
+from local.processes.garbage import made_to_stay
 from local.processes.process import ProcessError
 from local.run import gateway
 from local.run.containers import UnresolvedError
@@ -119,7 +120,8 @@ def _run(options: Options, progress: Progress, cloud: LocalAws, runner: Runner) 
         gateway.check_installed()
     check_ports(options.needed_ports(), "--port-base")
     pool = ThreadPoolExecutor(2)
-    deployment, detectors = _deploy(options, progress, cloud, pool)
+    with made_to_stay():
+        deployment, detectors = _deploy(options, progress, cloud, pool)
     use_as_environment(cloud)
     with progress.step("start the containers"):
         runner.start()
