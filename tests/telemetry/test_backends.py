@@ -66,7 +66,7 @@ def arrived(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         captured = json.dumps(json.loads(ended.stdout)["captured"])
         assert all(SECRETS[name] in captured for name in ("question", "answer"))
         return Arrived(
-            json.dumps(cloud.state(Traces).snapshot()),
+            json.dumps(dict(cloud.state(Traces).snapshot())),
             stored(cloud),
             ended.stderr + (directory / "collector.log").read_text(),
         )

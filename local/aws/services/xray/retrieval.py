@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +109,7 @@ def cancel_trace_retrieval(params: Params, context: Context) -> Params:
     return {}
 
 
-def _found(retrieval: Retrieval, logged: dict[str, list[Segment]]) -> dict[str, list[Segment]]:
+def _found(retrieval: Retrieval, logged: Mapping[str, list[Segment]]) -> dict[str, list[Segment]]:
     """Return the spans of the wanted traces that began within the time range, both ends included."""
     found = {
         trace_id: [

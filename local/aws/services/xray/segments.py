@@ -7,7 +7,8 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,32 @@ INDEXING_RULE = "Default"
 """The name of the only indexing rule."""
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A segment as it is kept. Parsed segments would be millions of objects, and each garbage collection would look
+    through them while nobody is answered."""
+
+    id: str
+    in_progress: bool
+    document: str
+
+
+class Documents(Mapping[str, list[Segment]]):
+    """Traces by their ids, parsed when they are read."""
+
+    def __init__(self, kept: Mapping[str, Sequence[Kept]]) -> None:
+        self._kept = kept
+
+    def __getitem__(self, trace_id: str) -> list[Segment]:
+        return [json.loads(each.document) for each in self._kept[trace_id]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
 class Traces(ServiceState):
     """Segments by trace id, in order of arrival.
 
@@ -33,7 +60,7 @@ class Traces(ServiceState):
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
-        self.segments: dict[str, list[Segment]] = {}
+        self._segments: dict[str, tuple[Kept, ...]] = {}
         self.telemetry: list[Params] = []
         self.destination = "XRay"
         self.index_percent = 1.0
@@ -47,30 +74,33 @@ class Traces(ServiceState):
         with self.lock:
             for segment in segments:
                 trace_id = segment["trace_id"]
-                if trace_id not in self.segments and not self._indexes(trace_id):
+                if trace_id not in self._segments and not self._indexes(trace_id):
                     self._not_indexed.add(trace_id)
                 if self.destination == "CloudWatchLogs":
                     self._logged.add(trace_id)
-                kept = self.segments.setdefault(trace_id, [])
-                kept[:] = [
-                    each for each in kept if each["id"] != segment["id"] or not each.get("in_progress")
-                ]
-                kept.append(segment)
+                before = self._segments.get(trace_id, ())
+                new = Kept(segment["id"], bool(segment.get("in_progress")), json.dumps(segment))
+                self._segments[trace_id] = (
+                    *(each for each in before if each.id != new.id or not each.in_progress),
+                    new,
+                )
 
-    def snapshot(self) -> dict[str, list[Segment]]:
+    def snapshot(self) -> Documents:
         """Return everything that arrived, wherever AWS would store it."""
         with self.lock:
-            return {trace_id: list(segments) for trace_id, segments in self.segments.items()}
+            return Documents(dict(self._segments))
 
-    def readable(self) -> dict[str, list[Segment]]:
+    def readable(self) -> Documents:
         """Return the traces that X-Ray's API finds."""
-        everything = self.snapshot()
-        return {key: segments for key, segments in everything.items() if key not in self._not_indexed}
+        with self.lock:
+            return Documents(
+                {key: each for key, each in self._segments.items() if key not in self._not_indexed}
+            )
 
-    def logged(self) -> dict[str, list[Segment]]:
+    def logged(self) -> Documents:
         """Return the traces in the log group of Transaction Search."""
-        everything = self.snapshot()
-        return {key: segments for key, segments in everything.items() if key in self._logged}
+        with self.lock:
+            return Documents({key: each for key, each in self._segments.items() if key in self._logged})
 
     def _indexes(self, trace_id: str) -> bool:
         if self.destination == "XRay":
@@ -150,22 +180,20 @@ def _indexing_rule(traces: Traces) -> Params:
 
 @operation(SERVICE, "BatchGetTraces")
 def batch_get_traces(params: Params, context: Context) -> Params:
-    segments = context.state(Traces).readable()
+    known = context.state(Traces).readable()
     wanted = {normalize(trace_id): trace_id for trace_id in params["TraceIds"]}
     return {
         "Traces": [
             {
                 "Id": trace_id,
-                "Duration": duration(segments[trace_id]),
+                "Duration": duration(segments),
                 "LimitExceeded": False,
-                "Segments": [
-                    {"Id": segment["id"], "Document": json.dumps(segment)} for segment in segments[trace_id]
-                ],
+                "Segments": [{"Id": segment["id"], "Document": json.dumps(segment)} for segment in segments],
             }
             for trace_id in wanted
-            if trace_id in segments
+            if (segments := known.get(trace_id))
         ],
-        "UnprocessedTraceIds": [given for trace_id, given in wanted.items() if trace_id not in segments],
+        "UnprocessedTraceIds": [given for trace_id, given in wanted.items() if trace_id not in known],
     }
 
 
