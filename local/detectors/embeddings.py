@@ -1,4 +1,4 @@
-"""Sentence embeddings of all-MiniLM-L6-v2, computed once per text in a process of their own.
+"""Sentence embeddings of all-MiniLM-L6-v2, computed once per text in a process of their own, and kept for later runs.
 
 In this process, the interpreter's lock would delay a short computation behind every other thread's work.
 """
@@ -13,6 +13,7 @@ from functools import cache
 import numpy as np
 
 from local.detectors.minilm import DIMENSION, Array
+from local.detectors.vectors import KeptVectors
 from local.processes.companion import Companion
 
 _BATCH = 8
@@ -44,7 +45,11 @@ def _embedded(texts: list[str]) -> dict[str, Array]:
     """Return the vector of each text, from the cache where possible."""
     vectors = {text: _known[text] for text in texts if text in _known}
     if missing := [text for text in texts if text not in vectors]:
-        new = dict(zip(missing, _worker().embed(missing), strict=True))
+        new = _kept().find(missing)
+        if unknown := [text for text in missing if text not in new]:
+            computed = dict(zip(unknown, _worker().embed(unknown), strict=True))
+            _kept().keep(computed)
+            new |= computed
         if len(_known) + len(new) > _KEPT:
             forget()
         _known.update(new)
@@ -74,6 +79,11 @@ class _Worker:
             code = self._companion.process.wait()
             raise RuntimeError(f"the process of the embeddings ended with exit code {code}")
         return np.frombuffer(raw, np.float32).reshape(len(texts), DIMENSION)
+
+
+@cache
+def _kept() -> KeptVectors:
+    return KeptVectors()
 
 
 @cache

@@ -22,7 +22,7 @@ DIMENSION = 384
 _HEADS = 12
 _LAYERS = 6
 _MAX_TOKENS = 256
-_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Hash of the reviewed weights. The distribution names no publisher, so nothing else is loaded."""
 
 
@@ -46,8 +46,8 @@ class MiniLm:
         # times as long.
         threadpool_limits(1, user_api="blas")
         raw = (folder / "model.safetensors").read_bytes()
-        if (found := hashlib.sha256(raw).hexdigest()) != _WEIGHTS_SHA256:
-            raise RuntimeError(f"model.safetensors has SHA-256 {found}, not {_WEIGHTS_SHA256}: reinstall it")
+        if (found := hashlib.sha256(raw).hexdigest()) != WEIGHTS_SHA256:
+            raise RuntimeError(f"model.safetensors has SHA-256 {found}, not {WEIGHTS_SHA256}: reinstall it")
         weights: Mapping[str, Array] = load(raw)
         self._weights = {
             name: np.ascontiguousarray(value.T) if _is_linear(name) else value

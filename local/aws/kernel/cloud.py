@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 
 from local.aws.kernel.api import Context, Params, ServiceState
 from local.aws.kernel.credentials import (
@@ -169,7 +171,10 @@ class Cloud(ABC):
             return self._clients[key]
 
     def session(self, role: TemporaryCredentials | None = None) -> boto3.Session:
+        made = botocore.session.Session()
+        made.register_component("data_loader", LOADER)
         return boto3.Session(
+            botocore_session=made,
             aws_access_key_id=role.access_key if role else ADMIN_ACCESS_KEY,
             aws_secret_access_key=role.secret_key if role else ADMIN_SECRET_KEY,
             aws_session_token=role.token if role else None,
@@ -177,6 +182,8 @@ class Cloud(ABC):
         )
 
 
+LOADER = create_loader()
+"""Models of the services, which each session would otherwise parse again."""
 ROUTE_INSTALLERS: list[Callable[[Cloud], None]] = []
 
 

@@ -75,6 +75,7 @@ class MlflowApps(ServiceState):
             "AWS_ENDPOINT_URL": self.cloud.endpoint,
             "MLFLOW_S3_ENDPOINT_URL": self.cloud.endpoint,
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a dozen processes, for jobs that nothing here starts
             "DO_NOT_TRACK": "true",
             "GIT_PYTHON_REFRESH": "quiet",
         }
