@@ -32,6 +32,8 @@ PATIENCE = 60
 """Maximum seconds from a change in the bucket to answers that know it, in the local AWS."""
 PATIENCE_IN_AWS = 600
 """The same in an account, where an ingestion takes minutes."""
+BETWEEN_LOOKS = 0.5
+"""Seconds between two questions while the document is indexed or forgotten."""
 AT_ONCE = 4
 """Tries of the customer at the same time: fewer than one person's limit of turns."""
 ATTEMPTS, LONGEST_PAUSE = 5, 20.0
@@ -178,7 +180,7 @@ class _Documents:
         while not holds():
             if time.monotonic() - began > self._patience:
                 return float("inf")
-            time.sleep(1)
+            time.sleep(BETWEEN_LOOKS)
         return time.monotonic() - began
 
     def _expect(self, holds: bool, problem: str) -> None:

@@ -13,13 +13,11 @@ import boto3
 import httpx
 from rich.table import Table
 
-from demo.documents import PATIENCE, PATIENCE_IN_AWS, ask
+from demo.documents import BETWEEN_LOOKS, PATIENCE, PATIENCE_IN_AWS, ask
 from demo.script import script
 from demo.visit import Outputs, Visit
 from local.run.report import Section
 
-WAITING = 1.0
-"""Seconds between two questions while the document is indexed."""
 COMES_BACK = 120
 """Further seconds, in case the document meets an ingestion under way and comes back (docs/knowledge.md)."""
 BETWEEN_STARTS = 10
@@ -102,7 +100,7 @@ class _Gaps:
                 return seconds, text
             if seconds > self._patience:
                 return float("inf"), text
-            time.sleep(WAITING)
+            time.sleep(BETWEEN_LOOKS)
 
     def _problems(self, published: dict[str, Any], seconds: float, answer: str) -> list[str]:
         problems = []

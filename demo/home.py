@@ -53,7 +53,7 @@ def read(client: httpx.Client, without: Collection[str] = ()) -> dict[str, dict[
         late = [name for name, card in cards.items() if _unread(card) and name not in without]
         if not late or time.monotonic() > deadline:
             return cards
-        time.sleep(1)
+        time.sleep(0.2)
 
 
 def _unread(card: dict[str, Any]) -> bool:

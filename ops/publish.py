@@ -34,9 +34,10 @@ MANIFESTS = "knowledge/manifests/"
 """Prefix, in the lake, of what each ingestion writes when it has ended."""
 INDEXED = "INDEXED"
 ENDED = ("COMPLETE", "FAILED", "STOPPED")
-LOOK_SECONDS = 2.0
-LOOK_GROWTH = 1.2
-LONGEST_SECONDS = 15.0
+LOOK_SECONDS, LOOK_GROWTH, LONGEST_SECONDS = 0.25, 1.1, 15.0
+"""Seconds until an ingestion is looked at, and by what they grow: its end is noticed within a tenth of its duration."""
+TELL_SECONDS = 2.0
+"""Seconds between two lines about long work."""
 MANIFEST_SECONDS = 600.0
 """Seconds after a job's end within which its manifest must be there: the function looks at intervals."""
 CONFLICT_SECONDS = 3600.0
@@ -253,7 +254,7 @@ class _Progress:
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last >= LOOK_SECONDS or (done == total and total > SHOWN):
+        if now - self._last >= TELL_SECONDS or (done == total and total > SHOWN):
             self._last = now
             _say(f"{done} of {total} {self._word}")
 
