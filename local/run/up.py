@@ -45,6 +45,8 @@ NO_PROMETHEUS = (
 )
 LOG_WIDTH = 140
 """Columns of tables when the output goes to a file or a CI log."""
+SERVES = "Assistant"
+"""Id of the stack with the containers."""
 REPORT = "report.html"
 """Name of the report in the run's folder."""
 STANDINS, UNUSED = "local/run/standins.yaml", "local/aws/iam/unused.yaml"
@@ -119,12 +121,12 @@ def _run(options: Options, progress: Progress, cloud: LocalAws, runner: Runner) 
     if options.gateway:
         gateway.check_installed()
     check_ports(options.needed_ports(), "--port-base")
-    pool = ThreadPoolExecutor(2)
+    pool = ThreadPoolExecutor(3)
     with made_to_stay():
-        deployment, detectors = _deploy(options, progress, cloud, pool)
+        deployment, detectors, started = _deploy(options, progress, cloud, pool, runner)
     use_as_environment(cloud)
     with progress.step("start the containers"):
-        runner.start()
+        started.result()
     allow_sign_in_at(cloud, deployment.outputs.get("Identity", {}), runner.base_url())
     prompt_page = _start_gateway(cloud, runner)
     held = _demonstrate(options, progress, cloud, runner, deployment, detectors)
@@ -145,9 +147,10 @@ def _run(options: Options, progress: Progress, cloud: LocalAws, runner: Runner) 
 
 
 def _deploy(
-    options: Options, progress: Progress, cloud: LocalAws, pool: ThreadPoolExecutor
-) -> tuple[Deployment, Future[None]]:
-    """Deploy the stacks, and return them with the detectors, which are still loading."""
+    options: Options, progress: Progress, cloud: LocalAws, pool: ThreadPoolExecutor, runner: Runner
+) -> tuple[Deployment, Future[None], Future[None]]:
+    """Deploy the stacks, and return them with the detectors, which are still loading, and the containers, which are
+    still starting: they are started while the stacks after theirs are deployed."""
     assembly = cloud.directory / "cdk.out"
     synth = pool.submit(synthesize, assembly, context=options.synth_context(), reuse=True)
     with progress.step("start the local AWS"):
@@ -161,14 +164,18 @@ def _deploy(
         table.add_column("stack")
         table.add_column("seconds", justify="right")
 
+        starting: list[Future[None]] = []
+
         def tell(name: str, seconds: float) -> None:
             table.add_row(name, f"{seconds:.1f}")
             progress.tell(f"deploy: {name} is there")
+            if name.endswith(f"-{SERVES}"):
+                starting.append(pool.submit(runner.start))
 
         deployment = deploy(cloud, assembly, progress=tell)
         section.table(table)
         _report_stand_ins(deployment, section)
-    return deployment, detectors
+    return deployment, detectors, starting[0] if starting else pool.submit(runner.start)
 
 
 def _demonstrate(
