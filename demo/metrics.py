@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from demo.visit import Visit
 from local.run.report import Section
@@ -71,11 +73,18 @@ def _wait(built: list[dict[str, object]], endpoint: str, metrics: CloudWatch) ->
         time.sleep(1)
 
 
-def _signed(url: str) -> Mapping[str, str]:
+@cache
+def _identity() -> tuple[Credentials, str]:
+    """Return the credentials and the region that queries are signed with; a session takes longer than a query."""
     session = boto3.Session()
     credentials = session.get_credentials()
     if credentials is None:
         raise NoMetricsError("there are no AWS credentials to ask Managed Prometheus with: sign in first")
+    return credentials, session.region_name
+
+
+def _signed(url: str) -> Mapping[str, str]:
+    credentials, region = _identity()
     request = AWSRequest("GET", url)
-    SigV4Auth(credentials, "aps", session.region_name).add_auth(request)
+    SigV4Auth(credentials, "aps", region).add_auth(request)
     return dict(request.headers)
