@@ -41,6 +41,7 @@ class MlflowApps(ServiceState):
         self.apps: dict[str, App] = {}
         self.server: Process | None = None
         self._lock = threading.Lock()
+        self._answered = False
         cloud.on_stop(self.stop)
 
     @property
@@ -87,6 +88,7 @@ class MlflowApps(ServiceState):
             *("--backend-store-uri", f"sqlite:///{data / 'mlflow.db'}"),
             *("--no-serve-artifacts", "--default-artifact-root", app.config["ArtifactStoreUri"]),
         ]
+        self._answered = False
         log = self.cloud.directory / "logs" / "mlflow.log"
         self.server = Process(
             "MLflow", command, environment=environment, log=log, directory=data, stop_seconds=2
@@ -97,7 +99,9 @@ class MlflowApps(ServiceState):
         with self._lock:
             if self.server is None:
                 raise ServiceError("ServiceUnavailable", "this local AWS was started without its servers")
-            self.server.wait_until(self.is_up, START_SECONDS)
+            if not self._answered or self.server.exit_code is not None:
+                self.server.wait_until(self.is_up, START_SECONDS)
+                self._answered = True
 
     def is_up(self) -> bool:
         try:
