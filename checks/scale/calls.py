@@ -12,10 +12,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import httpx
 
@@ -34,13 +35,24 @@ COUNTED = frozenset(
 )  # fmt: skip
 """Services whose calls follow from a request alone. Records, traces, logs and metrics are sent in batches, and prompts
 are read by the clock."""
-SETTLE_SECONDS = 1.0
-"""Pause after the last answer, in which its budget is settled."""
+GREETINGS = ("Good morning", "Good evening", "Hello", "Thank you")
+"""Questions without a search, so that the measured ones are not the first."""
+SETTLE_SECONDS = 2.0
+"""Pause after the last answer, in which its budget is settled and its question is embedded."""
+IDLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds of a process in wall-clock seconds."""
+
+    cpu: float
+    wall: float
 
 
 @dataclass(frozen=True)
 class Ordinary:
-    """Calls and CPU seconds of one request, on average over the questions."""
+    """Calls of one request, on average over the questions, and the median of its CPU seconds beyond an idle process's."""
 
     calls: dict[str, float]
     cpu_seconds: float
@@ -63,13 +75,16 @@ def measure(profile: str, port_base: int, directory: Path) -> Ordinary:
         users.create(PERSON, {"groups": ["customers"], "region": "north"})
         token, url = users.id_token(PERSON), runner.base_url()
         pid = next(each.process.pid for each in runner.running if each.container.name == "assistant")
-        _ask(url, token, ["Good morning"])
+        _ask(url, token, GREETINGS)
+        time.sleep(SETTLE_SECONDS)
         with _counted(cloud) as calls:
-            before = _cpu(pid)
-            asked = questions()
-            _ask(url, token, asked)
-            spent = _cpu(pid) - before
-    return Ordinary({name: count / len(asked) for name, count in sorted(calls.items())}, spent / len(asked))
+            spent = [_spent(pid, lambda question=question: _ask(url, token, [question])) for question in questions()]
+        idle = _spent(pid, lambda: time.sleep(IDLE_SECONDS))
+    share = idle.cpu / idle.wall
+    return Ordinary(
+        {name: count / len(spent) for name, count in sorted(calls.items())},
+        median(each.cpu - share * each.wall for each in spent),
+    )
 
 
 @contextmanager
@@ -91,6 +106,12 @@ def _ask(url: str, token: str, asked: Sequence[str]) -> None:
             with client.stream("POST", f"{url}/v1/chat/completions", json=body) as answer:
                 answer.raise_for_status()
                 answer.read()
+
+
+def _spent(pid: int, act: Callable[[], None]) -> Spent:
+    cpu, wall = _cpu(pid), time.monotonic()
+    act()
+    return Spent(_cpu(pid) - cpu, time.monotonic() - wall)
 
 
 def _cpu(pid: int) -> float:

@@ -21,7 +21,7 @@ from typing import Any
 
 import simpy
 from botocore.retries.quota import RetryQuota
-from botocore.retries.standard import ExponentialBackoff
+from botocore.retries.standard import ExponentialBackoff, RetryContext
 
 from checks.scale.scaling import Scaling
 from checks.scale.world import Bucket, Call, Minute, World
@@ -29,9 +29,10 @@ from fmops.conversation.failures import RETRY_SECONDS, AnswerFailedError
 from fmops.conversation.turns import Turns
 
 MINUTE = 60.0
-RETRY_COST = 5
-"""Units of botocore's retry quota that one retry takes (botocore.retries.standard.RetryQuotaChecker)."""
-RETRY_UNITS = 500
+RETRY_COST, RETRY_UNITS = 5, 500
+"""Units of botocore's retry quota that one retry of a throttled call takes, and that a client has."""
+THROTTLED = SimpleNamespace(is_throttling_error_from_context=lambda _: True)
+"""botocore's detector of throttling, for which every failure here is one."""
 Process = Generator[Any, Any, Any]
 
 
@@ -80,7 +81,7 @@ class Simulation:
         self.open_calls = 0
         self.minutes = [Minute(MINUTE * number) for number in range(math.ceil(world.seconds / MINUTE) + 1)]
         self._next = 0
-        self._backoff = ExponentialBackoff(random=self.random.random)
+        self._backoff = ExponentialBackoff(random=self.random.random, throttling_detector=THROTTLED)
         self._slice = world.cpu_seconds / max(1, sum(step.works for step in world.steps)) / world.speed
         self._ids = 0
 
@@ -180,11 +181,11 @@ class Simulation:
         for attempt in range(1, self.world.attempts + 1):
             waiting = sum(not quota.take(call.units, self.env.now, self.open_calls) for _ in range(waiting))
             if not waiting:
-                task.retries.release(1)
+                task.retries.release(RETRY_COST if attempt > 1 else 1)
                 return True
             self.throttled[call.bucket] += waiting
             if attempt < self.world.attempts and task.retries.acquire(RETRY_COST):
-                yield self.env.timeout(self._backoff.delay_amount(SimpleNamespace(attempt_number=attempt)))
+                yield self.env.timeout(self._backoff.delay_amount(RetryContext(attempt, parsed_response={})))
             else:
                 break
         return False

@@ -27,6 +27,8 @@ from ops.scale.quotas import read as read_limits
 LADDER = (10_000, 100_000, 1_000_000, 10_000_000)
 """Requests a day of the answer, when none are given."""
 REGION = re.compile(r"^[a-z]{2}(-[a-z]+)+-\d$")
+WIDTH = 170
+"""Columns of the output where there is no terminal."""
 TIGHT = 0.8
 """Share of a limit from which it is named as one to raise."""
 
@@ -130,7 +132,7 @@ def _plain(line: Line) -> dict[str, Any]:
 
 
 def _show(options: argparse.Namespace, plan: Plan, answers: Sequence[dict[str, Any]]) -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     console.print(_summary(options, answers))
     for answer in answers if len(answers) == 1 else ():
         console.print(_limits(answer))

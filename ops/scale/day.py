@@ -40,6 +40,8 @@ class Day:
 
 def _power(mean: float) -> float:
     """Return the power of the raised cosine whose mean is `mean`, by bisection: the mean falls as the power grows."""
+    if mean >= 1:
+        return 0.0
     low, high = 0.0, 1.0
     while _mean(high) > mean:
         high *= 2

@@ -86,14 +86,10 @@ class Ordinary(BaseModel):
     model_config = _STRICT
 
     measured: date
-    question: str
-    caller: str
     calls: Mapping[str, NonNegativeFloat]
     """Calls of each operation, `service:Operation`, for one request whose answer is streamed."""
     cpu_seconds: PositiveFloat
     """CPU time of the assistant's process."""
-    measured_turns_per_second: PositiveFloat
-    """Answers per second of one task at its limit of turns (docs/load.md)."""
 
 
 class Assumptions(BaseModel):
