@@ -69,9 +69,9 @@ def _peaks(plan: Plan, loads: Sequence[int], profile: str, console: Console) -> 
         ("quotas raised, 100 tasks at most", many, True),
     )
     cases = [(load, name, days.peak(of, load, raised=raised)) for load in loads for name, of, raised in kinds]
-    with console.status(f"Simulating {len(cases)} times the hours around the peak"):
+    with console.status(f"Simulating {len(cases)} times what is around the peak"):
         outcomes = days.run([world for _, _, world in cases])
-    table = Table(title=f"The {days.PEAK_HOURS:g} hours around the peak of {profile}", title_justify="left")
+    table = Table(title=f"Around the peak of {profile}", title_justify="left")
     for column in ("requests a day", "limits", "tasks", "p50 s", "p95 s", "p99 s", "refused", "withheld", "throttled most"):
         table.add_column(column, justify="left" if column in ("limits", "throttled most") else "right")
     found = []

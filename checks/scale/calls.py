@@ -8,6 +8,7 @@ for again.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -17,12 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import httpx
 
 from demo.deployed import deployed
 from fmops.agent import NAME
 from fmops.written import read_yaml
+from local.aws.kernel.api import Context, Params
 from local.aws.server import LocalAws
 from local.run.options import Options
 from local.run.runner import Runner
@@ -56,6 +59,29 @@ class Ordinary:
 
     calls: dict[str, float]
     cpu_seconds: float
+    billed: dict[str, float]
+    """Units that the services of guardrails bill, by operation."""
+
+
+class Counting(LocalAws):
+    """A local AWS that also counts what guardrails' services would bill: hundreds of characters for Comprehend, at
+    least three a call, and thousands for Bedrock's checks, for each kind of check (ops/cost/prices.toml)."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.billed: Counter[str] = Counter()
+
+    def authorize(self, context: Context, request: Callable[[], Params]) -> None:
+        super().authorize(context, request)
+        name = f"{context.service}:{context.operation}"
+        if context.service == "comprehend":
+            given = request()
+            segments = [each["Text"] for each in given.get("TextSegments", ())] or [given["Text"]]
+            self.billed[name] += max(3, math.ceil(sum(map(len, segments)) / 100))
+        elif context.operation == "InvokeGuardrailChecks":
+            given = request()
+            texts = [part["text"] for message in given["messages"] for part in message["content"]]
+            self.billed[name] += len(given["checks"]) * math.ceil(sum(map(len, texts)) / 1000)
 
 
 def questions() -> list[str]:
@@ -66,7 +92,7 @@ def questions() -> list[str]:
 def measure(profile: str, port_base: int, directory: Path) -> Ordinary:
     """Deploy a profile and ask every question once, streamed."""
     options = Options(profile=profile, port_base=port_base, directory=directory)
-    cloud = LocalAws(
+    cloud = Counting(
         port=options.port("aws"), region=options.region, directory=directory, run_servers=True,
         mlflow_port=options.port("mlflow"), prometheus_port=options.port("prometheus"),
     )  # fmt: skip
@@ -77,6 +103,7 @@ def measure(profile: str, port_base: int, directory: Path) -> Ordinary:
         pid = next(each.process.pid for each in runner.running if each.container.name == "assistant")
         _ask(url, token, GREETINGS)
         time.sleep(SETTLE_SECONDS)
+        cloud.billed.clear()
         with _counted(cloud) as calls:
             spent = [_spent(pid, lambda question=question: _ask(url, token, [question])) for question in questions()]
         idle = _spent(pid, lambda: time.sleep(IDLE_SECONDS))
@@ -84,6 +111,7 @@ def measure(profile: str, port_base: int, directory: Path) -> Ordinary:
     return Ordinary(
         {name: count / len(spent) for name, count in sorted(calls.items())},
         median(each.cpu - share * each.wall for each in spent),
+        {name: units / len(spent) for name, units in sorted(cloud.billed.items())},
     )
 
 
@@ -130,6 +158,7 @@ def main() -> int:
     options = parser.parse_args()
     found = measure(options.profile, options.port_base, Path("build/scale"))
     lines = [f'"{name}" = {round(count, 2):g}' for name, count in found.calls.items()]
+    lines += [f"# billed: {name} {units:.1f} units" for name, units in found.billed.items()]
     sys.stdout.write("\n".join([f"cpu_seconds = {found.cpu_seconds:.3f}", "[ordinary.calls]", *lines, ""]))
     return 0
 

@@ -21,7 +21,8 @@ CHECK_SECONDS, TOOL_SECONDS = 0.05, 0.25
 for two calls after one another."""
 BURST_SECONDS = {"second": 1.0, "minute": 6.0, "moment": 0.0}
 """Seconds of a quota that may be used at once: assumed, since AWS publishes no bursts."""
-PEAK_HOURS = 2.0
+PEAK_SECONDS, PEAK_PEOPLE = 7200.0, 300_000
+"""Seconds around the peak that are simulated, or fewer so that no more people than this ask."""
 POINTS = 288
 DETECTORS = ("DetectPiiEntities", "DetectToxicContent", "InvokeGuardrailChecks", "ApplyGuardrail")
 SIMULATED: dict[str, Failure] = {
@@ -74,8 +75,9 @@ def day(plan: Plan, requests: float, *, raised: bool) -> World:
 
 
 def peak(plan: Plan, requests: float, *, raised: bool) -> World:
-    """Return the hours around a day's peak."""
-    curve, half = Day(requests, plan.peak_factor), PEAK_HOURS * 1800
+    """Return the time around a day's peak."""
+    curve = Day(requests, plan.peak_factor)
+    half = min(PEAK_SECONDS, PEAK_PEOPLE / curve.peak) / 2
     times = [2 * half * point / POINTS for point in range(POINTS + 1)]
     return _world(plan, [(time, curve.rate(PEAK_AT - half + time)) for time in times], 2 * half, raised=raised)
 
