@@ -18,7 +18,7 @@ from checks.scale.days import Outcome
 from ops.cost.__main__ import synthesize
 from ops.cost.prices import read as read_prices
 from ops.cost.requests import NoAssistantError
-from ops.scale.__main__ import LADDER, options_of
+from ops.scale.__main__ import LADDER, WIDTH, options_of
 from ops.scale.cost import month
 from ops.scale.limits import Plan
 from ops.scale.profile import serving
@@ -34,7 +34,9 @@ SHARES = (0.5, 0.95, 0.99)
 
 def main(arguments: list[str] | None = None) -> int:
     parser = options_of("python -m checks.scale", __doc__)
-    parser.add_argument("--pictures", type=Path, default=Path("build"), help="folder of the pictures (default build)")
+    parser.add_argument(
+        "--pictures", type=Path, default=Path("build"), help="folder of the pictures (default build)"
+    )
     options = parser.parse_args(arguments)
     if not days.PYTHON.exists():
         print("The simulator is not installed: use make scale SIMULATE=1.", file=sys.stderr)
@@ -46,13 +48,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if plan.serving.on_lambda:
-        print(f"{options.profile} runs on Lambda, whose scaling is not simulated: use a profile on ECS.", file=sys.stderr)
+        print(
+            f"{options.profile} runs on Lambda, whose scaling is not simulated: use a profile on ECS.",
+            file=sys.stderr,
+        )
         return 1
     loads = [options.requests] if options.requests else list(LADDER)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     table = _peaks(plan, loads, options.profile, console)
     pictures.limits(plan, options.pictures / "scale-limits.png")
-    pictures.costs({day: month(plan, templates, prices, day) for day in LADDER}, options.pictures / "scale-cost.png")
+    pictures.costs(
+        {day: month(plan, templates, prices, day) for day in LADDER}, options.pictures / "scale-cost.png"
+    )
     _draw_days(plan, options)
     JSON.parent.mkdir(exist_ok=True)
     JSON.write_text(json.dumps(table, indent=1))
@@ -72,7 +79,17 @@ def _peaks(plan: Plan, loads: Sequence[int], profile: str, console: Console) -> 
     with console.status(f"Simulating {len(cases)} times what is around the peak"):
         outcomes = days.run([world for _, _, world in cases])
     table = Table(title=f"Around the peak of {profile}", title_justify="left")
-    for column in ("requests a day", "limits", "tasks", "p50 s", "p95 s", "p99 s", "refused", "withheld", "throttled most"):
+    for column in (
+        "requests a day",
+        "limits",
+        "tasks",
+        "p50 s",
+        "p95 s",
+        "p99 s",
+        "refused",
+        "withheld",
+        "throttled most",
+    ):
         table.add_column(column, justify="left" if column in ("limits", "throttled most") else "right")
     found = []
     for (load, name, _), outcome in zip(cases, outcomes, strict=True):

@@ -105,7 +105,10 @@ def measure(profile: str, port_base: int, directory: Path) -> Ordinary:
         time.sleep(SETTLE_SECONDS)
         cloud.billed.clear()
         with _counted(cloud) as calls:
-            spent = [_spent(pid, lambda question=question: _ask(url, token, [question])) for question in questions()]
+            spent = [
+                _spent(pid, lambda question=question: _ask(url, token, [question]))
+                for question in questions()
+            ]
         idle = _spent(pid, lambda: time.sleep(IDLE_SECONDS))
     share = idle.cpu / idle.wall
     return Ordinary(

@@ -79,7 +79,9 @@ def peak(plan: Plan, requests: float, *, raised: bool) -> World:
     curve = Day(requests, plan.peak_factor)
     half = min(PEAK_SECONDS, PEAK_PEOPLE / curve.peak) / 2
     times = [2 * half * point / POINTS for point in range(POINTS + 1)]
-    return _world(plan, [(time, curve.rate(PEAK_AT - half + time)) for time in times], 2 * half, raised=raised)
+    return _world(
+        plan, [(time, curve.rate(PEAK_AT - half + time)) for time in times], 2 * half, raised=raised
+    )
 
 
 def tripled(plan: Plan, requests: float, *, before: float, after: float) -> World:

@@ -11,6 +11,8 @@ from checks.scale.world import Minute
 from ops.scale.limits import Plan
 
 DOTS = 120
+FEWEST = 20
+"""Answers of which a percentile is drawn."""
 DAYS_SHOWN = [10 ** (3 + 5 * each / 60) for each in range(61)]
 
 
@@ -39,7 +41,9 @@ def _used(plan: Plan, name: str, day: float) -> float:
     return 100 * next(line.used or 0.0 for line in plan.lines(day) if line.name == name)
 
 
-def day(outcomes: Mapping[str, Outcome], file: Path, *, unit: float, title: str, xlabel: str, begin: float = 0) -> None:
+def day(
+    outcomes: Mapping[str, Outcome], file: Path, *, unit: float, title: str, xlabel: str, begin: float = 0
+) -> None:
     """Draw arrivals and tasks, seconds until the answer, and who gets none, over time. `unit` is in seconds."""
     pyplot = _pyplot()
     figure, (top, middle, bottom) = pyplot.subplots(3, 1, figsize=(10, 9), sharex=True, layout="constrained")
@@ -49,16 +53,21 @@ def day(outcomes: Mapping[str, Outcome], file: Path, *, unit: float, title: str,
         points = _grouped(outcome.minutes)
         x = [(point[0].at - begin) / unit for point in points]
         if number == 0:
-            top.fill_between(x, [_rate(point, "asked") for point in points], color="0.85", label="people ask, per s")
-        tasks.step(x, [point[-1].tasks for point in points], color=colour, where="post", label=f"tasks, {name}")
+            top.fill_between(
+                x, [_rate(point, "asked") for point in points], color="0.85", label="people ask, per s"
+            )
+        tasks.step(
+            x, [point[-1].tasks for point in points], color=colour, where="post", label=f"tasks, {name}"
+        )
         seconds = [[each for minute in point for each in minute.seconds] for point in points]
-        middle.plot(x, [percentile(each, 0.95) for each in seconds], color=colour, label=f"p95, {name}")
-        middle.plot(x, [percentile(each, 0.5) for each in seconds], ":", color=colour, label=f"p50, {name}")
+        enough = [each if len(each) >= FEWEST else [] for each in seconds]
+        middle.plot(x, [percentile(each, 0.95) for each in enough], color=colour, label=f"p95, {name}")
+        middle.plot(x, [percentile(each, 0.5) for each in enough], ":", color=colour, label=f"p50, {name}")
         bottom.plot(x, [_lost(point) for point in points], color=colour, label=f"refused or withheld, {name}")
     top.set(ylabel="requests per second", title=title)
     tasks.set(ylabel="tasks", ylim=(0, None))
     middle.set(ylabel="seconds until the answer", ylim=(0, None))
-    bottom.set(ylabel="% without an answer", xlabel=xlabel, ylim=(0, None))
+    bottom.set(ylabel="% without an answer", xlabel=xlabel, ylim=(0, max(1.0, bottom.get_ylim()[1])))
     handles, labels = top.get_legend_handles_labels()
     more, names = tasks.get_legend_handles_labels()
     top.legend(handles + more, labels + names, fontsize=8, loc="upper left")
@@ -72,7 +81,9 @@ def costs(months: Mapping[int, Mapping[str, float]], file: Path) -> None:
     """Draw what a thousand requests cost, by service, with the day's sum above each bar."""
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(9, 5.5), layout="constrained")
-    groups = sorted({group for month in months.values() for group in month}, key=lambda group: -_largest(months, group))
+    groups = sorted(
+        {group for month in months.values() for group in month}, key=lambda group: -_largest(months, group)
+    )
     names = [f"{day:,}" for day in months]
     below = [0.0] * len(months)
     for number, group in enumerate(groups):
@@ -80,10 +91,12 @@ def costs(months: Mapping[int, Mapping[str, float]], file: Path) -> None:
         axes.bar(names, heights, bottom=below, color=f"C{number}", label=group)
         below = [low + height for low, height in zip(below, heights, strict=True)]
     for name, height, (_, month) in zip(names, below, months.items(), strict=True):
-        axes.annotate(f"{sum(month.values()) / MONTH:,.0f} USD a day", (name, height), ha="center", va="bottom")
+        axes.annotate(
+            f"{sum(month.values()) / MONTH:,.0f} USD a day", (name, height), ha="center", va="bottom"
+        )
     axes.set(xlabel="requests a day", ylabel="USD for 1,000 requests", title="Cost by service")
     axes.margins(y=0.1)
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     _save(figure, file)
 
 

@@ -55,10 +55,19 @@ class Scaling:
         return added
 
     def _fewer(self, seen: list[Mapping[str, float]], tasks: int) -> int:
-        low = all(metrics[name] < LOW * target for metrics in seen for name, target in self._world.targets.items())
-        if len(seen) < LOW_MINUTES or not low or self._since_removal <= SCALE_IN_COOLDOWN or tasks != self._desired:
+        low = all(
+            metrics[name] < LOW * target for metrics in seen for name, target in self._world.targets.items()
+        )
+        if (
+            len(seen) < LOW_MINUTES
+            or not low
+            or self._since_removal <= SCALE_IN_COOLDOWN
+            or tasks != self._desired
+        ):
             return 0
-        needed = max(math.ceil(tasks * seen[-1][name] / target) for name, target in self._world.targets.items())
+        needed = max(
+            math.ceil(tasks * seen[-1][name] / target) for name, target in self._world.targets.items()
+        )
         desired = max(self._world.min_tasks, min(tasks, needed))
         if desired < tasks:
             self._since_removal = 0

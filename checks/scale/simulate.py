@@ -61,7 +61,9 @@ class Task:
 
     def __init__(self, simulation: Simulation) -> None:
         env = simulation.env
-        self.turns = Turns(simulation.world.turns_per_task, simulation.world.turns_per_task, clock=lambda: env.now)
+        self.turns = Turns(
+            simulation.world.turns_per_task, simulation.world.turns_per_task, clock=lambda: env.now
+        )
         self.cpu = simpy.Resource(env, 1)
         self.busy = 0.0
         self.requests = 0
@@ -209,7 +211,10 @@ class Simulation:
             metrics = {
                 "TurnsUnderWay": sum(task.turns.mean() for task in self.tasks) / count,
                 "ALBRequestCountPerTarget": sum(task.requests for task in self.tasks) / count,
-                "ECSServiceAverageCPUUtilization": 100 * sum(task.busy for task in self.tasks) / count / MINUTE
+                "ECSServiceAverageCPUUtilization": 100
+                * sum(task.busy for task in self.tasks)
+                / count
+                / MINUTE
                 / self.world.speed,
             }
             for task in self.tasks:

@@ -80,7 +80,9 @@ class World:
     @classmethod
     def from_json(cls, text: str) -> World:
         given: dict[str, Any] = json.loads(text)
-        steps = [Step(**{**each, "calls": [Call(**call) for call in each["calls"]]}) for each in given.pop("steps")]
+        steps = [
+            Step(**{**each, "calls": [Call(**call) for call in each["calls"]]}) for each in given.pop("steps")
+        ]
         buckets = {name: Bucket(**each) for name, each in given.pop("buckets").items()}
         return cls(**{**given, "steps": steps, "buckets": buckets})
 

@@ -156,9 +156,11 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
         for resource in template["Resources"].values()
     }
     if stack := present.get("AWS::VerifiedPermissions::PolicyStore"):
-        # One call is a single request; several at once are a batch, which costs more.
+        # One call is a single request; several decisions at once are a batch, which costs more.
         usd = THOUSAND * usage.tool_calls * prices.of("verified_permissions", "single")
         yield Line(stack, "authorization of tool calls", usd)
+        usd = THOUSAND * usage.document_batches * prices.of("verified_permissions", "batch")
+        yield Line(stack, "authorization of documents", usd)
     if stack := present.get("AWS::Bedrock::KnowledgeBase"):
         queries = THOUSAND * usage.tool_calls / 1e6 * prices.of("s3vectors", "million_queries")
         yield Line(stack, "searches of documents", queries)

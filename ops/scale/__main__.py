@@ -46,7 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     if options.json:
-        print(json.dumps({"profile": options.profile, "region": options.region, "answers": answers}, indent=1))
+        print(
+            json.dumps({"profile": options.profile, "region": options.region, "answers": answers}, indent=1)
+        )
         return 0
     _show(options, plan, answers)
     return 0
@@ -60,7 +62,9 @@ def options_of(program: str, description: str | None) -> argparse.ArgumentParser
     parser.add_argument(
         "--requests", type=_count, metavar="N", help="requests a day (default: 10,000 to 10,000,000)"
     )
-    parser.add_argument("--region", type=_region, default="us-east-1", help="region of the quotas (default us-east-1)")
+    parser.add_argument(
+        "--region", type=_region, default="us-east-1", help="region of the quotas (default us-east-1)"
+    )
     parser.add_argument(
         "--peak-factor",
         type=_factor,
@@ -157,7 +161,8 @@ def _summary(options: argparse.Namespace, answers: Sequence[dict[str, Any]]) -> 
     table.add_column("USD a month", justify="right")
     for answer in answers:
         broken = sorted(
-            (line for line in answer["limits"] if (line["used"] or 0) >= 1), key=lambda line: line["breaks_at"]
+            (line for line in answer["limits"] if (line["used"] or 0) >= 1),
+            key=lambda line: line["breaks_at"],
         )
         names = [f"{line['service']}: {line['name']}{line['mark']}" for line in broken]
         table.add_row(
@@ -182,8 +187,9 @@ def _limits(answer: dict[str, Any]) -> Table:
         table.add_row(
             f"{line['service']}: {line['name']}",
             f"{line['need']:,.1f}",
-            f"{line['limit']:,.4g}{line['mark']} {line['unit']}" if line["limit"] < 1000 else
-            f"{line['limit']:,.0f}{line['mark']} {line['unit']}",
+            f"{line['limit']:,.4g}{line['mark']} {line['unit']}"
+            if line["limit"] < 1000
+            else f"{line['limit']:,.0f}{line['mark']} {line['unit']}",
             f"[{colour}]{share}[/]" if colour else share,
             f"{line['breaks_at']:,.0f}" if line["breaks_at"] else "-",
             _remedy(line),

@@ -20,7 +20,10 @@ GROUPS = (
     ("Comprehend", ("detector pii", "detector toxicity")),
     ("other guardrails", ("detector",)),
     ("authorization", ("authorization",)),
-    ("tasks", ("Fargate", "their public addresses", "function of", "load balancer", "NAT gateway", "API Gateway")),
+    (
+        "tasks",
+        ("Fargate", "their public addresses", "function of", "load balancer", "NAT gateway", "API Gateway"),
+    ),
     ("metrics, logs, traces", ("metrics", "CloudWatch", "Container Insights", "traces", "logs")),
 )
 """Names of groups, each with the beginnings of the lines in it; other lines are `the rest`."""
@@ -61,7 +64,9 @@ def _tasks(templates: Mapping[str, Template], number: int | None) -> dict[str, A
 
 def _difference(one: list[Line], two: list[Line]) -> list[Line]:
     """Return what a second task adds: the lines are the same, in the same order."""
-    return [replace(more, usd=more.usd - less.usd) for less, more in zip(one, two, strict=True) if more != less]
+    return [
+        replace(more, usd=more.usd - less.usd) for less, more in zip(one, two, strict=True) if more != less
+    ]
 
 
 def _group(line: Line) -> str:

@@ -22,7 +22,9 @@ class Day:
 
     def __init__(self, requests: float, peak_factor: float) -> None:
         if not 1 <= peak_factor <= HIGHEST_PEAK:
-            raise ValueError(f"the peak factor is {peak_factor:g}, but must be between 1 and {HIGHEST_PEAK:g}")
+            raise ValueError(
+                f"the peak factor is {peak_factor:g}, but must be between 1 and {HIGHEST_PEAK:g}"
+            )
         self.requests = requests
         self.peak_factor = peak_factor
         self._power = _power(1 / peak_factor)

@@ -87,7 +87,8 @@ def _hot_counter(_: Quota, load: Load) -> float:
 
 
 def _vcpu(_: Quota, load: Load) -> float:
-    return load.tasks * load.serving.vcpu
+    """Return the CPUs of a deployment under load, which runs old and new tasks at once."""
+    return 2 * load.tasks * load.serving.vcpu
 
 
 def _concurrency(_: Quota, load: Load) -> float:

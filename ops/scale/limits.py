@@ -70,7 +70,9 @@ class Plan:
         for quota in self.limits.quota:
             if not self.serving.has(quota.needs) or (quota.demand == "hot_counter" and not self._counted):
                 continue
-            of_another = quota.model and quota.model not in self.serving.model_id + self.serving.embedding_model_id
+            of_another = (
+                quota.model and quota.model not in self.serving.model_id + self.serving.embedding_model_id
+            )
             limit = None if of_another else quota.in_region(self.region)
 
             def needed(day: float, quota: Quota = quota) -> float:
@@ -129,7 +131,12 @@ class Plan:
         if what == "tokens":
             return times * calls * (self.request.input_tokens + self.request.output_tokens)
         price = prices().price(self.serving.model_id) or dearest()
-        return times * calls * (self.request.input_tokens * price.input + self.request.output_tokens * price.output) / 1e6
+        return (
+            times
+            * calls
+            * (self.request.input_tokens * price.input + self.request.output_tokens * price.output)
+            / 1e6
+        )
 
 
 def breaking(needed: Callable[[float], float], limit: float | None) -> float | None:

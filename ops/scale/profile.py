@@ -110,7 +110,10 @@ def _targets(resources: list[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
         if each["Type"] == "AWS::ApplicationAutoScaling::ScalingPolicy":
             policy = each["Properties"]["TargetTrackingScalingPolicyConfiguration"]
             own = policy.get("CustomizedMetricSpecification", {}).get("MetricName")
-            yield own or policy["PredefinedMetricSpecification"]["PredefinedMetricType"], float(policy["TargetValue"])
+            yield (
+                own or policy["PredefinedMetricSpecification"]["PredefinedMetricType"],
+                float(policy["TargetValue"]),
+            )
 
 
 def _address_limit(resources: list[Mapping[str, Any]]) -> int | None:

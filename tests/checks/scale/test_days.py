@@ -44,7 +44,10 @@ def test_the_quotas_of_a_new_account_are_buckets_and_raised_ones_are_not() -> No
     tokens = next(each for each in PLAN.limits.quota if each.demand == "chat_tokens")
     per_call = need(tokens, PLAN.load(86_400 / 2.5)) / 2
     assert buckets[days.TOKENS].rate == pytest.approx(5_000_000 / 60)
-    assert next(call.units for step in days.steps(PLAN) for call in step.calls if call.bucket == days.TOKENS) < per_call
+    assert (
+        next(call.units for step in days.steps(PLAN) for call in step.calls if call.bucket == days.TOKENS)
+        < per_call
+    )
 
 
 def test_a_tripled_load_triples_within_a_minute() -> None:

@@ -46,7 +46,9 @@ def test_work_waits_for_the_cpu_as_pollaczek_and_khinchine_say(load: float) -> N
     """In M/D/1 the mean wait is s·ρ / 2(1 - ρ), for a service of constant length s."""
     service = 0.1
     found = simulate(
-        world(Step("work", 0), rate=load / service, cpu_seconds=service, turns_per_task=1000, seconds=2 * HOUR)
+        world(
+            Step("work", 0), rate=load / service, cpu_seconds=service, turns_per_task=1000, seconds=2 * HOUR
+        )
     )
     seconds = [each for minute in found.minutes for each in minute.seconds]
     wait = sum(seconds) / len(seconds) - service
@@ -78,7 +80,9 @@ def test_a_counter_that_grows_takes_more() -> None:
     steps = [Step("reserve", 0, [Call("c", 1, 3)], works=False), Step("model", 5, works=False)]
     plain = simulate(world(*steps, rate=10, buckets={"c": Bucket(40, 40)}, turns_per_task=1000, seconds=HOUR))
     grown = simulate(
-        world(*steps, rate=10, buckets={"c": Bucket(40, 40, grows_each=25)}, turns_per_task=1000, seconds=HOUR)
+        world(
+            *steps, rate=10, buckets={"c": Bucket(40, 40, grows_each=25)}, turns_per_task=1000, seconds=HOUR
+        )
     )
     assert plain.share("refused") < 0.01 < 0.05 < grown.share("refused")
 

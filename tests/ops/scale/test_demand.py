@@ -23,7 +23,9 @@ def at(rate: float, **serving: object) -> Load:
 
 def test_calls_are_those_of_an_ordinary_request() -> None:
     calls = PLAN.limits.ordinary.calls
-    assert need(quota("DetectPiiEntities"), at(10)) == pytest.approx(10 * calls["comprehend:DetectPiiEntities"])
+    assert need(quota("DetectPiiEntities"), at(10)) == pytest.approx(
+        10 * calls["comprehend:DetectPiiEntities"]
+    )
 
 
 def test_a_hot_counter_holds_what_the_page_of_budgets_says() -> None:
@@ -84,7 +86,7 @@ def test_a_function_needs_an_environment_for_each_turn() -> None:
 
 def test_the_rest_by_hand() -> None:
     load = at(29)
-    assert need(quota("vCPUs on demand"), load) == 6
+    assert need(quota("vCPUs, while a deployment runs old and new tasks"), load) == 12
     assert need(quota("samples"), load) == pytest.approx(6 * REQUEST.series / 30)
     assert need(quota("active series"), load) == 6 * REQUEST.series
     assert need(quota("bytes of records"), load) == 29 * REQUEST.record_kb * 1024

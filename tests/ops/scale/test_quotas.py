@@ -53,7 +53,9 @@ def test_each_operation_is_one_of_the_service(quota: Quota) -> None:
 
 def test_codes_are_those_that_the_doctor_asks_for() -> None:
     known = {service: code for service, code, _ in (doctor.FARGATE, doctor.LAMBDA)}
-    mine = {quota.service.lower(): quota.code for quota in LIMITS.quota if quota.service in ("Fargate", "Lambda")}
+    mine = {
+        quota.service.lower(): quota.code for quota in LIMITS.quota if quota.service in ("Fargate", "Lambda")
+    }
     assert mine == known
 
 
@@ -78,7 +80,7 @@ def test_a_limit_of_a_minute_is_a_rate_of_seconds() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ('evidence = "reading"', 'without evidence there is no limit'),
+        ('evidence = "reading"', "without evidence there is no limit"),
         ("limit = 20", "operations belong to the demand"),
     ],
 )
