@@ -1,5 +1,5 @@
-"""``make scale SIMULATE=1``: days of PROFILE simulated, with the quotas of a new account and with raised ones; the table,
-and pictures in build/."""
+"""``make scale SIMULATE=1``: simulate PROFILE around its peak, with the quotas of a new account and with raised ones,
+a whole day, and a load that triples; print a table, and draw pictures in build/."""
 
 from __future__ import annotations
 

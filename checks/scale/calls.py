@@ -1,5 +1,5 @@
-"""``python -m checks.scale.calls``: deploy PROFILE into the local AWS, ask ordinary questions, and print the AWS calls and
-the CPU time of one, for ops/scale/quotas.toml.
+"""``python -m checks.scale.calls``: deploy PROFILE into the local AWS, ask ordinary questions, and print the AWS calls
+and the CPU time of one, for ops/scale/quotas.toml.
 
 The local AWS counts every call. The questions differ, as people's do, since findings about a known text are not asked
 for again.
@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -55,7 +56,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Ordinary:
-    """Calls of one request, on average over the questions, and the median of its CPU seconds beyond an idle process's."""
+    """Calls of one request, on average over the questions, and the median of its CPU seconds above an idle task's."""
 
     calls: dict[str, float]
     cpu_seconds: float
@@ -105,11 +106,8 @@ def measure(profile: str, port_base: int, directory: Path) -> Ordinary:
         time.sleep(SETTLE_SECONDS)
         cloud.billed.clear()
         with _counted(cloud) as calls:
-            spent = [
-                _spent(pid, lambda question=question: _ask(url, token, [question]))
-                for question in questions()
-            ]
-        idle = _spent(pid, lambda: time.sleep(IDLE_SECONDS))
+            spent = [_spent(pid, partial(_ask, url, token, [question])) for question in questions()]
+        idle = _spent(pid, partial(time.sleep, IDLE_SECONDS))
     share = idle.cpu / idle.wall
     return Ordinary(
         {name: count / len(spent) for name, count in sorted(calls.items())},

@@ -31,7 +31,7 @@ from fmops.conversation.turns import Turns
 MINUTE = 60.0
 RETRY_COST, RETRY_UNITS = 5, 500
 """Units of botocore's retry quota that one retry of a throttled call takes, and that a client has."""
-THROTTLED = SimpleNamespace(is_throttling_error_from_context=lambda _: True)
+THROTTLED: Any = SimpleNamespace(is_throttling_error_from_context=lambda _: True)
 """botocore's detector of throttling, for which every failure here is one."""
 Process = Generator[Any, Any, Any]
 
@@ -114,7 +114,7 @@ class Simulation:
         index = min(max(1, bisect_right(times, now)), len(rates) - 1)
         (begin, low), (end, high) = rates[index - 1], rates[index]
         share = min(1.0, max(0.0, (now - begin) / (end - begin)))
-        return low + share * (high - low)
+        return float(low + share * (high - low))
 
     def _asks_again(self) -> Process:
         while True:

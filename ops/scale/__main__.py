@@ -146,9 +146,9 @@ def _show(options: argparse.Namespace, plan: Plan, answers: Sequence[dict[str, A
                 console.print(f"[yellow]unknown:[/] {line['service']}, {line['name']}: look it up.{where}")
     marks = f"{MARKS['reading']} read in somebody's account, {MARKS['memory']} from memory"
     console.print(
-        f"[dim]Peak {options.peak_factor:g} times the mean of the day. Quotas of new accounts in {options.region} as of "
-        f"{plan.limits.as_of}, from AWS's documentation; {marks}. Sources, dates and the calls of an ordinary request are in "
-        f"{FILE.name}; docs/scale.md explains them.[/]",
+        f"[dim]Peak {options.peak_factor:g} times the mean of the day. Quotas of new accounts in {options.region} "
+        f"as of {plan.limits.as_of}, from AWS's documentation; {marks}. Sources, dates and the calls of an "
+        f"ordinary request are in {FILE.name}; docs/scale.md explains them.[/]",
         soft_wrap=True,
     )
 

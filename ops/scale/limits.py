@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from fmops.budgets.amounts import dearest
 from fmops.telemetry.prices import prices
@@ -107,7 +108,7 @@ class Plan:
                 float(limit),
                 f"{what} a {window}",
                 f"assistant.budgets.deployment.{name}",
-                lambda day, what=what, window=window: self._spent(what, window, day),
+                partial(self._spent, what, window),
             )
         if self.serving.address_limit:
             yield (

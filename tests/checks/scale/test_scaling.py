@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from checks.scale.scaling import HIGH_MINUTES, LATE, LOW_MINUTES, SCALE_IN_COOLDOWN, Scaling
 from checks.scale.world import Step, World
 
@@ -58,7 +60,7 @@ def test_removals_wait_for_the_cooldown() -> None:
         tasks += change
         removed.append(change)
     at = [minute for minute, change in enumerate(removed) if change]
-    assert all(later - earlier > SCALE_IN_COOLDOWN for earlier, later in zip(at, at[1:], strict=False))
+    assert all(later - earlier > SCALE_IN_COOLDOWN for earlier, later in pairwise(at))
 
 
 def test_without_targets_nothing_changes() -> None:

@@ -1,4 +1,4 @@
-"""The simulator against formulas of queueing theory, which know nothing of it, and against what `make load` measured."""
+"""The simulator against formulas of queueing theory, which know nothing of it, and against `make load`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_full_task_refuses_as_erlangs_formula_says(turns: int, load: float, sp
 
 @pytest.mark.parametrize("load", [0.5, 0.8])
 def test_work_waits_for_the_cpu_as_pollaczek_and_khinchine_say(load: float) -> None:
-    """In M/D/1 the mean wait is s·ρ / 2(1 - ρ), for a service of constant length s."""
+    """In M/D/1 the mean wait is s·u / 2(1 - u), for work of constant length s and a CPU used to the share u."""
     service = 0.1
     found = simulate(
         world(

@@ -33,4 +33,8 @@ SERVING = Serving(
     ),
     address_limit=1000,
 )
-PLAN = Plan(SERVING, read_prices().request, read(), "us-east-1", 2.5)
+LIMITS = read()
+ORDINARY = LIMITS.ordinary.model_copy(update={"cpu_seconds": 0.03})
+PLAN = Plan(
+    SERVING, read_prices().request, LIMITS.model_copy(update={"ordinary": ORDINARY}), "us-east-1", 2.5
+)

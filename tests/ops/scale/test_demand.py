@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def quota(name: str) -> Quota:
     return next(each for each in PLAN.limits.quota if each.name == name)
 
 
-def at(rate: float, **serving: object) -> Load:
+def at(rate: float, **serving: Any) -> Load:
     return replace(PLAN.load(0), rate=rate, serving=replace(SERVING, **serving))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import botocore.session
 import pytest
@@ -18,13 +18,13 @@ from tests.ops.scale.conftest import PLAN
 
 LIMITS = read()
 NAMED = re.compile(r"\b(assistant|observability)\.([a-z_]+)(?:\.([a-z_]+))?")
-NESTED = {"budgets": Budgets, "firewall": Firewall, "bedrock_guardrail": BedrockGuardrail}
+NESTED: dict[str, Any] = {"budgets": Budgets, "firewall": Firewall, "bedrock_guardrail": BedrockGuardrail}
 NO_API = {"execute-api"}
 
 
 @pytest.mark.parametrize("quota", LIMITS.quota, ids=lambda quota: f"{quota.service}-{quota.name}")
 def test_each_limit_has_a_source_with_a_date(quota: Quota) -> None:
-    assert quota.date <= date.today()
+    assert quota.date <= LIMITS.as_of
     if quota.evidence == "documentation":
         assert re.match(r"https://docs\.aws\.amazon\.com/[\w./-]+\.html$", quota.source)
     else:
@@ -36,7 +36,7 @@ def test_each_limit_has_a_source_with_a_date(quota: Quota) -> None:
 @pytest.mark.parametrize("quota", LIMITS.quota, ids=lambda quota: f"{quota.service}-{quota.name}")
 def test_each_setting_that_moves_a_limit_exists(quota: Quota) -> None:
     for section, field, inner in NAMED.findall(quota.moves):
-        model = Settings.model_fields[section].annotation
+        model: Any = Settings.model_fields[section].annotation
         assert field in model.model_fields, f"{section}.{field}"
         if inner and field in NESTED:
             assert inner in NESTED[field].model_fields, f"{section}.{field}.{inner}"
