@@ -71,8 +71,8 @@ def test_without_scaling_a_plan_leaves_the_same_headroom() -> None:
     from stacks.assistant import TURNS_TARGET
 
     assert HEADROOM == TURNS_TARGET
-    assert at(7.2, targets={}, min_tasks=1).tasks == 1
-    assert at(7.3, targets={}, min_tasks=1).tasks == 2
+    assert at(7.19, targets={}, min_tasks=1).tasks == 1
+    assert at(7.21, targets={}, min_tasks=1).tasks == 2
 
 
 def test_a_task_holds_its_turns_or_its_cpu() -> None:
