@@ -129,6 +129,7 @@ def _plain(line: Line) -> dict[str, Any]:
         "mark": line.mark,
         "moves": line.moves,
         "code": quota.code if quota else "",
+        "ask_for": _ask_for(line),
         "adjustable": quota.adjustable if quota else "setting",
         "source": f"{quota.source} ({quota.date})" if quota else "",
         "note": quota.note if quota else "",
@@ -197,13 +198,21 @@ def _limits(answer: dict[str, Any]) -> Table:
     return table
 
 
+def _ask_for(line: Line) -> str:
+    """Return the value to request from Service Quotas, in the quota's own period; empty where nothing is requested."""
+    quota = line.quota
+    if quota is None or quota.adjustable in ("no", "by itself"):
+        return ""
+    per = {"second": "a second", "minute": "a minute", "moment": ""}[quota.per]
+    value = math.ceil(line.need * ROOM * (60 if quota.per == "minute" else 1))
+    return f"{value:,} {per}".strip()
+
+
 def _remedy(line: dict[str, Any]) -> str:
     """Return what moves a limit that is tight, with the value to ask for."""
     if line["used"] < TIGHT:
         return ""
-    if line["adjustable"] == "yes":
-        return f"{line['moves']} (ask for {line['need'] * ROOM:,.0f} {line['unit']})"
-    return str(line["moves"])
+    return f"{line['moves']} (ask for {line['ask_for']})" if line["ask_for"] else str(line["moves"])
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ def test_the_answer_names_the_first_limits(capsys: pytest.CaptureFixture[str]) -
     printed = " ".join(capsys.readouterr().out.split())
     assert "1,000,000" in printed
     assert "DetectPiiEntities" in printed
+    assert "request L-58BE175A" in printed
     assert "unknown: Comprehend, DetectToxicContent: look it up." in printed
 
 
@@ -74,6 +75,11 @@ def test_programs_get_json(capsys: pytest.CaptureFixture[str]) -> None:
     for answer in answers:
         broken = [line for line in answer["limits"] if line["breaks_at"]]
         assert answer["first_limit"]["breaks_at"] == min(line["breaks_at"] for line in broken)
+    asked = {line["name"]: line["ask_for"] for line in answers[2]["limits"]}
+    # By hand: 28.94 requests a second at the peak, 6.17 checks of each, 60 seconds, and a quarter more.
+    assert asked["InvokeGuardrailChecks"] == "13,390 a minute"
+    assert asked["vCPUs, while a deployment runs old and new tasks"] == "14"
+    assert asked["searches of the knowledge base"] == asked["bytes of records"] == ""
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from settings.environment import Settings
 from tests.ops.scale.conftest import PLAN
 
 LIMITS = read()
-NAMED = re.compile(r"\b(assistant|observability)\.([a-z_]+)(?:\.([a-z_]+))?")
+NAMED = re.compile(r"\b(assistant|knowledge|observability)\.([a-z_]+)(?:\.([a-z_]+))?")
 NESTED: dict[str, Any] = {"budgets": Budgets, "firewall": Firewall, "bedrock_guardrail": BedrockGuardrail}
 NO_API = {"execute-api"}
 
