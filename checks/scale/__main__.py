@@ -120,16 +120,17 @@ def _row(load: int, name: str, outcome: Outcome) -> dict[str, object]:
 
 def _draw_days(plan: Plan, options: argparse.Namespace) -> None:
     many = replace(plan, serving=replace(plan.serving, max_tasks=MANY_TASKS))
-    whole, few, more = days.run(
+    whole, new, few, more = days.run(
         [
             days.day(plan, DAY_SHOWN, raised=True),
+            days.day(plan, DAY_SHOWN, raised=False),
             days.tripled(plan, DAY_SHOWN, before=BEFORE, after=AFTER),
             days.tripled(many, DAY_SHOWN, before=BEFORE, after=AFTER),
         ]
     )
     pictures.day(
-        {options.profile: whole}, options.pictures / "scale-day.png", unit=3600, xlabel="hour",
-        title=f"A day of {DAY_SHOWN:,} requests, quotas raised",
+        {"quotas raised": whole, "a new account": new}, options.pictures / "scale-day.png", unit=3600, xlabel="hour",
+        title=f"A day of {DAY_SHOWN:,} requests with {options.profile}",
     )  # fmt: skip
     pictures.day(
         {f"{plan.serving.max_tasks} at most": few, f"{MANY_TASKS} at most": more},
