@@ -69,6 +69,9 @@ help: ## Explain every target
 	  AWS=1 'make evaluate, make experiment: run as a job on SageMaker Processing' \
 	  PROBE=1 'make doctor: also ask the model for one token' \
 	  'REQUESTS=N EDITORS=N' 'make cost: requests a month, and editors in Grafana' \
+	  'REQUESTS=N PEAK=2.5' 'make scale: requests a day, and the busiest moment over their mean' \
+	  REGION=us-east-1 'make scale: the region of the quotas' \
+	  SIMULATE=1 'make scale: also simulate the peak, a day and a tripled load; writes build/scale.json and pictures' \
 	  STACK=NAME 'make diff, make deploy: only this stack' \
 	  READ_ONLY=1 'make diff: compare templates only' \
 	  YES=1 'make deploy, make destroy: do not ask' \
@@ -183,6 +186,14 @@ cost: setup ## Estimate what PROFILE costs per month when idle and per 1,000 req
 	@$(BIN)/python -m ops.cost --profile $(call quoted,PROFILE) \
 	  --requests $(if $(REQUESTS),$(call quoted,REQUESTS),0) --editors $(if $(EDITORS),$(call quoted,EDITORS),0)
 
+.PHONY: scale
+scale: setup $(if $(SIMULATE),.venvs/scale/installed)
+scale: ## Show what a day of REQUESTS= needs of PROFILE in a new account: tasks, the limits that break, what moves them, cost
+	@for module in ops.scale $(if $(SIMULATE),checks.scale); do \
+	  $(BIN)/python -m $$module --profile $(call quoted,PROFILE) \
+	    $(if $(REQUESTS),--requests $(call quoted,REQUESTS)) $(if $(PEAK),--peak-factor $(call quoted,PEAK)) \
+	    $(if $(filter command line,$(origin REGION)),--region $(call quoted,REGION)); done
+
 .PHONY: synth
 synth: setup node_modules ## Synthesize the CloudFormation templates of PROFILE into cdk.out, with the CDK CLI
 	@$(CDK) synth --quiet -c profile=$(call quoted,PROFILE)
@@ -250,7 +261,8 @@ new-agent: setup ## Replace the insurance example with your own agent, NAME=it-h
 setup: .venv/installed .venvs/assistant/installed .venvs/jobs/installed ## Install what everything needs
 
 .PHONY: test
-test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/installed ## Run every test
+test: setup $(CHROMIUM) node_modules .venvs/spark/installed .venvs/gateway/installed .venvs/scale/installed
+test: ## Run every test
 	@$(BIN)/python -m pytest --numprocesses 2 $(if $(REAL),-m "browser or prometheus")
 
 .PHONY: nightly
@@ -321,7 +333,7 @@ docs: setup .venvs/docs/installed ## Build the documentation site into build/sit
 lock: .venv/uv ## Compile requirements/*.in into the locked files beside them, and requirements.txt
 	@cd requirements && $(LOCK) dev.in -o dev.txt
 	@cd requirements && $(LOCK) -c dev.txt infrastructure.in -o ../requirements.txt
-	@cd requirements && for set in bench docs drift-peers gateway load spark-image spark; do \
+	@cd requirements && for set in bench docs drift-peers gateway load scale spark-image spark; do \
 	  $(LOCK) $$set.in -o $$set.txt; done
 	@cd requirements && for set in assistant jobs local; do \
 	  $(LOCK) -c dev.txt $$set.in -o $$set.txt; done

@@ -24,6 +24,7 @@ class Request(BaseModel):
     answer_characters: NonNegativeFloat
     tool_characters: NonNegativeFloat
     tool_calls: NonNegativeFloat
+    document_batches: NonNegativeFloat
     embedding_tokens: NonNegativeFloat
     record_kb: NonNegativeFloat
     log_kb: NonNegativeFloat

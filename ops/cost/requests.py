@@ -28,7 +28,7 @@ class NoAssistantError(LookupError):
 
 def requests(templates: Mapping[str, Template], prices: Prices) -> tuple[list[Line], list[str]]:
     """Return lines in USD for a thousand requests, and what could not be priced."""
-    stack, environment = _assistant(templates)
+    stack, environment = assistant(templates)
     unpriced: list[str] = []
     lines = [
         *_models(stack, environment, prices, unpriced),
@@ -40,7 +40,7 @@ def requests(templates: Mapping[str, Template], prices: Prices) -> tuple[list[Li
     return lines, unpriced
 
 
-def _assistant(templates: Mapping[str, Template]) -> tuple[str, Mapping[str, Any]]:
+def assistant(templates: Mapping[str, Template]) -> tuple[str, Mapping[str, Any]]:
     """Return the stack that serves, and its environment by name."""
     for stack, template in templates.items():
         for resource in template["Resources"].values():
@@ -87,7 +87,7 @@ def _guardrails(
     usage = prices.request
     texts = [usage.question_characters, usage.answer_characters]
     texts += [usage.tool_characters] * math.ceil(usage.tool_calls)
-    settings = GuardrailSettings.model_validate_json(_text(environment["FMOPS_GUARDRAILS"]))
+    settings = GuardrailSettings.model_validate_json(text(environment["FMOPS_GUARDRAILS"]))
     for name, detector in settings.detectors.items():
         if detector.standby or detector.kind == "secrets":
             continue
@@ -98,7 +98,7 @@ def _guardrails(
             yield Line(stack, f"detector {name}", THOUSAND * usd)
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
     """Return a template's value as text; unresolved references become 1, since no price depends on them."""
     if isinstance(value, dict):
         return "".join(part if isinstance(part, str) else "1" for part in value["Fn::Join"][1])
@@ -156,9 +156,11 @@ def _platform(templates: Mapping[str, Template], prices: Prices) -> Iterator[Lin
         for resource in template["Resources"].values()
     }
     if stack := present.get("AWS::VerifiedPermissions::PolicyStore"):
-        # One call is a single request; several at once are a batch, which costs more.
+        # One call is a single request; several decisions at once are a batch, which costs more.
         usd = THOUSAND * usage.tool_calls * prices.of("verified_permissions", "single")
         yield Line(stack, "authorization of tool calls", usd)
+        usd = THOUSAND * usage.document_batches * prices.of("verified_permissions", "batch")
+        yield Line(stack, "authorization of documents", usd)
     if stack := present.get("AWS::Bedrock::KnowledgeBase"):
         queries = THOUSAND * usage.tool_calls / 1e6 * prices.of("s3vectors", "million_queries")
         yield Line(stack, "searches of documents", queries)

@@ -156,6 +156,8 @@ def test_a_request_pays_for_its_model_its_detectors_and_its_way(assemblies: dict
     # 200, 600 and 1,200 characters: at least three units each.
     assert usd["detector pii"] == pytest.approx(1000 * (3 + 6 + 12) * 0.0001)
     assert {"Firehose", "traces", "tables"} <= usd.keys()
+    # One tool call, and one batch for the documents that its search found.
+    assert usd["authorization of"] == pytest.approx(1000 * 0.00015)
     # Two model calls, each counted twice for the user and twice for the deployment.
     assert usd["budgets, counted"] == pytest.approx(1000 * 2 * 2 * 2 * 0.625 / 1e6)
 
