@@ -2,7 +2,8 @@
 
 `python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB). For each format it
 prints the whole job's time on all cores, its peak memory, and the share of the time of one object that is
-reading. `--rows` makes the lake smaller.
+reading; and it compares the reading of one object with what no reader of JSON lines can leave out. `--rows`
+makes the lake smaller.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import gzip
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -20,9 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from checks.bench.drift_formats import WINDOW, _record
 from checks.bench.drift_world import World
+from checks.bench.report import Entry, Note, entry, median_ratio, publish
+from fmops import json_lines
 from fmops.analysis.engine import profile
 from fmops.analysis.kernel import Kernel
 from fmops.analysis.lake import COLUMNS, DirectoryLake, Reader
@@ -30,6 +35,7 @@ from fmops.analysis.reference import Reference, fit
 
 LAKE = Path("build/drift-lake")
 ROWS, PER_OBJECT = 1_000_000, 50_000
+ROUNDS = 3
 FORMATS = {"gzip": "gzip JSON lines, base64 float16", "parquet": "Parquet, base64 float16"}
 
 
@@ -88,6 +94,24 @@ def _reading_share(lake: DirectoryLake, key: str, known: Reference) -> float:
     return reading / (reading + measuring)
 
 
+def against_parsing(lake: DirectoryLake, key: str) -> tuple[Entry, Note]:
+    """Compare reading an object, vectors and all, with unpacking it and parsing its lines alone."""
+    data, reading, parsing, rows = lake.read(key), [], [], 0
+    assert data is not None
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        rows = sum(len(batch) for batch in Reader(WINDOW, "m", None).read(data, key))
+        reading.append(time.process_time() - began)
+        began = time.process_time()
+        for line in json_lines.split(gzip.decompress(data)):
+            orjson.loads(line)
+        parsing.append(time.process_time() - began)
+    against = "unpacking the same object and orjson.loads of its lines"
+    measured = entry(median_ratio(reading, parsing), "ratio", "<= 1", against, ROUNDS)
+    seconds, least = statistics.median(reading), statistics.median(parsing)
+    return measured, ("reading", f"{rows / seconds:,.0f} rows/s and core; {against}: {rows / least:,.0f}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m checks.bench.drift_lake", description=__doc__)
     parser.add_argument("--rows", type=int, default=ROWS)
@@ -101,17 +125,22 @@ def main() -> int:
         for number, _ in enumerate(pool.map(write_object, range(objects)), 1):
             print(f"\r  object {number} of {objects}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    notes = []
     for kind, name in FORMATS.items():
         command = [sys.executable, "-m", "checks.bench.drift_lake", "--one", kind]
         answer: dict[str, Any] = json.loads(
             subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
         )
-        print(
-            f"  {name:34} {answer['rows']:,.0f} rows in {answer['seconds']:.1f} s"
+        figures = (
+            f"{answer['rows']:,.0f} rows in {answer['seconds']:.1f} s"
             f" ({answer['rows'] / answer['seconds']:,.0f} rows/s, {answer['cpu']:.1f} CPU s),"
             f" {answer['reading']:.0%} reading, peak {answer['peak_mib']:,.0f} MiB a worker,"
             f" {answer['bytes_a_row']:,.0f} bytes a row"
         )
+        notes.append((name, figures))
+    captured = DirectoryLake(LAKE / "gzip")
+    measured, note = against_parsing(captured, WINDOW.keys(captured, "interactions")[0][0])
+    publish({"analysis.reading_vs_parsing": measured}, [*notes, note])
     return 0
 
 

@@ -264,11 +264,12 @@ def least(hashes: Array, copies: Array, more: Array, more_copies: Array | None =
 
     Counts are exact: a hash that stays was never dropped, since fewer hashes than are kept were smaller.
     """
-    if more_copies is None:
-        more_copies = np.ones(len(more), np.int64)
     if len(hashes) == DISTINCT:
         inside = more <= hashes[-1]
-        more, more_copies = more[inside], more_copies[inside]
+        more, more_copies = more[inside], more_copies[inside] if more_copies is not None else None
+    if more_copies is None:
+        # Counting is much faster than finding where each hash came, which only few need.
+        more, more_copies = (each[:DISTINCT] for each in np.unique(more, return_counts=True))
     if not len(more):
         return hashes, copies
     values, where = np.unique(np.concatenate([hashes, more]), return_inverse=True)

@@ -17,6 +17,8 @@ from fmops.analysis.reference import Array, Reference
 from fmops.analysis.state import BINS, NOVELTY_RANGE, State, similarity_bin
 
 PARTS = ("mean", "covariance", "mmd", "topics", "novelty", "coverage")
+TAIL_PARTS = ("novelty", "coverage")
+"""Parts that are shares of rows in a tail, of which only growth counts; the others are squared lengths."""
 RESAMPLES = 1999
 """Number of resamples: the least p-value is 1 / 2000, small enough for six parts (drift study, trap 4)."""
 MIN_ROWS = 100
@@ -94,11 +96,11 @@ class Comparer:
         }
         self._baseline = self.features(baseline)
         mean = self._baseline.mean
-        self._topic_scale = np.sqrt(reference.shares.astype(np.float64))
-        self._tail_scales = {
-            name: np.sqrt(np.maximum(mean[self.slices[name]] * (1 - mean[self.slices[name]]), 1e-6))
-            for name in ("novelty", "coverage")
-        }
+        self._scale = np.ones(len(mean))
+        self._scale[self.slices["topics"]] = np.sqrt(reference.shares.astype(np.float64))
+        for name in TAIL_PARTS:
+            shares = mean[self.slices[name]]
+            self._scale[self.slices[name]] = np.sqrt(np.maximum(shares * (1 - shares), 1e-6))
 
     def features(self, state: State) -> Features:
         """Return the state's block sums, shape ``[b, p]``: vectors along principal axes, products, waves,
@@ -121,14 +123,24 @@ class Comparer:
     def statistics(self, differences: Array) -> Array:
         """Return statistics in the order of ``PARTS``, shape ``[..., p]`` to ``[..., 6]``; in the tails, only
         growth counts."""
-        parts = {name: differences[..., where] for name, where in self.slices.items()}
+        scaled = differences / self._scale
+        parts = {name: scaled[..., where] for name, where in self.slices.items()}
+        values = [_largest(part) if name in TAIL_PARTS else _squared(part) for name, part in parts.items()]
+        return np.stack(values, axis=-1)
+
+    def _statistics_of(self, weights: Array, sums: Array) -> Array:
+        """Return ``statistics(weights @ sums)``, shapes ``[n, b]`` and ``[b, p]`` to ``[n, 6]``.
+
+        Squared lengths follow from the products of the blocks with each other, so that the thousands of
+        differences are never written out.
+        """
+        scaled = sums / self._scale
+        parts = {name: scaled[:, where] for name, where in self.slices.items()}
         values = [
-            _squared(parts["mean"]),
-            _squared(parts["covariance"]),
-            _squared(parts["mmd"]),
-            _squared(parts["topics"] / self._topic_scale),
-            _largest(parts["novelty"] / self._tail_scales["novelty"]),
-            _largest(parts["coverage"] / self._tail_scales["coverage"]),
+            _largest(weights @ part)
+            if name in TAIL_PARTS
+            else np.einsum("nb,nb->n", weights @ (part @ part.T), weights)
+            for name, part in parts.items()
         ]
         return np.stack(values, axis=-1)
 
@@ -151,21 +163,21 @@ class Comparer:
         """
         generator = np.random.default_rng(self._seed)
         if 1 / ALIKE <= ours.rows.sum() / max(others.rows.sum(), 1) <= ALIKE:
-            return self.statistics(_permuted(generator, ours, others))
+            return self._statistics_of(*_permuted(generator, ours, others))
         signs = generator.choice([-1.0, 1.0], (RESAMPLES, len(ours.rows) + len(others.rows)))
-        return self.statistics(signs @ np.vstack([ours.noise, others.noise]))
+        return self._statistics_of(signs, np.vstack([ours.noise, others.noise]))
 
 
-def _permuted(generator: np.random.Generator, ours: Features, others: Features) -> Array:
+def _permuted(generator: np.random.Generator, ours: Features, others: Features) -> tuple[Array, Array]:
+    """Return weights ``[RESAMPLES, b]`` and centred sums ``[b, p]`` whose products are the differences between the
+    means of blocks that were relabelled at random."""
     rows, sums = np.concatenate([ours.rows, others.rows]), np.vstack([ours.sums, others.sums])
-    blocks = len(rows)
-    order = generator.permuted(np.tile(np.arange(blocks), (RESAMPLES, 1)), axis=1)
+    order = generator.permuted(np.tile(np.arange(len(rows)), (RESAMPLES, 1)), axis=1)
     first = (order < len(ours.rows)).astype(np.float64)
-    counts = np.maximum(first @ rows, 1)
-    inside, total = first @ sums, sums.sum(axis=0)
-    return np.asarray(
-        inside / counts[:, None] - (total - inside) / np.maximum(rows.sum() - counts, 1)[:, None]
-    )
+    counts, total = first @ rows, rows.sum()
+    # Centred sums add up to nothing, so those of the other blocks are the negative of these.
+    weights = first * (1 / np.maximum(counts, 1) + 1 / np.maximum(total - counts, 1))[:, None]
+    return weights, sums - rows[:, None] * (sums.sum(axis=0) / total)
 
 
 def _min_p(observed: Array, resampled: Array) -> Comparison:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from checks.bench.drift_world import World
 from fmops.analysis.hashing import hash_strings
 from fmops.analysis.kernel import Batch, Kernel
-from fmops.analysis.reference import BaselineError, Reference, fit
-from fmops.analysis.state import KEPT, State, StateError, empty, merge
+from fmops.analysis.reference import Array, BaselineError, Reference, fit
+from fmops.analysis.state import BLOCKS, DISTINCT, KEPT, State, StateError, empty, least, merge
+from fmops.analysis.statistics import RESAMPLES, Comparer, _permuted
 
 ROWS = 3000
 
@@ -115,6 +116,41 @@ def test_few_duplicates_are_counted_exactly(reference: Reference, rows: Batch) -
     assert merge([state_of(reference, head), state_of(reference, tail)]).repeated_share == pytest.approx(
         10 / 910
     )
+
+
+def test_the_least_hashes_of_many_are_counted_exactly() -> None:
+    generator = np.random.default_rng(3)
+    rounds = [generator.integers(0, 3 * DISTINCT, 5 * DISTINCT).astype(np.uint64) for _ in range(3)]
+    kept: tuple[Array, Array] = (np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    for hashes in rounds:
+        kept = least(*kept, hashes)
+    values, copies = np.unique(np.concatenate(rounds), return_counts=True)
+    np.testing.assert_array_equal(kept[0], values[:DISTINCT])
+    np.testing.assert_array_equal(kept[1], copies[:DISTINCT])
+
+
+def test_differences_of_resamples_are_measured_without_being_written_out(
+    reference: Reference, rows: Batch
+) -> None:
+    comparer = Comparer(reference, state_of(reference, rows))
+    sums = comparer.features(state_of(reference, rows)).noise
+    weights = np.random.default_rng(4).standard_normal((20, len(sums)))
+    np.testing.assert_allclose(
+        comparer._statistics_of(weights, sums), comparer.statistics(weights @ sums), rtol=1e-9
+    )
+
+
+def test_relabelled_blocks_differ_by_their_means(reference: Reference, rows: Batch) -> None:
+    comparer = Comparer(reference, state_of(reference, rows))
+    ours, others = (
+        comparer.features(state_of(reference, part(rows, list(range(start, ROWS, 2))))) for start in (0, 1)
+    )
+    weights, centred = _permuted(np.random.default_rng(5), ours, others)
+    first = np.random.default_rng(5).permuted(np.tile(np.arange(2 * BLOCKS), (RESAMPLES, 1)), axis=1) < BLOCKS
+    sums, sizes = np.vstack([ours.sums, others.sums]), np.concatenate([ours.rows, others.rows])
+    for chosen, of in zip(first[:5], weights, strict=False):
+        means = [sums[these].sum(axis=0) / sizes[these].sum() for these in (chosen, ~chosen)]
+        np.testing.assert_allclose(of @ centred, means[0] - means[1], atol=1e-9)
 
 
 def test_vectors_that_cannot_be_measured_are_counted_and_left_out(reference: Reference, rows: Batch) -> None:
