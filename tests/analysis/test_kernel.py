@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from checks.bench.drift_world import World
 from fmops.analysis.hashing import hash_strings
 from fmops.analysis.kernel import Batch, Kernel
-from fmops.analysis.reference import Array, BaselineError, Reference, fit
+from fmops.analysis.reference import FREQUENCIES, Array, BaselineError, Reference, fit
 from fmops.analysis.state import BLOCKS, DISTINCT, KEPT, State, StateError, empty, least, merge
 from fmops.analysis.statistics import RESAMPLES, Comparer, _permuted
 
@@ -189,6 +189,18 @@ def test_a_reference_of_another_format_is_refused(
     monkeypatch.setattr("fmops.analysis.reference.FORMAT", 99)
     with pytest.raises(BaselineError, match="has format 1, this version reads 99: fit it again"):
         Reference.from_bytes(data)
+
+
+def test_a_baseline_keeps_the_frequencies_that_it_was_fitted_with(reference: Reference, rows: Batch) -> None:
+    more = replace(reference, frequencies=np.hstack([reference.frequencies, reference.frequencies]))
+    parts = [state_of(more, part(rows, list(range(start, ROWS, 2)))) for start in (0, 1)]
+    stored = State.from_bytes(merge([empty(more), parts[0]]).to_bytes())
+    assert stored.waves.shape[1] == 2 * more.frequencies.shape[1] == 4 * FREQUENCIES
+    known = Comparer(more, stored).compare(parts[1])
+    usual = Comparer(reference, state_of(reference, part(rows, list(range(0, ROWS, 2))))).compare(
+        state_of(reference, part(rows, list(range(1, ROWS, 2))))
+    )
+    assert known.parts["mmd"].statistic == pytest.approx(2 * usual.parts["mmd"].statistic, rel=1e-3)
 
 
 def test_a_baseline_needs_rows() -> None:
