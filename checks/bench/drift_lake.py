@@ -2,7 +2,8 @@
 
 `python -m checks.bench.drift_lake` writes the lake once to `build/drift-lake` (some 3 GB). For each format it
 prints the whole job's time on all cores, its peak memory, and the share of the time of one object that is
-reading. `--rows` makes the lake smaller.
+reading; and it compares the reading of one object with what no reader of JSON lines can leave out. `--rows`
+makes the lake smaller.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import gzip
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -20,9 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
+from threadpoolctl import threadpool_limits
 
 from checks.bench.drift_formats import WINDOW, _record
 from checks.bench.drift_world import World
+from checks.bench.report import Entry, Note, entry, median_ratio, publish
+from fmops import json_lines
 from fmops.analysis.engine import profile
 from fmops.analysis.kernel import Kernel
 from fmops.analysis.lake import COLUMNS, DirectoryLake, Reader
@@ -30,6 +36,7 @@ from fmops.analysis.reference import Reference, fit
 
 LAKE = Path("build/drift-lake")
 ROWS, PER_OBJECT = 1_000_000, 50_000
+ROUNDS = 3
 FORMATS = {"gzip": "gzip JSON lines, base64 float16", "parquet": "Parquet, base64 float16"}
 
 
@@ -77,15 +84,34 @@ def measure(kind: str) -> dict[str, float]:
 
 
 def _reading_share(lake: DirectoryLake, key: str, known: Reference) -> float:
-    """Return the share of reading in the time that one core takes for one object."""
+    """Return the share of reading in the processor time that one core takes for one object."""
     reading, measuring, kernel = 0.0, 0.0, Kernel(known)
-    began = time.perf_counter()
-    for batch in Reader(WINDOW, "m", known.dimension).read(lake.read(key), key):
-        read = time.perf_counter()
-        kernel.add(batch)
-        ended = time.perf_counter()
-        reading, measuring, began = reading + read - began, measuring + ended - read, ended
+    with threadpool_limits(1):
+        began = time.process_time()
+        for batch in Reader(WINDOW, "m", known.dimension).read(lake.read(key), key):
+            read = time.process_time()
+            kernel.add(batch)
+            ended = time.process_time()
+            reading, measuring, began = reading + read - began, measuring + ended - read, ended
     return reading / (reading + measuring)
+
+
+def against_parsing(lake: DirectoryLake, key: str) -> tuple[Entry, Note]:
+    """Compare reading an object, vectors and all, with unpacking it and parsing its lines alone."""
+    data, reading, parsing, rows = lake.read(key), [], [], 0
+    assert data is not None
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        rows = sum(len(batch) for batch in Reader(WINDOW, "m", None).read(data, key))
+        reading.append(time.process_time() - began)
+        began = time.process_time()
+        for line in json_lines.split(gzip.decompress(data)):
+            orjson.loads(line)
+        parsing.append(time.process_time() - began)
+    against = "unpacking the same object and orjson.loads of its lines"
+    measured = entry(median_ratio(reading, parsing), "ratio", "<= 1.25", against, ROUNDS)
+    seconds, least = statistics.median(reading), statistics.median(parsing)
+    return measured, ("reading", f"{rows / seconds:,.0f} rows/s and core; {against}: {rows / least:,.0f}")
 
 
 def main() -> int:
@@ -101,17 +127,22 @@ def main() -> int:
         for number, _ in enumerate(pool.map(write_object, range(objects)), 1):
             print(f"\r  object {number} of {objects}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
+    notes = []
     for kind, name in FORMATS.items():
         command = [sys.executable, "-m", "checks.bench.drift_lake", "--one", kind]
         answer: dict[str, Any] = json.loads(
             subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
         )
-        print(
-            f"  {name:34} {answer['rows']:,.0f} rows in {answer['seconds']:.1f} s"
+        figures = (
+            f"{answer['rows']:,.0f} rows in {answer['seconds']:.1f} s"
             f" ({answer['rows'] / answer['seconds']:,.0f} rows/s, {answer['cpu']:.1f} CPU s),"
             f" {answer['reading']:.0%} reading, peak {answer['peak_mib']:,.0f} MiB a worker,"
             f" {answer['bytes_a_row']:,.0f} bytes a row"
         )
+        notes.append((name, figures))
+    captured = DirectoryLake(LAKE / "gzip")
+    measured, note = against_parsing(captured, WINDOW.keys(captured, "interactions")[0][0])
+    publish({"analysis.reading_vs_parsing": measured}, [*notes, note])
     return 0
 
 

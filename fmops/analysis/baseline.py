@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, stdtr  # scipy.stats takes most of a second to import
 
 from fmops.analysis.reference import Array, Reference
 from fmops.analysis.state import State, merge
@@ -73,7 +73,7 @@ class Baseline:
         own = np.where(signed, observed / own_scale, np.log(np.maximum(observed / own_scale, 1e-6)))
         count = len(usual)
         deviation = np.maximum(usual.std(axis=0, ddof=1), 1e-9) * np.sqrt(1 + 1 / count)
-        values: Array = stats.t.sf((own - usual.mean(axis=0)) / deviation, count - 1)
+        values: Array = _t_tail((own - usual.mean(axis=0)) / deviation, count - 1)
         # A part without data in the baseline (no similarities) says nothing.
         return np.where(self.spread.any(axis=0), values, 1.0)
 
@@ -85,7 +85,7 @@ class Baseline:
             count = len(usual)
             least = 1 / window.count + 1 / max(self.rows.mean(), 1)  # variance from counting alone
             deviation = np.sqrt(np.maximum(usual.var(axis=0, ddof=1), least) * (1 + 1 / count))
-            return np.asarray(2 * stats.t.sf(np.abs(own - usual.mean(axis=0)) / deviation, count - 1))
+            return np.asarray(2 * _t_tail(np.abs(own - usual.mean(axis=0)) / deviation, count - 1))
         return self._pooled_p_values(window)
 
     def _pooled_p_values(self, window: State) -> Array:
@@ -103,7 +103,7 @@ class Baseline:
         variance = (ours.noise[:, where] ** 2).sum() + (others.noise[:, where] ** 2).sum()
         counted = (pooled * (1 - pooled) * (1 / n + 1 / m)).sum()
         effect = max(1.0, float(variance / counted))  # design effect: queries of one session are alike
-        return np.asarray(2 * stats.norm.sf(np.sqrt(np.maximum(deviance, 0) / effect)))
+        return np.asarray(2 * ndtr(-np.sqrt(np.maximum(deviance, 0) / effect)))
 
     def to_bytes(self) -> bytes:
         """Return the stored form: everything but the texts of the examples."""
@@ -174,7 +174,12 @@ def tails(state: State, reference: Reference) -> tuple[float, float]:
 
 def false_discovery_rates(values: Any) -> Array:
     """Return Benjamini and Hochberg's q-values, shape ``[k]``."""
-    return np.asarray(stats.false_discovery_control(values)) if len(values) else np.zeros(0)
+    p = np.asarray(values, float)
+    order = np.argsort(p)[::-1]
+    among = np.arange(len(p), 0, -1)
+    rates = np.empty(len(p))
+    rates[order] = np.minimum.accumulate(np.minimum(p[order] * len(p) / among, 1))
+    return rates
 
 
 def evidence(p_value: float) -> float:
@@ -193,6 +198,11 @@ def accumulate(before: float, p_value: float | None, *, most: float = np.inf) ->
     looks. ``most`` bounds the evidence, so that an alarm ends soon after the drift does.
     """
     return min(most, max(1.0, before) * evidence(p_value)) if p_value is not None else before
+
+
+def _t_tail(values: Array, freedom: int) -> Array:
+    """Return the probabilities that Student's t exceeds the values."""
+    return np.asarray(stdtr(freedom, -values))
 
 
 def _stable(shares: Array) -> Array:

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from itertools import chain, groupby
+from itertools import groupby
 from multiprocessing import get_context
 
 import numpy as np
@@ -104,10 +104,31 @@ def profile_task(task: tuple[Lake, list[tuple[str, int]], Window, Reference, boo
 
     lake, keys, window, reference, without_fitted = task
     with threadpool_limits(1):
-        states = (
-            profile_object(key, data, window, reference, without_fitted) for key, data in ahead(lake, keys)
-        )
-        return merge(chain([empty(reference)], states))
+        together, states = Kernel(reference), []
+        for key, data in ahead(lake, keys):
+            if data is None or len(data) <= SMALL_BYTES:
+                add_object(together, key, data, window, without_fitted)
+            else:
+                states.append(profile_object(key, data, window, reference, without_fitted))
+        return merge([together.result(), *states])
+
+
+def add_object(
+    kernel: Kernel, key: str, data: bytes | None, window: Window, without_fitted: bool = False
+) -> None:
+    """Add all rows of a small object, or none if it cannot be read to its end.
+
+    Many small objects share a kernel, because to merge a state takes longer than to read a few rows.
+    """
+    reader, state = Reader(window, kernel.reference.model_id, kernel.reference.dimension), kernel.state
+    try:
+        batches = list(_rows(reader, key, data, without_fitted))
+    except CorruptObjectError as error:
+        _leave_out(state, error)
+        return
+    for batch in batches:
+        kernel.add(batch)
+    _count(state, reader)
 
 
 def profile_object(
@@ -120,17 +141,30 @@ def profile_object(
     reader = Reader(window, reference.model_id, reference.dimension)
     kernel = Kernel(reference)
     try:
-        for batch in reader.read(data, key):
-            kernel.add(not_fitted(batch) if without_fitted else batch)
+        for batch in _rows(reader, key, data, without_fitted):
+            kernel.add(batch)
     except CorruptObjectError as error:
         state = empty(reference)
-        state.checks["corrupt_objects"] += 1
-        state.bad_objects.append(str(error))
+        _leave_out(state, error)
         return state
     state = kernel.result()
+    _count(state, reader)
+    return state
+
+
+def _rows(reader: Reader, key: str, data: bytes | None, without_fitted: bool) -> Iterator[Batch]:
+    for batch in reader.read(data, key):
+        yield not_fitted(batch) if without_fitted else batch
+
+
+def _leave_out(state: State, error: CorruptObjectError) -> None:
+    state.checks["corrupt_objects"] += 1
+    state.bad_objects.append(str(error))
+
+
+def _count(state: State, reader: Reader) -> None:
     state.checks.update({"objects": 1, **reader.checks})
     state.models.update(reader.models)
-    return state
 
 
 def fitting_rows(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from fmops.analysis.baseline import Baseline, false_discovery_rates
 from fmops.analysis.reference import Array
@@ -225,15 +226,11 @@ def _clusters(baseline: Baseline, rows: Sequence[Example]) -> list[tuple[list[Ex
     vectors = np.array([row.vector for row in rows], np.float32)
     if len(rows) == 1:
         return [(list(rows), vectors[0], float(np.median(baseline.reference.radii)))]
-    from sklearn.cluster import AgglomerativeClustering
-
     radius = float(np.median(baseline.reference.radii))
-    clustering = AgglomerativeClustering(
-        n_clusters=None, distance_threshold=float(np.sqrt(TOGETHER * radius)), linkage="average"
-    ).fit(vectors)
+    labels = fcluster(linkage(vectors, "average"), float(np.sqrt(TOGETHER * radius)), "distance")
     groups = []
-    for label in np.unique(clustering.labels_):
-        inside = np.flatnonzero(clustering.labels_ == label).tolist()
+    for label in np.unique(labels):
+        inside = np.flatnonzero(labels == label).tolist()
         groups.append(([rows[index] for index in inside], vectors[inside].mean(axis=0), radius))
     return groups
 

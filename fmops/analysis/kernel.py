@@ -7,8 +7,9 @@ last bits of float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,7 +29,10 @@ from fmops.analysis.state import (
     least,
 )
 
-TILE = 4096
+CHUNK = 8192
+"""Number of rows that are sorted by block at a time."""
+TILE = 1024
+"""Number of rows multiplied at a time, few enough that their products are still in the cache when they are read."""
 PAD = 256
 HASHED = 8
 """Number of a vector's values that are hashed to tell it from others."""
@@ -58,6 +62,16 @@ class Batch:
         return len(self.vectors)
 
 
+class Measured(NamedTuple):
+    """What was measured of rows, shapes ``[n]``; ``rows`` are their numbers in the batch."""
+
+    rows: Array
+    topics: Array
+    novelty: Array
+    similarity: Array
+    heads: Array  # [n, HASHED], first values of the vectors
+
+
 class Kernel:
     """Collect the state of the batches that are added."""
 
@@ -79,10 +93,14 @@ class Kernel:
         self._moments = np.zeros((BLOCKS, self._components, self._components))
         self._rows = np.zeros((TILE, reference.dimension), np.float32)
         self._products = np.zeros((TILE, self._matrix.shape[1]), np.float32)
-        waves = 2 * reference.frequencies.shape[1]
-        self._waves = np.zeros((TILE, waves), np.float32)
-        sizes = ((reference.dimension,), (waves,), (self._components, self._components))
-        self._sums = [np.zeros((BLOCKS, *size), np.float32) for size in sizes]
+        waves = reference.frequencies.shape[1]
+        # Parts of the products that are read row by row, placed side by side: that is faster than to skip others.
+        self._whitened = np.zeros((TILE, self._components), np.float32)
+        self._angles = np.zeros((TILE, waves), np.float32)
+        self._waves = np.zeros((2, TILE, waves), np.float32)
+        self._sum = np.zeros(reference.dimension, np.float32)
+        self._wave_sums = np.zeros((2, waves), np.float32)
+        self._moment = np.zeros((self._components, self._components), np.float32)
         self._ones = np.ones(TILE, np.float32)
 
     def add(self, batch: Batch) -> None:
@@ -92,25 +110,32 @@ class Kernel:
             return
         vectors = np.asarray(batch.vectors, np.float32)
         hashes = hash_strings(batch.ids)
-        blocks = ((hash_strings(batch.sessions) >> np.uint64(32)) % np.uint64(BLOCKS)).astype(np.int64)
-        for start in range(0, len(batch), TILE):
-            # Rows of one block are placed side by side, so that each block is summed in place.
-            rows = start + np.argsort(blocks[start : start + TILE], kind="stable")
-            rows, squares = self._take(vectors, rows)
-            if len(rows):
-                self._add_tile(batch, rows, hashes[rows], blocks[rows], squares)
+        blocks = ((hash_strings(batch.sessions) >> np.uint64(32)) % np.uint64(BLOCKS)).astype(np.uint8)
+        tiles = [self._add_tile(vectors, rows, blocks[rows]) for rows in _by_block(blocks)]
+        measured = Measured(*map(np.concatenate, zip(*tiles, strict=True)))
+        rows = measured.rows
+        if not len(rows):
+            return
+        if not len(self.reference.corpus):
+            measured = measured._replace(similarity=batch.similarities[rows])
+        state = self.state
+        self._add_counts(blocks[rows].astype(np.int64), measured)
+        self._offer(batch, hashes[rows], measured)
+        state.distinct, state.copies = least(state.distinct, state.copies, _vector_hashes(measured.heads))
+        state.ids, state.id_copies = least(state.ids, state.id_copies, hashes[rows])
 
     def result(self) -> State:
         """Return the state of everything that was added."""
         first, second = np.triu_indices(self._components)
         self.state.moments = self._moments[:, first, second]
         for kind in KEPT:
-            self._choose(kind)
+            if self._pending[kind]:
+                self._choose(kind)
         return self.state
 
-    def _take(self, vectors: Array, rows: Array) -> tuple[Array, Array]:
-        """Place the vectors that can be measured side by side; return their row numbers and their squared
-        lengths.
+    def _take(self, vectors: Array, rows: Array, blocks: Array) -> tuple[Array, Array, Array]:
+        """Place the vectors that can be measured side by side; return their row numbers, their squared lengths
+        and their blocks.
         """
         x = self._rows[: len(rows)]
         np.take(vectors, rows, axis=0, out=x, mode="clip")
@@ -118,14 +143,16 @@ class Kernel:
         finite = np.isfinite(squares)
         usable = finite & (squares > 0)
         if usable.all():
-            return rows, squares
+            return rows, squares, blocks
         self.state.checks["not_finite"] += int((~finite).sum())
         self.state.checks["zero"] += int((finite & ~usable).sum())
         kept = int(usable.sum())
         x[:kept] = x[usable]
-        return rows[usable], squares[usable]
+        return rows[usable], squares[usable], blocks[usable]
 
-    def _add_tile(self, batch: Batch, rows: Array, hashes: Hashes, blocks: Array, squares: Array) -> None:
+    def _add_tile(self, vectors: Array, rows: Array, blocks: Array) -> Measured:
+        """Add rows to the sums, sorted by block, and return what the counts need."""
+        rows, squares, blocks = self._take(vectors, rows, blocks)
         count = len(rows)
         padded = -(-count // PAD) * PAD
         x = self._rows[:padded]
@@ -140,43 +167,36 @@ class Kernel:
         to_centroids += self._centroid_squares
         topics = to_centroids.argmin(axis=1)
         squared = np.maximum(to_centroids[np.arange(count), topics] + squares, 0)
-        novelty = squared * self._inverse_radii[topics]
+        whitened, angles = self._whitened[:count], self._angles[:count]
+        np.subtract(products[:, k : k + m], self._centre, out=whitened)
+        np.copyto(angles, products[:, k + m : waves_end])
+        self._add_sums(x, whitened, angles, blocks)
         similarity = (
-            products[:, waves_end:].max(axis=1) / np.sqrt(squares)
-            if len(self.reference.corpus)
-            else batch.similarities[rows]
+            products[:, waves_end:].max(axis=1) / np.sqrt(squares) if len(self.reference.corpus) else squares
         )
-        whitened = products[:, k : k + m]
-        whitened -= self._centre
-        self._add_sums(x, whitened, products[:, k + m : waves_end], blocks)
-        self._add_counts(blocks, topics, novelty, similarity)
-        self._offer(batch, rows, hashes, topics, novelty, similarity)
-        state = self.state
-        state.distinct, state.copies = least(state.distinct, state.copies, _vector_hashes(x))
-        state.ids, state.id_copies = least(state.ids, state.id_copies, hashes)
+        return Measured(rows, topics, squared * self._inverse_radii[topics], similarity, x[:, :HASHED].copy())
 
     def _add_sums(self, x: Array, whitened: Array, angles: Array, blocks: Array) -> None:
-        state, count, r = self.state, len(x), angles.shape[1]
-        waves = self._waves[:count]
-        np.cos(angles, out=waves[:, :r])
-        np.sin(angles, out=waves[:, r:])
-        sizes = np.bincount(blocks, minlength=BLOCKS)
-        filled, ends = np.flatnonzero(sizes), np.cumsum(sizes)
-        for block, start, end in zip(
-            filled.tolist(), (ends - sizes)[filled].tolist(), ends[filled].tolist(), strict=True
-        ):
-            ones, own = self._ones[: end - start], whitened[start:end]
-            np.dot(ones, x[start:end], out=self._sums[0][block])
-            np.dot(ones, waves[start:end], out=self._sums[1][block])
-            np.dot(own.T, own, out=self._sums[2][block])
+        state, waves = self.state, self._waves[:, : len(x)]
+        np.cos(angles, out=waves[0])
+        np.sin(angles, out=waves[1])
+        sizes, end = np.bincount(blocks, minlength=BLOCKS), 0
         state.rows += sizes
-        for total, sums in zip((state.vectors, state.waves, self._moments), self._sums, strict=True):
-            total[filled] += sums[filled]
+        for block, size in enumerate(sizes.tolist()):
+            if not size:
+                continue
+            start, end = end, end + size
+            ones, own = self._ones[:size], whitened[start:end]
+            state.vectors[block] += np.dot(ones, x[start:end], out=self._sum)
+            for wave, sums in zip(waves, self._wave_sums, strict=True):
+                np.dot(ones, wave[start:end], out=sums)
+            state.waves[block] += self._wave_sums.ravel()
+            self._moments[block] += np.dot(own.T, own, out=self._moment)
 
-    def _add_counts(self, blocks: Array, topics: Array, novelty: Array, similarity: Array) -> None:
-        state, k = self.state, self._topics
-        state.topics += np.bincount(blocks * k + topics, minlength=BLOCKS * k).reshape(BLOCKS, k)
-        bins = np.minimum(novelty * (BINS / NOVELTY_RANGE), BINS - 1).astype(np.int64)
+    def _add_counts(self, blocks: Array, measured: Measured) -> None:
+        state, k, similarity = self.state, self._topics, measured.similarity
+        state.topics += np.bincount(blocks * k + measured.topics, minlength=BLOCKS * k).reshape(BLOCKS, k)
+        bins = np.minimum(measured.novelty * (BINS / NOVELTY_RANGE), BINS - 1).astype(np.int64)
         state.novelty += np.bincount(blocks * BINS + bins, minlength=BLOCKS * BINS).reshape(BLOCKS, BINS)
         known = np.isfinite(similarity)
         if known.all():
@@ -187,9 +207,8 @@ class Kernel:
         state.similarity += np.bincount(of * BINS + bins, minlength=BLOCKS * BINS).reshape(BLOCKS, BINS)
         state.checks["without_similarity"] += int((~known).sum())
 
-    def _offer(
-        self, batch: Batch, rows: Array, hashes: Hashes, topics: Array, novelty: Array, similarity: Array
-    ) -> None:
+    def _offer(self, batch: Batch, hashes: Hashes, measured: Measured) -> None:
+        rows, topics, novelty, similarity, _ = measured
         orders = hashes / 2.0**64
         novel = novelty > 1
         gap = np.isfinite(similarity) & (similarity < self.reference.gap_similarity)
@@ -202,21 +221,26 @@ class Kernel:
         }
         for kind, (order, offered) in offers.items():
             chosen = _least(order, topics, np.flatnonzero(offered), KEPT[kind], by_topic=kind == "topic")
-            values = (each[chosen].tolist() for each in (order, rows, topics, novelty, similarity))
-            for order_of, row, topic, novel_by, similar in zip(*values, strict=True):
-                vector = batch.vectors[row].astype(np.float16) if kind in WITH_VECTORS else NO_VECTOR
-                self._pending[kind].append(
-                    Example(
-                        order_of,
-                        batch.ids[row],
-                        batch.texts[row][:TEXT],
-                        topic,
-                        novel_by,
-                        similar,
-                        vector,
-                        batch.traces[row] if batch.traces else "",
-                    )
+            lines = rows[chosen].tolist()
+            values = (each[chosen].tolist() for each in (order, topics, novelty, similarity))
+            vectors = (
+                batch.vectors[lines].astype(np.float16) if kind in WITH_VECTORS else [NO_VECTOR] * len(lines)
+            )
+            self._pending[kind] += [
+                Example(
+                    order_of,
+                    batch.ids[row],
+                    batch.texts[row][:TEXT],
+                    topic,
+                    novel_by,
+                    similar,
+                    vector,
+                    batch.traces[row] if batch.traces else "",
                 )
+                for row, vector, order_of, topic, novel_by, similar in zip(
+                    lines, vectors, *values, strict=True
+                )
+            ]
             if len(self._pending[kind]) > PENDING or not self.state.examples[kind]:
                 self._choose(kind)
 
@@ -233,26 +257,40 @@ class Kernel:
                 self._topic_thresholds[row.topic] = row.order
 
 
+def _by_block(blocks: Array) -> Iterator[Array]:
+    """Yield row numbers, at most ``TILE`` at a time, those of a block side by side, so that each block is summed
+    in place.
+    """
+    for start in range(0, len(blocks), CHUNK):
+        rows = start + np.argsort(blocks[start : start + CHUNK], kind="stable")
+        yield from (rows[first : first + TILE] for first in range(0, len(rows), TILE))
+
+
 def _least(order: Array, topics: Array, chosen: Array, count: int, *, by_topic: bool) -> Array:
     """Return the chosen rows that can stay: the ``count`` with the least order, and more where orders are
     equal.
     """
     if by_topic:
-        chosen = chosen[np.lexsort((order[chosen], topics[chosen]))]
+        chosen = chosen[np.argsort(order[chosen])]
+        # Small integers are sorted by radix, many times as fast.
+        chosen = chosen[np.argsort(topics[chosen].astype(np.uint16), kind="stable")]
+        # Equal orders are those of one interaction that came again.
+        chosen = chosen[np.diff(order[chosen], prepend=-1.0) != 0]
         of = topics[chosen]
         first = np.searchsorted(of, of, side="left")
-        return np.asarray(chosen[np.arange(len(of)) - first < 2 * count])
+        return np.asarray(chosen[np.arange(len(of)) - first < count])
     if len(chosen) <= count:
         return chosen
     most = np.partition(order[chosen], count - 1)[count - 1]
     return np.asarray(chosen[order[chosen] <= most])
 
 
-def _vector_hashes(vectors: Array) -> Hashes:
+def _vector_hashes(heads: Array) -> Hashes:
     """Return hashes of the first values, which real embeddings share only if they are equal."""
-    width = min(vectors.shape[1], HASHED) // 2 * 2
-    head = np.ascontiguousarray(vectors[:, :width], np.float32)
-    return hash_words(head.view(np.uint64)) if width else np.zeros(0, np.uint64)
+    width = heads.shape[1] // 2 * 2
+    if not width:
+        return np.zeros(0, np.uint64)
+    return hash_words(np.ascontiguousarray(heads[:, :width]).view(np.uint64))
 
 
 def session_hash(sessions: Sequence[str]) -> Hashes:

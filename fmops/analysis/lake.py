@@ -6,7 +6,7 @@ import re
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -40,12 +40,13 @@ COLUMNS = (
 # "user" is quoted: it is a keyword of SQL.
 SELECT = """
 SELECT record_type, interaction_id, coalesce(nullif(session_id, ''), nullif("user", ''), interaction_id) AS session,
-  started_at, coalesce(input, '') AS input, embedding.model_id AS model, embedding.dimension AS dimension,
-  try(from_base64(embedding.vector)) AS vector, list_max([item.score FOR item IN retrieved]) AS similarity,
-  CASE WHEN regexp_full_match(trace_id, '[0-9a-f]{{32}}') AND regexp_full_match(started_at, '[0-9T:.Z-]+')
-    THEN 'trace=' || trace_id || '&at=' || started_at ELSE '' END AS trace
+  coalesce(trace_id, '') AS trace_id, started_at, coalesce(input, '') AS input, embedding.model_id AS model,
+  embedding.dimension AS dimension, try(from_base64(embedding.vector)) AS vector,
+  list_max([item.score FOR item IN retrieved]) AS similarity
 FROM {source}
 """
+TRACE_ID = re.compile(r"[0-9a-f]{32}")
+TIME = re.compile(r"[0-9T:.Z-]+")
 
 
 class Lake(Protocol):
@@ -235,60 +236,103 @@ class Reader:
         seen: set[str] = set()
         with _database().cursor() as connection:
             try:
-                for record_batch in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
-                    yield self.batch(pa.Table.from_batches([record_batch]), seen)
+                for rows in connection.sql(SELECT.format(source=source)).to_arrow_reader(ROWS):
+                    yield self.batch(rows, seen)
             except (duckdb.Error, pa.ArrowException) as error:
                 reason = str(error).split("\n")[0].removesuffix(str(path)).rstrip(": ")
                 raise CorruptObjectError(f"{name}: {reason}") from error
 
-    def batch(self, table: pa.Table, seen: set[str]) -> Batch:
+    def batch(self, table: pa.RecordBatch, seen: set[str]) -> Batch:
         """The rows that can be measured; the others are counted by what is wrong with them."""
-        table = self._of_the_window(table, seen)
-        self.checks["interactions"] += len(table)
-        has = pc.is_valid(table["vector"])
-        self.checks["no_embedding"] += len(table) - (pc.sum(has).as_py() or 0)
-        table = table.filter(has)
-        self.models.update(table["model"].to_pylist())
-        if self.model_id is None and len(table):
-            self.model_id = table["model"][0].as_py()
-        same = pc.equal(table["model"], self.model_id)
-        self.checks["other_model"] += len(table) - (pc.sum(same).as_py() or 0)
-        table = table.filter(same)
-        if self.dimension is None and len(table):
-            self.dimension = table["dimension"][0].as_py()
-        size = 2 * (self.dimension or 0)
-        fits = pc.equal(pc.binary_length(table["vector"]), size)
-        self.checks["other_dimension"] += len(table) - (pc.sum(fits).as_py() or 0)
-        table = table.filter(fits).combine_chunks()
+        kept = self._measurable(table, self._of_the_window(table, seen))
+        # Filtered once, because each filter copies the vectors.
+        table = table if kept.all() else table.filter(pa.array(kept))
         return Batch(
             vectors=_vectors(table["vector"], self.dimension or 0),
             ids=table["interaction_id"].to_pylist(),
             sessions=table["session"].to_pylist(),
-            texts=table["input"].to_pylist(),
-            similarities=table["similarity"].to_numpy().astype(np.float32),
-            traces=table["trace"].to_pylist(),
+            texts=Texts(table["input"]),
+            similarities=table["similarity"].to_numpy(zero_copy_only=False).astype(np.float32),
+            traces=Traces(table["trace_id"], table["started_at"]),
         )
 
-    def _of_the_window(self, table: pa.Table, seen: set[str]) -> pa.Table:
-        known = pc.and_(pc.is_valid(table["interaction_id"]), pc.is_valid(table["started_at"]))
-        self.checks["unreadable"] += len(table) - (pc.sum(known).as_py() or 0)
-        table = table.filter(known)
-        table = table.filter(pc.equal(pc.fill_null(table["record_type"], "interaction"), "interaction"))
-        started = table["started_at"]
-        inside = pc.and_(
-            pc.greater_equal(started, _text(self.window.start)), pc.less(started, _text(self.window.end))
-        )
-        earliest, latest = self.window.near
-        near = pc.and_(pc.greater_equal(started, _text(earliest)), pc.less(started, _text(latest)))
+    def _measurable(self, table: pa.RecordBatch, kept: Array) -> Array:
+        """Which of the rows have a vector of the reader's model and dimension."""
+        kept = self._count("no_embedding", kept, kept & _mask(pc.is_valid(table["vector"])))
+        if not kept.any():
+            return kept
+        models = table["model"]
+        for found in models.filter(pa.array(kept)).value_counts().to_pylist():
+            self.models[found["values"]] += found["counts"]
+        if self.model_id is None:
+            self.model_id = models[int(kept.argmax())].as_py()
+        kept = self._count("other_model", kept, kept & _mask(pc.equal(models, self.model_id)))
+        if self.dimension is None and kept.any():
+            self.dimension = table["dimension"][int(kept.argmax())].as_py()
+        fits = pc.equal(pc.binary_length(table["vector"]), 2 * (self.dimension or 0))
+        return self._count("other_dimension", kept, kept & _mask(fits))
+
+    def _of_the_window(self, table: pa.RecordBatch, seen: set[str]) -> Array:
+        """Which of the rows are interactions of the window that were not seen yet."""
+        identifiers, started = table["interaction_id"], table["started_at"]
+        every = np.ones(len(table), bool)
+        known = _mask(pc.and_(pc.is_valid(identifiers), pc.is_valid(started)))
+        kept = self._count("unreadable", every, known)
+        kept = kept & _mask(pc.equal(pc.fill_null(table["record_type"], "interaction"), "interaction"))
         # A neighbour's are its own affair; what is farther off than a delivery takes was stamped by a wrong clock.
-        self.checks["wrong_clock"] += len(table) - (pc.sum(near).as_py() or 0)
-        table = table.filter(inside)
-        ids = table["interaction_id"].to_pylist()
+        self._count("wrong_clock", kept, kept & _between(started, *self.window.near))
+        kept = kept & _between(started, self.window.start, self.window.end)
+        ids = identifiers.filter(pa.array(kept)).to_pylist()
         first = [each not in seen and not seen.add(each) for each in ids]  # type: ignore[func-returns-value]
-        if not all(first):
-            self.checks["repeated"] += len(ids) - sum(first)
-            table = table.filter(pa.array(first))
-        return table
+        inside = np.flatnonzero(kept)
+        kept[inside[np.logical_not(first)]] = False
+        self.checks["repeated"] += len(inside) - sum(first)
+        self.checks["interactions"] += sum(first)
+        return kept
+
+    def _count(self, check: str, before: Array, after: Array) -> Array:
+        """Count the rows that are left out under a check; return those that stay."""
+        self.checks[check] += int(before.sum()) - int(after.sum())
+        return after
+
+
+@dataclass(frozen=True)
+class Texts(Sequence[str]):
+    """A column whose values become strings when they are asked for, since few are."""
+
+    column: pa.StringArray
+
+    def __len__(self) -> int:
+        return len(self.column)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.column[row].as_py()
+
+
+@dataclass(frozen=True)
+class Traces(Sequence[str]):
+    """Queries of the page Why, written when they are asked for, since few are."""
+
+    trace_ids: pa.StringArray
+    started_at: pa.StringArray
+
+    def __len__(self) -> int:
+        return len(self.trace_ids)
+
+    def __getitem__(self, row: Any) -> Any:
+        trace_id, started_at = self.trace_ids[row].as_py(), self.started_at[row].as_py()
+        known = TRACE_ID.fullmatch(trace_id) and TIME.fullmatch(started_at)
+        return f"trace={trace_id}&at={started_at}" if known else ""
+
+
+def _mask(values: pa.BooleanArray) -> Array:
+    """Return true, false and null as a mask, in which null is false."""
+    mask: Array = pc.fill_null(values, False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _between(times: pa.StringArray, first: datetime, last: datetime) -> Array:
+    return _mask(pc.and_(pc.greater_equal(times, _text(first)), pc.less(times, _text(last))))
 
 
 @cache
@@ -299,16 +343,14 @@ def _database() -> Any:
     return duckdb.connect(config={"threads": 1})
 
 
-def _vectors(column: pa.ChunkedArray, dimension: int) -> Array:
+def _vectors(column: pa.BinaryArray, dimension: int) -> Array:
+    """Unpack float16 of equal length, shape ``[n, dimension]``, without a Python object for each."""
     if not len(column):
         return np.zeros((0, dimension), np.float32)
-    chunks = []
-    for chunk in column.chunks:
-        offsets = np.frombuffer(chunk.buffers()[1], np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-        packed = np.frombuffer(chunk.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
-        chunks.append(packed.view("<f2").reshape(len(chunk), dimension))
-    stacked: Array = np.concatenate(chunks) if len(chunks) > 1 else chunks[0]
-    return stacked.astype(np.float32)
+    offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
+    packed = np.frombuffer(column.buffers()[2], np.uint8)[offsets[0] : offsets[-1]]
+    vectors: Array = packed.view("<f2").reshape(len(column), dimension).astype(np.float32)
+    return vectors
 
 
 def _text(moment: datetime) -> str:

@@ -7,10 +7,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
-from fmops.analysis.reference import FREQUENCIES, Array, Reference
+from fmops.analysis.reference import Array, Reference
 
 FORMAT = 2
 BLOCKS = 32
@@ -40,8 +42,7 @@ class StateError(ValueError):
     """States cannot be merged or read; the message says why."""
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """A row that was kept. ``order`` decides which rows stay: those with the least."""
 
     order: float
@@ -53,9 +54,6 @@ class Example:
     vector: Array  # [d], float16; [0] for kinds without vectors
     trace: str = ""
     """Query of the assistant's page Why; empty when no trace was captured."""
-
-    def key(self) -> tuple[float, str]:
-        return self.order, self.interaction_id
 
 
 @dataclass
@@ -193,7 +191,7 @@ def empty(reference: Reference) -> State:
         rows=np.zeros(BLOCKS, np.int64),
         vectors=np.zeros((BLOCKS, reference.dimension)),
         moments=np.zeros((BLOCKS, components * (components + 1) // 2)),
-        waves=np.zeros((BLOCKS, 2 * FREQUENCIES)),
+        waves=np.zeros((BLOCKS, 2 * reference.frequencies.shape[1])),
         topics=np.zeros((BLOCKS, reference.topics), np.int64),
         novelty=np.zeros((BLOCKS, BINS), np.int64),
         similarity=np.zeros((BLOCKS, BINS), np.int64),
@@ -251,7 +249,7 @@ def keep(kind: str, rows: Sequence[Example]) -> list[Example]:
     """Return the rows that stay, those with the least order first; for ``topic``, as many for each topic."""
     kept: dict[int, list[Example]] = {}
     ids = set()
-    for row in sorted(rows, key=Example.key):
+    for row in sorted(rows, key=attrgetter("order", "interaction_id")):
         group = kept.setdefault(row.topic if kind == "topic" else 0, [])
         if len(group) < KEPT[kind] and row.interaction_id not in ids:
             group.append(row)
@@ -264,11 +262,12 @@ def least(hashes: Array, copies: Array, more: Array, more_copies: Array | None =
 
     Counts are exact: a hash that stays was never dropped, since fewer hashes than are kept were smaller.
     """
-    if more_copies is None:
-        more_copies = np.ones(len(more), np.int64)
     if len(hashes) == DISTINCT:
         inside = more <= hashes[-1]
-        more, more_copies = more[inside], more_copies[inside]
+        more, more_copies = more[inside], more_copies[inside] if more_copies is not None else None
+    if more_copies is None:
+        # Counting is much faster than finding where each hash came, which only few need.
+        more, more_copies = (each[:DISTINCT] for each in np.unique(more, return_counts=True))
     if not len(more):
         return hashes, copies
     values, where = np.unique(np.concatenate([hashes, more]), return_inverse=True)

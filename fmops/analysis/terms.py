@@ -6,10 +6,14 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 MAX_TERMS = 4
 CLAUSES = re.compile(r"[.,;:!?()\"\n]+")
 WORDS = re.compile(r"[^\W\d_]+")
+STOP_WORDS = frozenset(Path(__file__).with_name("stop_words.txt").read_text().split())
+"""English words that say nothing of a subject: the list of the Glasgow Information Retrieval Group, which scikit-learn
+has too, but scikit-learn takes a second to import."""
 OWN_WORDS = frozenset(
     "please thank thanks hello hi want need know tell help question ask asking like does did can "
     "could would will pays pay covered".split()
@@ -21,9 +25,7 @@ class Terms:
     occurrences."""
 
     def __init__(self, background: Iterable[str]) -> None:
-        from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
-        self._stop_words = ENGLISH_STOP_WORDS | OWN_WORDS
+        self._stop_words = STOP_WORDS | OWN_WORDS
         self._documents = 0
         self._frequencies: Counter[str] = Counter()
         for text in background:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from checks.bench.drift_world import World
 from fmops.analysis.hashing import hash_strings
 from fmops.analysis.kernel import Batch, Kernel
-from fmops.analysis.reference import BaselineError, Reference, fit
-from fmops.analysis.state import KEPT, State, StateError, empty, merge
+from fmops.analysis.reference import FREQUENCIES, Array, BaselineError, Reference, fit
+from fmops.analysis.state import BLOCKS, DISTINCT, KEPT, State, StateError, empty, least, merge
+from fmops.analysis.statistics import RESAMPLES, Comparer, _permuted
 
 ROWS = 3000
 
@@ -117,6 +118,41 @@ def test_few_duplicates_are_counted_exactly(reference: Reference, rows: Batch) -
     )
 
 
+def test_the_least_hashes_of_many_are_counted_exactly() -> None:
+    generator = np.random.default_rng(3)
+    rounds = [generator.integers(0, 3 * DISTINCT, 5 * DISTINCT).astype(np.uint64) for _ in range(3)]
+    kept: tuple[Array, Array] = (np.zeros(0, np.uint64), np.zeros(0, np.int64))
+    for hashes in rounds:
+        kept = least(*kept, hashes)
+    values, copies = np.unique(np.concatenate(rounds), return_counts=True)
+    np.testing.assert_array_equal(kept[0], values[:DISTINCT])
+    np.testing.assert_array_equal(kept[1], copies[:DISTINCT])
+
+
+def test_differences_of_resamples_are_measured_without_being_written_out(
+    reference: Reference, rows: Batch
+) -> None:
+    comparer = Comparer(reference, state_of(reference, rows))
+    sums = comparer.features(state_of(reference, rows)).noise
+    weights = np.random.default_rng(4).standard_normal((20, len(sums)))
+    np.testing.assert_allclose(
+        comparer._statistics_of(weights, sums), comparer.statistics(weights @ sums), rtol=1e-9
+    )
+
+
+def test_relabelled_blocks_differ_by_their_means(reference: Reference, rows: Batch) -> None:
+    comparer = Comparer(reference, state_of(reference, rows))
+    ours, others = (
+        comparer.features(state_of(reference, part(rows, list(range(start, ROWS, 2))))) for start in (0, 1)
+    )
+    weights, centred = _permuted(np.random.default_rng(5), ours, others)
+    first = np.random.default_rng(5).permuted(np.tile(np.arange(2 * BLOCKS), (RESAMPLES, 1)), axis=1) < BLOCKS
+    sums, sizes = np.vstack([ours.sums, others.sums]), np.concatenate([ours.rows, others.rows])
+    for chosen, of in zip(first[:5], weights, strict=False):
+        means = [sums[these].sum(axis=0) / sizes[these].sum() for these in (chosen, ~chosen)]
+        np.testing.assert_allclose(of @ centred, means[0] - means[1], atol=1e-9)
+
+
 def test_vectors_that_cannot_be_measured_are_counted_and_left_out(reference: Reference, rows: Batch) -> None:
     vectors = rows.vectors[:5].copy()
     vectors[0, 3], vectors[1, 0], vectors[2, :] = np.nan, np.inf, 0
@@ -153,6 +189,18 @@ def test_a_reference_of_another_format_is_refused(
     monkeypatch.setattr("fmops.analysis.reference.FORMAT", 99)
     with pytest.raises(BaselineError, match="has format 1, this version reads 99: fit it again"):
         Reference.from_bytes(data)
+
+
+def test_a_baseline_keeps_the_frequencies_that_it_was_fitted_with(reference: Reference, rows: Batch) -> None:
+    more = replace(reference, frequencies=np.hstack([reference.frequencies, reference.frequencies]))
+    parts = [state_of(more, part(rows, list(range(start, ROWS, 2)))) for start in (0, 1)]
+    stored = State.from_bytes(merge([empty(more), parts[0]]).to_bytes())
+    assert stored.waves.shape[1] == 2 * more.frequencies.shape[1] == 4 * FREQUENCIES
+    known = Comparer(more, stored).compare(parts[1])
+    usual = Comparer(reference, state_of(reference, part(rows, list(range(0, ROWS, 2))))).compare(
+        state_of(reference, part(rows, list(range(1, ROWS, 2))))
+    )
+    assert known.parts["mmd"].statistic == pytest.approx(2 * usual.parts["mmd"].statistic, rel=1e-3)
 
 
 def test_a_baseline_needs_rows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def test_a_record_is_read_as_it_was_captured(tmp_path: Path) -> None:
     )
     (batch,) = Reader(day(0)).read(lake.read(key), key)
     np.testing.assert_array_equal(batch.vectors, [VECTOR])
-    assert (batch.texts, batch.sessions, batch.similarities.tolist()) == (
+    assert (list(batch.texts), batch.sessions, batch.similarities.tolist()) == (
         ["What is covered?"],
         ["2026-09-01-0"],
         [0.75],
@@ -97,6 +98,33 @@ def test_a_corrupt_object_in_the_middle_is_left_out_counted_and_named(tmp_path: 
     with pytest.raises(CorruptObjectError, match="is gone"):
         read(lake, "interactions/none")
     assert profile_object(cut, lake.read(cut), window, reference).count == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda data: data[:-1], "Unexpected end of GZIP stream"),
+        (lambda data: data[:40] + b"\xff" * 40 + data[80:], "Failed to decode gzip stream"),
+        (lambda data: data + b"not gzip", "Unexpected end of GZIP stream"),
+    ],
+    ids=["cut", "broken", "followed"],
+)
+def test_an_object_that_is_no_whole_gzip_file_is_named(
+    tmp_path: Path, change: Callable[[bytes], bytes], why: str
+) -> None:
+    lake = DirectoryLake(tmp_path)
+    key = put(lake, day(0), [interaction(day(0), number, VECTOR) for number in range(50)])
+    lake.write(key, change(lake.read(key) or b""))
+    with pytest.raises(CorruptObjectError, match=f"^{key}: .*{why}"):
+        read(lake, key)
+
+
+def test_an_object_of_several_gzip_members_is_read_to_its_end(tmp_path: Path) -> None:
+    lake = DirectoryLake(tmp_path)
+    records = [interaction(day(0), number, VECTOR) for number in range(2)]
+    key = "interactions/dt=2026-09-01/hour=00/a.gz"
+    lake.write(key, b"".join(gzip.compress(record.line()) for record in records))
+    assert read(lake, key)[1] == [record.interaction_id for record in records]
 
 
 def test_an_empty_object_has_no_rows(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from checks.bench.drift_world import World
 from fmops.analysis import wording
-from fmops.analysis.baseline import accumulate, evidence
+from fmops.analysis.baseline import accumulate, evidence, false_discovery_rates
 from fmops.analysis.findings import Findings
 from fmops.analysis.lake import DirectoryLake, windows
 from fmops.analysis.reference import BaselineError
@@ -57,6 +57,15 @@ def analysis(known: tuple[Path, World], tmp_path: Path) -> Analysis:
 @pytest.fixture
 def world(known: tuple[Path, World]) -> World:
     return known[1]
+
+
+def test_rates_of_false_discoveries_are_scipys() -> None:
+    from scipy.stats import false_discovery_control
+
+    values = np.random.default_rng(2).random(50) ** 3
+    values[:10] = values[0]
+    np.testing.assert_allclose(false_discovery_rates(values), false_discovery_control(values))
+    assert len(false_discovery_rates(values[:0])) == 0
 
 
 def test_a_usual_day_is_usual(analysis: Analysis, world: World) -> None:
