@@ -33,7 +33,7 @@ def pytest_collection_finish() -> None:
     look through everything takes a second, and they are a sixth of the suite's time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(10_000, 10, 10)
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:

@@ -148,6 +148,7 @@ def test_openais_client_sends_a_spent_budget_once_and_says_so() -> None:
         )
         question: Any = [{"role": "user", "content": "Hello"}]
         client.chat.completions.create(model=NAME, messages=question)
+        asyncio.run(it.budgets.drain())
         it.table.calls.clear()
         with pytest.raises(openai.RateLimitError) as refused_:
             client.chat.completions.create(model=NAME, messages=question)

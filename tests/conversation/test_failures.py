@@ -354,7 +354,7 @@ def test_a_fault_of_ours_is_nobody_elses(
     error = error_of(it, it.ask(stream=stream), stream=stream)
     assert error["code"] == "internal_error"
     assert it.record.error_type == type(raised).__name__
-    (line,) = [each for each in caplog.messages if each.startswith("interaction ")]
+    (line,) = [each for each in caplog.messages if " failed: " in each]
     assert f"failed: {type(raised).__name__} at fmops/" in line
     assert SECRET not in caplog.text
 

@@ -29,7 +29,7 @@ class Names:
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """The assistant's routes, and a chat that answers from what is in the bucket."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setattr(gaps, "WAITING", 0)
+    monkeypatch.setattr(gaps, "BETWEEN_LOOKS", 0)
     monkeypatch.setattr(gaps, "calm", lambda _: None)
     with aws(monkeypatch) as s3:
         site = Site(s3, f"# Batteries\n\n{CORRECTION}")
