@@ -17,11 +17,20 @@ from fmops.agent import NAME, PROMPT
 from fmops.authorization import AuthorizationMiddleware, human_approval
 from fmops.conversation.budget_middleware import BudgetMiddleware
 from fmops.conversation.calls import CallsMiddleware
+from fmops.conversation.layers import Layers
 from fmops.conversation.limits import ModelCallLimit
 from fmops.conversation.prompting import PromptMiddleware
 from fmops.guardrails import GuardedChatModel, GuardrailEngine, GuardrailMiddleware
 from fmops.prompts import PromptSource, packaged
 from fmops.toolkit.context import RequestContext
+
+
+class _GuardrailsOfCalls(GuardrailMiddleware):
+    """The middleware without its step before the agent runs, which would vet again what ``Conversation`` has
+    vetted as input, before the first model call vets it too."""
+
+    before_agent = AgentMiddleware.before_agent
+    abefore_agent = AgentMiddleware.abefore_agent
 
 
 def packaged_prompts() -> PromptSource:
@@ -50,14 +59,16 @@ def build_agent(
         GuardedChatModel(model=model, engine=guardrails),
         tools,
         middleware=[
-            recording,
-            ModelCallLimit(),
-            PromptMiddleware(prompts or packaged_prompts()),
-            GuardrailMiddleware(guardrails),
-            *([human_approval(waiting)] if waiting else []),
-            authorization,
-            BudgetMiddleware(),
-            CallsMiddleware(),
+            Layers(
+                recording,
+                ModelCallLimit(),
+                PromptMiddleware(prompts or packaged_prompts()),
+                _GuardrailsOfCalls(guardrails),
+                *([human_approval(waiting)] if waiting else []),
+                authorization,
+                BudgetMiddleware(),
+                CallsMiddleware(),
+            )
         ],
         context_schema=RequestContext,
         checkpointer=checkpointer,

@@ -38,6 +38,7 @@ from fmops.conversation.spending import BudgetExceededError, Spending, TurnBudge
 from fmops.conversation.turns import Turns
 from fmops.conversation.wire import ChatMessage
 from fmops.guardrails import (
+    Asked,
     Direction,
     GuardrailBlocked,
     GuardrailEngine,
@@ -338,11 +339,8 @@ class Conversation:
     async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
         """Return the conversation as the agent may see it: all of it is treated as input, whoever the client
         says spoke."""
-        outcomes = await asyncio.gather(
-            *(
-                self._guardrails.check(each.text, Direction.INPUT, observe=each is messages[-1])
-                for each in messages
-            )
+        outcomes = await self._guardrails.check_all(
+            [Asked(each.text, Direction.INPUT, observe=each is messages[-1]) for each in messages]
         )
         interaction.input = outcomes[-1].text
         for outcome in outcomes:

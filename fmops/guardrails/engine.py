@@ -3,15 +3,17 @@ was done."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Any
 
 from fmops import deadline
 from fmops.frames import where
@@ -30,6 +32,7 @@ from fmops.guardrails.turn import current_turn
 from fmops.guardrails.types import (
     DETECTOR_UNAVAILABLE,
     Action,
+    Asked,
     Decision,
     DetectorCall,
     Direction,
@@ -107,13 +110,35 @@ class GuardrailEngine:
         that repeat another layer's check: if the answer was known, the observers are told only of a block.
         Within a turn (``begin_turn``), they are told of each text once, however many layers check it.
         """
-        steps = self._steps(text, Direction(direction), role)
+        return (await self.check_all([Asked(text, Direction(direction), role, observe)]))[0]
+
+    async def check_all(self, texts: Sequence[Asked]) -> list[Outcome]:
+        """Run ``check`` on several texts at once. One whose findings are known needs no task of its own."""
+        outcomes: dict[int, Outcome] = {}
+        waiting: dict[int, Coroutine[Any, Any, Outcome]] = {}
+        for index, asked in enumerate(texts):
+            steps = self._steps(asked.text, asked.direction, asked.role)
+            try:
+                first = next(steps)
+            except StopIteration as finished:
+                outcomes[index] = self._told(finished.value, asked)
+            else:
+                waiting[index] = self._awaited(steps, first, asked)
+        if len(waiting) == 1:
+            ((index, check),) = waiting.items()
+            outcomes[index] = await check
+        elif waiting:
+            outcomes |= zip(waiting, await asyncio.gather(*waiting.values()), strict=True)
+        return [outcomes[index] for index in range(len(texts))]
+
+    async def _awaited(self, steps: Generator[Waiting, None, Outcome], first: Waiting, asked: Asked) -> Outcome:
+        futures, seconds = first
         try:
             while True:
-                futures, seconds = next(steps)
                 await settled(futures, seconds)
+                futures, seconds = next(steps)
         except StopIteration as finished:
-            return self._told(finished.value, text, role, observe=observe)
+            return self._told(finished.value, asked)
 
     def check_sync(
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
@@ -125,7 +150,7 @@ class GuardrailEngine:
                 futures, seconds = next(steps)
                 wait_for(futures, timeout=seconds)
         except StopIteration as finished:
-            return self._told(finished.value, text, role, observe=observe)
+            return self._told(finished.value, Asked(text, Direction(direction), role, observe))
 
     def check_all_sync(self, texts: Iterable[str], direction: Direction | str) -> list[Outcome]:
         """Run ``check_sync`` on several texts at once, such as retrieved documents."""
@@ -142,10 +167,10 @@ class GuardrailEngine:
         for executor in (self._executor, *self._executors.values(), self.waiters):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _told(self, outcome: Outcome, text: str, role: Role | None, *, observe: bool) -> Outcome:
-        asked = any(call.result != "cached" for call in outcome.calls)
-        if asked or ((observe or outcome.blocked) and not self._told_before(outcome, text, role)):
-            self._mark_told(outcome, text, role)
+    def _told(self, outcome: Outcome, asked: Asked) -> Outcome:
+        was_asked = any(call.result != "cached" for call in outcome.calls)
+        if was_asked or ((asked.observe or outcome.blocked) and not self._told_before(asked)):
+            self._mark_told(outcome, asked)
             for observer in self._observers:
                 try:
                     observer(outcome)
@@ -153,14 +178,14 @@ class GuardrailEngine:
                     _log.error("a guardrail observer failed: %s at %s", type(error).__name__, where(error))
         return outcome
 
-    def _told_before(self, outcome: Outcome, text: str, role: Role | None) -> bool:
+    def _told_before(self, asked: Asked) -> bool:
         turn = current_turn()
-        return turn is not None and self._key(text, outcome.direction, role) in turn.told
+        return turn is not None and self._key(asked.text, asked.direction, asked.role) in turn.told
 
-    def _mark_told(self, outcome: Outcome, text: str, role: Role | None) -> None:
+    def _mark_told(self, outcome: Outcome, asked: Asked) -> None:
         """Mark both the text and its redacted form as told, since the next layer sees only the latter."""
         if turn := current_turn():
-            turn.told |= {self._key(each, outcome.direction, role) for each in (text, outcome.text)}
+            turn.told |= {self._key(each, asked.direction, asked.role) for each in (asked.text, outcome.text)}
 
     def _key(self, text: str, direction: Direction, role: Role | None) -> bytes:
         return self._cache.key(mend(text), direction, role or direction.role)
