@@ -19,7 +19,6 @@ from fmops import deadline
 from fmops.frames import where
 from fmops.guardrails.asking import Ask
 from fmops.guardrails.cache import Cache, Known
-from fmops.guardrails.categories import Category
 from fmops.guardrails.detectors.base import Context, Detector
 from fmops.guardrails.hidden import removals
 from fmops.guardrails.language import identify
@@ -38,6 +37,7 @@ from fmops.guardrails.types import (
     Direction,
     Finding,
     Outcome,
+    Redaction,
     Role,
     is_notice,
 )
@@ -180,15 +180,12 @@ class GuardrailEngine:
 
     def _told_before(self, asked: Asked) -> bool:
         turn = current_turn()
-        return turn is not None and self._key(asked.text, asked.direction, asked.role) in turn.told
+        return turn is not None and _identity(asked, asked.text) in turn.told
 
     def _mark_told(self, outcome: Outcome, asked: Asked) -> None:
         """Mark both the text and its redacted form as told, since the next layer sees only the latter."""
         if turn := current_turn():
-            turn.told |= {self._key(each, asked.direction, asked.role) for each in (asked.text, outcome.text)}
-
-    def _key(self, text: str, direction: Direction, role: Role | None) -> bytes:
-        return self._cache.key(mend(text), direction, role or direction.role)
+            turn.told |= {_identity(asked, each) for each in (asked.text, outcome.text)}
 
     def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[Waiting, None, Outcome]:
         """Run a check as a generator of its waits, shared by callers with and without an event loop."""
@@ -201,10 +198,9 @@ class GuardrailEngine:
         ):
             check.decisions.append(Decision(Action.BLOCK, "text_too_long"))
             return self._outcome(check)
-        key = self._key(text, direction, role)
+        key = self._cache.key(check.text, direction, check.role)
         if known := self._cache.get(key):
             self._recall(check, known)
-            check.removals = removals(check.text)
             return self._outcome(check)
         if len(check.text) > 50_000:
             folding = self._executor.submit(fold, check.text)
@@ -221,7 +217,7 @@ class GuardrailEngine:
         outcome = self._outcome(check)
         if not check.degraded:
             detectors = tuple(call.detector for call in check.calls)
-            self._cache.put(key, Known(tuple(check.findings), detectors, check.language))
+            self._cache.put(key, Known(tuple(check.findings), detectors, check.language, folded.removals))
             self._clear_redacted(outcome, check, detectors)
         return outcome
 
@@ -329,6 +325,7 @@ class GuardrailEngine:
     def _recall(self, check: _Check, known: Known) -> None:
         check.language = known.language
         check.findings = list(known.findings)
+        check.removals = known.removals
         for name in known.detectors:
             self._recall_language(check, name)
             check.calls.append(DetectorCall(name, check.direction, "cached", 0.0))
@@ -339,44 +336,19 @@ class GuardrailEngine:
             check.decisions.append(Decision(Action.FLAG, "language_not_known", detector=name))
 
     def _outcome(self, check: _Check) -> Outcome:
-        answered = [call.detector for call in check.calls if call.answered]
-        coverage: dict[str, frozenset[Category]] = {
-            name: self._detectors[name].categories for name in answered
-        }
-        turn = current_turn()
-
-        def disclosed(finding: Finding) -> bool:
-            return turn is not None and turn.discloses(check.text[finding.begin : finding.end])
-
-        decisions = check.decisions + self.policy.decide(
-            check.direction, check.findings, coverage, check.role, disclosed
-        )
+        decisions = check.decisions + (self._decided(check) if check.findings else [])
+        redactions: list[Redaction] = []
         if check.removals:
             decisions.append(Decision(Action.REDACT, "hidden_characters"))
+        if decisions:
+            decisions, redactions = _applied(decisions, check.removals)
         action = max(
             (decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW
         )
-        spans = (
-            decision.finding
-            for decision in decisions
-            if decision.action is Action.REDACT and decision.finding and decision.finding.is_span
-        )
-        redactions = merge(spans, check.removals)
-        unplaced = any(
-            decision.action is Action.REDACT and decision.finding and not decision.finding.is_span
-            for decision in decisions
-        )
-        if unplaced:  # a finding without a place cannot be removed
-            action = Action.BLOCK
-            decisions = [
-                replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each
-                for each in decisions
-            ]
-        text = "" if action is Action.BLOCK else redact(check.text, redactions)
         return Outcome(
             direction=check.direction,
             action=action,
-            text=text,
+            text="" if action is Action.BLOCK else redact(check.text, redactions),
             findings=tuple(
                 each.finding for each in decisions if each.finding and each.action is not Action.ALLOW
             ),
@@ -388,13 +360,42 @@ class GuardrailEngine:
             scores=highest(check.findings),
         )
 
+    def _decided(self, check: _Check) -> list[Decision]:
+        coverage = {
+            call.detector: self._detectors[call.detector].categories for call in check.calls if call.answered
+        }
+        turn = current_turn()
+
+        def disclosed(finding: Finding) -> bool:
+            return turn is not None and turn.discloses(check.text[finding.begin : finding.end])
+
+        return self.policy.decide(check.direction, check.findings, coverage, check.role, disclosed)
+
     def _clear_redacted(self, outcome: Outcome, check: _Check, detectors: tuple[str, ...]) -> None:
         """Store the redacted text as checked, since its remaining findings are known; the next layer need not
         check it again."""
         if outcome.action is not Action.REDACT:
             return
         key = self._cache.key(outcome.text, check.direction, check.role)
-        self._cache.put(key, Known(tuple(_left(check.findings, outcome)), detectors, check.language))
+        left, hidden = tuple(_left(check.findings, outcome)), tuple(removals(outcome.text))
+        self._cache.put(key, Known(left, detectors, check.language, hidden))
+
+
+def _identity(asked: Asked, text: str) -> tuple[Direction, Role, str]:
+    return asked.direction, asked.role or asked.direction.role, mend(text)
+
+
+def _applied(
+    decisions: list[Decision], hidden: Sequence[tuple[int, int]]
+) -> tuple[list[Decision], list[Redaction]]:
+    """Return the decisions as they can be carried out, and the redactions that follow."""
+    redacting = [each for each in decisions if each.action is Action.REDACT]
+    found = [each.finding for each in redacting if each.finding]
+    if not all(finding.is_span for finding in found):  # a finding without a place cannot be removed
+        decisions = [
+            replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each for each in decisions
+        ]
+    return decisions, merge((finding for finding in found if finding.is_span), hidden)
 
 
 def _left(findings: Iterable[Finding], outcome: Outcome) -> Iterator[Finding]:
