@@ -128,6 +128,8 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self, request: ModelRequest[Any], response: ModelResponse[Any]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Return the vetted answer, with the vetted messages in place of the seals that the model read."""
+        if self._sealing is None:
+            return response
         before: list[BaseMessage] = list(request.state["messages"])
         opened = _changed(before, [self._seals.vetted(message) for message in before])
         return ExtendedModelResponse(response, Command(update=opened)) if opened else response

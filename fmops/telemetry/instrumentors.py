@@ -50,9 +50,11 @@ async def _at_once(
 
 
 def _openllmetry() -> Any:
+    from opentelemetry.instrumentation import langchain
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor, langgraph_utils
 
     langgraph_utils.extract_graph_structure = _once_per_graph(langgraph_utils.extract_graph_structure)
+    langchain.TraceloopCallbackHandler = _without_work_for_steps(langchain.TraceloopCallbackHandler)
 
     class OpenLLMetry(LangchainInstrumentor):
         def _wrap_middleware_hooks(self, tracer: object) -> None:
@@ -72,6 +74,28 @@ def _once_per_graph(extract: Any) -> Any:
         return known[graph]
 
     return structure
+
+
+def _without_work_for_steps(handler: Any) -> Any:
+    """Return the handler without the attributes and contexts of the graph's steps, which have no spans here
+    (``WithoutSteps``)."""
+    from opentelemetry.instrumentation.langchain.span_utils import SpanHolder
+
+    class Handler(handler):  # type: ignore[misc]
+        def _create_task_span(
+            self, run_id: Any, parent_run_id: Any, name: str, kind: Any, workflow_name: str, *args: Any, **kwargs: Any
+        ) -> Any:
+            if kind.value == "tool":
+                return super()._create_task_span(run_id, parent_run_id, name, kind, workflow_name, *args, **kwargs)
+            entity_name, entity_path, *_ = args
+            parent = self.spans.get(parent_run_id)
+            span = parent.span if parent else _Step(trace.get_current_span().get_span_context())
+            if parent:
+                parent.children.append(run_id)
+            self.spans[run_id] = SpanHolder(span, None, None, [], workflow_name, entity_name, entity_path)
+            return span
+
+    return Handler
 
 
 def _opentelemetry() -> Any:
