@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,17 +15,21 @@ from langchain_core.outputs import ChatGenerationChunk
 from checks.bench.guardrail_parts import Instant
 from fmops.capture.record import encode
 from fmops.conversation.chat_request import ChatRequest
+from fmops.conversation.refusals import BadRequestError
 from fmops.guardrails import Direction, GuardrailEngine, GuardrailSettings, begin_turn
 from fmops.guardrails.chunking import Limits
 from fmops.guardrails.flow import flow_sync
 from fmops.guardrails.vetting import Vetting
 from fmops.interaction import Interaction
+from fmops.surrogates import mended
 
 LENGTH = 200_000
 STREAMED = 20_000
 """Characters of an answer: more than the 4,096 tokens of output that a deployment allows by default."""
 PIECE = 4
 """Characters of a piece of a streamed answer, about a token."""
+CELL = 20
+"""Characters of each text in a table."""
 MIXTURES = 24
 REMEASURED = 4
 UNITS = (
@@ -39,8 +43,9 @@ UNITS = (
     "\ufdfa", "a\u2800", "\u0664",
     "\U0001f468\u200d", "\U0001f3f4\U000e0067",
     "password is 1 ", "password: \"x1", "jane@mail.example ", "4111 1111 1111 1111 ", "1.", "9" * 20 + " ", "\\u0031",
-    "%20", "a. B", "[1](", "{\"a\":", "<a ", "&#49;", "data:image/png;base64,", "arn:aws:s3:::a ", "\ud83d", "\x00", "\u0130",
-    "IBAN ", "ssn ", "Abcd. Efgh ", "1111111111111 ", "'" + "A" * 40 + "'", "x" * 64 + " ", "\u0430a ", "(", "\t",
+    "%20", "a. B", "[1](", "{\"a\":", "<a ", "&#49;", "data:image/png;base64,", "arn:aws:s3:::a ", "\ud83d", "\x00",
+    "\u0130", "IBAN ", "ssn ", "Abcd. Efgh ",
+    "1111111111111 ", "'" + "A" * 40 + "'", "x" * 64 + " ", "\u0430a ", "(", "\t",
 )  # fmt: skip
 """Pieces that the patterns and tables of the guardrails begin with, repeat or look for."""
 
@@ -70,7 +75,7 @@ def texts() -> Iterator[tuple[str, str]]:
     for number in range(MIXTURES):
         chosen = chance.sample(UNITS, 2 + number % 5)
         drawn = "".join(chance.choices(chosen, k=LENGTH // min(map(len, chosen)) + 1))
-        yield f"a mixture of {ascii(chosen)}", drawn[:LENGTH]
+        yield f"a mixture of {chosen!a}", drawn[:LENGTH]
 
 
 def ways(made: GuardrailEngine) -> dict[str, Callable[[str], Any]]:
@@ -80,12 +85,16 @@ def ways(made: GuardrailEngine) -> dict[str, Callable[[str], Any]]:
     def asked(text: str) -> None:
         begin_turn()
         body = {"model": "claims-desk", "messages": [{"role": "user", "content": text}]}
-        said = ChatRequest.model_validate_json(json.dumps(body).replace("\\ud83d", "\\ufffd"))
-        outcome = made.check_sync(said.messages[-1].text, Direction.INPUT)
-        encode(Interaction(input=outcome.text))
+        with suppress(BadRequestError):  # a blank text is refused
+            said = ChatRequest.model_validate(mended(body)).messages[-1].text
+            encode(Interaction(input=made.check_sync(said, Direction.INPUT).text))
 
     def found(text: str) -> None:
         vetting.result_sync(ToolMessage(text, tool_call_id="c1"))
+
+    def listed(text: str) -> None:
+        rows = [{"name": text[begin : begin + CELL]} for begin in range(0, LENGTH, CELL)]
+        vetting.data_sync({"rows": rows}, Direction.TOOL_RESULTS)
 
     def answered(text: str) -> None:
         pieces = (text[begin : begin + PIECE] for begin in range(0, STREAMED, PIECE))
@@ -95,7 +104,12 @@ def ways(made: GuardrailEngine) -> dict[str, Callable[[str], Any]]:
         except Exception as error:
             raise RuntimeError(f"the stream of {text[:20]!a} failed") from error
 
-    return {"as a question": asked, "as a tool's result": found, f"streamed, {STREAMED} characters": answered}
+    return {
+        "as a question": asked,
+        "as a tool's result": found,
+        "as a table": listed,
+        f"streamed, {STREAMED:,} characters": answered,
+    }
 
 
 def cpu(run: Callable[[], Any]) -> float:

@@ -319,7 +319,10 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
             for name, leak in leaked.items()
         ],
         *absolute("32 turns at once", many),
-        *[(f"worst text {way}", f"{seconds:.2f} s of CPU, of {name}") for way, (seconds, name) in slowest.items()],
+        *[
+            (f"worst text {way}", f"{seconds:.2f} s of CPU, of {name}")
+            for way, (seconds, name) in slowest.items()
+        ],
         *[
             (
                 f"streamed without white space, {length} characters",

@@ -62,19 +62,21 @@ def draw(cpu: Mapping[str, Sequence[float]], path: Path) -> None:
     for row, (name, kinds) in enumerate(bars.items()):
         left = 0.0
         for kind in kinds:
-            colour = colours(list(cpu).index(kind) / (len(cpu) - 1))
-            axes.barh(row, added[kind], left=left, color=colour, label=KINDS[kind] if kind == kinds[-1] or row else None)
-            axes.text(left + added[kind] / 2, row, f"{added[kind]:.1f}", ha="center", va="center",
-                      color="black" if colour[1] > 0.6 else "white")  # fmt: skip
-            left += added[kind]
-        total = statistics.median(cpu[first if name == "bare" else last])
-        axes.text(left, row, f"  {1000 / total:.0f} requests/s and core", va="center")
+            width, colour = max(0.0, added[kind]), colours(list(cpu).index(kind) / (len(cpu) - 1))
+            axes.barh(row, width, left=left, color=colour, label=KINDS[kind] if row else None)
+            ink = "black" if colour[1] > 0.6 else "white"
+            axes.text(left + width / 2, row, f"{added[kind]:.1f}", ha="center", va="center", color=ink)
+            left += width
+        rate = 1000 / statistics.median(cpu[first if name == "bare" else last])
+        axes.text(left, row, f"  {rate:.0f} requests/s and core", va="center")
     axes.set(xlabel="milliseconds of CPU a request", yticks=range(len(bars)), yticklabels=list(bars))
-    axes.set_xlim(right=1.25 * sum(added.values()))
+    axes.set_xlim(right=1.25 * statistics.median(cpu[last]))
     axes.invert_yaxis()
     handles, labels = axes.get_legend_handles_labels()
     unique = dict(zip(labels, handles, strict=True))
-    figure.legend(unique.values(), unique, loc="outside lower center", ncols=len(unique), frameon=False, fontsize=8)
+    figure.legend(
+        unique.values(), unique, loc="outside lower center", ncols=len(unique), frameon=False, fontsize=8
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)

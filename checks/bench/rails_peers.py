@@ -1,7 +1,7 @@
 """An agent behind an HTTP server, bare or with rails: ``python -m checks.bench.rails_peers KIND PORT OTLP_ENDPOINT``.
 
-Each kind of ``rails.KINDS`` adds a layer to the one before it. Detectors, policy store, delivery stream and model answer at
-once, without a network: our own time is measured.
+Each kind of ``rails.KINDS`` adds a layer to the one before it. Detectors, policy store, delivery stream and model
+answer at once, without a network: our own time is measured.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 import jwt
+import langsmith
 import uvicorn
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from fastapi import FastAPI
@@ -30,6 +31,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from checks.bench.authorization import Context, Store, look_up, resolve
 from fmops.conversation.wire import ChatRequest
+from fmops.telemetry.instrumentors import _at_once
 
 USAGE: Any = {"input_tokens": 84, "output_tokens": 14, "total_tokens": 98}
 ISSUER, AUDIENCE = "https://issuer.example", "bench"
@@ -79,11 +81,22 @@ class Issuer:
 
     def __init__(self) -> None:
         key = generate_private_key(65537, 2048)
-        public = {**jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": "k", "alg": "RS256"}
+        public = {
+            **jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key(), as_dict=True),
+            "kid": "k",
+            "alg": "RS256",
+        }
         keys = base64.b64encode(json.dumps({"keys": [public]}).encode()).decode()
         self.keys = f"data:application/json;base64,{keys}"
         now = int(time.time())
-        claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "subject-1", "iat": now, "auth_time": now, "exp": now + 86_400}
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "subject-1",
+            "iat": now,
+            "auth_time": now,
+            "exp": now + 86_400,
+        }
         self.token = jwt.encode({**claims, "cognito:groups": ["customers"]}, key, "RS256", {"kid": "k"})
 
 
@@ -151,6 +164,9 @@ def rails(issuer: Issuer, stop: Callable[[], None]) -> FastAPI:
 def application(kind: str, endpoint: str, issuer: Issuer) -> FastAPI:
     """Return the application of this kind. Telemetry begins first, since it instruments what is made after it."""
     os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
+    if kind != "bare":
+        # LangSmith's tracing of middleware asks threads in vain, which the assistant's telemetry spares each layer.
+        langsmith.set_runtime_overrides(aio_to_thread=_at_once)
     if kind in ("telemetry", "rails"):
         from fmops.telemetry.setup import start
 

@@ -46,7 +46,9 @@ class Layers(AgentMiddleware[AgentState[Any], RequestContext]):
         super().__init__()
         for layer in layers:
             if steps := [name for name in _STEPS if _has(layer, name)]:
-                raise ValueError(f"{layer.name} has {', '.join(steps)}: give it to the agent beside the layers")
+                raise ValueError(
+                    f"{layer.name} has {', '.join(steps)}: give it to the agent beside the layers"
+                )
             if layer.state_schema is not AgentMiddleware.state_schema:
                 self.state_schema = layer.state_schema
         around_model, around_tool = (

@@ -131,7 +131,9 @@ class GuardrailEngine:
             outcomes |= zip(waiting, await asyncio.gather(*waiting.values()), strict=True)
         return [outcomes[index] for index in range(len(texts))]
 
-    async def _awaited(self, steps: Generator[Waiting, None, Outcome], first: Waiting, asked: Asked) -> Outcome:
+    async def _awaited(
+        self, steps: Generator[Waiting, None, Outcome], first: Waiting, asked: Asked
+    ) -> Outcome:
         futures, seconds = first
         try:
             while True:
@@ -377,8 +379,8 @@ class GuardrailEngine:
         if outcome.action is not Action.REDACT:
             return
         key = self._cache.key(outcome.text, check.direction, check.role)
-        left, hidden = tuple(_left(check.findings, outcome)), tuple(removals(outcome.text))
-        self._cache.put(key, Known(left, detectors, check.language, hidden))
+        left = tuple(_left(check.findings, outcome)) if check.findings else ()
+        self._cache.put(key, Known(left, detectors, check.language, tuple(removals(outcome.text))))
 
 
 def _identity(asked: Asked, text: str) -> tuple[Direction, Role, str]:

@@ -48,7 +48,9 @@ def is_token(text: str) -> bool:
     if _TOKEN.fullmatch(text) is None:
         return False
     # Hardly any has such a number, and leaving out ids and dates makes none.
-    return _LONG_NUMBER.search(text) is None or _LONG_NUMBER.search(_DAY.sub("", _UUID.sub("x", text))) is None
+    return (
+        _LONG_NUMBER.search(text) is None or _LONG_NUMBER.search(_DAY.sub("", _UUID.sub("x", text))) is None
+    )
 
 
 def token_for(text: str) -> str:

@@ -69,7 +69,11 @@ class ContentWalk(Walk):
         old = {**vars(message), **(message.__pydantic_extra__ or {})}
         new = {}
         for name, value in old.items():
-            if value is None or (not value and type(value) in _EMPTY) or (name == "content" and is_sealed(message)):
+            if (
+                value is None
+                or (not value and type(value) in _EMPTY)
+                or (name == "content" and is_sealed(message))
+            ):
                 continue
             each = self._message_field(name, value, message, calls, answers)
             if each is not value:

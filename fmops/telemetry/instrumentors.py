@@ -83,10 +83,19 @@ def _without_work_for_steps(handler: Any) -> Any:
 
     class Handler(handler):  # type: ignore[misc]
         def _create_task_span(
-            self, run_id: Any, parent_run_id: Any, name: str, kind: Any, workflow_name: str, *args: Any, **kwargs: Any
+            self,
+            run_id: Any,
+            parent_run_id: Any,
+            name: str,
+            kind: Any,
+            workflow_name: str,
+            *args: Any,
+            **kwargs: Any,
         ) -> Any:
             if kind.value == "tool":
-                return super()._create_task_span(run_id, parent_run_id, name, kind, workflow_name, *args, **kwargs)
+                return super()._create_task_span(
+                    run_id, parent_run_id, name, kind, workflow_name, *args, **kwargs
+                )
             entity_name, entity_path, *_ = args
             parent = self.spans.get(parent_run_id)
             span = parent.span if parent else _Step(trace.get_current_span().get_span_context())
