@@ -25,6 +25,7 @@ _AroundModel = Callable[
     [ModelRequest[Any], _ToModel],
     Awaitable[ModelResponse[Any] | AIMessage | ExtendedModelResponse[Any]],
 ]
+_BASE: Any = AgentMiddleware
 _AROUND = ("awrap_model_call", "awrap_tool_call")
 _STEPS = tuple(
     f"{prefix}{step}"
@@ -49,7 +50,7 @@ class Layers(AgentMiddleware[AgentState[Any], RequestContext]):
                 raise ValueError(
                     f"{layer.name} has {', '.join(steps)}: give it to the agent beside the layers"
                 )
-            if layer.state_schema is not AgentMiddleware.state_schema:
+            if layer.state_schema is not _BASE.state_schema:
                 self.state_schema = layer.state_schema
         around_model, around_tool = (
             [getattr(layer, name) for layer in layers if _has(layer, name)] for name in _AROUND
@@ -94,4 +95,4 @@ async def _response(
 
 
 def _has(layer: AgentMiddleware[Any, Any], hook: str) -> bool:
-    return getattr(type(layer), hook) is not getattr(AgentMiddleware, hook)
+    return getattr(type(layer), hook) is not getattr(_BASE, hook)

@@ -54,7 +54,8 @@ def _openllmetry() -> Any:
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor, langgraph_utils
 
     langgraph_utils.extract_graph_structure = _once_per_graph(langgraph_utils.extract_graph_structure)
-    langchain.TraceloopCallbackHandler = _without_work_for_steps(langchain.TraceloopCallbackHandler)
+    package: Any = langchain
+    package.TraceloopCallbackHandler = _without_work_for_steps(package.TraceloopCallbackHandler)
 
     class OpenLLMetry(LangchainInstrumentor):
         def _wrap_middleware_hooks(self, tracer: object) -> None:
@@ -98,10 +99,13 @@ def _without_work_for_steps(handler: Any) -> Any:
                 )
             entity_name, entity_path, *_ = args
             parent = self.spans.get(parent_run_id)
-            span = parent.span if parent else _Step(trace.get_current_span().get_span_context())
+            above = parent.span if parent else trace.get_current_span()
+            span = above if isinstance(above, _Step) else _Step(above.get_span_context())
             if parent:
                 parent.children.append(run_id)
-            self.spans[run_id] = SpanHolder(span, None, None, [], workflow_name, entity_name, entity_path)
+            self.spans[run_id] = SpanHolder(
+                span, None, Context(), [], workflow_name, entity_name, entity_path
+            )
             return span
 
     return Handler
