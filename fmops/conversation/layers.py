@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
+from inspect import getattr_static, unwrap
 from typing import Any
 
 from langchain.agents.middleware import (
@@ -95,4 +96,6 @@ async def _response(
 
 
 def _has(layer: AgentMiddleware[Any, Any], hook: str) -> bool:
-    return getattr(type(layer), hook) is not getattr(_BASE, hook)
+    """Return whether the layer has a hook of its own; an instrumentation may have wrapped the base's."""
+    own, base = (unwrap(getattr_static(kind, hook)) for kind in (type(layer), AgentMiddleware))
+    return own is not base

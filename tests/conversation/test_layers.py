@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -110,6 +111,18 @@ async def test_a_layer_may_answer_in_the_models_place() -> None:
 def test_a_layer_with_steps_of_its_own_is_refused() -> None:
     with pytest.raises(ValueError, match=r"ModelCallLimitMiddleware has .*before_model.*beside the layers"):
         Layers(ModelCallLimitMiddleware(run_limit=1))
+
+
+async def test_a_wrapped_hook_of_the_base_is_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrap it as OpenLLMetry does in an application that lets it."""
+    wrapped = AgentMiddleware.before_agent
+
+    @functools.wraps(wrapped)
+    def before_agent(*args: Any) -> Any:
+        return wrapped(*args)
+
+    monkeypatch.setattr(AgentMiddleware, "before_agent", before_agent)
+    assert await run(Layers(Noted("only", []))) == await run(Noted("only", []))
 
 
 def test_layers_extend_the_state_as_their_layers_do() -> None:
