@@ -24,8 +24,8 @@ _Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[ChatResult] | Bas
 listener: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("listener", default=None)
 """Function that is told the vetted texts of models' answers as they come, and for which the models wait.
 
-With a listener, whole answers are read from streams too. LangChain's own way, callbacks, costs each piece of a
-stream ten times as much.
+With a listener, whole answers are read from streams too. LangChain's own way, callbacks, passes each piece through
+every handler of the run.
 """
 
 
