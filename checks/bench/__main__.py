@@ -10,6 +10,8 @@ NOT_BENCHMARKS = {
     "__init__",
     "__main__",
     "report",
+    "guardrail_parts",
+    "guardrail_worst",
     "drift_world",
     "drift_formats",
     "drift_story",

@@ -13,7 +13,6 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from functools import partial
 from typing import Any
 
 from langchain.agents import create_agent
@@ -33,6 +32,7 @@ from checks.bench.guardrail_parts import (
     StreamingModel,
     question,
 )
+from checks.bench.guardrail_worst import LENGTH, cpu, texts, worst
 from checks.bench.guardrails_peers import chains, detector_api, session
 from checks.bench.report import Entry, Note, absolute, entry, median_ratio, publish
 from fmops.guardrails import (
@@ -43,11 +43,8 @@ from fmops.guardrails import (
     GuardrailSettings,
     build_engine,
 )
-from fmops.guardrails.chunking import Limits, segments
 from fmops.guardrails.detectors.base import Context
-from fmops.guardrails.detectors.secrets import find
 from fmops.guardrails.flow import flow_sync
-from fmops.guardrails.text import fold
 
 MODEL = 0.4
 ROUNDS = 7
@@ -230,41 +227,7 @@ async def own_cpu(turns: int = 200) -> list[float]:
     return values
 
 
-WORST = [
-    "a", "=", "1", "4 ", "4111 ", "4111-", "536-22-8726 ", "DE89370400440532013000 ", " ", '"', "\n", ".", "-",
-    "//", "M", "sk-", "eyJ",
-    "eyJa.", "aws", "aws key", "api_key=", "key= ", "key ", "-----BEGIN ", "-----BEGIN PRIVATE KEY-----",
-    "xoxb-1-", "://a:",
-    "//a/:_authToken=", "AKIAIOSFODNN7EXAMPLE", "DE89 ", "password ", "ibm_cos_", "1&nbsp;", "O0 ", "\u5b57",
-    "a\u0301", "a\u0301\u0323",
-    "\u0301\u0323", "\u200b", "a\u200b", "\U000e0041", "a\U000e0041", "\u202e12345", "\u200fa", "\u0430",
-    "\ufdfa", "a\u2800", "\u0664",
-    "\U0001f468\u200d", "\U0001f3f4\U000e0067",
-]  # fmt: skip
-WORST_LENGTH = 200_000
 STREAMED = (10_000, 20_000, 40_000, 80_000)
-
-
-def cpu(run: Callable[[], Any]) -> float:
-    began = time.process_time()
-    run()
-    return time.process_time() - began
-
-
-def worst_text() -> tuple[float, str]:
-    """Return the CPU seconds for the text that takes longest, of many made of one piece: folding,
-    detection and cutting."""
-    limits = Limits(segment_bytes=1_000, segments=10, request_bytes=10_000, overlap_characters=80)
-
-    def read(text: str) -> None:
-        folded = fold(text)
-        find(folded.text)
-        for _ in segments(folded.text, limits):
-            pass
-
-    find("Load the patterns.")
-    texts = {unit: unit * (WORST_LENGTH // len(unit)) for unit in WORST}
-    return max((min(cpu(partial(read, text)) for _ in range(3)), ascii(unit)) for unit, text in texts.items())
 
 
 def unspaced() -> list[tuple[int, float, float]]:
@@ -320,7 +283,7 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
         tools = await tool_turn(engine, before, after)
         totals, first, leaked = await streamed()
     own, many = await own_cpu(), await throughput()
-    worst, worst_unit = worst_text()
+    slowest = worst()
     lengths = unspaced()
 
     floor = [max(MODEL, CHECK) + CHECK] * ROUNDS
@@ -340,8 +303,8 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
             ROUNDS),
         "guardrails.throughput_kept": entry(median_ratio(many["unguarded"], many["ours"]), "ratio", ">= 0.7",
             "32 unguarded turns at once", ROUNDS),
-        "guardrails.worst_text_cpu_s": entry(worst, "s", "<= 0.5",
-            f"{len(WORST)} adversarial texts of 200,000 characters", 2),
+        "guardrails.worst_text_s": entry(max(slowest.values())[0], "s", "<= 0.5",
+            f"{len(list(texts()))} adversarial texts of {LENGTH:,} characters, CPU", 3),
         "guardrails.unspaced_growth": entry((lengths[-1][1] / lengths[0][1]) / (STREAMED[-1] / STREAMED[0]),
             "ratio", "<= 1.5", "linear, from 10,000 to 80,000 characters", 1),
     }  # fmt: skip
@@ -356,7 +319,10 @@ async def measure() -> tuple[dict[str, Entry], list[Note]]:
             for name, leak in leaked.items()
         ],
         *absolute("32 turns at once", many),
-        ("worst adversarial text", f"{worst:.2f} s of CPU, of {worst_unit}"),
+        *[
+            (f"worst text {way}", f"{seconds:.2f} s of CPU, of {name}")
+            for way, (seconds, name) in slowest.items()
+        ],
         *[
             (
                 f"streamed without white space, {length} characters",

@@ -22,11 +22,20 @@ REQUESTS = 320
 CONCURRENT = 32
 START_SECONDS = 60
 BODY = json.dumps({"model": "claims-desk", "messages": [{"role": "user", "content": "Is claim C-1 open?"}]})
+KINDS = {
+    "bare": "LangChain's agent",
+    "guardrails": "guardrails",
+    "authorization": "authorization",
+    "conversation": "limits, streaming and capture",
+    "telemetry": "traces and metrics",
+    "rails": "HTTP service with sign-in",
+}
+"""Kinds of servers, each with what it adds to the one before it."""
 ANSWER = "It is open, and the adjuster has seen it."
 
 
 class Server:
-    """One of the two applications, in a process of its own."""
+    """An application of ``KINDS``, in a process of its own."""
 
     def __init__(self, kind: str, otlp: str) -> None:
         with socket.socket() as probe:
@@ -36,12 +45,13 @@ class Server:
         self._process = subprocess.Popen(command)
         self._url = f"http://127.0.0.1:{port}"
         self._pool = urllib3.PoolManager(maxsize=CONCURRENT, block=True, retries=False)
+        self._token = ""
         self._wait()
 
     def ask(self) -> float:
         """Return the seconds of one request, whose answer must be the model's."""
         began = time.perf_counter()
-        headers = {"content-type": "application/json", "authorization": "Bearer token"}
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self._token}"}
         url = f"{self._url}/v1/chat/completions"
         answer = self._pool.request("POST", url, body=BODY, headers=headers, timeout=60)
         if answer.status != 200 or answer.json()["choices"][0]["message"]["content"] != ANSWER:
@@ -68,6 +78,7 @@ class Server:
         until = time.monotonic() + START_SECONDS
         while True:
             try:
+                self._token = self._pool.request("GET", f"{self._url}/token").json()
                 self.ask()
                 return
             except urllib3.exceptions.HTTPError:

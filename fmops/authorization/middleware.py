@@ -166,7 +166,7 @@ class AuthorizationMiddleware(AgentMiddleware[AgentState[Any], Any]):
             for tool, name in zip(request.tools, names, strict=True)
             if self._authorizer.catalog.may_allow({name, self._approvals.get(name, name)}, holder)
         ]
-        return request.override(tools=offered)
+        return request if len(offered) == len(names) else request.override(tools=offered)
 
     def _decide_all(self, calls: Sequence[ToolCall], request: ModelRequest[Any]) -> None:
         """Decide the calls of a model's answer before they run. A call that occurs twice is decided again as it

@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from langchain_core.embeddings import Embeddings
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Command, Durability, Interrupt
 from opentelemetry import trace
 
 from fmops import deadline
-from fmops.conversation.agent import packaged_prompts
+from fmops.conversation.agent import packaged_prompts, speak
 from fmops.conversation.answering import Answer, Cut, Pieces, Run, joined, stop
 from fmops.conversation.approval_queue import ApprovalQueue
 from fmops.conversation.capturing import STOP_SECONDS, Captures, Sink
-from fmops.conversation.checkpoints import INTERRUPT
 from fmops.conversation.ending import conclude, tell
 from fmops.conversation.failures import (
     MALFORMED,
@@ -38,6 +37,7 @@ from fmops.conversation.spending import BudgetExceededError, Spending, TurnBudge
 from fmops.conversation.turns import Turns
 from fmops.conversation.wire import ChatMessage
 from fmops.guardrails import (
+    Asked,
     Direction,
     GuardrailBlocked,
     GuardrailEngine,
@@ -338,11 +338,8 @@ class Conversation:
     async def _vetted(self, messages: Sequence[ChatMessage], interaction: Interaction) -> list[BaseMessage]:
         """Return the conversation as the agent may see it: all of it is treated as input, whoever the client
         says spoke."""
-        outcomes = await asyncio.gather(
-            *(
-                self._guardrails.check(each.text, Direction.INPUT, observe=each is messages[-1])
-                for each in messages
-            )
+        outcomes = await self._guardrails.check_all(
+            [Asked(each.text, Direction.INPUT, observe=each is messages[-1]) for each in messages]
         )
         interaction.input = outcomes[-1].text
         for outcome in outcomes:
@@ -365,22 +362,24 @@ class Conversation:
         durability: Durability | None = None,
     ) -> AsyncGenerator[str, None]:
         """Yield the agent's text; waiting calls are added to ``interrupts``."""
-        stream: Any = self._agent.astream(
-            given,
-            context=context,
-            config={
-                "configurable": {"thread_id": thread_id},
-                "metadata": {"session_id": context.interaction.session_id},
-            },
-            stream_mode=["messages", "updates"],
-            durability=durability,
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+        config: RunnableConfig = {
+            "configurable": {"thread_id": thread_id},
+            "metadata": {"session_id": context.interaction.session_id},
+        }
+        updates = self._agent.astream(
+            given, config, context=context, stream_mode="updates", durability=durability
         )
-        async with aclosing(stream):
-            async for mode, part in stream:
-                if mode == "updates":
-                    interrupts += part.get(INTERRUPT, ())
-                elif isinstance(part[0], AIMessageChunk | AIMessage) and (text := part[0].text):
-                    yield text
+        task = asyncio.create_task(speak(updates, pieces, interrupts))
+        task.add_done_callback(lambda _: pieces.put_nowait(None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+                pieces.task_done()
+            await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def _told(failure: Failure, interaction: Interaction) -> AnswerFailedError:

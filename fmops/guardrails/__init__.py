@@ -13,6 +13,7 @@ from fmops.guardrails.turn import begin_turn, current_turn, disclose
 from fmops.guardrails.types import (
     DETECTOR_UNAVAILABLE,
     Action,
+    Asked,
     Decision,
     DetectorCall,
     DetectorError,
@@ -26,6 +27,7 @@ from fmops.guardrails.types import (
 __all__ = [
     "DETECTOR_UNAVAILABLE",
     "Action",
+    "Asked",
     "Category",
     "Decision",
     "DetectorCall",

@@ -14,11 +14,13 @@ from fmops.guardrails.types import Direction, Finding, Role
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The findings of the detectors that were asked about a text, all of which answered."""
+    """The findings of the detectors that were asked about a text, all of which answered, and its hidden spans."""
 
     findings: tuple[Finding, ...]
     detectors: tuple[str, ...]
     language: str
+    removals: tuple[tuple[int, int], ...] = ()
+    """Spans of hidden characters."""
 
 
 class Cache:

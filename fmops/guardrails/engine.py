@@ -3,21 +3,22 @@ was done."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait as wait_for
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from typing import Any
 
 from fmops import deadline
 from fmops.frames import where
 from fmops.guardrails.asking import Ask
 from fmops.guardrails.cache import Cache, Known
-from fmops.guardrails.categories import Category
 from fmops.guardrails.detectors.base import Context, Detector
 from fmops.guardrails.hidden import removals
 from fmops.guardrails.language import identify
@@ -30,11 +31,13 @@ from fmops.guardrails.turn import current_turn
 from fmops.guardrails.types import (
     DETECTOR_UNAVAILABLE,
     Action,
+    Asked,
     Decision,
     DetectorCall,
     Direction,
     Finding,
     Outcome,
+    Redaction,
     Role,
     is_notice,
 )
@@ -107,13 +110,37 @@ class GuardrailEngine:
         that repeat another layer's check: if the answer was known, the observers are told only of a block.
         Within a turn (``begin_turn``), they are told of each text once, however many layers check it.
         """
-        steps = self._steps(text, Direction(direction), role)
+        return (await self.check_all([Asked(text, Direction(direction), role, observe)]))[0]
+
+    async def check_all(self, texts: Sequence[Asked]) -> list[Outcome]:
+        """Run ``check`` on several texts at once. One whose findings are known needs no task of its own."""
+        outcomes: dict[int, Outcome] = {}
+        waiting: dict[int, Coroutine[Any, Any, Outcome]] = {}
+        for index, asked in enumerate(texts):
+            steps = self._steps(asked.text, asked.direction, asked.role)
+            try:
+                first = next(steps)
+            except StopIteration as finished:
+                outcomes[index] = self._told(finished.value, asked)
+            else:
+                waiting[index] = self._awaited(steps, first, asked)
+        if len(waiting) == 1:
+            ((index, check),) = waiting.items()
+            outcomes[index] = await check
+        elif waiting:
+            outcomes |= zip(waiting, await asyncio.gather(*waiting.values()), strict=True)
+        return [outcomes[index] for index in range(len(texts))]
+
+    async def _awaited(
+        self, steps: Generator[Waiting, None, Outcome], first: Waiting, asked: Asked
+    ) -> Outcome:
+        futures, seconds = first
         try:
             while True:
-                futures, seconds = next(steps)
                 await settled(futures, seconds)
+                futures, seconds = next(steps)
         except StopIteration as finished:
-            return self._told(finished.value, text, role, observe=observe)
+            return self._told(finished.value, asked)
 
     def check_sync(
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
@@ -125,7 +152,7 @@ class GuardrailEngine:
                 futures, seconds = next(steps)
                 wait_for(futures, timeout=seconds)
         except StopIteration as finished:
-            return self._told(finished.value, text, role, observe=observe)
+            return self._told(finished.value, Asked(text, Direction(direction), role, observe))
 
     def check_all_sync(self, texts: Iterable[str], direction: Direction | str) -> list[Outcome]:
         """Run ``check_sync`` on several texts at once, such as retrieved documents."""
@@ -142,10 +169,10 @@ class GuardrailEngine:
         for executor in (self._executor, *self._executors.values(), self.waiters):
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _told(self, outcome: Outcome, text: str, role: Role | None, *, observe: bool) -> Outcome:
-        asked = any(call.result != "cached" for call in outcome.calls)
-        if asked or ((observe or outcome.blocked) and not self._told_before(outcome, text, role)):
-            self._mark_told(outcome, text, role)
+    def _told(self, outcome: Outcome, asked: Asked) -> Outcome:
+        was_asked = any(call.result != "cached" for call in outcome.calls)
+        if was_asked or ((asked.observe or outcome.blocked) and not self._told_before(asked)):
+            self._mark_told(outcome, asked)
             for observer in self._observers:
                 try:
                     observer(outcome)
@@ -153,17 +180,14 @@ class GuardrailEngine:
                     _log.error("a guardrail observer failed: %s at %s", type(error).__name__, where(error))
         return outcome
 
-    def _told_before(self, outcome: Outcome, text: str, role: Role | None) -> bool:
+    def _told_before(self, asked: Asked) -> bool:
         turn = current_turn()
-        return turn is not None and self._key(text, outcome.direction, role) in turn.told
+        return turn is not None and _identity(asked, asked.text) in turn.told
 
-    def _mark_told(self, outcome: Outcome, text: str, role: Role | None) -> None:
+    def _mark_told(self, outcome: Outcome, asked: Asked) -> None:
         """Mark both the text and its redacted form as told, since the next layer sees only the latter."""
         if turn := current_turn():
-            turn.told |= {self._key(each, outcome.direction, role) for each in (text, outcome.text)}
-
-    def _key(self, text: str, direction: Direction, role: Role | None) -> bytes:
-        return self._cache.key(mend(text), direction, role or direction.role)
+            turn.told |= {_identity(asked, each) for each in (asked.text, outcome.text)}
 
     def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[Waiting, None, Outcome]:
         """Run a check as a generator of its waits, shared by callers with and without an event loop."""
@@ -176,10 +200,9 @@ class GuardrailEngine:
         ):
             check.decisions.append(Decision(Action.BLOCK, "text_too_long"))
             return self._outcome(check)
-        key = self._key(text, direction, role)
+        key = self._cache.key(check.text, direction, check.role)
         if known := self._cache.get(key):
             self._recall(check, known)
-            check.removals = removals(check.text)
             return self._outcome(check)
         if len(check.text) > 50_000:
             folding = self._executor.submit(fold, check.text)
@@ -196,7 +219,7 @@ class GuardrailEngine:
         outcome = self._outcome(check)
         if not check.degraded:
             detectors = tuple(call.detector for call in check.calls)
-            self._cache.put(key, Known(tuple(check.findings), detectors, check.language))
+            self._cache.put(key, Known(tuple(check.findings), detectors, check.language, folded.removals))
             self._clear_redacted(outcome, check, detectors)
         return outcome
 
@@ -304,6 +327,7 @@ class GuardrailEngine:
     def _recall(self, check: _Check, known: Known) -> None:
         check.language = known.language
         check.findings = list(known.findings)
+        check.removals = known.removals
         for name in known.detectors:
             self._recall_language(check, name)
             check.calls.append(DetectorCall(name, check.direction, "cached", 0.0))
@@ -314,44 +338,19 @@ class GuardrailEngine:
             check.decisions.append(Decision(Action.FLAG, "language_not_known", detector=name))
 
     def _outcome(self, check: _Check) -> Outcome:
-        answered = [call.detector for call in check.calls if call.answered]
-        coverage: dict[str, frozenset[Category]] = {
-            name: self._detectors[name].categories for name in answered
-        }
-        turn = current_turn()
-
-        def disclosed(finding: Finding) -> bool:
-            return turn is not None and turn.discloses(check.text[finding.begin : finding.end])
-
-        decisions = check.decisions + self.policy.decide(
-            check.direction, check.findings, coverage, check.role, disclosed
-        )
+        decisions = check.decisions + (self._decided(check) if check.findings else [])
+        redactions: list[Redaction] = []
         if check.removals:
             decisions.append(Decision(Action.REDACT, "hidden_characters"))
+        if decisions:
+            decisions, redactions = _applied(decisions, check.removals)
         action = max(
             (decision.action for decision in decisions), key=lambda each: each.severity, default=Action.ALLOW
         )
-        spans = (
-            decision.finding
-            for decision in decisions
-            if decision.action is Action.REDACT and decision.finding and decision.finding.is_span
-        )
-        redactions = merge(spans, check.removals)
-        unplaced = any(
-            decision.action is Action.REDACT and decision.finding and not decision.finding.is_span
-            for decision in decisions
-        )
-        if unplaced:  # a finding without a place cannot be removed
-            action = Action.BLOCK
-            decisions = [
-                replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each
-                for each in decisions
-            ]
-        text = "" if action is Action.BLOCK else redact(check.text, redactions)
         return Outcome(
             direction=check.direction,
             action=action,
-            text=text,
+            text="" if action is Action.BLOCK else redact(check.text, redactions),
             findings=tuple(
                 each.finding for each in decisions if each.finding and each.action is not Action.ALLOW
             ),
@@ -363,13 +362,42 @@ class GuardrailEngine:
             scores=highest(check.findings),
         )
 
+    def _decided(self, check: _Check) -> list[Decision]:
+        coverage = {
+            call.detector: self._detectors[call.detector].categories for call in check.calls if call.answered
+        }
+        turn = current_turn()
+
+        def disclosed(finding: Finding) -> bool:
+            return turn is not None and turn.discloses(check.text[finding.begin : finding.end])
+
+        return self.policy.decide(check.direction, check.findings, coverage, check.role, disclosed)
+
     def _clear_redacted(self, outcome: Outcome, check: _Check, detectors: tuple[str, ...]) -> None:
         """Store the redacted text as checked, since its remaining findings are known; the next layer need not
         check it again."""
         if outcome.action is not Action.REDACT:
             return
         key = self._cache.key(outcome.text, check.direction, check.role)
-        self._cache.put(key, Known(tuple(_left(check.findings, outcome)), detectors, check.language))
+        left = tuple(_left(check.findings, outcome)) if check.findings else ()
+        self._cache.put(key, Known(left, detectors, check.language, tuple(removals(outcome.text))))
+
+
+def _identity(asked: Asked, text: str) -> tuple[Direction, Role, str]:
+    return asked.direction, asked.role or asked.direction.role, mend(text)
+
+
+def _applied(
+    decisions: list[Decision], hidden: Sequence[tuple[int, int]]
+) -> tuple[list[Decision], list[Redaction]]:
+    """Return the decisions as they can be carried out, and the redactions that follow."""
+    redacting = [each for each in decisions if each.action is Action.REDACT]
+    found = [each.finding for each in redacting if each.finding]
+    if not all(finding.is_span for finding in found):  # a finding without a place cannot be removed
+        decisions = [
+            replace(each, action=Action.BLOCK) if each.action is Action.REDACT else each for each in decisions
+        ]
+    return decisions, merge((finding for finding in found if finding.is_span), hidden)
 
 
 def _left(findings: Iterable[Finding], outcome: Outcome) -> Iterator[Finding]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import Any, Protocol, cast
 
-from langchain_core.language_models.chat_models import agenerate_from_stream
+from langchain_core.language_models.chat_models import generate_from_stream
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
@@ -20,6 +20,13 @@ from fmops.guardrails.vetting import Answers, Vetting
 from fmops.guardrails.windows import Window
 
 _Checked = tuple[Window, asyncio.Task[Outcome]] | asyncio.Task[ChatResult] | BaseException | None
+
+listener: ContextVar[Callable[[str], Awaitable[None]] | None] = ContextVar("listener", default=None)
+"""Function that is told the vetted texts of models' answers as they come, and for which the models wait.
+
+With a listener, whole answers are read from streams too. LangChain's own way, callbacks, passes each piece through
+every handler of the run.
+"""
 
 
 class Flow(Protocol):
@@ -117,7 +124,13 @@ class StreamFlow:
             await self.cancel()
 
     async def result(self) -> ChatResult:
-        return await agenerate_from_stream(self.chunks())
+        tell = listener.get()
+        chunks: list[ChatGenerationChunk] = []
+        async for chunk in self.chunks():
+            chunks.append(chunk)
+            if tell and (text := chunk.message.text):
+                await tell(text)
+        return generate_from_stream(iter(chunks))
 
     async def cancel(self) -> None:
         tasks = [task for task in self._tasks if not task.done()]

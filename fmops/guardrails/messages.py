@@ -20,6 +20,8 @@ from fmops.guardrails.forms import is_inert, is_opaque, is_token, read_file, tok
 from fmops.guardrails.seals import is_sealed
 from fmops.guardrails.walk import UNREADABLE, Walk, label_of
 
+_EMPTY = (str, dict, list)
+
 MessageT = TypeVar("MessageT", bound=BaseMessage)
 
 CALL_BLOCKS = frozenset(
@@ -67,7 +69,11 @@ class ContentWalk(Walk):
         old = {**vars(message), **(message.__pydantic_extra__ or {})}
         new = {}
         for name, value in old.items():
-            if value is None or (name == "content" and is_sealed(message)):
+            if (
+                value is None
+                or (not value and type(value) in _EMPTY)
+                or (name == "content" and is_sealed(message))
+            ):
                 continue
             each = self._message_field(name, value, message, calls, answers)
             if each is not value:

@@ -18,6 +18,7 @@ from langchain.agents.middleware import (
 )
 from langchain.agents.structured_output import ToolStrategy
 from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
+from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import Runtime
@@ -50,6 +51,8 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._sealing = engine.seals if engine.settings.speculative else None
         self._vetting = Vetting(engine)
         self._again = Vetting(engine, observe=False)
+        self._tools: dict[str, tuple[BaseTool, BaseTool]] = {}
+        """Tools by name, each with its guarded copy."""
 
     @override
     async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
@@ -125,16 +128,25 @@ class GuardrailMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self, request: ModelRequest[Any], response: ModelResponse[Any]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
         """Return the vetted answer, with the vetted messages in place of the seals that the model read."""
+        if self._sealing is None:
+            return response
         before: list[BaseMessage] = list(request.state["messages"])
         opened = _changed(before, [self._seals.vetted(message) for message in before])
         return ExtendedModelResponse(response, Command(update=opened)) if opened else response
 
     def _guarded(self, request: ToolCallRequest, arguments: dict[str, Any]) -> ToolCallRequest:
         if request.tool is not None:
-            request = request.override(tool=guarded(request.tool, self._vetting, self._sealing))
+            request = request.override(tool=self._guarded_tool(request.tool))
         if arguments != request.tool_call["args"]:
             request = request.override(tool_call={**request.tool_call, "args": arguments})
         return request
+
+    def _guarded_tool(self, tool: BaseTool) -> BaseTool:
+        """Return the guarded copy, made once: LangChain reads the type hints of each tool that it has not seen."""
+        known = self._tools.get(tool.name)
+        if known is None or known[0] is not tool:
+            known = self._tools[tool.name] = (tool, guarded(tool, self._vetting, self._sealing))
+        return known[1]
 
 
 def _split(messages: list[BaseMessage]) -> tuple[list[BaseMessage], list[BaseMessage]]:

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import override
 
 from fmops.guardrails.engine import GuardrailEngine
-from fmops.guardrails.flow import Flow, StreamFlow, WholeFlow, as_chunk, flow_sync
+from fmops.guardrails.flow import Flow, StreamFlow, WholeFlow, as_chunk, flow_sync, listener
 from fmops.guardrails.types import Direction
 from fmops.guardrails.vetting import Vetting
 
@@ -128,7 +128,7 @@ class GuardedChatModel(BaseChatModel):
             return await super().agenerate(messages, stop, callbacks, **kwargs)
         flow = None
         if len(messages) == 1:
-            streams = _wants_stream(callbacks, self.callbacks)
+            streams = listener.get() is not None or _wants_stream(callbacks, self.callbacks)
             vetted, flow = await self._prepared(messages[0], stop, kwargs, stream=streams)
             messages = [vetted]
         else:
@@ -215,7 +215,7 @@ class GuardedChatModel(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> ChatResult:
-        flow = await self._begun(messages, stop, kwargs, stream=False)
+        flow = await self._begun(messages, stop, kwargs, stream=listener.get() is not None)
         try:
             return await flow.result()
         finally:

@@ -137,7 +137,7 @@ def merge(findings: Iterable[Finding], removed: Iterable[tuple[int, int]] = ()) 
             merged.append((finding.begin, finding.end, finding))
     redactions = [Redaction(begin, end, f"[{name.category.value.upper()}]") for begin, end, name in merged]
     gone = [Redaction(begin, end, "") for begin, end in removed]
-    return _joined(redactions, gone) if gone else redactions
+    return _joined(redactions, gone) if redactions and gone else redactions or gone
 
 
 def _joined(redactions: Sequence[Redaction], gone: Sequence[Redaction]) -> list[Redaction]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_type_hints
 
 from langchain_core.tools import BaseTool
 
@@ -48,8 +49,18 @@ def guarded(tool: BaseTool, vetting: Vetting, seals: Seals | None = None) -> Bas
             return seals.seal(result) if seals and isinstance(result, str) else await vetting.result(result)
         raise raised
 
+    for vetted, original in ((vetted_run, run), (vetted_arun, arun)):
+        vetted.__annotations__ = _resolved(original)
     copy = tool.model_copy()
     # Set this way because pydantic would not allow these methods on a copy; they hide the class's.
     object.__setattr__(copy, "_run", vetted_run)
     object.__setattr__(copy, "_arun", vetted_arun)
     return copy
+
+
+def _resolved(method: Callable[..., Any]) -> dict[str, Any]:
+    """Return the type hints of a tool's method as types: LangChain reads them at each call, and compiles strings."""
+    try:
+        return get_type_hints(method)
+    except Exception:  # noqa: BLE001 - names that cannot be resolved stay strings, as LangChain expects
+        return dict(getattr(method, "__annotations__", {}))

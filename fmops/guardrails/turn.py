@@ -15,7 +15,8 @@ _NATIONAL_NUMBER = 7
 class Turn:
     """One request. Tasks and threads that it starts share it through their context."""
 
-    told: set[bytes] = field(default_factory=set)
+    told: set[tuple[str, str, str]] = field(default_factory=set)
+    """Direction, speaker and text of each check that observers know."""
     disclosed: set[str] = field(default_factory=set)
 
     def discloses(self, text: str) -> bool:

@@ -1,6 +1,6 @@
 """The types that the parts of the guardrails exchange: directions, findings, decisions, outcomes.
 
-Offsets are Unicode code points, ends are exclusive. Only ``Outcome.text`` holds content.
+Offsets are Unicode code points, ends are exclusive. Only ``Outcome.text`` and ``Asked.text`` hold content.
 """
 
 from __future__ import annotations
@@ -31,6 +31,16 @@ class Direction(StrEnum):
         else.
         """
         return "assistant" if self in (Direction.OUTPUT, Direction.TOOL_ARGUMENTS) else "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A text to check, with what ``GuardrailEngine.check`` may be told about it."""
+
+    text: str = field(repr=False)
+    direction: Direction
+    role: Role | None = None
+    observe: bool = True
 
 
 class Action(StrEnum):

@@ -3,9 +3,8 @@ put back."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -16,7 +15,7 @@ from fmops.guardrails import content
 from fmops.guardrails.engine import GuardrailEngine
 from fmops.guardrails.errors import read_error, withheld_error
 from fmops.guardrails.forms import is_token, token_for
-from fmops.guardrails.types import Direction, GuardrailBlocked, Outcome, notice
+from fmops.guardrails.types import Asked, Direction, GuardrailBlocked, Outcome, notice
 
 T = TypeVar("T")
 MessageT = TypeVar("MessageT", bound=BaseMessage)
@@ -43,7 +42,7 @@ class Vetting:
         self._observe = observe
 
     async def messages(self, messages: Sequence[MessageT], answers: Answers = _NO_ANSWERS) -> list[MessageT]:
-        return await _all([self._vetted(_message(message, answers)) for message in messages])
+        return await self._vetted(_sequence([_message(message, answers) for message in messages]))
 
     async def message(self, message: MessageT, answers: Answers = _NO_ANSWERS) -> MessageT:
         return await self._vetted(_message(message, answers))
@@ -91,14 +90,8 @@ class Vetting:
         return self._vetted_sync(_error(error, way))
 
     async def _vetted(self, plan: _Plan[T]) -> T:
-        return plan.conclude(
-            await _all(
-                [
-                    self._engine.check(part.text, part.direction, role=part.role, observe=self._observe)
-                    for part in plan.parts
-                ]
-            )
-        )
+        asked = [Asked(part.text, part.direction, part.role, self._observe) for part in plan.parts]
+        return plan.conclude(await self._engine.check_all(asked))
 
     def _vetted_sync(self, plan: _Plan[T]) -> T:
         return plan.conclude(
@@ -107,13 +100,6 @@ class Vetting:
                 for part in plan.parts
             ]
         )
-
-
-async def _all(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Await all of them at once; a single one needs no task."""
-    if len(coroutines) == 1:
-        return [await coroutines[0]]
-    return list(await asyncio.gather(*coroutines))
 
 
 def _plan(reading: content.Reading[T], withheld: Callable[[Outcome], T]) -> _Plan[T]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextvars
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -14,6 +14,9 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import NonRecordingSpan, Span, Tracer, TracerProvider
+
+_READ_METADATA = ("session_id", "ls_model_name")
+"""Names of LangChain's metadata that are exported, or that OpenLLMetry reads itself."""
 
 Instrumentor = Literal["openllmetry", "otel"]
 """``openllmetry``: Traceloop's package. ``otel``: OpenTelemetry's own, beta."""
@@ -31,7 +34,7 @@ def instrument(kind: Instrumentor, tracer_provider: TracerProvider, *, content: 
     os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] = (
         "SPAN_ONLY" if content else "NO_CONTENT"
     )
-    instrumentor = _openllmetry() if kind == "openllmetry" else _opentelemetry()
+    instrumentor = _openllmetry(content=content) if kind == "openllmetry" else _opentelemetry()
     if not instrumentor.is_instrumented_by_opentelemetry:
         instrumentor.instrument(
             tracer_provider=WithoutSteps(tracer_provider), meter_provider=NoOpMeterProvider()
@@ -49,10 +52,13 @@ async def _at_once(
     return context.run(function, *args, **kwargs)
 
 
-def _openllmetry() -> Any:
+def _openllmetry(*, content: bool) -> Any:
+    from opentelemetry.instrumentation import langchain
     from opentelemetry.instrumentation.langchain import LangchainInstrumentor, langgraph_utils
 
     langgraph_utils.extract_graph_structure = _once_per_graph(langgraph_utils.extract_graph_structure)
+    package: Any = langchain
+    package.TraceloopCallbackHandler = _without_vain_work(package.TraceloopCallbackHandler, content=content)
 
     class OpenLLMetry(LangchainInstrumentor):
         def _wrap_middleware_hooks(self, tracer: object) -> None:
@@ -72,6 +78,48 @@ def _once_per_graph(extract: Any) -> Any:
         return known[graph]
 
     return structure
+
+
+def _without_vain_work(handler: Any, *, content: bool) -> Any:
+    """Return the handler without attributes and contexts that go nowhere.
+
+    The graph's steps have no spans here (``WithoutSteps``). Without ``content``, the exporter drops nearly all of
+    LangChain's metadata (``redaction``), so they are not even recorded.
+    """
+    from opentelemetry.instrumentation.langchain.span_utils import SpanHolder
+
+    class Handler(handler):  # type: ignore[misc]
+        def _create_span(self, *args: Any, metadata: Mapping[str, Any] | None = None, **kwargs: Any) -> Any:
+            if metadata is not None and not content:
+                metadata = {name: metadata[name] for name in _READ_METADATA if name in metadata}
+            return super()._create_span(*args, metadata=metadata, **kwargs)
+
+        def _create_task_span(
+            self,
+            run_id: Any,
+            parent_run_id: Any,
+            name: str,
+            kind: Any,
+            workflow_name: str,
+            *args: Any,
+            **kwargs: Any,
+        ) -> Any:
+            if kind.value == "tool":
+                return super()._create_task_span(
+                    run_id, parent_run_id, name, kind, workflow_name, *args, **kwargs
+                )
+            entity_name, entity_path, *_ = args
+            parent = self.spans.get(parent_run_id)
+            above = parent.span if parent else trace.get_current_span()
+            span = above if isinstance(above, _Step) else _Step(above.get_span_context())
+            if parent:
+                parent.children.append(run_id)
+            self.spans[run_id] = SpanHolder(
+                span, None, Context(), [], workflow_name, entity_name, entity_path
+            )
+            return span
+
+    return Handler
 
 
 def _opentelemetry() -> Any:
