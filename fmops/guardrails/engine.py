@@ -8,12 +8,12 @@ import logging
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait as wait_for
+from contextlib import closing
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
-from typing import Any
 
 from fmops import deadline
 from fmops.frames import where
@@ -46,6 +46,8 @@ from fmops.surrogates import mend
 from fmops.threads import Threads
 
 _log = logging.getLogger(__name__)
+_Steps = Generator[Waiting, None, "Outcome"]
+"""A check as its waits."""
 
 Observer = Callable[[Outcome], None]
 """A callback that receives each outcome, in the context of the check. It must not export ``Outcome.text``."""
@@ -98,7 +100,8 @@ class GuardrailEngine:
         self._cache = Cache(self.settings.cache_entries, self.settings.cache_seconds)
         self.seals = Seals()
         self._in_flight: dict[bytes, dict[str, Ask]] = {}
-        self._lock = threading.Lock()
+        # Reentrant, because a garbage collection may end an abandoned check in the thread that holds the lock.
+        self._lock = threading.RLock()
 
     async def check(
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
@@ -115,25 +118,27 @@ class GuardrailEngine:
     async def check_all(self, texts: Sequence[Asked]) -> list[Outcome]:
         """Run ``check`` on several texts at once. One whose findings are known needs no task of its own."""
         outcomes: dict[int, Outcome] = {}
-        waiting: dict[int, Coroutine[Any, Any, Outcome]] = {}
-        for index, asked in enumerate(texts):
-            steps = self._steps(asked.text, asked.direction, asked.role)
-            try:
-                first = next(steps)
-            except StopIteration as finished:
-                outcomes[index] = self._told(finished.value, asked)
-            else:
-                waiting[index] = self._awaited(steps, first, asked)
-        if len(waiting) == 1:
-            ((index, check),) = waiting.items()
-            outcomes[index] = await check
-        elif waiting:
-            outcomes |= zip(waiting, await asyncio.gather(*waiting.values()), strict=True)
+        begun: dict[int, tuple[_Steps, Waiting]] = {}
+        try:
+            for index, asked in enumerate(texts):
+                steps = self._steps(asked.text, asked.direction, asked.role)
+                try:
+                    begun[index] = steps, next(steps)
+                except StopIteration as finished:
+                    outcomes[index] = self._told(finished.value, asked)
+            if len(begun) == 1:
+                ((index, one),) = begun.items()
+                outcomes[index] = await self._awaited(*one, texts[index])
+            elif begun:
+                checks = [self._awaited(*each, texts[index]) for index, each in begun.items()]
+                outcomes |= zip(begun, await asyncio.gather(*checks), strict=True)
+        finally:
+            # A check that is cancelled ends at once, and not when its memory is collected.
+            for steps, _ in begun.values():
+                steps.close()
         return [outcomes[index] for index in range(len(texts))]
 
-    async def _awaited(
-        self, steps: Generator[Waiting, None, Outcome], first: Waiting, asked: Asked
-    ) -> Outcome:
+    async def _awaited(self, steps: _Steps, first: Waiting, asked: Asked) -> Outcome:
         futures, seconds = first
         try:
             while True:
@@ -146,13 +151,13 @@ class GuardrailEngine:
         self, text: str, direction: Direction | str, *, role: Role | None = None, observe: bool = True
     ) -> Outcome:
         """Run ``check`` for code without an event loop. Blocks for at most the deadline."""
-        steps = self._steps(text, Direction(direction), role)
-        try:
-            while True:
-                futures, seconds = next(steps)
-                wait_for(futures, timeout=seconds)
-        except StopIteration as finished:
-            return self._told(finished.value, Asked(text, Direction(direction), role, observe))
+        with closing(self._steps(text, Direction(direction), role)) as steps:
+            try:
+                while True:
+                    futures, seconds = next(steps)
+                    wait_for(futures, timeout=seconds)
+            except StopIteration as finished:
+                return self._told(finished.value, Asked(text, Direction(direction), role, observe))
 
     def check_all_sync(self, texts: Iterable[str], direction: Direction | str) -> list[Outcome]:
         """Run ``check_sync`` on several texts at once, such as retrieved documents."""
@@ -189,7 +194,7 @@ class GuardrailEngine:
         if turn := current_turn():
             turn.told |= {_identity(asked, each) for each in (asked.text, outcome.text)}
 
-    def _steps(self, text: str, direction: Direction, role: Role | None) -> Generator[Waiting, None, Outcome]:
+    def _steps(self, text: str, direction: Direction, role: Role | None) -> _Steps:
         """Run a check as a generator of its waits, shared by callers with and without an event loop."""
         check = _Check(direction, role or direction.role, mend(text))
         if not check.text.strip() or is_notice(check.text):

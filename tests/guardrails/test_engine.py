@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import threading
 import time
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from fmops.guardrails import Action, Category, DetectorError, Direction, GuardrailSettings, Outcome
+from fmops.guardrails import Action, Asked, Category, DetectorError, Direction, GuardrailSettings, Outcome
 from fmops.guardrails.chunking import Limits, requests, segments
 from fmops.guardrails.text import fold
 from fmops.surrogates import mend
@@ -103,6 +105,52 @@ async def test_identical_checks_in_flight_are_joined() -> None:
     assert {outcome.text for outcome in outcomes} == {"hello [US_SSN]"}
     assert {outcome.calls[0].result for outcome in outcomes} == {"joined"}
     assert len(detector.asked) == 1
+
+
+async def test_a_cancelled_check_has_ended_when_its_caller_hears_of_it() -> None:
+    detector = pii()
+    detector.gate = threading.Event()
+    guard = engine(detector)
+    gc.disable()  # nothing else ends it
+    try:
+        checks = [
+            asyncio.create_task(guard.check("hello", "input")),
+            asyncio.create_task(
+                guard.check_all([Asked("one", Direction.INPUT), Asked("two", Direction.INPUT)])
+            ),
+        ]
+        await asyncio.sleep(0)
+        for check in checks:
+            check.cancel()
+        await asyncio.gather(*checks, return_exceptions=True)
+        assert guard._in_flight == {}
+    finally:
+        gc.enable()
+        detector.gate.set()
+
+
+def test_collecting_an_abandoned_check_does_not_stop_the_thread_that_asks() -> None:
+    detector = pii()
+    detector.gate = threading.Event()
+    guard = engine(detector)
+
+    def abandon() -> None:
+        steps: Any = guard._steps("hello", Direction.INPUT, None)
+        next(steps)
+        cycle = [steps]
+        cycle.append(cycle)  # type: ignore[arg-type]
+
+    def collect() -> None:
+        # A collection begins at any allocation, so also where the engine holds its lock.
+        with guard._lock:
+            gc.collect()
+
+    abandon()
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(60)
+    detector.gate.set()
+    assert not thread.is_alive()
 
 
 def test_sync_and_async_agree() -> None:
