@@ -36,6 +36,10 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(10_000, 10, 10)
 
 
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # libraries complain at the end about what nobody could collect
+
+
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
     return ByFile(config, log)
 
