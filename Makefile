@@ -188,7 +188,7 @@ cost: setup ## Estimate what PROFILE costs per month when idle and per 1,000 req
 
 .PHONY: scale
 scale: setup $(if $(SIMULATE),.venvs/scale/installed)
-scale: ## Show what a day of REQUESTS= needs of PROFILE in a new account: tasks, the limits that break, what moves them, cost
+scale: ## Show what a day of REQUESTS= needs of PROFILE: tasks, limits that break in a new account, and cost
 	@for module in ops.scale $(if $(SIMULATE),checks.scale); do \
 	  $(BIN)/python -m $$module --profile $(call quoted,PROFILE) \
 	    $(if $(REQUESTS),--requests $(call quoted,REQUESTS)) $(if $(PEAK),--peak-factor $(call quoted,PEAK)) \

@@ -60,7 +60,8 @@ def engine() -> GuardrailEngine:
     """Return an engine with the secrets' detector and two instant ones, that never knows a text already."""
     from fmops.guardrails.detectors.secrets import Secrets
 
-    detectors: list[Any] = [Secrets("secrets", None), Instant("pii", None), Segmented("toxicity", None)]  # type: ignore[arg-type]
+    client: Any = None
+    detectors: list[Any] = [Secrets("secrets", client), Instant("pii", client), Segmented("toxicity", client)]
     settings = GuardrailSettings.model_validate({"cache_entries": 0, "deadline_ms": 60_000})
     made = GuardrailEngine(detectors, settings=settings)
     made.check_sync("Load the patterns, and the model that tells the language of a text.", "input")

@@ -38,7 +38,7 @@ TOKENS, COUNTER = "chat tokens", "counter"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the people of a simulated time."""
+    """Outcomes of the people who asked in a simulated time."""
 
     minutes: Sequence[Minute]
     throttled: dict[str, int]

@@ -1,4 +1,4 @@
-"""What a simulation is told: people, tasks, scaling, quotas and the steps of a turn. Plain values, passed as JSON."""
+"""Input of a simulation: people, tasks, scaling, quotas and the steps of a turn. Plain values, passed as JSON."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Failure = Literal["busy", "withheld", "none"]
-"""What a call that stays throttled does to the turn: `busy` refuses it with `Retry-After`, `withheld` ends it without
+"""Effect on the turn of a call that stays throttled: `busy` refuses it with `Retry-After`, `withheld` ends it without
 the answer, since guardrails and authorization fail closed, and `none` changes nothing, since it is repeated later."""
 
 
@@ -89,7 +89,7 @@ class World:
 
 @dataclass
 class Minute:
-    """What happened in one minute."""
+    """Counts of one minute of a simulation."""
 
     at: float
     asked: int = 0

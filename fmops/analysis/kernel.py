@@ -63,7 +63,7 @@ class Batch:
 
 
 class Measured(NamedTuple):
-    """What was measured of rows, shapes ``[n]``; ``rows`` are their numbers in the batch."""
+    """Measurements of rows, shapes ``[n]``; ``rows`` are their numbers in the batch."""
 
     rows: Array
     topics: Array

@@ -15,7 +15,7 @@ from local.run.runner import Runner
 CODE = ("fmops",)
 """Folders of the assistant's image."""
 TEMPLATES = ("app.py", "cdk.json", "constructs", "lambdas", "observability", "policies", "settings", "stacks")
-"""What the templates are made of."""
+"""Files and folders that the templates are made of."""
 LOOK_SECONDS = 0.5
 
 Times = Mapping[Path, int]

@@ -1,1 +1,1 @@
-"""What a deployment can serve in a day: the rate of each AWS call, the quotas of a new account, and the first limit."""
+"""Requests that a deployment can serve in a day: the rate of each AWS call, a new account's quotas, the first limit."""

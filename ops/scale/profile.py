@@ -1,4 +1,4 @@
-"""What the synthesized templates of a profile say about serving: tasks, their limits, and what scales them."""
+"""Facts about serving in the synthesized templates of a profile: tasks, their limits, and what scales them."""
 
 from __future__ import annotations
 

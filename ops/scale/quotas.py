@@ -64,7 +64,7 @@ class Quota(BaseModel):
     needs: str = ""
     model: str = ""
     moves: str
-    """What moves the limit, or the need: a setting, or what to request."""
+    """Ways to move the limit or the need: a setting, or a quota to request."""
     evidence: Evidence
     source: str
     date: date
@@ -89,7 +89,7 @@ class Quota(BaseModel):
 
 
 class Ordinary(BaseModel):
-    """What an ordinary request takes, measured (`checks.scale.calls`)."""
+    """Calls and CPU of an ordinary request, measured (`checks.scale.calls`)."""
 
     model_config = _STRICT
 
